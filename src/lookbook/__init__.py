@@ -1,0 +1,65 @@
+"""Train small image classifiers in seconds on a laptop, and see everything that they do.
+
+>>> import lookbook
+>>> (x_train, y_train), (x_test, y_test) = lookbook.load_data("fashion-mnist")
+>>> x_train.shape
+(60000, 28, 28)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lookbook.classifier import LookbookClassifier
+    from lookbook.datasets import Dataset, load, load_data
+    from lookbook.evaluation import evaluate
+    from lookbook.model import Model
+    from lookbook.prediction import predict
+    from lookbook.recipes import RECIPES, Recipe
+    from lookbook.runs import Run, list_runs, read_run
+    from lookbook.training import train
+
+# loaded when first asked for: `import lookbook` and the command line start at once
+_HOMES = {
+    "Dataset": "datasets",
+    "LookbookClassifier": "classifier",
+    "Model": "model",
+    "RECIPES": "recipes",
+    "Recipe": "recipes",
+    "Run": "runs",
+    "evaluate": "evaluation",
+    "list_runs": "runs",
+    "load": "datasets",
+    "load_data": "datasets",
+    "predict": "prediction",
+    "read_run": "runs",
+    "train": "training",
+}
+
+__all__ = [
+    "RECIPES",
+    "Dataset",
+    "LookbookClassifier",
+    "Model",
+    "Recipe",
+    "Run",
+    "evaluate",
+    "list_runs",
+    "load",
+    "load_data",
+    "predict",
+    "read_run",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"lookbook.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'lookbook' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,7 @@
+"""Run the command line as `python -m lookbook`."""
+
+from __future__ import annotations
+
+from lookbook.cli import main
+
+main()

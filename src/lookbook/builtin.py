@@ -1,0 +1,192 @@
+"""Describe the built-in datasets: class names, sources, hashes.
+
+This is the only module that knows what the pictures of a dataset show.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, field
+from typing import Literal
+
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A published hash of one file."""
+
+    algorithm: Literal["sha256", "md5"]
+    value: str
+    #: `content`: of what the file holds once decompressed; `file`: of the file as it is fetched
+    of: Literal["content", "file"] = "content"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One zip file that holds all the files of a dataset."""
+
+    name: str
+    digest: Digest
+    #: folder inside the archive
+    folder: str
+
+
+@dataclass(frozen=True)
+class BuiltinDataset:
+    """A published dataset of IDX files: where it comes from and how it is verified."""
+
+    name: str
+    title: str
+    homepage: str
+    licence: str
+    classes: tuple[str, ...]
+    #: (part, "images" or "labels") → file name
+    files: dict[tuple[Part, str], str]
+    #: addresses of folders that hold the files (or the archive), tried in order
+    mirrors: tuple[str, ...]
+    #: file name → published hashes, each of which must agree; none where `archive` is verified
+    digests: dict[str, tuple[Digest, ...]] = field(default_factory=dict)
+    archive: Archive | None = None
+    debian_package: str | None = None
+    debian_folder: str | None = None
+    #: label of the first class in the files
+    first_label: int = 0
+    #: pictures are stored column by column
+    transposed: bool = False
+    #: a collection of photographs: folder name → the classes that are right for it
+    photo_folders: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _mnist_files(prefix: str = "", test: str = "t10k") -> dict[tuple[Part, str], str]:
+    return {
+        ("train", "images"): f"{prefix}train-images-idx3-ubyte.gz",
+        ("train", "labels"): f"{prefix}train-labels-idx1-ubyte.gz",
+        ("test", "images"): f"{prefix}{test}-images-idx3-ubyte.gz",
+        ("test", "labels"): f"{prefix}{test}-labels-idx1-ubyte.gz",
+    }
+
+
+def _sha256_of_content(value: str) -> Digest:
+    return Digest("sha256", value)
+
+
+def _md5_of_file(value: str) -> Digest:
+    return Digest("md5", value, of="file")
+
+
+FASHION_MNIST = BuiltinDataset(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    homepage="https://github.com/zalandoresearch/fashion-mnist",
+    licence="MIT",
+    classes=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    files=_mnist_files(),
+    mirrors=(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+    ),
+    digests={  # of the files in the publisher's repository, decompressed
+        "train-images-idx3-ubyte.gz": (
+            _sha256_of_content("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            _sha256_of_content("bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            _sha256_of_content("5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            _sha256_of_content("0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+        ),
+    },
+    debian_package="dataset-fashion-mnist",
+    debian_folder="/usr/share/datasets/fashion-mnist",
+    # the folders of github.com/alexeygrigorev/clothing-dataset-small; none of the ten: no class
+    photo_folders={
+        "t-shirt": ("T-shirt/top",),
+        "pants": ("Trouser",),
+        "longsleeve": ("Pullover",),
+        "dress": ("Dress",),
+        "outwear": ("Coat",),
+        "shirt": ("Shirt",),
+        "shoes": ("Sandal", "Sneaker", "Ankle boot"),
+        "hat": (),
+        "shorts": (),
+        "skirt": (),
+    },
+)
+
+MNIST = BuiltinDataset(
+    name="mnist",
+    title="MNIST",
+    homepage="http://yann.lecun.com/exdb/mnist/",
+    licence="CC BY-SA 3.0",
+    classes=tuple(string.digits),
+    files=_mnist_files(),
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    digests={  # as torchvision 0.20 publishes them for the first mirror, which its makers keep
+        "train-images-idx3-ubyte.gz": (_md5_of_file("f68b3c2dcbeaaa9fbdd348bbdeb94873"),),
+        "train-labels-idx1-ubyte.gz": (_md5_of_file("d53e105ee54ea40749a09fcbcd1e9432"),),
+        "t10k-images-idx3-ubyte.gz": (_md5_of_file("9fb629c4189551a2d022fa330f9573f3"),),
+        "t10k-labels-idx1-ubyte.gz": (_md5_of_file("ec29112dd5afa0611ce80d1b7f02629c"),),
+    },
+)
+
+KMNIST = BuiltinDataset(
+    name="kmnist",
+    title="Kuzushiji-MNIST",
+    homepage="https://github.com/rois-codh/kmnist",
+    licence="CC BY-SA 4.0",
+    classes=("お", "き", "す", "つ", "な", "は", "ま", "や", "れ", "を"),
+    files=_mnist_files(),
+    mirrors=("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+    digests={  # as torchvision 0.20 publishes them for the publisher's files
+        "train-images-idx3-ubyte.gz": (_md5_of_file("bdb82020997e1d708af4cf47b453dcf7"),),
+        "train-labels-idx1-ubyte.gz": (_md5_of_file("e144d726b3acfaa3e44228e80efcd344"),),
+        "t10k-images-idx3-ubyte.gz": (_md5_of_file("5c965bf0a639b31b8f53240b1b52f4d7"),),
+        "t10k-labels-idx1-ubyte.gz": (_md5_of_file("7320c461ea6c1c855c0b718fb2a4b134"),),
+    },
+)
+
+
+def _emnist(split: str, classes: str, first_label: int) -> BuiltinDataset:
+    return BuiltinDataset(
+        name=f"emnist-{split}",
+        title=f"EMNIST {split}",
+        homepage="https://www.nist.gov/itl/products-and-services/emnist-dataset",
+        licence="public domain (United States government work)",
+        classes=tuple(classes),
+        files=_mnist_files(f"emnist-{split}-", test="test"),
+        mirrors=("https://biometrics.nist.gov/cs_links/EMNIST/",),
+        # as torchvision 0.20 publishes it for the publisher's archive
+        archive=Archive("gzip.zip", _md5_of_file("58c8d27c78d21e728a6bc7b3cc06412e"), "gzip/"),
+        first_label=first_label,
+        transposed=True,
+    )
+
+
+EMNIST_LETTERS = _emnist("letters", string.ascii_uppercase, first_label=1)
+# lower-case letters that look like their capitals are merged with them
+EMNIST_BALANCED = _emnist(
+    "balanced", string.digits + string.ascii_uppercase + "abdefghnqrt", first_label=0
+)
+
+BUILTIN = {
+    dataset.name: dataset
+    for dataset in (FASHION_MNIST, MNIST, KMNIST, EMNIST_LETTERS, EMNIST_BALANCED)
+}

@@ -1,0 +1,203 @@
+"""Offer training and prediction as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from lookbook.calibration import fit_temperature
+from lookbook.datasets import SIDES, stratified_choice
+from lookbook.errors import InputError
+from lookbook.model import Model
+from lookbook.photos import find_polarity
+from lookbook.recipes import find_recipe
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Shaped
+
+#: fewest pictures of the validation part on which a temperature can be fitted
+FEWEST_FOR_TEMPERATURE = 50
+
+
+class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A small image classifier with scikit-learn's contract.
+
+    Pictures come as (N, H, W), (N, H, W, 3), or flat as (N, H·W) where they are square; uint8, or
+    floats from 0 to 1. Any other table of numbers is taken as rows of features, which are brought
+    to mean 0 and spread 1 inside the model.
+
+    Parameters
+    ----------
+    recipe : str, default="tutorial"
+        Name of a recipe.
+    epochs : int, default=None
+        Passes over the training pictures; None takes the recipe's own.
+    random_state : int, RandomState or None, default=None
+        Decides first weights, order of the pictures, and the validation part.
+
+    Attributes
+    ----------
+    classes_ : ndarray (K,)
+        The labels, sorted; columns of `predict_proba` follow them.
+    history_ : list of dict
+        Loss and accuracy, epoch by epoch.
+    model_ : Model
+        The model file: `model_.content` can be written to a file and used without this class.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> images, labels = load_digits(return_X_y=True)
+    >>> classifier = LookbookClassifier(epochs=20, random_state=0).fit(images[:1500], labels[:1500])
+    >>> bool(classifier.score(images[1500:], labels[1500:]) > 0.85)
+    True
+    """
+
+    def __init__(
+        self, recipe: str = "tutorial", *, epochs: int | None = None, random_state: Any = None
+    ) -> None:
+        self.recipe = recipe
+        self.epochs = epochs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803  # scikit-learn's names
+        """Train on pictures or features `X` and labels `y`.
+
+        15 % of the pictures (at most 5,000, class by class) are held out for the temperature.
+
+        Raises
+        ------
+        InputError
+            Pictures are neither uint8 nor floats from 0 to 1, or sizes do not fit; also a
+            ValueError, as scikit-learn expects.
+        """
+        from lookbook.export import to_onnx  # noqa: PLC0415  # torch: for training alone
+        from lookbook.training import fit  # noqa: PLC0415
+
+        inputs, y = self._validate_training(X, y)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"at least two classes are needed to tell apart, got one class: {self.classes_[0]}"
+            )
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        held_out = stratified_choice(labels, min(5000, round(0.15 * len(labels))), seed=seed)
+        if len(held_out) < FEWEST_FOR_TEMPERATURE:
+            held_out = held_out[:0]
+        kept = np.setdiff1d(np.arange(len(labels)), held_out)
+        fitted = fit(
+            (inputs[kept], labels[kept]),
+            (inputs[held_out], labels[held_out]) if len(held_out) else None,
+            find_recipe(self.recipe).with_epochs(self.epochs),
+            len(self.classes_),
+            seed=seed,
+        )
+        if len(held_out):
+            temperature = fit_temperature(fitted.val_logits, labels[held_out])
+            fitted.classifier.temperature.fill_(temperature)
+        about = {
+            "classes": [str(name) for name in self.classes_],
+            "polarity": find_polarity(inputs) if inputs.dtype == np.uint8 else "mixed",
+        }
+        self.model_ = to_onnx(fitted.classifier, inputs[:64], about)
+        self.history_ = fitted.history
+        return self
+
+    def predict_proba(self, X: Any) -> Float32[np.ndarray, "N K"]:  # noqa: N803
+        """Return the calibrated probability of each class, in the order of `classes_`.
+
+        Raises
+        ------
+        InputError
+            `X` is not what the classifier was fitted on.
+        """
+        check_is_fitted(self)
+        _, probs = self.model_.predict(self._validate_prediction(X))
+        return probs
+
+    def predict(self, X: Any) -> Shaped[np.ndarray, "N"]:  # noqa: N803
+        """Return the most probable label of each row.
+
+        Raises
+        ------
+        InputError
+            As `predict_proba`.
+        """
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
+        """Return pictures as uint8 or features as float32, and the labels."""
+        if getattr(X, "ndim", 2) > 2:
+            pictures = check_pictures(np.asarray(X))
+            _, y = validate_data(self, pictures.reshape(len(pictures), -1), y)
+            return pictures, y
+        table, y = validate_data(self, X, y)
+        if not is_flat_pictures(table):
+            return table.astype(np.float32), y
+        side = math.isqrt(table.shape[1])
+        return check_pictures(table.reshape(-1, side, side)), y
+
+    def _validate_prediction(self, X: Any) -> Any:  # noqa: N803
+        shape = self.model_.input_shape
+        if getattr(X, "ndim", 2) > 2:
+            if X.shape[1:] != shape:
+                raise InputError(
+                    f"fitted on pictures of shape {shape}, got an array of shape {X.shape}"
+                )
+            X = np.asarray(X).reshape(len(X), -1)  # noqa: N806
+        table = validate_data(self, X, reset=False)
+        if len(shape) == 1:
+            return table.astype(np.float32)
+        return check_pictures(table.reshape(-1, *shape))
+
+
+def is_flat_pictures(table: Shaped[np.ndarray, "N D"]) -> bool:
+    """Say whether a table holds square pictures: bytes, or bytes that were divided by 255.
+
+    >>> is_flat_pictures(np.full((2, 784), 51 / 255)), is_flat_pictures(np.full((2, 784), 7.3))
+    (True, False)
+    """
+    side = math.isqrt(table.shape[1])
+    if side * side != table.shape[1] or not SIDES[0] <= side <= SIDES[1]:
+        return False
+    if table.dtype == np.uint8:
+        return True
+    if table.dtype.kind != "f" or table.min() < 0 or table.max() > 1:
+        return False
+    levels = table * 255
+    return bool(np.abs(levels - np.rint(levels)).max() < 1e-3)
+
+
+def check_pictures(images: Shaped[np.ndarray, "N H W *C"]) -> Shaped[np.ndarray, "N H W *C"]:
+    """Return pictures as uint8; floats from 0 to 1 are multiplied by 255.
+
+    >>> check_pictures(np.ones((1, 8, 8))).max()
+    np.uint8(255)
+
+    Raises
+    ------
+    InputError
+        Neither uint8 nor floats from 0 to 1.
+    """
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
+        raise InputError(
+            f"pictures must have the shape (N, H, W), (N, H, W, 3) or (N, H·W), got {images.shape}"
+        )
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
+        return np.rint(images * 255).astype(np.uint8)
+    span = f"{images.min():g} to {images.max():g}" if images.size else "no values"
+    raise InputError(
+        f"pictures must be uint8 (0 to 255) or floats from 0 to 1, got {images.dtype} with {span}; "
+        "use X.astype('uint8') for grey levels, or X / 255"
+    )

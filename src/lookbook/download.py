@@ -1,0 +1,330 @@
+"""Fetch a built-in dataset: sources in order, hashes, one atomic cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookbook.builtin import BUILTIN, BuiltinDataset, Digest, Part
+from lookbook.errors import DamagedFileError, DownloadError, InputError, OutputError, closest
+from lookbook.idx import parse_content, read_content
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64, UInt8
+
+#: seconds without a byte after which a source counts as dead
+TIMEOUT = 20.0
+#: bytes after which a file is not what was asked for (EMNIST's archive has 562 million)
+LARGEST_FILE = 700_000_000
+
+#: told what is being done, and how many of how many bytes are there (0 where unknown)
+Report = Callable[[str, int, int], None]
+
+
+def cache_folder() -> Path:
+    """Return the folder where fetched datasets are kept: the platform's cache folder."""
+    import platformdirs  # noqa: PLC0415  # not needed where a path is known
+
+    return Path(platformdirs.user_cache_dir("lookbook", appauthor=False)) / "datasets"
+
+
+def find_builtin(name: str) -> BuiltinDataset:
+    """Return the built-in dataset of that name.
+
+    >>> find_builtin("fashion-mnist").title
+    'Fashion-MNIST'
+
+    Raises
+    ------
+    InputError
+        There is none of that name; the message lists those that exist.
+    """
+    if name not in BUILTIN:
+        known = list(BUILTIN)
+        raise InputError(
+            f"no dataset is called '{name}'{closest(name, known)}; "
+            f"built in are {', '.join(known)}; your own: a folder of class folders, "
+            "an .npz file, or a folder of IDX files"
+        )
+    return BUILTIN[name]
+
+
+def fetch(
+    dataset: BuiltinDataset,
+    *,
+    folder: Path | None = None,
+    cache: Path | None = None,
+    report: Report = lambda _what, _done, _total: None,
+) -> Path:
+    """Make sure that a dataset is in the cache, verified, and return its folder there.
+
+    Sources, in order: `folder` where it is given (and then no other); the cache; the Debian
+    package's folder; the publishers over HTTPS; `apt-get download` of the Debian package, which
+    needs no root. A file counts only when its published hash agrees.
+
+    Raises
+    ------
+    DownloadError
+        No source gave the right files; the message says what each one answered.
+    OutputError
+        The cache cannot be written.
+    """
+    kept = (cache or cache_folder()) / dataset.name
+    if folder is None and (kept / "source.json").exists():
+        return kept
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(kept):
+            # another process may have been faster
+            if folder is not None or not (kept / "source.json").exists():
+                with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch-") as scratch:
+                    found, source = _find_files(dataset, folder, Path(scratch), report)
+                    _keep(dataset, found, source, Path(scratch), kept)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            f"cannot write the cache {kept.parent}: {error.strerror or error}; "
+            "make room there, or name another cache folder in XDG_CACHE_HOME"
+        ) from error
+    return kept
+
+
+def load_kept(kept: Path, part: Part) -> tuple[UInt8[np.ndarray, "N H W"], Int64[np.ndarray, "N"]]:
+    """Return one part of a dataset in the cache, as `fetch` left it there."""
+    try:
+        images = np.load(kept / f"{part}-images.npy", allow_pickle=False)
+        labels = np.load(kept / f"{part}-labels.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DamagedFileError(
+            f"the cached dataset {kept} is damaged ({error}); delete that folder and run "
+            f"lookbook fetch {kept.name}"
+        ) from error
+    return images, labels.astype(np.int64)
+
+
+@contextmanager
+def _locked(kept: Path) -> Iterator[None]:
+    from filelock import FileLock  # noqa: PLC0415  # not needed where the cache is filled
+
+    with FileLock(kept.parent / f".{kept.name}.lock"):
+        yield
+
+
+def _find_files(
+    dataset: BuiltinDataset, folder: Path | None, scratch: Path, report: Report
+) -> tuple[dict[str, bytes], str]:
+    """Return the verified content of each file, and the source that gave them."""
+    if folder is not None:
+        return _read_folder(dataset, folder), str(folder)
+    answers = []
+    for source, get in _sources(dataset, scratch, report):
+        try:
+            return _read_folder(dataset, get()), source
+        except (DownloadError, DamagedFileError) as error:
+            answers.append(f"  {source}: {error}")
+    raise DownloadError(
+        f"could not get {dataset.title} from any source:\n"
+        + "\n".join(answers)
+        + f"\nCheck the network (proxies: HTTPS_PROXY), or download the files of "
+        f"{dataset.homepage} by hand and run: lookbook fetch {dataset.name} --from FOLDER"
+    )
+
+
+def _sources(
+    dataset: BuiltinDataset, scratch: Path, report: Report
+) -> Iterator[tuple[str, Callable[[], Path]]]:
+    if dataset.debian_folder and Path(dataset.debian_folder).is_dir():
+        debian_folder = Path(dataset.debian_folder)
+        yield dataset.debian_folder, lambda: debian_folder
+    for number, mirror in enumerate(dataset.mirrors):
+        place = scratch / str(number)
+        yield mirror, lambda mirror=mirror, place=place: _download(dataset, mirror, place, report)
+    if dataset.debian_package and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        package = dataset.debian_package
+        place = scratch / "apt"
+        yield f"apt-get download {package}", lambda: _apt_download(dataset, place, report)
+
+
+# ---- one source after another ----
+
+
+def _download(dataset: BuiltinDataset, mirror: str, place: Path, report: Report) -> Path:
+    place.mkdir()
+    if dataset.archive is None:
+        for name in dataset.files.values():
+            _download_file(mirror + name, place / name, report)
+        return place
+    archive = place / dataset.archive.name
+    _download_file(mirror + dataset.archive.name, archive, report)
+    return place
+
+
+def _download_file(url: str, target: Path, report: Report) -> None:
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=TIMEOUT) as response,  # noqa: S310  # own addresses
+            target.open("wb") as file,
+        ):
+            total = int(response.headers.get("Content-Length") or 0)
+            done = 0
+            while block := response.read(1 << 18):
+                done += len(block)
+                if done > LARGEST_FILE:
+                    raise DownloadError(f"{target.name} is larger than {LARGEST_FILE:,} bytes")
+                file.write(block)
+                report(target.name, done, total)
+    except (urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(f"{target.name}: {reason}") from error
+    if total and done != total:
+        raise DownloadError(
+            f"{target.name}: the connection broke after {done:,} of {total:,} bytes"
+        )
+
+
+def _apt_download(dataset: BuiltinDataset, place: Path, report: Report) -> Path:
+    """Fetch and unpack the Debian package without root, with package lists of our own if needed."""
+    package = dataset.debian_package or ""
+    report(f"apt-get download {package}", 0, 0)
+    (place / "lists" / "partial").mkdir(parents=True)
+    (place / "archives" / "partial").mkdir(parents=True)
+    own_lists = ["-o", f"Dir::State::lists={place}/lists", "-o", f"Dir::Cache={place}"]
+    tries = [
+        [["apt-get", "-q", "download", package]],
+        [
+            ["apt-get", "-q", *own_lists, "update"],
+            ["apt-get", "-q", *own_lists, "download", package],
+        ],
+    ]
+    for commands in tries:
+        answer = ""
+        for command in commands:
+            # the commands are ours; apt-get is found on the PATH, as a person would find it
+            ended = subprocess.run(  # noqa: S603
+                command, cwd=place, capture_output=True, text=True, check=False
+            )
+            answer = ended.stderr.strip() or ended.stdout.strip()
+        packages = sorted(place.glob("*.deb"))
+        if packages:
+            break
+    else:
+        raise DownloadError(answer.splitlines()[-1] if answer else "apt-get gave no package")
+    unpacked = place / "unpacked"
+    subprocess.run(  # noqa: S603
+        ["dpkg-deb", "-x", str(packages[0]), str(unpacked)],  # noqa: S607  # Debian's own tool
+        capture_output=True,
+        check=True,
+    )
+    return unpacked / (dataset.debian_folder or "").lstrip("/")
+
+
+# ---- what a folder holds, verified ----
+
+
+def _read_folder(dataset: BuiltinDataset, folder: Path) -> dict[str, bytes]:
+    if dataset.archive is not None and (folder / dataset.archive.name).exists():
+        archive = folder / dataset.archive.name
+        _verify(dataset, archive, archive.name, (dataset.archive.digest,), content=None)
+        folder = _unpack(dataset, archive, folder)
+    elif dataset.archive is not None:
+        raise DownloadError(f"{folder} lacks {dataset.archive.name}")
+    return {name: _read_file(dataset, folder, name) for name in dataset.files.values()}
+
+
+def _unpack(dataset: BuiltinDataset, archive: Path, folder: Path) -> Path:
+    if dataset.archive is None:
+        return folder
+    # the user's folder stays as it is
+    place = Path(tempfile.mkdtemp(prefix=".fetch-unpacked-", dir=folder))
+    with zipfile.ZipFile(archive) as members:
+        for name in dataset.files.values():
+            (place / name).write_bytes(members.read(dataset.archive.folder + name))
+    return place
+
+
+def _read_file(dataset: BuiltinDataset, folder: Path, name: str) -> bytes:
+    found = [
+        folder / candidate
+        for candidate in (name, name.removesuffix(".gz"), name.replace("-idx", ".idx"))
+        if (folder / candidate).is_file()
+    ]
+    if not found:
+        raise DownloadError(
+            f"{folder} lacks {name}; expected are {', '.join(dataset.files.values())}"
+        )
+    content = read_content(found[0])
+    _verify(dataset, found[0], name, dataset.digests.get(name, ()), content)
+    return content
+
+
+def _verify(
+    dataset: BuiltinDataset,
+    path: Path,
+    name: str,
+    digests: tuple[Digest, ...],
+    content: bytes | None,
+) -> None:
+    for digest in digests:
+        found = _hash_of(path, digest, content)
+        if found != digest.value:
+            raise DownloadError(
+                f"{path} is not {dataset.title}'s {name}{_whose(digest.of, path, content)}: the "
+                f"{digest.algorithm.upper()} of its {digest.of} is {found}, expected "
+                f"{digest.value}; fetch the files of {dataset.homepage}"
+            )
+
+
+def _hash_of(path: Path, digest: Digest, content: bytes | None) -> str:
+    if digest.of == "content" and content is not None:
+        return hashlib.new(digest.algorithm, content).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, digest.algorithm).hexdigest()
+
+
+def _whose(_of: str, path: Path, content: bytes | None) -> str:
+    """Say whose file this is, where another built-in dataset publishes its hash."""
+    for dataset in BUILTIN.values():
+        for name, digests in dataset.digests.items():
+            if any(_hash_of(path, digest, content) == digest.value for digest in digests):
+                return f" but {dataset.title}'s {name}"
+    return ""
+
+
+# ---- the cache ----
+
+
+def _keep(
+    dataset: BuiltinDataset, found: dict[str, bytes], source: str, scratch: Path, kept: Path
+) -> None:
+    """Write the arrays beside their place, then move them there in one step."""
+    fresh = scratch / "kept"
+    fresh.mkdir()
+    for (part, what), name in dataset.files.items():
+        array = parse_content(found[name])
+        if what == "images" and dataset.transposed:
+            array = np.ascontiguousarray(array.swapaxes(1, 2))
+        if what == "labels":
+            array = array - np.uint8(dataset.first_label)
+        np.save(fresh / f"{part}-{what}.npy", array)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+    about = {"dataset": dataset.name, "source": source, "sha256_of_content": digests}
+    (fresh / "source.json").write_text(json.dumps(about, indent=2) + "\n")
+    old = scratch / "old"
+    if kept.exists():
+        os.replace(kept, old)  # noqa: PTH105  # a rename in one step, onto nothing
+    os.replace(fresh, kept)  # noqa: PTH105

@@ -1,0 +1,64 @@
+"""What can go wrong, and what to do then.
+
+::
+
+    Exception
+     └── LookbookError              a message for the user: what came, what was expected, what to do
+          ├── InputError            (also ValueError) wrong use: an argument, a path, a picture, an array
+          ├── DownloadError         no source gave a dataset that has the right hash
+          ├── DamagedFileError      a file of a run or a dataset is not what was written
+          ├── OutputError           (also OSError) a result could not be written
+          └── TrainingError         training could not give a usable model
+    Warning
+     └── LookbookWarning            something was left out or changed, and the work goes on
+
+The command line prints the message and ends with `exit_code`: 2 for wrong use, 1 for failure.
+"""
+
+from __future__ import annotations
+
+
+class LookbookError(Exception):
+    """An error whose message says what came, what was expected and what to do next."""
+
+    exit_code = 1
+
+
+class InputError(LookbookError, ValueError):
+    """Wrong use: an argument, a path, a picture or an array that cannot be taken."""
+
+    exit_code = 2
+
+
+class DownloadError(LookbookError):
+    """No source gave a dataset that has the right hash."""
+
+
+class DamagedFileError(LookbookError):
+    """A file is not what was once written: cut short, changed or of another kind."""
+
+
+class OutputError(LookbookError, OSError):
+    """A result could not be written: the disk is full, or the place is read-only."""
+
+
+class TrainingError(LookbookError):
+    """Training could not give a usable model."""
+
+
+class LookbookWarning(UserWarning):
+    """Something was left out or changed on the way, and the work goes on."""
+
+
+def closest(word: str, known: list[str]) -> str:
+    """Name the known word nearest to a mistyped one, as the end of an error message.
+
+    >>> closest("tutorail", ["tutorial", "quick"])
+    "; did you mean 'tutorial'?"
+    >>> closest("xyz", ["tutorial", "quick"])
+    ''
+    """
+    from difflib import get_close_matches  # noqa: PLC0415  # only when something went wrong
+
+    found = get_close_matches(word, known, n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""

@@ -1,0 +1,75 @@
+"""Evaluate a run on the test part: once, and keep what was found."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lookbook import metrics
+from lookbook.builtin import Part
+from lookbook.calibration import softmax
+from lookbook.datasets import Dataset, load
+from lookbook.model import Model
+from lookbook.runs import EVALUATION, Run, write_document
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """Return what the run's model does on the test part of its data.
+
+    The first call reads the test pictures and keeps the result in the run's `evaluation.json`;
+    later calls return that.
+
+    Returns
+    -------
+    dict
+        `accuracy`, its 95 % `interval`, `loss` (of the calibrated probabilities) and
+        `uncalibrated_loss`, `n`, `ece` (expected calibration error, 15 bins), `confusion_matrix`
+        (true class by predicted class), `per_class`, `most_confused`, `classes`, `conditions`.
+
+    Raises
+    ------
+    DamagedFileError, InputError
+        The run's files were changed, or its data is no longer where it was.
+    """
+    run.check_files()
+    kept = run.evaluation()
+    if kept is not None:
+        return kept
+    start = time.perf_counter()
+    test = load_part(run, "test")
+    found = score(Model.open(run.model), test)
+    found["conditions"] = {
+        "run": run.folder.name,
+        "recipe": run.recipe["name"],
+        "data": run.conditions["data"]["name"],
+        "test_sha256": test.sha256(),
+        "seed": run.conditions["seed"],
+        "seconds": time.perf_counter() - start,
+    }
+    write_document(run.folder / EVALUATION, found)
+    return found
+
+
+def score(model: Model, test: Dataset) -> dict[str, Any]:
+    """Return what a model does on a dataset, as `evaluate` describes it, without conditions."""
+    logits, probs = model.predict(test.images)
+    share = metrics.accuracy(probs, test.labels)
+    confusion = metrics.confusion_matrix(probs, test.labels)
+    return {
+        "accuracy": share,
+        "interval": metrics.wilson_interval(share, len(test)),
+        "loss": metrics.log_loss(probs, test.labels),
+        "uncalibrated_loss": metrics.log_loss(softmax(logits), test.labels),
+        "n": len(test),
+        "ece": metrics.calibration_error(probs, test.labels),
+        "confusion_matrix": confusion.tolist(),
+        "per_class": metrics.per_class(confusion, test.classes),
+        "most_confused": metrics.most_confused(confusion, test.classes),
+        "classes": test.classes,
+    }
+
+
+def load_part(run: Run, part: Part) -> Dataset:
+    """Return one part of the data that a run was trained on, in the shape that its model takes."""
+    data = run.conditions["data"]
+    return load(data["name"], part, size=tuple(data["size"]), channels=data["channels"])

@@ -1,0 +1,89 @@
+"""Read IDX files, the format of MNIST, plain or gzip-compressed."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from lookbook.errors import DamagedFileError
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+
+#: bytes of the largest content that is read: 2 million pictures of 28×28 and some
+MAX_BYTES = 2**31
+
+
+def read_content(path: Path) -> bytes:
+    """Return the decompressed bytes of an IDX file: its header and exactly as much as that says.
+
+    Nothing beyond what the header announces is ever decompressed, so a small file that unpacks to
+    gigabytes costs no memory.
+
+    Raises
+    ------
+    DamagedFileError
+        The file is no IDX file of bytes, is cut short, or holds more than its header says.
+    """
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if compressed else file
+        try:
+            return _read_announced(stream, path)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DamagedFileError(
+                f"{path} is cut short or damaged ({error}); fetch it again"
+            ) from error
+
+
+def _read_announced(stream: IO[bytes], path: Path) -> bytes:
+    head = stream.read(4)
+    if len(head) < 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 4:
+        raise DamagedFileError(
+            f"{path} is not an IDX file of bytes: it begins with {head.hex() or 'nothing'}, "
+            "expected 00000801 (labels) or 00000803 (pictures)"
+        )
+    sizes = stream.read(4 * head[3])
+    shape = np.frombuffer(sizes, dtype=">u4").tolist()
+    expected = math.prod(shape)
+    if len(sizes) < 4 * head[3] or expected > MAX_BYTES:
+        raise DamagedFileError(
+            f"{path} has a damaged header: it announces an array of {shape}; fetch it again"
+        )
+    body = stream.read(expected + 1)
+    if len(body) != expected:
+        found = "more" if len(body) > expected else f"{len(body):,}"
+        raise DamagedFileError(
+            f"{path} is damaged: its header announces {expected:,} bytes, it holds {found}; "
+            "fetch it again"
+        )
+    return head + sizes + body
+
+
+def parse_content(content: bytes) -> UInt8[np.ndarray, "..."]:
+    """Return the array that verified IDX content holds.
+
+    >>> parse_content(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
+    array([7, 8, 9], dtype=uint8)
+    """
+    dimensions = content[3]
+    start = 4 + 4 * dimensions
+    shape = np.frombuffer(content[4:start], dtype=">u4").astype(int)
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+
+
+def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
+    """Return the array that an IDX file holds.
+
+    Raises
+    ------
+    DamagedFileError
+        As `read_content`.
+    """
+    return parse_content(read_content(path))

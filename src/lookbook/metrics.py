@@ -1,0 +1,128 @@
+"""Turn probabilities and labels into numbers, each with what is needed to judge it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
+
+#: standard normal quantile of a two-sided 95 % interval
+Z95 = 1.959964
+
+
+def accuracy(probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) -> float:
+    """Return the share of pictures whose most probable class is the right one.
+
+    >>> accuracy(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]))
+    0.5
+    """
+    return float(np.mean(probs.argmax(axis=1) == labels))
+
+
+def wilson_interval(share: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share that was seen in `n` independent trials.
+
+    Source: Wilson (1927); unlike share ± 1.96·σ it stays inside 0..1 and holds for small `n`.
+
+    >>> low, high = wilson_interval(0.8863, 10_000)
+    >>> round(low, 4), round(high, 4)
+    (0.8799, 0.8924)
+    """
+    centre = share + Z95**2 / (2 * n)
+    spread = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    scale = 1 + Z95**2 / n
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def log_loss(probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) -> float:
+    """Return the mean of −ln p(right class), in nats; the cross-entropy that training minimises.
+
+    >>> round(log_loss(np.array([[0.5, 0.5]]), np.array([1])), 4)
+    0.6931
+    """
+    right = probs[np.arange(len(labels)), labels].astype(np.float64)
+    # float32 probabilities underflow to 0 where a model is far too sure
+    return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+
+
+def calibration_error(
+    probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"], bins: int = 15
+) -> float:
+    """Return the expected calibration error of the top class: mean |accuracy − confidence|.
+
+    Bins of equal width, weighted by how many pictures fall into each. Source: Guo et al. (2017).
+
+    >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
+    0.0
+    """
+    confidence = probs.max(axis=1).astype(np.float64)
+    right = (probs.argmax(axis=1) == labels).astype(np.float64)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def confusion_matrix(
+    probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]
+) -> Int64[np.ndarray, "K K"]:
+    """Count pictures by true class (row) and predicted class (column).
+
+    >>> confusion_matrix(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1])).tolist()
+    [[1, 0], [1, 0]]
+    """
+    k = probs.shape[1]
+    return np.bincount(labels * k + probs.argmax(axis=1), minlength=k * k).reshape(k, k)
+
+
+def per_class(
+    confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return precision, recall, F1 and number of pictures of each class.
+
+    A class that is never predicted (or never there) has precision (or recall) 0.
+
+    >>> per_class(np.array([[3, 1], [0, 4]]), ("cat", "dog"))[0]
+    {'class': 'cat', 'precision': 1.0, 'recall': 0.75, 'f1': 0.857..., 'n': 4}
+    """
+    hits = np.diagonal(confusion).astype(float)
+    predicted, present = confusion.sum(axis=0), confusion.sum(axis=1)
+    precision = hits / np.maximum(predicted, 1)
+    recall = hits / np.maximum(present, 1)
+    f1 = 2 * hits / np.maximum(predicted + present, 1)
+    return [
+        {
+            "class": name,
+            "precision": float(precision[k]),
+            "recall": float(recall[k]),
+            "f1": float(f1[k]),
+            "n": int(present[k]),
+        }
+        for k, name in enumerate(classes)
+    ]
+
+
+def most_confused(
+    confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...], most: int = 5
+) -> list[dict[str, Any]]:
+    """Return the pairs that are mistaken for each other most, in both directions together.
+
+    >>> most_confused(np.array([[3, 1], [2, 4]]), ("cat", "dog"))
+    [{'pair': ['cat', 'dog'], 'count': 3, 'first_as_second': 1, 'second_as_first': 2}]
+    """
+    both = np.triu(confusion + confusion.T, k=1)
+    order = np.argsort(-both, axis=None, kind="stable")[:most]
+    pairs = [(int(i) // len(classes), int(i) % len(classes)) for i in order]
+    return [
+        {
+            "pair": [classes[a], classes[b]],
+            "count": int(both[a, b]),
+            "first_as_second": int(confusion[a, b]),
+            "second_as_first": int(confusion[b, a]),
+        }
+        for a, b in pairs
+        if both[a, b] > 0
+    ]

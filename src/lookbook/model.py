@@ -1,0 +1,117 @@
+"""Read the one-file model and predict with it: raw pixels in, probabilities out, no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookbook.conditions import usable_cores
+from lookbook.errors import DamagedFileError, InputError
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from jaxtyping import Float32, Shaped
+
+    from lookbook.photos import Polarity
+
+#: pictures that go through the network at once
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained classifier, as its ONNX file holds it.
+
+    Attributes
+    ----------
+    content
+        The bytes of the ONNX file: it is all that has to be kept, copied or pickled.
+    """
+
+    content: bytes
+
+    @classmethod
+    def open(cls, path: Path) -> Model:
+        """Read a model file and make sure that it is one of ours.
+
+        Raises
+        ------
+        InputError
+            There is no such file.
+        DamagedFileError
+            It is no model that this program wrote.
+        """
+        if not path.is_file():
+            raise InputError(f"no model file {path}; train one: lookbook train")
+        model = cls(path.read_bytes())
+        try:
+            _ = model.about
+        except Exception as error:  # noqa: BLE001  # ONNX Runtime's own have no common class
+            raise DamagedFileError(
+                f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
+            ) from error
+        return model
+
+    def __getstate__(self) -> dict[str, bytes]:
+        return {"content": self.content}  # sessions cannot be pickled
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        import onnxruntime  # noqa: PLC0415  # 0.1 s, and not needed to pass a model on
+
+        options = onnxruntime.SessionOptions()
+        # ONNX Runtime would count the host's processors, not those we may use
+        options.intra_op_num_threads = usable_cores()
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(
+            self.content, options, providers=["CPUExecutionProvider"]
+        )
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What stands in the file's metadata: classes, input, recipe, data, temperature."""
+        return dict(json.loads(self._session.get_modelmeta().custom_metadata_map["lookbook"]))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the probabilities."""
+        return tuple(self.about["classes"])
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input: (H, W), (H, W, 3), or (D,) for rows of features."""
+        return tuple(self.about["input_shape"])
+
+    @property
+    def polarity(self) -> Polarity:
+        """Whether the pictures it learnt from show light things on dark ground, or the reverse."""
+        polarity: Polarity = self.about["polarity"]
+        return polarity
+
+    def predict(
+        self, inputs: Shaped[np.ndarray, "N *shape"]
+    ) -> tuple[Float32[np.ndarray, "N K"], Float32[np.ndarray, "N K"]]:
+        """Return logits and probabilities of raw pictures (uint8) or rows of features (float32).
+
+        Raises
+        ------
+        InputError
+            Type or shape are not those that the model was trained on.
+        """
+        expected = np.dtype(self.about["input_dtype"])
+        if inputs.shape[1:] != self.input_shape or inputs.dtype != expected or len(inputs) == 0:
+            wanted = ", ".join(str(side) for side in self.input_shape)
+            raise InputError(
+                f"the model takes {expected} arrays of shape (N, {wanted}) with N of 1 or more, "
+                f"got {inputs.dtype} of shape {inputs.shape}"
+            )
+        parts = [
+            self._session.run(["logits", "probs"], {"images": inputs[start : start + BATCH]})
+            for start in range(0, len(inputs), BATCH)
+        ]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])

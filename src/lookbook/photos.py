@@ -1,0 +1,169 @@
+"""Turn a picture file into the picture that a model expects."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from lookbook.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+    from PIL import Image
+
+#: formats that are opened, whatever a file is called; parsers of others never run
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = frozenset(
+    (".bmp", ".gif", ".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+)
+
+Polarity = Literal["light on dark", "dark on light", "mixed"]
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Open a picture file as 8-bit grey ("L") or colour ("RGB"), the right way up.
+
+    The same policy for every way in: the EXIF rotation is applied; 16-bit grey keeps its upper
+    8 bits; transparency is laid on white; palette and CMYK become RGB; of an animation the first
+    frame counts.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is no picture, it is cut short, or it would unpack to more than
+        89 million pixels.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415  # only for files
+
+    if not path.is_file():
+        raise InputError(f"no picture file {path}; check the name")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as picture:
+                picture.load()
+                return _to_8_bit(ImageOps.exif_transpose(picture))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(
+            f"{path} would unpack to more than {Image.MAX_IMAGE_PIXELS:,} pixels; shrink it first"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path} is not a picture that can be read; expected one of {', '.join(FORMATS)}"
+        ) from error
+    # Pillow's decoders answer damage with any of these
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        raise InputError(f"{path} is cut short or damaged: {error}; save it again") from error
+
+
+def read_size(path: Path) -> tuple[int, int] | None:
+    """Return height and width of a picture file, the right way up, or None where it is none.
+
+    Reads the header alone.
+    """
+    from PIL import Image, ImageOps  # noqa: PLC0415  # only for files
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as picture:
+                turned = picture.getexif().get(ImageOps.ExifTags.Base.Orientation, 1) >= 5
+                width, height = picture.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    return (width, height) if turned else (height, width)
+
+
+def _to_8_bit(picture: Image.Image) -> Image.Image:
+    from PIL import Image  # noqa: PLC0415
+
+    if picture.mode.startswith("I"):  # 16-bit grey; "I" holds the same values in 32 bits
+        return Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).astype(np.uint8))
+    if picture.mode == "1":
+        return picture.convert("L")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
+            "RGB"
+        )
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range")
+    return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+
+
+def fit_picture(
+    picture: Image.Image, size: tuple[int, int], *, colour: bool
+) -> UInt8[np.ndarray, "H W *C"]:
+    """Bring a picture to height × width, grey or colour.
+
+    A picture of that size stays as it is. Another one is first padded to the same proportions with
+    the median colour of its border, so nothing is cut off and nothing is squashed.
+
+    >>> from PIL import Image
+    >>> fit_picture(Image.new("RGB", (40, 20), "white"), (8, 8), colour=False).shape
+    (8, 8)
+    """
+    from PIL import Image  # noqa: PLC0415
+
+    picture = picture.convert("RGB" if colour else "L")
+    height, width = size
+    if picture.size != (width, height):
+        fill = tuple(int(level) for level in np.atleast_1d(border_median(np.asarray(picture))))
+        scale = max(picture.width / width, picture.height / height)
+        padded_size = (
+            max(picture.width, round(width * scale)),
+            max(picture.height, round(height * scale)),
+        )
+        padded = Image.new(picture.mode, padded_size, fill if colour else fill[0])
+        padded.paste(
+            picture,
+            ((padded_size[0] - picture.width) // 2, (padded_size[1] - picture.height) // 2),
+        )
+        # Pillow widens the filter where it shrinks: every source pixel counts
+        picture = padded.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def border_median(image: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "*C"]:
+    """Return the median of a picture's outermost pixels, for each channel.
+
+    >>> int(border_median(np.zeros((8, 8), np.uint8)))
+    0
+    """
+    border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    return np.median(border, axis=0).astype(np.uint8)
+
+
+def find_polarity(images: UInt8[np.ndarray, "N H W *C"]) -> Polarity:
+    """Say whether pictures show light things on dark ground, the reverse, or both.
+
+    At least nine in ten must have a border whose median lies in the darkest (or lightest) quarter.
+
+    >>> find_polarity(np.zeros((3, 8, 8), np.uint8))
+    'light on dark'
+    """
+    sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
+    border = np.concatenate(sides, axis=1).reshape(len(images), -1)
+    medians = np.median(border, axis=1)
+    if np.mean(medians < 64) >= 0.9:
+        return "light on dark"
+    return "dark on light" if np.mean(medians > 191) >= 0.9 else "mixed"
+
+
+def match_polarity(
+    image: UInt8[np.ndarray, "H W"], polarity: Polarity
+) -> tuple[UInt8[np.ndarray, "H W"], bool]:
+    """Invert a grey picture whose ground is dark where the model learnt light, or the reverse.
+
+    Returns the picture and whether it was inverted.
+
+    >>> image, inverted = match_polarity(np.full((8, 8), 255, np.uint8), "light on dark")
+    >>> int(image.max()), inverted
+    (0, True)
+    """
+    own = find_polarity(image[None])
+    inverted = "mixed" not in (own, polarity) and own != polarity
+    return (255 - image if inverted else image), inverted

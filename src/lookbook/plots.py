@@ -1,0 +1,397 @@
+"""Draw figures: pictures, predictions, learning curves, the confusion matrix.
+
+Each function returns a matplotlib `Figure`; a notebook shows it, `save` writes it. Texts are
+English or, with `lang="ko"`, Korean where the machine has a Korean font.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from lookbook.errors import InputError, LookbookWarning
+from lookbook.runs import cannot_write
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64, UInt8
+    from matplotlib.axes import Axes
+
+    from lookbook.datasets import Dataset
+    from lookbook.prediction import Prediction
+
+Lang = Literal["en", "ko"]
+
+# blue and red that stay apart for all common kinds of colour blindness (Okabe and Ito, 2008)
+RIGHT, WRONG, OTHER, INK = "#0072B2", "#D0312D", "#C3C7CC", "#22262B"
+#: classes up to which the matrix shows its numbers
+MOST_COUNTS = 30
+KOREAN_FONTS = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "AppleGothic")
+DPI = 300
+
+TEXTS = {
+    "en": {
+        "true": "true: {}",
+        "grey level": "grey level (0 to 255)",
+        "epoch": "epoch",
+        "loss": "loss",
+        "accuracy": "accuracy",
+        "training": "training",
+        "validation": "validation",
+        "predicted class": "predicted class",
+        "true class": "true class",
+        "pictures": "pictures",
+        "confusion": "{n:,} test pictures: {right:,} right (on the diagonal), {wrong:,} wrong",
+        "share": "share of the true class",
+    },
+    "ko": {
+        "true": "정답: {}",
+        "grey level": "밝기 (0~255)",
+        "epoch": "에포크",
+        "loss": "손실",
+        "accuracy": "정확도",
+        "training": "훈련",
+        "validation": "검증",
+        "predicted class": "예측한 클래스",
+        "true class": "실제 클래스",
+        "pictures": "이미지 수",
+        "confusion": "테스트 이미지 {n:,}장: 맞음 {right:,}장(대각선), 틀림 {wrong:,}장",
+        "share": "실제 클래스 중 비율",
+    },
+}
+
+STYLE = {
+    "axes.edgecolor": "#8A9099",
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "font.size": 9,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+class Figure(MatplotlibFigure):
+    """A matplotlib figure that a notebook shows without any further set-up."""
+
+    def _repr_png_(self) -> bytes:
+        import io  # noqa: PLC0415  # for notebooks alone
+
+        buffer = io.BytesIO()
+        self.savefig(buffer, dpi=110, bbox_inches="tight")
+        return buffer.getvalue()
+
+
+P = ParamSpec("P")
+
+
+def _styled(
+    draw: Callable[Concatenate[dict[str, str], P], Figure],
+) -> Callable[P, Figure]:
+    """Give a drawing function its texts in the language asked for, and the one style."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        lang = kwargs.get("lang", "en")
+        fonts = ["DejaVu Sans", *korean_fonts()]
+        if lang == "ko" and len(fonts) == 1:
+            warnings.warn(
+                LookbookWarning(
+                    "no Korean font on this machine, figures are labelled in English; on Debian: "
+                    "apt-get install fonts-nanum"
+                ),
+                stacklevel=2,
+            )
+            lang = "en"
+        # glyphs that the first font lacks come from the next
+        with mpl.rc_context({**STYLE, "font.family": fonts}):
+            return draw(TEXTS[str(lang)], *args, **kwargs)
+
+    return drawn
+
+
+@cache
+def korean_fonts() -> tuple[str, ...]:
+    """Return the Korean fonts that matplotlib can use here, best first."""
+    # matplotlib's own list is older than a font that was installed since
+    known = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in font_manager.findSystemFonts():
+        stem = Path(path).stem.replace("-", "")
+        wanted = ("NanumGothic", "NotoSansCJKRegular", "NotoSansKR", "malgun", "AppleGothic")
+        if path not in known and stem in wanted:
+            font_manager.fontManager.addfont(path)
+    names = {font.name for font in font_manager.fontManager.ttflist}
+    return tuple(name for name in KOREAN_FONTS if name in names)
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: MatplotlibFigure, path: Path) -> Path:
+    """Write a figure as PNG at 300 dpi; a picture that this program did not write is kept.
+
+    Raises
+    ------
+    InputError
+        The file exists and is not one of ours.
+    OutputError
+        It cannot be written.
+    """
+    from PIL import Image  # noqa: PLC0415  # matplotlib needs it for PNG, too
+
+    if path.exists():
+        try:
+            with Image.open(path, formats=["PNG"]) as old:
+                ours = old.info.get("Software") == "lookbook"
+        except OSError:
+            ours = False
+        if not ours:
+            raise InputError(
+                f"{path} exists and was not drawn by lookbook; choose another name or folder"
+            )
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            figure.savefig(
+                fresh,
+                dpi=DPI,
+                format="png",
+                bbox_inches="tight",
+                facecolor="white",
+                metadata={"Software": "lookbook"},
+            )
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def _draw_picture(axes: Axes, image: UInt8[np.ndarray, "H W *C"]) -> Any:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(True)
+    # reversed grey, as in the tutorial: ink on paper
+    return axes.imshow(image, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
+
+
+@_styled
+def plot_picture(
+    texts: dict[str, str], image: UInt8[np.ndarray, "H W *C"], title: str = "", *, lang: Lang = "en"
+) -> Figure:
+    """Draw one picture large, grey ones with a colour bar that says what the shades mean."""
+    figure = _figure(4.6, 4.0)
+    axes = figure.subplots()
+    shown = _draw_picture(axes, image)
+    height, width = image.shape[:2]
+    axes.set_xticks(range(0, width, max(1, width // 6)))
+    axes.set_yticks(range(0, height, max(1, height // 6)))
+    axes.set_title(title)
+    if image.ndim == 2:
+        figure.colorbar(shown, ax=axes, label=texts["grey level"], shrink=0.9)
+    return figure
+
+
+@_styled
+def plot_pictures(
+    _texts: dict[str, str],
+    dataset: Dataset,
+    first: int,
+    *,
+    rows: int = 5,
+    columns: int = 5,
+    lang: Lang = "en",  # noqa: ARG001  # read by the decorator
+) -> Figure:
+    """Draw a grid of consecutive pictures, each with its class name and index under it."""
+    figure = _figure(1.55 * columns, 1.75 * rows)
+    indices = range(first, min(first + rows * columns, len(dataset)))
+    for axes, i in zip(_cells(figure, rows, columns), indices, strict=False):
+        _draw_picture(axes, dataset.images[i])
+        axes.set_axis_on()
+        axes.set_xlabel(f"{dataset.classes[dataset.labels[i]]}\n{i:,}", fontsize=8)
+    return figure
+
+
+def _cells(figure: Figure, rows: int, columns: int) -> list[Axes]:
+    cells = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in cells:
+        axes.set_axis_off()
+    return cells
+
+
+@_styled
+def plot_balance(texts: dict[str, str], dataset: Dataset, *, lang: Lang = "en") -> Figure:  # noqa: ARG001
+    """Draw how many pictures each class has."""
+    k = len(dataset.classes)
+    figure = _figure(6.0, 0.9 + 0.24 * k)
+    axes = figure.subplots()
+    axes.barh(range(k), dataset.counts, color=RIGHT, height=0.7)
+    axes.set_yticks(range(k), dataset.classes)
+    axes.invert_yaxis()
+    axes.set_xlabel(texts["pictures"])
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return figure
+
+
+@_styled
+def plot_predictions(
+    texts: dict[str, str],
+    predictions: list[Prediction],
+    *,
+    columns: int = 1,
+    lang: Lang = "en",  # noqa: ARG001
+) -> Figure:
+    """Draw pictures, each beside the bar chart of its probabilities: blue right, red wrong.
+
+    The caption names the predicted class, its percentage and, where it is known, the true class.
+    """
+    rows = -(-len(predictions) // columns)
+    bars = max(len(p.shown_classes()) for p in predictions)
+    figure = _figure(4.6 * columns, (0.75 + 0.135 * max(bars, 9)) * rows)
+    cells = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.1] * columns)
+    for axes in cells.flat:
+        axes.set_axis_off()
+    for position, prediction in enumerate(predictions):
+        row, column = divmod(position, columns)
+        _draw_prediction(cells[row, 2 * column], cells[row, 2 * column + 1], prediction, texts)
+    return figure
+
+
+def _draw_prediction(
+    left: Axes, right: Axes, prediction: Prediction, texts: dict[str, str]
+) -> None:
+    colour = {True: RIGHT, False: WRONG, None: INK}[prediction.right]
+    caption = f"{prediction.name} {prediction.confidence:.0%}"
+    if prediction.truth is not None:
+        caption += f"\n({texts['true'].format(prediction.classes[prediction.truth])})"
+    left.set_axis_on()
+    _draw_picture(left, prediction.image)
+    left.set_xlabel(caption, color=colour, fontsize=9)
+    left.set_title(prediction.source[-40:], fontsize=8, color="#5B626B")
+
+    shown = prediction.shown_classes()
+    colours = [OTHER] * len(shown)
+    for k, name in enumerate(shown):
+        if name == prediction.truth:
+            colours[k] = RIGHT
+        elif name == prediction.label:
+            colours[k] = INK if prediction.truth is None else WRONG
+    right.set_axis_on()
+    right.barh(range(len(shown)), prediction.probs[shown], color=colours, height=0.72)
+    right.set_yticks(range(len(shown)), [prediction.classes[k] for k in shown], fontsize=7.5)
+    right.invert_yaxis()
+    right.set_xlim(0, 1)
+    right.xaxis.set_major_formatter(PercentFormatter(1))
+    right.set_xticks([0, 0.5, 1])
+    right.tick_params(length=0)
+    for k, name in enumerate(shown):
+        share = float(prediction.probs[name])
+        if share >= 0.005:
+            inside = share > 0.75
+            right.text(
+                share + (-0.02 if inside else 0.02),
+                k,
+                f"{share:.0%}",
+                va="center",
+                ha="right" if inside else "left",
+                fontsize=7,
+                color="white" if inside else INK,
+            )
+
+
+@_styled
+def plot_confusion(
+    texts: dict[str, str],
+    matrix: Int64[np.ndarray, "K K"],
+    classes: tuple[str, ...],
+    *,
+    lang: Lang = "en",  # noqa: ARG001
+) -> Figure:
+    """Draw the confusion matrix with its counts; shade is the share of the true class."""
+    matrix = np.asarray(matrix)
+    k = len(classes)
+    side = min(14.0, 3.2 + 0.42 * k)
+    figure = _figure(side + 0.8, side)
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    # the root brings out the few mistakes beside the many hits
+    shown = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    size = 9 if k <= MOST_COUNTS else 4
+    axes.set_xticks(
+        range(k),
+        classes,
+        rotation=90 if k > 12 else 40,
+        fontsize=size,
+        ha="center" if k > 12 else "right",
+        rotation_mode=None if k > 12 else "anchor",
+    )
+    axes.set_yticks(range(k), classes, fontsize=size)
+    axes.tick_params(length=0)
+    axes.set_xlabel(texts["predicted class"])
+    axes.set_ylabel(texts["true class"])
+    right = int(np.trace(matrix))
+    total = int(matrix.sum())
+    axes.set_title(texts["confusion"].format(n=total, right=right, wrong=total - right))
+    if k <= MOST_COUNTS:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                colour = "white" if shares[row, column] > 0.35 else INK
+                axes.text(
+                    column,
+                    row,
+                    f"{count:,}",
+                    ha="center",
+                    va="center",
+                    color=colour,
+                    fontsize=8 if k <= 15 else 5,
+                )
+    bar = figure.colorbar(shown, ax=axes, shrink=0.8, label=texts["share"])
+    bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1], labels=["0", "1 %", "5 %", "20 %", "50 %", "100 %"])
+    return figure
+
+
+@_styled
+def plot_history(
+    texts: dict[str, str],
+    history: list[dict[str, Any]],
+    *,
+    lang: Lang = "en",  # noqa: ARG001
+) -> Figure:
+    """Draw loss and accuracy over the epochs, of training and, where there is one, validation."""
+    figure = _figure(8.2, 3.2)
+    epochs = [entry["epoch"] for entry in history]
+    for axes, what in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for key, name, colour, marker in (
+            (what, "training", "#8A9099", "o"),
+            (f"val_{what}", "validation", RIGHT, "s"),
+        ):
+            values = [entry[key] for entry in history]
+            if None not in values:
+                axes.plot(epochs, values, color=colour, marker=marker, ms=4, label=texts[name])
+        axes.set_xlabel(texts["epoch"])
+        axes.set_title(texts[what])
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.grid(axis="y", color="#E4E7EA", lw=0.8)
+        axes.set_axisbelow(True)
+        axes.legend(frameon=False)
+        if what == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return figure

@@ -1,0 +1,447 @@
+"""Train: Dataset + Recipe → Run."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lookbook import metrics
+from lookbook.calibration import fit_temperature, softmax
+from lookbook.conditions import machine, versions
+from lookbook.datasets import Dataset, load, split_validation
+from lookbook.errors import TrainingError
+from lookbook.export import to_onnx
+from lookbook.networks import Classifier, build_classifier
+from lookbook.photos import find_polarity
+from lookbook.runs import MODEL, WEIGHTS, Run, check_target, free_folder, write_run
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Int64, Shaped
+    from torch import Tensor
+
+    from lookbook.recipes import Recipe
+
+    #: raw inputs and their labels
+    Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
+
+#: steps whose pictures are gathered and scaled at once: one gather costs as much as one step
+STEPS_AT_ONCE = 64
+#: pictures that go through the network at once where nothing is learnt
+EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is."""
+
+    #: "training", or "calibration twin" for the second network of a `final` run
+    stage: str
+    epoch: int
+    epochs: int
+    #: pictures seen in this epoch, of `pictures_per_epoch`
+    pictures: int
+    pictures_per_epoch: int
+    loss: float
+    accuracy: float
+    #: None until the epoch ends, and where there is no validation part
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+    seconds_left: float
+    epoch_ended: bool
+
+
+#: what is told of the progress
+Tell = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gives: a trained classifier, and how it came about."""
+
+    classifier: Classifier
+    history: list[dict[str, Any]]
+    seconds: float
+    #: logits of the validation part, empty where there is none
+    val_logits: Float32[np.ndarray, "M K"]
+    #: it was stopped before its last step
+    stopped: bool
+
+
+def fit(
+    training: Labelled,
+    validation: Labelled | None,
+    recipe: Recipe,
+    n_classes: int,
+    *,
+    seed: int = 0,
+    stage: str = "training",
+    tell: Tell = lambda _progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Fitted:
+    """Train the recipe's network; the same seed on the same machine gives the same weights.
+
+    Parameters
+    ----------
+    training, validation
+        Raw inputs, uint8 pictures (N, H, W) or (N, H, W, 3) or float32 rows (N, D), and labels in
+        0..n_classes−1. Nothing is learnt from the validation part.
+    recipe
+        What to train and how.
+    n_classes
+        How many logits the network gives.
+    seed
+        Decides the first weights and the order of the pictures.
+    stage, tell
+        `tell` hears of the progress of this `stage`.
+    should_stop
+        Asked after each step; where it says yes, training ends there, with what it has.
+
+    Raises
+    ------
+    TrainingError
+        The loss is no longer finite.
+
+    Examples
+    --------
+    >>> from lookbook.recipes import TUTORIAL
+    >>> pictures = np.repeat(np.uint8([0, 255]), 64)[:, None, None] * np.ones((8, 8), np.uint8)
+    >>> fitted = fit((pictures, np.repeat([0, 1], 64)), None, TUTORIAL, 2)
+    >>> fitted.history[-1]["accuracy"]
+    1.0
+    """
+    start = time.perf_counter()
+    device = pick_device()
+    classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
+    scaler, network = classifier.scaler, classifier.network
+    images, labels = (torch.from_numpy(array).to(device) for array in training)
+    # eps is Keras's: the tutorial's Adam
+    optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate, eps=1e-7, fused=True)
+    shuffler = torch.Generator().manual_seed(seed)
+    clock = _Clock(stage, recipe.epochs, len(labels), tell, start)
+    # Adam's averages of pixels that are always 0 fade into denormal numbers: a tenth of the time
+    torch.set_flush_denormal(True)
+    stopped = False
+
+    for epoch in range(1, recipe.epochs + 1):
+        order = torch.randperm(len(labels), generator=shuffler).to(device)
+        for chosen in order.split(STEPS_AT_ONCE * recipe.batch_size):
+            batches = scaler(images[chosen]).split(recipe.batch_size)
+            answers = labels[chosen].split(recipe.batch_size)
+            for pixels, answer in zip(batches, answers, strict=True):
+                logits = network(pixels)
+                loss = F.cross_entropy(logits, answer)
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                clock.count(loss.detach(), logits.detach(), answer)
+                if stopped := should_stop():
+                    break
+            clock.tick(epoch)
+            if stopped:
+                break
+        val_logits = _logits(classifier, validation, device, n_classes)
+        clock.end_epoch(epoch, val_logits, validation)
+        if stopped:
+            break
+
+    seconds = time.perf_counter() - start
+    return Fitted(classifier.cpu(), clock.history, seconds, val_logits, stopped)
+
+
+class _Clock:
+    """Count what training did, without waiting for the device at each step."""
+
+    def __init__(self, stage: str, epochs: int, n: int, tell: Tell, start: float) -> None:
+        self.history: list[dict[str, Any]] = []
+        self._stage, self._epochs, self._n, self._tell = stage, epochs, n, tell
+        self._start = start
+        self._new: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._loss, self._hits, self._pictures = 0.0, 0, 0
+
+    def count(self, loss: Tensor, logits: Tensor, answer: Tensor) -> None:
+        self._new.append((loss, logits, answer))
+
+    def tick(self, epoch: int) -> None:
+        """Add up the steps since the last call, and tell."""
+        losses, logits, answers = zip(*self._new, strict=True)
+        self._new = []
+        sizes = torch.tensor([len(answer) for answer in answers])
+        answer = torch.cat(answers)
+        self._loss += float(torch.stack(losses).cpu() @ sizes.float())
+        self._hits += int((torch.cat(logits).argmax(1) == answer).sum())
+        self._pictures += len(answer)
+        if not math.isfinite(self._loss):
+            raise TrainingError(
+                f"the loss is no longer finite in epoch {epoch}; try a smaller learning rate, and "
+                "look for damaged pictures: lookbook look DATA"
+            )
+        self._say(epoch, None, None, epoch_ended=False)
+
+    def end_epoch(
+        self, epoch: int, val_logits: Float32[np.ndarray, "M K"], validation: Labelled | None
+    ) -> None:
+        val_loss = val_accuracy = None
+        if validation is not None:
+            probs = softmax(val_logits)
+            val_loss = metrics.log_loss(probs, validation[1])
+            val_accuracy = metrics.accuracy(probs, validation[1])
+        self._say(epoch, val_loss, val_accuracy, epoch_ended=True)
+        self.history.append(
+            {
+                "epoch": epoch,
+                "pictures": self._pictures,
+                "loss": self._loss / self._pictures,
+                "accuracy": self._hits / self._pictures,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "seconds": time.perf_counter() - self._start,
+            }
+        )
+        self._loss, self._hits, self._pictures = 0.0, 0, 0
+
+    def _say(
+        self, epoch: int, val_loss: float | None, val_accuracy: float | None, *, epoch_ended: bool
+    ) -> None:
+        seconds = time.perf_counter() - self._start
+        done = (epoch - 1) * self._n + self._pictures
+        left = seconds / done * (self._epochs * self._n - done)
+        self._tell(
+            Progress(
+                stage=self._stage,
+                epoch=epoch,
+                epochs=self._epochs,
+                pictures=self._pictures,
+                pictures_per_epoch=self._n,
+                loss=self._loss / self._pictures,
+                accuracy=self._hits / self._pictures,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                seconds=seconds,
+                seconds_left=left,
+                epoch_ended=epoch_ended,
+            )
+        )
+
+
+def _logits(
+    classifier: Classifier, part: Labelled | None, device: torch.device, n_classes: int
+) -> Float32[np.ndarray, "M K"]:
+    if part is None:
+        return np.zeros((0, n_classes), np.float32)
+    network = classifier.network.eval()
+    with torch.inference_mode():
+        logits = torch.cat(
+            [
+                network(classifier.scaler(torch.from_numpy(batch).to(device)))
+                for batch in np.array_split(part[0], math.ceil(len(part[0]) / EVALUATION_BATCH))
+            ]
+        )
+    network.train()
+    return logits.cpu().numpy()
+
+
+def pick_device() -> torch.device:
+    """Return the accelerator where there is one, else the processor."""
+    for name in ("cuda", "mps"):
+        if torch.get_device_module(name).is_available():
+            return torch.device(name)
+    return torch.device("cpu")
+
+
+def _accelerator() -> str | None:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+# ---- from DATA to a run folder ----
+
+
+def train(
+    data: str,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    out: Path | None = None,
+    size: int | None = None,
+    final: bool = False,
+    import_seconds: float = 0.0,
+    tell: Tell = lambda _progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train on the training part of DATA and write the run; no test picture is read.
+
+    Parameters
+    ----------
+    data, size
+        As `datasets.load` takes them.
+    recipe, seed, tell, should_stop
+        As `fit` takes them.
+    out
+        The run's folder; without it `runs/<data>-<recipe>-<number>`.
+    final
+        Train on the validation part, too. The temperature then comes from a twin that is trained
+        without it; that time is `calibration_seconds`, not `fit_seconds`.
+    import_seconds
+        What starting took, for the account in `conditions.json`.
+
+    Raises
+    ------
+    InputError, DownloadError, OutputError, TrainingError
+        As their docstrings say; nothing is written then.
+    """
+    started = datetime.now(UTC)
+    folder = out or free_folder(data, recipe.name)
+    check_target(folder)
+    clock = time.perf_counter()
+    whole = load(data, "train", size=size)
+    training, validation = split_validation(whole, seed=seed)
+    seen = whole if final else training
+    data_seconds = time.perf_counter() - clock
+
+    n_classes = len(whole.classes)
+    held_out = (validation.images, validation.labels)
+    fitted = fit(
+        (seen.images, seen.labels),
+        None if final else held_out,
+        recipe,
+        n_classes,
+        seed=seed,
+        tell=tell,
+        should_stop=should_stop,
+    )
+    clock = time.perf_counter()
+    twin = fitted
+    if final and not fitted.stopped:
+        twin = fit(
+            (training.images, training.labels),
+            held_out,
+            recipe,
+            n_classes,
+            seed=seed,
+            stage="calibration twin",
+            tell=tell,
+            should_stop=should_stop,
+        )
+    calibrated = len(twin.val_logits) > 0
+    temperature = fit_temperature(twin.val_logits, validation.labels) if calibrated else 1.0
+    fitted.classifier.temperature.fill_(temperature)
+    calibration_seconds = time.perf_counter() - clock
+
+    clock = time.perf_counter()
+    measured = _metrics(fitted, twin, validation, temperature, final=final)
+    about = {
+        "classes": whole.classes,
+        "polarity": find_polarity(whole.images),
+        "temperature": temperature,
+        "recipe": recipe.to_json(),
+        "validation": measured["validation"],
+        "lookbook": version("lookbook"),
+    }
+    model = to_onnx(fitted.classifier, seen.images[:64], about)
+    weights = safetensors.torch.save(fitted.classifier.network.state_dict())
+    export_seconds = time.perf_counter() - clock
+
+    measured |= {"fit_seconds": fitted.seconds, "calibration_seconds": calibration_seconds}
+    conditions = {
+        "started": started.isoformat(timespec="seconds"),
+        "data": {
+            "name": _data_name(data),
+            "size": whole.size,
+            "channels": whole.channels,
+            "from_files": _is_folder_of_files(data),
+            "classes": whole.classes,
+            "train_pictures": len(whole),
+            "train_sha256": whole.sha256(),
+        },
+        "seed": seed,
+        "final": final,
+        "device": str(pick_device()),
+        "threads": torch.get_num_threads(),
+        "machine": machine(_accelerator()),
+        "versions": versions(),
+        "seconds": {
+            "imports": import_seconds,
+            "data": data_seconds,
+            "fit": fitted.seconds,
+            "calibration": calibration_seconds,
+            "export": export_seconds,
+        },
+        "sha256": {
+            WEIGHTS: hashlib.sha256(weights).hexdigest(),
+            MODEL: hashlib.sha256(model.content).hexdigest(),
+        },
+    }
+    documents = {
+        "recipe": recipe.to_json(),
+        "history": fitted.history,
+        "metrics": measured,
+        "conditions": conditions,
+    }
+    return write_run(folder, documents, {WEIGHTS: weights, MODEL: model.content})
+
+
+def load_network(run: Run) -> nn.Module:
+    """Return a run's network with its weights, to go on with in torch.
+
+    Raises
+    ------
+    DamagedFileError
+        The weights are not those that the run wrote.
+    """
+    run.check_files()
+    from lookbook.recipes import Recipe  # noqa: PLC0415  # types alone elsewhere
+
+    data = run.conditions["data"]
+    shape = (1, *data["size"], *([3] if data["channels"] == 3 else []))
+    recipe = Recipe(**{**run.recipe, "hidden": tuple(run.recipe["hidden"])})
+    classifier = build_classifier(recipe, np.zeros(shape, np.uint8), len(data["classes"]), seed=0)
+    classifier.network.load_state_dict(safetensors.torch.load_file(run.weights))
+    classifier.temperature.fill_(run.metrics["temperature"])
+    return classifier.eval()
+
+
+def _metrics(
+    fitted: Fitted, twin: Fitted, validation: Dataset, temperature: float, *, final: bool
+) -> dict[str, Any]:
+    """Say how good the network is on validation; for a `final` run, how good its twin is."""
+    found = None
+    if len(twin.val_logits):
+        probs = softmax(twin.val_logits / temperature)
+        share = metrics.accuracy(probs, validation.labels)
+        found = {
+            "accuracy": share,
+            "interval": metrics.wilson_interval(share, len(validation)),
+            "loss": metrics.log_loss(probs, validation.labels),
+            "calibration_error": metrics.calibration_error(probs, validation.labels),
+            "n": len(validation),
+            "of": "a twin trained without the validation part" if final else "this network",
+        }
+    return {
+        "validation": found,
+        "temperature": temperature,
+        "parameters": sum(p.numel() for p in fitted.classifier.network.parameters()),
+        "training_pictures": fitted.history[0]["pictures"] if fitted.history else 0,
+        "stopped": fitted.stopped,
+    }
+
+
+def _data_name(data: str) -> str:
+    """Return a built-in name as it is and a path in full, so that it is found from any folder."""
+    return str(Path(data).resolve()) if Path(data).exists() else data
+
+
+def _is_folder_of_files(data: str) -> bool:
+    return Path(data).is_dir() and not any("idx" in path.name for path in Path(data).iterdir())
