@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lookbook.calibration import fit_temperature
 from lookbook.datasets import SIDES, stratified_choice
 from lookbook.errors import InputError
-from lookbook.model import Model
 from lookbook.photos import find_polarity
 from lookbook.recipes import find_recipe
 
@@ -155,7 +154,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         table = validate_data(self, X, reset=False)
         if len(shape) == 1:
             return table.astype(np.float32)
-        return check_pictures(table.reshape(-1, *shape))
+        return check_pictures(np.asarray(table).reshape(-1, *shape))
 
 
 def is_flat_pictures(table: Shaped[np.ndarray, "N D"]) -> bool:

@@ -14,6 +14,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,11 +154,10 @@ def _sources(
         yield dataset.debian_folder, lambda: debian_folder
     for number, mirror in enumerate(dataset.mirrors):
         place = scratch / str(number)
-        yield mirror, lambda mirror=mirror, place=place: _download(dataset, mirror, place, report)
+        yield mirror, partial(_download, dataset, mirror, place, report)
     if dataset.debian_package and shutil.which("apt-get") and shutil.which("dpkg-deb"):
-        package = dataset.debian_package
-        place = scratch / "apt"
-        yield f"apt-get download {package}", lambda: _apt_download(dataset, place, report)
+        get = partial(_apt_download, dataset, scratch / "apt", report)
+        yield f"apt-get download {dataset.debian_package}", get
 
 
 # ---- one source after another ----

@@ -6,7 +6,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def read_content(path: Path) -> bytes:
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        stream = gzip.GzipFile(fileobj=file) if compressed else file
+        stream: IO[bytes] = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if compressed else file
         try:
             return _read_announced(stream, path)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:

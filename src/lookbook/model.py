@@ -51,7 +51,7 @@ class Model:
         model = cls(path.read_bytes())
         try:
             _ = model.about
-        except Exception as error:  # noqa: BLE001  # ONNX Runtime's own have no common class
+        except Exception as error:  # ONNX Runtime's own have no common class
             raise DamagedFileError(
                 f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
             ) from error

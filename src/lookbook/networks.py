@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -56,9 +57,8 @@ class DenseNetwork(nn.Sequential):
     ) -> None:
         layers: list[nn.Module] = [nn.Flatten()]
         widths = (inputs, *hidden, outputs)
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
-            # empty: the weights are drawn below, from this run's own generator
-            layer = nn.utils.skip_init(nn.Linear, before, after)
+        for before, after in pairwise(widths):
+            layer = nn.Linear(before, after)
             nn.init.xavier_uniform_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)
             layers += [layer, nn.ReLU()]

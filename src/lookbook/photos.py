@@ -64,13 +64,13 @@ def read_size(path: Path) -> tuple[int, int] | None:
 
     Reads the header alone.
     """
-    from PIL import Image, ImageOps  # noqa: PLC0415  # only for files
+    from PIL import ExifTags, Image  # noqa: PLC0415  # only for files
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
-                turned = picture.getexif().get(ImageOps.ExifTags.Base.Orientation, 1) >= 5
+                turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
                 width, height = picture.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
@@ -134,7 +134,7 @@ def border_median(image: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "*C"]
     0
     """
     border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
-    return np.median(border, axis=0).astype(np.uint8)
+    return np.asarray(np.median(border, axis=0), dtype=np.uint8)
 
 
 def find_polarity(images: UInt8[np.ndarray, "N H W *C"]) -> Polarity:

@@ -71,7 +71,7 @@ TEXTS = {
     },
 }
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "axes.edgecolor": "#8A9099",
     "axes.labelcolor": INK,
     "axes.spines.right": False,
@@ -117,7 +117,8 @@ def _styled(
             )
             lang = "en"
         # glyphs that the first font lacks come from the next
-        with mpl.rc_context({**STYLE, "font.family": fonts}):
+        style: Any = STYLE | {"font.family": fonts}
+        with mpl.rc_context(style):
             return draw(TEXTS[str(lang)], *args, **kwargs)
 
     return drawn
@@ -218,7 +219,7 @@ def plot_pictures(
     *,
     rows: int = 5,
     columns: int = 5,
-    lang: Lang = "en",  # noqa: ARG001  # read by the decorator
+    lang: Lang = "en",
 ) -> Figure:
     """Draw a grid of consecutive pictures, each with its class name and index under it."""
     figure = _figure(1.55 * columns, 1.75 * rows)
@@ -238,7 +239,7 @@ def _cells(figure: Figure, rows: int, columns: int) -> list[Axes]:
 
 
 @_styled
-def plot_balance(texts: dict[str, str], dataset: Dataset, *, lang: Lang = "en") -> Figure:  # noqa: ARG001
+def plot_balance(texts: dict[str, str], dataset: Dataset, *, lang: Lang = "en") -> Figure:
     """Draw how many pictures each class has."""
     k = len(dataset.classes)
     figure = _figure(6.0, 0.9 + 0.24 * k)
@@ -257,7 +258,7 @@ def plot_predictions(
     predictions: list[Prediction],
     *,
     columns: int = 1,
-    lang: Lang = "en",  # noqa: ARG001
+    lang: Lang = "en",
 ) -> Figure:
     """Draw pictures, each beside the bar chart of its probabilities: blue right, red wrong.
 
@@ -323,7 +324,7 @@ def plot_confusion(
     matrix: Int64[np.ndarray, "K K"],
     classes: tuple[str, ...],
     *,
-    lang: Lang = "en",  # noqa: ARG001
+    lang: Lang = "en",
 ) -> Figure:
     """Draw the confusion matrix with its counts; shade is the share of the true class."""
     matrix = np.asarray(matrix)
@@ -373,7 +374,7 @@ def plot_history(
     texts: dict[str, str],
     history: list[dict[str, Any]],
     *,
-    lang: Lang = "en",  # noqa: ARG001
+    lang: Lang = "en",
 ) -> Figure:
     """Draw loss and accuracy over the epochs, of training and, where there is one, validation."""
     figure = _figure(8.2, 3.2)

@@ -110,7 +110,7 @@ def pixel_row(image: UInt8[np.ndarray, "H W *C"], row: int) -> tuple[str, str]:
     >>> pixel_row(np.uint8([[0, 2, 255]]), 0)
     ('0 2 255', '0. 0.00784314 1.')
     """
-    import numpy as np  # noqa: PLC0415  # keeps `--help` fast
+    import numpy as np  # keeps `--help` fast
 
     pixels = image[row] if image.ndim == 2 else image[row, :, 0]
     scaled = (np.format_float_positional(level / 255, precision=8) for level in pixels)

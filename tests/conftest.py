@@ -1,0 +1,90 @@
+"""Data and runs that several tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookbook.datasets import Dataset, load
+from lookbook.recipes import TUTORIAL
+from lookbook.runs import Run
+
+
+def made_pictures(n: int, *, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Bright bars on dark ground: the bar's place is the class, the rest is noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    images = rng.integers(0, 60, (n, 12, 10), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[1 + 3 * label : 3 + 3 * label, 1:9] += rng.integers(100, 190, dtype=np.uint8)
+    return images, labels
+
+
+def lookbook(*args: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "lookbook", *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100"} | environment,
+    )
+
+
+@pytest.fixture(scope="session")
+def fashion() -> Dataset:
+    """Fashion-MNIST's training part."""
+    return load("fashion-mnist")
+
+
+@pytest.fixture(scope="session")
+def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made dataset as .npz: 300 training and 90 test pictures, 12×10, three classes."""
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
+    train_images, train_labels = made_pictures(300, seed=0)
+    test_images, test_labels = made_pictures(90, seed=1)
+    np.savez(
+        path,
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        classes=np.array(["top", "middle", "bottom"]),
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def place(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one trained and evaluated run, `runs/bars-tutorial-1`; not to be changed."""
+    from lookbook.evaluation import evaluate
+    from lookbook.training import train
+
+    folder = tmp_path_factory.mktemp("place")
+    run = train(str(bars), TUTORIAL.with_epochs(4), out=folder / "runs" / "bars-tutorial-1")
+    evaluate(run)
+    return folder
+
+
+@pytest.fixture
+def run(place: Path) -> Run:
+    """The shared run; not to be changed."""
+    from lookbook.runs import read_run
+
+    return read_run(place / "runs" / "bars-tutorial-1")
+
+
+@pytest.fixture
+def own_run(run: Run, tmp_path: Path) -> Run:
+    """A copy of the shared run that a test may damage."""
+    import shutil
+
+    from lookbook.runs import read_run
+
+    return read_run(shutil.copytree(run.folder, tmp_path / "runs" / run.folder.name))

@@ -1,0 +1,51 @@
+"""The temperature against a general minimiser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import log_loss
+
+from lookbook.calibration import TEMPERATURES, fit_temperature, softmax
+
+
+def made(seed: int, scale: float, n: int = 400, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, k))
+    labels = np.array([rng.choice(k, p=p) for p in softmax(logits)])
+    return logits * scale, labels
+
+
+@given(st.integers(0, 50), st.floats(0.3, 8))
+def test_temperature_minimises_the_loss(seed, scale):
+    logits, labels = made(seed, scale)
+    found = fit_temperature(logits, labels)
+    best = minimize_scalar(
+        lambda t: log_loss(labels, softmax(logits / t), labels=range(5)),
+        bounds=TEMPERATURES,
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    assert log_loss(labels, softmax(logits / found), labels=range(5)) <= best.fun + 1e-9
+
+
+def test_temperature_undoes_a_known_scale():
+    logits, labels = made(0, 3.0, n=20_000)
+    assert fit_temperature(logits, labels) == pytest.approx(3.0, rel=0.05)
+
+
+def test_a_model_that_is_always_right_gets_a_low_temperature_within_the_bounds():
+    # any lower temperature makes it better, until float64 sees no difference
+    assert TEMPERATURES[0] <= fit_temperature(5 * np.eye(4), np.arange(4)) < 0.2
+
+
+def test_equal_logits_keep_finite_numbers():
+    assert np.isfinite(fit_temperature(np.zeros((6, 3)), np.arange(6) % 3))
+
+
+def test_softmax_of_huge_logits_is_finite_and_sums_to_one():
+    probs = softmax(np.array([[1000.0, 0.0], [-1000.0, 0.0]]))
+    assert probs.sum(axis=1) == pytest.approx([1, 1])

@@ -1,0 +1,85 @@
+"""Metrics against scikit-learn and against plain formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn import metrics as sk
+
+from lookbook import metrics
+from lookbook.calibration import softmax
+
+
+def made(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, n)
+    logits = rng.normal(size=(n, k)) * 2
+    logits[np.arange(n), labels] += 1.5
+    return softmax(logits), labels
+
+
+@given(st.integers(1, 300), st.integers(2, 12), st.integers(0, 99))
+def test_metrics_agree_with_scikit_learn(n, k, seed):
+    probs, labels = made(n, k, seed)
+    predicted = probs.argmax(axis=1)
+    confusion = metrics.confusion_matrix(probs, labels)
+    assert metrics.accuracy(probs, labels) == pytest.approx(sk.accuracy_score(labels, predicted))
+    assert metrics.log_loss(probs, labels) == pytest.approx(
+        sk.log_loss(labels, probs, labels=range(k))
+    )
+    assert (confusion == sk.confusion_matrix(labels, predicted, labels=range(k))).all()
+    found = metrics.per_class(confusion, tuple(map(str, range(k))))
+    expected = sk.precision_recall_fscore_support(
+        labels, predicted, labels=range(k), zero_division=0
+    )
+    for key, column in zip(("precision", "recall", "f1", "n"), expected, strict=True):
+        assert [one[key] for one in found] == pytest.approx(list(column))
+
+
+@given(st.integers(1, 2000), st.floats(0, 1))
+def test_interval_agrees_with_scipy(n, share):
+    hits = round(share * n)
+    expected = binomtest(hits, n).proportion_ci(method="wilson")
+    assert metrics.wilson_interval(hits / n, n) == pytest.approx(
+        (expected.low, expected.high), abs=1e-6
+    )
+
+
+def test_interval_holds_the_truth_19_times_in_20():
+    rng = np.random.default_rng(0)
+    seen = rng.binomial(500, 0.93, 4000) / 500
+    inside = [low <= 0.93 <= high for low, high in (metrics.wilson_interval(s, 500) for s in seen)]
+    assert 0.94 <= np.mean(inside) <= 0.965
+
+
+def slow_calibration_error(probs, labels, bins=15):
+    total = 0.0
+    for b in range(bins):
+        low, high = b / bins, (b + 1) / bins
+        inside = [i for i, p in enumerate(probs.max(axis=1)) if low <= p < high or p == high == 1]
+        if inside:
+            confidence = np.mean([probs[i].max() for i in inside])
+            right = np.mean([probs[i].argmax() == labels[i] for i in inside])
+            total += len(inside) / len(labels) * abs(confidence - right)
+    return total
+
+
+@given(st.integers(1, 200), st.integers(2, 6), st.integers(0, 99))
+def test_calibration_error_agrees_with_a_slow_one(n, k, seed):
+    probs, labels = made(n, k, seed)
+    assert metrics.calibration_error(probs, labels) == pytest.approx(
+        slow_calibration_error(probs, labels), abs=1e-9
+    )
+
+
+def test_log_loss_is_finite_where_the_right_class_has_probability_zero():
+    assert np.isfinite(metrics.log_loss(np.float32([[1, 0]]), np.array([1])))
+
+
+def test_most_confused_pairs_count_both_directions_and_leave_out_the_never_confused():
+    confusion = np.array([[5, 2, 0], [3, 5, 0], [0, 1, 9]])
+    found = metrics.most_confused(confusion, ("a", "b", "c"))
+    assert [(one["pair"], one["count"]) for one in found] == [(["a", "b"], 5), (["b", "c"], 1)]

@@ -1,0 +1,242 @@
+"""Training: against a slow plain version, the same twice, stopped, gone wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import made_pictures
+from lookbook.calibration import softmax
+from lookbook.datasets import load
+from lookbook.errors import DamagedFileError, InputError, TrainingError
+from lookbook.evaluation import load_part
+from lookbook.model import Model
+from lookbook.networks import build_classifier
+from lookbook.recipes import TUTORIAL, Recipe
+from lookbook.training import fit, load_network, train
+
+TINY = Recipe("tiny", hidden=(7,), learning_rate=0.01, batch_size=8, epochs=2)
+
+
+def slow_fit(images, labels, recipe, seed):
+    """Adam as Kingma and Ba (2015) write it, in float64 NumPy, with gradients by hand."""
+    start = build_classifier(recipe, images, labels.max() + 1, seed)
+    weights = [p.detach().numpy().astype(np.float64) for p in start.network.parameters()]
+    first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    shuffler = torch.Generator().manual_seed(seed)
+    pixels = images.reshape(len(images), -1) / 255
+    step, losses = 0, []
+    for _ in range(recipe.epochs):
+        order = torch.randperm(len(labels), generator=shuffler).numpy()
+        total = 0.0
+        for begin in range(0, len(order), recipe.batch_size):
+            chosen = order[begin : begin + recipe.batch_size]
+            x, y = pixels[chosen], labels[chosen]
+            hidden = np.maximum(x @ weights[0].T + weights[1], 0)
+            probs = softmax(hidden @ weights[2].T + weights[3])
+            total += -np.log(probs[np.arange(len(y)), y]).sum()
+            error = probs.copy()
+            error[np.arange(len(y)), y] -= 1
+            error /= len(y)
+            back = (error @ weights[2]) * (hidden > 0)
+            gradients = [back.T @ x, back.sum(0), error.T @ hidden, error.sum(0)]
+            step += 1
+            for i, g in enumerate(gradients):
+                first[i] = 0.9 * first[i] + 0.1 * g
+                second[i] = 0.999 * second[i] + 0.001 * g**2
+                m, v = first[i] / (1 - 0.9**step), second[i] / (1 - 0.999**step)
+                weights[i] = weights[i] - recipe.learning_rate * m / (np.sqrt(v) + 1e-7)
+        losses.append(total / len(order))
+    return weights, losses
+
+
+def test_fit_agrees_with_a_slow_plain_version():
+    images, labels = made_pictures(50, seed=0)  # 50 is no multiple of 8: the last batch is short
+    expected, losses = slow_fit(images, labels, TINY, seed=3)
+    fitted = fit((images, labels), None, TINY, 3, seed=3)
+    for found, wanted in zip(fitted.classifier.network.parameters(), expected, strict=True):
+        np.testing.assert_allclose(found.detach().numpy(), wanted, atol=2e-5)
+    assert [entry["loss"] for entry in fitted.history] == pytest.approx(losses, abs=1e-5)
+
+
+def test_history_counts_pictures_and_agrees_with_the_networks_own_answers():
+    images, labels = made_pictures(50, seed=0)
+    other, others = made_pictures(30, seed=5)
+    fitted = fit((images, labels), (other, others), TINY, 3, seed=0)
+    last = fitted.history[-1]
+    with torch.no_grad():
+        logits, _ = fitted.classifier(torch.from_numpy(other))
+    np.testing.assert_allclose(fitted.val_logits, logits.numpy(), atol=1e-5)
+    assert last["pictures"] == 50
+    assert last["val_accuracy"] == (logits.argmax(1).numpy() == others).mean()
+    assert last["val_loss"] == pytest.approx(
+        float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(others))), abs=1e-5
+    )
+
+
+def bits(fitted):
+    return b"".join(p.detach().numpy().tobytes() for p in fitted.classifier.parameters())
+
+
+def test_the_same_seed_gives_bit_identical_weights_and_another_seed_others():
+    data = made_pictures(200, seed=0)
+    first, second, other = (fit(data, None, TUTORIAL.with_epochs(2), 3, seed=s) for s in (4, 4, 5))
+    assert bits(first) == bits(second)
+    assert bits(first) != bits(other)
+
+
+def test_the_state_of_torchs_own_generator_decides_nothing():
+    data = made_pictures(60, seed=0)
+    torch.manual_seed(1)
+    first = fit(data, None, TINY, 3)
+    torch.manual_seed(2)
+    assert bits(first) == bits(fit(data, None, TINY, 3))
+
+
+def test_progress_counts_every_picture_and_ends_each_epoch_once():
+    told = []
+    fit(made_pictures(100, seed=0), None, TINY, 3, tell=told.append)
+    ends = [(p.epoch, p.pictures, p.seconds_left) for p in told if p.epoch_ended]
+    assert ends == [(1, 100, pytest.approx(ends[0][2])), (2, 100, 0.0)]
+    assert all(p.seconds_left >= 0 and p.pictures_per_epoch == 100 for p in told)
+
+
+def test_a_stop_ends_at_the_step_and_keeps_what_is_learnt():
+    asked = iter([False] * 4 + [True] * 9)
+    fitted = fit(made_pictures(100, seed=0), None, TINY, 3, should_stop=lambda: next(asked))
+    assert fitted.stopped
+    assert [entry["pictures"] for entry in fitted.history] == [5 * 8]
+
+
+def test_a_loss_that_is_not_finite_stops_training_with_advice():
+    rows = np.full((64, 4), 1e30, np.float32)
+    rows[::2] = -1e30
+    rows[0] = np.inf
+    with pytest.raises(TrainingError) as caught:
+        fit((rows, np.arange(64) % 2), None, TINY, 2)
+    assert str(caught.value) == (
+        "the loss is no longer finite in epoch 1; try a smaller learning rate, and look for "
+        "damaged pictures: lookbook look DATA"
+    )
+
+
+# ---- runs ----
+
+
+def test_train_reads_no_test_picture(bars, tmp_path):
+    with np.load(bars) as arrays:
+        only_train = {name: arrays[name] for name in arrays.files if "test" not in name}
+    # a test part that cannot be read at all
+    np.savez(tmp_path / "half.npz", **only_train, test_images=np.zeros(3), test_labels=np.zeros(2))
+    run = train(str(tmp_path / "half.npz"), TINY, out=tmp_path / "run")
+    assert run.metrics["training_pictures"] == 255
+    with pytest.raises(InputError):
+        load_part(run, "test")
+
+
+def test_a_run_explains_itself(run):
+    assert {path.name for path in run.folder.iterdir()} >= {
+        "recipe.json", "history.json", "metrics.json", "conditions.json", "weights.safetensors",
+        "model.onnx", "evaluation.json",
+    }  # fmt: skip
+    assert run.recipe["hidden"] == [128]
+    assert len(run.history) == 4
+    assert run.metrics["fit_seconds"] > 0
+    assert run.metrics["parameters"] == 120 * 128 + 128 + 128 * 3 + 3
+    assert set(run.conditions["seconds"]) == {"imports", "data", "fit", "calibration", "export"}
+    assert {"torch", "lookbook", "source_sha256"} <= set(run.conditions["versions"])
+    assert run.conditions["machine"]["cores"] >= 1
+    training = load_part(run, "train")
+    assert run.conditions["data"]["train_sha256"] == training.sha256()
+
+
+def test_saved_weights_and_model_file_predict_the_same(run):
+    test = load_part(run, "test")
+    network = load_network(run)
+    with torch.no_grad():
+        logits, probs = network(torch.from_numpy(test.images))
+    found_logits, found_probs = Model.open(run.model).predict(test.images)
+    np.testing.assert_allclose(found_logits, logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found_probs, probs.numpy(), atol=1e-6)
+    assert (found_probs.argmax(1) == probs.numpy().argmax(1)).all()
+
+
+def test_the_model_file_holds_the_scaling_and_the_temperature(run):
+    test = load_part(run, "test")
+    logits, probs = Model.open(run.model).predict(test.images)
+    assert run.metrics["temperature"] != 1
+    np.testing.assert_allclose(probs, softmax(logits / run.metrics["temperature"]), atol=1e-5)
+
+
+def test_two_runs_of_the_same_seed_write_the_same_weights(bars, tmp_path):
+    first, second = (train(str(bars), TINY, seed=1, out=tmp_path / name) for name in "ab")
+    assert first.weights.read_bytes() == second.weights.read_bytes()
+    assert first.conditions["sha256"] == second.conditions["sha256"]
+
+
+def test_final_trains_on_all_pictures_and_takes_the_temperature_of_a_twin(bars, tmp_path):
+    final = train(str(bars), TINY, out=tmp_path / "final", final=True)
+    plain = train(str(bars), TINY, out=tmp_path / "plain")
+    assert final.metrics["training_pictures"] == 300
+    assert final.history[0]["val_loss"] is None
+    assert final.metrics["calibration_seconds"] > 0
+    # the twin is the plain run's network: same seed, same pictures
+    assert final.metrics["temperature"] == plain.metrics["temperature"]
+    assert final.metrics["validation"]["of"] == "a twin trained without the validation part"
+    alone = fit(_arrays(str(bars)), None, TINY, 3)
+    assert load_network(final).network[1].weight.detach().numpy().tobytes() == (
+        alone.classifier.network[1].weight.detach().numpy().tobytes()
+    )
+
+
+def _arrays(data):
+    whole = load(data)
+    return whole.images, whole.labels
+
+
+def test_a_stopped_run_can_be_used(bars, tmp_path):
+    run = train(str(bars), TINY, out=tmp_path / "run", should_stop=lambda: True)
+    assert run.metrics["stopped"]
+    assert run.history[-1]["pictures"] == TINY.batch_size
+    assert Model.open(run.model).predict(load_part(run, "test").images)[1].shape == (90, 3)
+
+
+def test_colour_pictures_of_another_size_train_too(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "colour.npz",
+        images=rng.integers(0, 255, (60, 9, 11, 3), dtype=np.uint8),
+        labels=np.arange(60) % 4,
+    )
+    run = train(str(tmp_path / "colour.npz"), TINY, out=tmp_path / "run")
+    assert Model.open(run.model).input_shape == (9, 11, 3)
+    assert load_part(run, "test").images.shape == (12, 9, 11, 3)
+
+
+def test_damaged_weights_are_named_with_the_way_out(own_run):
+    content = bytearray(own_run.weights.read_bytes())
+    content[-1] ^= 1
+    own_run.weights.write_bytes(content)
+    with pytest.raises(DamagedFileError) as caught:
+        load_network(own_run)
+    recorded = json.loads((own_run.folder / "conditions.json").read_text())["sha256"]
+    import hashlib
+
+    found = hashlib.sha256(bytes(content)).hexdigest()
+    data = own_run.conditions["data"]["name"]
+    assert str(caught.value) == (
+        f"{own_run.weights} is damaged: its SHA-256 is {found}, the run recorded "
+        f"{recorded['weights.safetensors']}; restore the file, or train again: "
+        f"lookbook train {data} --recipe tutorial --epochs 4 --seed 0"
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no accelerator here")
+def test_an_accelerator_learns_what_the_processor_learns():
+    data = made_pictures(300, seed=0)
+    fitted = fit(data, data, TUTORIAL.with_epochs(4), 3)
+    assert fitted.history[-1]["val_accuracy"] > 0.95
