@@ -129,7 +129,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         InputError
             As `predict_proba`.
         """
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        labels = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[labels])
 
     def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
         """Return pictures as uint8 or features as float32, and the labels."""
@@ -146,15 +147,16 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def _validate_prediction(self, X: Any) -> Any:  # noqa: N803
         shape = self.model_.input_shape
         if getattr(X, "ndim", 2) > 2:
-            if X.shape[1:] != shape:
+            pictures = check_pictures(np.asarray(X))
+            if pictures.shape[1:] != shape:
                 raise InputError(
                     f"fitted on pictures of shape {shape}, got an array of shape {X.shape}"
                 )
-            X = np.asarray(X).reshape(len(X), -1)  # noqa: N806
-        table = validate_data(self, X, reset=False)
+            return pictures
+        table = np.asarray(validate_data(self, X, reset=False))
         if len(shape) == 1:
             return table.astype(np.float32)
-        return check_pictures(np.asarray(table).reshape(-1, *shape))
+        return check_pictures(table.reshape(-1, *shape))
 
 
 def is_flat_pictures(table: Shaped[np.ndarray, "N D"]) -> bool:
@@ -194,7 +196,7 @@ def check_pictures(images: Shaped[np.ndarray, "N H W *C"]) -> Shaped[np.ndarray,
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
-        return np.rint(images * 255).astype(np.uint8)
+        return np.asarray(np.rint(images * 255), dtype=np.uint8)
     span = f"{images.min():g} to {images.max():g}" if images.size else "no values"
     raise InputError(
         f"pictures must be uint8 (0 to 255) or floats from 0 to 1, got {images.dtype} with {span}; "

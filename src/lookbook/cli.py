@@ -283,16 +283,17 @@ def _demo_summary(run: Run) -> str:
     found = run.evaluation() or {}
     seconds = json.loads((run.folder / DEMO).read_text())["seconds"]
     took = ", ".join(f"{name} {terminal.duration(s)}" for name, s in seconds.items())
-    wrong = round(1 / (1 - found["accuracy"]))
+    accuracy = terminal.percent(found["accuracy"], 2)
+    program = f"{Path(sys.argv[0]).parent}/lookbook" if ".venv" in sys.argv[0] else "lookbook"
     return f"""
-Trained the tutorial's network (784-128-10) on Fashion-MNIST and tested it on {found["n"]:,} pictures.
-It is right for {terminal.percent(found["accuracy"], 2)} of them ({terminal.interval(found["interval"])}): about 1 in {wrong} is wrong.
+Trained the tutorial's network (784-128-10) on Fashion-MNIST.
+Right for {accuracy} of {found["n"]:,} test pictures ({terminal.interval(found["interval"])}).
 time     {took}
 run      {run.folder}
 figures  {run.folder / "figures"} and look/fashion-mnist
-next     .venv/bin/lookbook predict {run.folder} test:2000 test:800
-         .venv/bin/lookbook look fashion-mnist --index 7
-         .venv/bin/lookbook runs"""
+next     {program} predict {run.folder} test:2000 test:800
+         {program} look fashion-mnist --index 7
+         {program} runs"""
 
 
 # ---- the parts of commands ----
@@ -422,7 +423,7 @@ def main() -> None:
     """Run the command line; errors become one message and an exit code."""
     warnings.showwarning = _show_warning
     try:
-        app()
+        app(prog_name="lookbook")
     except LookbookError as error:
         _say(f"error: {error}")
         sys.exit(error.exit_code)

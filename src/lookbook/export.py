@@ -54,7 +54,7 @@ def to_onnx(
         torch.onnx.export(
             classifier,
             (torch.from_numpy(sample[:2]),),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # this exporter writes into open files, too
             dynamo=False,
             input_names=names[:1],
             output_names=names[1:],

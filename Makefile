@@ -1,0 +1,70 @@
+# make demo   the main job on real data: about 20 s once everything is installed
+# make test   the tests: about 2 minutes
+# make check  style, types, layout, generated pages
+# make bench  speed and accuracy beside Keras: about 6 minutes
+# make docs   rewrite the generated pages
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check bench docs notebooks clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/lookbook demo
+
+test: $(VENV)/.test $(VENV)/.fonts
+	$(BIN)/pytest
+
+check: $(VENV)/.test $(VENV)/.check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+bench: $(VENV)/.installed
+	$(BIN)/python bench/run.py $(BENCH)
+
+docs: $(VENV)/.check
+	$(BIN)/python docs/generate.py
+
+notebooks: $(VENV)/.test $(VENV)/.fonts
+	$(BIN)/python notebooks/build.py
+
+clean:
+	rm -rf $(VENV) .bench
+
+# Debian keeps the module that makes environments in a package of its own
+$(BIN)/pip:
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+	  || { echo "error: Python 3.11 or later is needed, $$($(PYTHON) --version) is here; name another one: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c "import ensurepip" 2>/dev/null \
+	  || { apt-get install -y -q python3-venv >/dev/null 2>&1 || { apt-get update -q && apt-get install -y -q python3-venv; } >/dev/null; } \
+	  || { echo "error: the Debian package python3-venv is needed: sudo apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing lookbook and its pinned packages (once; about 2 minutes)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	@echo "installing what the tests need (once)"
+	@$(PIP) -e ".[test]"
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.installed
+	@echo "installing what the checks need (once)"
+	@$(PIP) -e ".[test,check]"
+	@touch $@
+
+# the Korean lesson's figures; without the font they are labelled in English, and say so
+$(VENV)/.fonts: | $(BIN)/pip
+	@ls /usr/share/fonts/truetype/nanum/NanumGothic.ttf >/dev/null 2>&1 \
+	  || apt-get install -y -q fonts-nanum >/dev/null 2>&1 \
+	  || { apt-get update -q && apt-get install -y -q fonts-nanum; } >/dev/null 2>&1 \
+	  || echo "note: no Korean font (Debian: fonts-nanum); the test that needs one is skipped"
+	@touch $@

@@ -1,0 +1,398 @@
+"""The program as a user meets it: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import lookbook, made_pictures
+from lookbook.runs import read_run
+
+RUN = "runs/bars-tutorial-1"
+
+
+def error_of(ended):
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+# ---- wrong use: the whole message, and the exit code ----
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ["evaluate", "runs/nothing"],
+            "error: no run runs/nothing; runs here: bars-tutorial-1\n",
+        ),
+        (
+            ["train", "fashion-mnits"],
+            "error: no dataset is called 'fashion-mnits'; did you mean 'fashion-mnist'?; built in "
+            "are fashion-mnist, mnist, kmnist, emnist-letters, emnist-balanced; your own: a folder "
+            "of class folders, an .npz file, or a folder of IDX files\n",
+        ),
+        (
+            ["fetch", "cifar"],
+            "error: no dataset is called 'cifar'; built in are fashion-mnist, mnist, kmnist, "
+            "emnist-letters, emnist-balanced; your own: a folder of class folders, an .npz file, "
+            "or a folder of IDX files\n",
+        ),
+        (
+            ["look", "pictures/mine"],
+            "error: pictures/mine does not exist; DATA is one of fashion-mnist, mnist, kmnist, "
+            "emnist-letters, emnist-balanced, a folder of class folders, an .npz file, or a folder "
+            "of IDX files\n",
+        ),
+        (
+            ["figures", "runs"],
+            "error: runs is not a run: it has no conditions.json; lookbook runs lists the runs\n",
+        ),
+        (
+            ["predict", RUN, "test:90"],
+            "error: no test picture '90': the test part has 90; expected test:0 to test:89\n",
+        ),
+        (
+            ["predict", RUN, "test:first"],
+            "error: no test picture 'first': the test part has 90; expected test:0 to test:89\n",
+        ),
+        (
+            ["predict", RUN, "nothing.png"],
+            "error: no picture file nothing.png; check the name\n",
+        ),
+        (
+            ["predict", RUN, "notes.png"],
+            "error: notes.png is not a picture that can be read; expected one of BMP, GIF, JPEG, "
+            "PNG, PPM, TIFF, WEBP\n",
+        ),
+        (
+            ["train", "--recipe", "tutorail"],
+            "error: no recipe is called 'tutorail'; did you mean 'tutorial'?; recipes: tutorial\n",
+        ),
+        (
+            ["train", "--out", RUN],
+            f"error: {RUN} exists and is not overwritten; choose another --out\n",
+        ),
+        (
+            ["look", "{bars}", "--index", "300"],
+            "error: no training picture 300: there are 300; expected --index 0 to 299\n",
+        ),
+        (
+            ["predict", RUN, "test:0", "--figure", "notes.png"],
+            "error: notes.png exists and was not drawn by lookbook; choose another name or "
+            "folder\n",
+        ),
+    ],
+)
+def test_wrong_use(place, bars, command, message):
+    (place / "notes.png").write_text("not a picture")
+    ended = lookbook(*(str(part).format(bars=bars) for part in command), cwd=place)
+    assert error_of(ended) == message
+    assert ended.returncode == 2
+
+
+def test_an_unknown_option_is_wrong_use(tmp_path):
+    ended = lookbook("train", "--speed", "9", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "No such option: --speed" in ended.stderr
+
+
+def test_a_place_that_cannot_be_written_is_a_failure(bars, tmp_path):
+    ended = lookbook("train", bars, "--out", "/proc/nowhere/run", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert error_of(ended) == (
+        "error: cannot write /proc/nowhere/run: No such file or directory; nothing was changed; "
+        "make room or choose another place with --out\n"
+    )
+
+
+def test_a_full_disk_is_a_failure_and_leaves_nothing_behind(bars, tmp_path):
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
+        "from lookbook.cli import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", limited, "train", str(bars), "--epochs", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "error: cannot write runs/bars-tutorial-1: File too large; nothing was changed; "
+        "make room or choose another place with --out"
+    )
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_damaged_weights_are_a_failure(own_run):
+    own_run.weights.write_bytes(own_run.weights.read_bytes()[:-9])
+    ended = lookbook("predict", own_run.folder, "test:0", cwd=own_run.folder.parent)
+    assert ended.returncode == 1
+    assert error_of(ended).startswith(f"error: {own_run.weights} is damaged: its SHA-256 is ")
+    assert "restore the file, or train again: lookbook train " in ended.stderr
+
+
+# ---- nothing to compute: nothing heavy is imported ----
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["runs"], ["train", "--recipe", "x"], ["evaluate", "x"]],
+)
+def test_commands_without_work_import_nothing_heavy(place, arguments):
+    code = (
+        "import sys\nfrom lookbook.cli import main\n"
+        f"sys.argv = ['lookbook', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'torch', 'onnxruntime', 'matplotlib', 'sklearn', 'PIL'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True
+    )
+    assert ended.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["evaluate", RUN], ["predict", RUN, "test:1"], ["figures", RUN]]
+)
+def test_what_predicts_never_imports_torch(place, arguments, tmp_path):
+    arguments = [*arguments, "--out", str(tmp_path)] if arguments[0] == "figures" else arguments
+    code = (
+        "import sys\nfrom lookbook.cli import main\n"
+        f"sys.argv = ['lookbook', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True
+    )
+    assert ended.stderr.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    "command", ["fetch", "look", "train", "evaluate", "predict", "figures", "runs", "demo"]
+)
+def test_every_command_has_help_with_an_example(command, tmp_path):
+    ended = lookbook(command, "--help", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert f"Example: lookbook {command}" in ended.stdout
+
+
+def test_words_complete_in_a_shell(place):
+    def complete(words, number):
+        return lookbook(
+            cwd=place,
+            _LOOKBOOK_COMPLETE="complete_bash",
+            COMP_WORDS=words,
+            COMP_CWORD=str(number),
+        ).stdout.split()
+
+    assert complete("lookbook fe", 1) == ["fetch"]
+    assert complete("lookbook look kmn", 2) == ["kmnist"]
+    assert complete("lookbook train --recipe t", 3) == ["tutorial"]
+    assert complete("lookbook evaluate runs/", 2) == [RUN]
+
+
+# ---- the commands on data of one's own ----
+
+
+def test_look_shows_and_draws(bars, tmp_path):
+    ended = lookbook("look", bars, "--index", "4", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "training part  (300, 12, 10) uint8, labels (300,)" in ended.stdout
+    assert "| label | class  |" in ended.stdout
+    assert "training picture 4: middle" in ended.stdout
+    with np.load(bars) as arrays:
+        row = arrays["train_images"][4][10]
+    assert " ".join(map(str, row)) + "\n" in ended.stdout
+    drawn = sorted(path.name for path in (tmp_path / "look" / "bars.npz").iterdir())
+    assert drawn == ["balance.png", "picture.png", "pictures.png"]
+    assert ended.stdout.endswith(f"next: lookbook train {bars}\n")
+
+
+def test_train_evaluate_predict_figures_runs(bars, tmp_path):
+    ended = lookbook("train", bars, "--epochs", "3", "--seed", "2", cwd=tmp_path)
+    assert ended.returncode == 0
+    lines = ended.stderr.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert all("255/255 pictures" in line and "val accuracy" in line for line in lines)
+    assert ended.stdout.endswith(f"next: lookbook evaluate {RUN}\n")
+
+    ended = lookbook("evaluate", RUN, cwd=tmp_path)
+    assert ended.stdout.startswith("test accuracy ")
+    first = lookbook("evaluate", RUN, "--json", cwd=tmp_path)
+    found = json.loads(first.stdout)
+    assert set(found) >= {"accuracy", "loss", "n", "interval", "ece", "confusion_matrix"}
+    assert found["n"] == 90
+    assert found["accuracy"] == np.trace(found["confusion_matrix"]) / 90
+    # the test part is read once: the data may be gone now
+    again = lookbook("evaluate", RUN, "--json", cwd=tmp_path)
+    assert again.stdout == first.stdout
+
+    picture = tmp_path / "own.png"
+    Image.fromarray(made_pictures(6, seed=7)[0][4]).save(picture)
+    ended = lookbook("predict", RUN, "test:5", "own.png", "--figure", "p.png", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "test:5: " in ended.stdout
+    assert "true class: bottom" in ended.stdout
+    assert "own.png: " in ended.stdout
+    assert Image.open(tmp_path / "p.png").info["Software"] == "lookbook"
+    ended = lookbook("predict", RUN, "test:5", "own.png", "--json", cwd=tmp_path)
+    one, other = json.loads(ended.stdout)
+    assert one["true_class"] == "bottom"
+    assert other["true_class"] is None
+    assert sum(one["probs"]) == pytest.approx(1, abs=1e-5)
+
+    ended = lookbook("figures", RUN, cwd=tmp_path)
+    assert ended.returncode == 0
+    drawn = sorted(path.name for path in (tmp_path / RUN / "figures").iterdir())
+    assert drawn == ["confusion.png", "first-15.png", "history.png", "predictions.png"]
+
+    ended = lookbook("runs", cwd=tmp_path)
+    assert RUN in ended.stdout
+    assert "% test" in ended.stdout
+
+
+@pytest.fixture
+def class_folders(tmp_path):
+    """Colour pictures of several sizes in class folders with names that need care."""
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(["물방울", "it's <b>", "🍎 apple"]):
+        folder = tmp_path / "mine" / name
+        folder.mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 90, (20 + i % 3, 24, 3), dtype=np.uint8)
+            pixels[..., label] += 120
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path
+
+
+def test_a_folder_of_class_folders_from_look_to_figures(class_folders):
+    for command in (
+        ["look", "mine", "--size", "16"],
+        ["train", "mine", "--size", "16", "--epochs", "12"],
+        ["evaluate", "runs/mine-tutorial-1"],
+        ["predict", "runs/mine-tutorial-1", "test:0", "mine/물방울/3.png"],
+        ["figures", "runs/mine-tutorial-1"],
+    ):
+        ended = lookbook(*command, cwd=class_folders)
+        assert ended.returncode == 0, ended.stderr
+        assert "Traceback" not in ended.stderr
+    run = read_run(class_folders / "runs" / "mine-tutorial-1")
+    assert run.conditions["data"]["size"] == [16, 16]
+    assert (run.evaluation() or {})["accuracy"] > 0.9
+
+
+def test_two_hundred_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 255, (800, 8, 8), dtype=np.uint8), np.arange(800) % 200
+    np.savez(tmp_path / "many.npz", images=images, labels=labels)
+    for command in (
+        ["look", "many.npz"],
+        ["train", "many.npz", "--epochs", "1"],
+        ["evaluate", "runs/many-tutorial-1"],
+        ["predict", "runs/many-tutorial-1", "test:0"],
+        ["figures", "runs/many-tutorial-1"],
+    ):
+        ended = lookbook(*command, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+
+
+# ---- Ctrl-C and terminals ----
+
+
+def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lookbook", "train", str(bars), "--epochs", "100000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("epoch ")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("stopped by Ctrl-C after ")
+    assert "Traceback" not in err
+    assert f"next: lookbook evaluate {RUN}" in out
+    assert read_run(tmp_path / RUN).metrics["stopped"]
+    assert lookbook("evaluate", RUN, cwd=tmp_path).returncode == 0
+
+
+def test_ctrl_c_before_the_first_step_writes_nothing(bars, tmp_path):
+    code = (
+        "import os, signal\nimport lookbook.training\nfrom lookbook import cli\n"
+        "def interrupted(*_args, **_kwargs):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "lookbook.training.load = interrupted\n"
+        f"import sys; sys.argv = ['lookbook', 'train', {str(bars)!r}]\n"
+        "cli.main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_terminal_sees_a_moving_bar_with_pictures_and_time_left(bars, tmp_path):
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lookbook", "train", str(bars), "--epochs", "60"],
+        cwd=tmp_path,
+        stdout=child,
+        stderr=child,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "140"},
+    )
+    os.close(child)
+    shown = b""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        ready, _, _ = select.select([parent], [], [], 1)
+        try:
+            block = os.read(parent, 65536) if ready else b""
+        except OSError:  # the other end is closed: the program is done
+            break
+        shown += block
+    os.close(parent)
+    assert process.wait(timeout=30) == 0
+    text = shown.decode()
+    assert "255/255 pictures" in text
+    assert "s left" in text
+    assert "next: lookbook evaluate" in text
+
+
+# ---- the package as it is installed ----
+
+
+def test_the_wheel_holds_all_that_is_needed_and_runs_from_any_folder(tmp_path):
+    root = Path(__file__).resolve().parent.parent
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target",
+         str(tmp_path / "site"), str(root)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    installed = {path.name for path in (tmp_path / "site" / "lookbook").iterdir()}
+    assert installed >= {p.name for p in (root / "src" / "lookbook").glob("*.py")} | {"py.typed"}
+    ended = lookbook("--help", cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    assert ended.returncode == 0
+    licence = list((tmp_path / "site").glob("lookbook-*.dist-info/licenses/LICENSE"))
+    assert len(licence) == 1
