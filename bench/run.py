@@ -1,0 +1,339 @@
+"""Measure lookbook and its peers in turn, several seeds each, and write a table and a figure.
+
+::
+
+    python bench/run.py                          everything: bench/results/tutorial.{json,md,png}
+    python bench/run.py --train-pictures 2000    a quick trial, written under another name
+    python bench/run.py --redraw                 table and figure again, from the .json alone
+
+Run it with the Python of the project's environment, on Linux or macOS. Each peer gets an
+environment of its own in `.bench/`, with pinned versions, the first time that it is needed.
+
+A further peer is one script in `bench/peers/` and one line in `PEERS`. The script takes
+`--data FILE.npz --seed S`, and `--train-pictures N` for the first N training pictures only, needs
+nothing but NumPy and its own library, and prints one JSON line: fit_seconds, accuracy, first_loss,
+last_loss, versions, threads, device. A further recipe of ours is one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
+
+from bench import summary  # noqa: E402
+
+from lookbook.builtin import BUILTIN  # noqa: E402
+from lookbook.conditions import machine, versions  # noqa: E402
+from lookbook.datasets import load  # noqa: E402
+
+SCRIPTS = ROOT / "bench" / "peers"
+RESULTS = ROOT / "bench" / "results"
+#: environments and the exported data; git ignores it
+SCRATCH = ROOT / ".bench"
+DATASET = "fashion-mnist"
+#: what these measurements are called, and their files
+NAME = "tutorial"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One entry of the table: a script, and the environment that it runs in."""
+
+    name: str
+    #: what it is, for the reader of the table
+    about: str
+    #: file in `bench/peers/`
+    script: str
+    #: what pip installs, pinned; peers with the same environment have the same requirements
+    requirements: tuple[str, ...] = ()
+    #: folder in `.bench/`; None for the project's own environment
+    environment: str | None = None
+    #: what the script takes besides data, seed and number of pictures
+    arguments: tuple[str, ...] = ()
+
+
+PEERS = (
+    Peer(
+        name="keras-tensorflow",
+        about="the tutorial's script, Keras on TensorFlow",
+        script="keras_tensorflow.py",
+        requirements=("tensorflow==2.21.0", "keras==3.15.1", "numpy==2.4.6"),
+        environment="keras-tensorflow",
+    ),
+    Peer(
+        name="lookbook-tutorial",
+        about="lookbook train fashion-mnist --recipe tutorial --final",
+        script="lookbook_recipe.py",
+        arguments=("--recipe", "tutorial", "--builtin", DATASET),
+    ),
+)
+
+#: what each script has to print
+REQUIRED = {
+    "fit_seconds",
+    "accuracy",
+    "first_loss",
+    "last_loss",
+    "versions",
+    "threads",
+    "device",
+}
+
+
+class PeerError(Exception):
+    """A peer could not be set up, or did not measure anything."""
+
+
+# ---- environments and data ----
+
+
+def set_up(peer: Peer, scratch: Path = SCRATCH) -> Path:
+    """Return the Python that runs a peer, from an environment that is made where it is missing.
+
+    Raises
+    ------
+    PeerError
+        The environment cannot be made; the message is what pip said last.
+    """
+    if peer.environment is None:
+        return Path(sys.executable)
+    folder = scratch / peer.environment
+    python = folder / "bin" / "python"
+    # written last: an environment without it was not finished, one with other pins is outdated
+    finished = folder / "requirements.txt"
+    wanted = "\n".join(peer.requirements) + "\n"
+    if finished.exists() and finished.read_text() == wanted:
+        return python
+    _say(f"{peer.name}: installing {', '.join(peer.requirements)} into {folder}")
+    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+    _run([str(python), "-m", "pip", "install", "--quiet", *peer.requirements])
+    finished.write_text(wanted)
+    return python
+
+
+def export_data(scratch: Path = SCRATCH) -> tuple[Path, dict[str, Any]]:
+    """Write the data as one .npz that every peer can read, and return what it is."""
+    train, test = load(DATASET, "train"), load(DATASET, "test")
+    scratch.mkdir(exist_ok=True)
+    path = scratch / f"{DATASET}.npz"
+    np.savez(
+        path,
+        train_images=train.images,
+        train_labels=train.labels,
+        test_images=test.images,
+        test_labels=test.labels,
+        classes=np.array(train.classes),
+    )
+    about = {
+        "title": BUILTIN[DATASET].title,
+        "train_pictures": len(train),
+        "test_pictures": len(test),
+        "train_sha256": train.sha256(),
+        "test_sha256": test.sha256(),
+    }
+    return path, about
+
+
+def _run(command: list[str]) -> str:
+    """Return what a command prints; if it fails, the error says the end of what it complained."""
+    # no hint at newer versions: pip's last line then is the reason of a failure
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if ended.returncode != 0:
+        complaint = ended.stderr.strip().splitlines()[-15:]
+        raise PeerError("\n".join(complaint) or f"ended with exit code {ended.returncode}")
+    return ended.stdout
+
+
+# ---- measuring ----
+
+
+def measure(
+    peers: tuple[Peer, ...],
+    data: Path,
+    seeds: range,
+    train_pictures: int | None = None,
+    scratch: Path = SCRATCH,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Run every peer with the first seed, then every peer with the next; return runs and failures.
+
+    Taking turns, and never two at once: what else the machine does then hits all alike.
+    """
+    measurements, failures = [], []
+    pythons = {}
+    for peer in peers:
+        try:
+            pythons[peer] = set_up(peer, scratch)
+        except (PeerError, OSError) as error:
+            failures.append(_failure(peer, None, error))
+    for seed in seeds:
+        for peer, python in pythons.items():
+            try:
+                measurements.append(_measure_once(peer, python, data, seed, train_pictures))
+            except PeerError as error:
+                failures.append(_failure(peer, seed, error))
+    return measurements, failures
+
+
+def _measure_once(
+    peer: Peer, python: Path, data: Path, seed: int, train_pictures: int | None
+) -> dict[str, Any]:
+    command = [str(python), str(SCRIPTS / peer.script), "--data", str(data), "--seed", str(seed)]
+    if train_pictures is not None:
+        command += ["--train-pictures", str(train_pictures)]
+    load_average = os.getloadavg()
+    start = time.perf_counter()
+    printed = _run([*command, *peer.arguments])
+    process_seconds = time.perf_counter() - start
+    found = _parse(printed)
+    _say(
+        f"seed {seed}  {peer.name:<20} fit {found['fit_seconds']:6.2f} s   "
+        f"accuracy {100 * found['accuracy']:.2f} %   whole process {process_seconds:6.2f} s"
+    )
+    return {
+        "name": peer.name,
+        "seed": seed,
+        **found,
+        "process_seconds": process_seconds,
+        "load_average_before": load_average,
+    }
+
+
+def _parse(printed: str) -> dict[str, Any]:
+    lines = printed.splitlines()
+    try:
+        (line,) = lines
+        found = dict(json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise PeerError(
+            f"expected one JSON line, got {len(lines)} lines that begin with {printed[:80]!r}"
+        ) from error
+    if missing := REQUIRED - found.keys():
+        raise PeerError(f"the JSON line lacks {', '.join(sorted(missing))}")
+    return found
+
+
+def _failure(peer: Peer, seed: int | None, error: Exception) -> dict[str, Any]:
+    failure = {"name": peer.name, "seed": seed, "message": str(error)}
+    _say(f"{summary.describe(failure)}; the others go on")
+    return failure
+
+
+# ---- conditions ----
+
+
+def conditions(data: dict[str, Any], train_pictures: int | None) -> dict[str, Any]:
+    """Return what a reader has to know about these measurements, as it is before the first."""
+    commit = _git("rev-parse", "HEAD")
+    found = machine(accelerator=None)  # each peer says itself which device it took
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {**data, "train_pictures": train_pictures or data["train_pictures"]},
+        "machine": {name: value for name, value in found.items() if name != "accelerator"},
+        "load_average": os.getloadavg(),
+        "commit": commit,
+        "clean": commit is not None and _git("status", "--porcelain") == "",
+        "versions": versions(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """Return git's answer, or None without git or outside a repository."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    command = [git, "-C", str(ROOT), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.stdout.strip() if ended.returncode == 0 else None
+
+
+# ---- the command ----
+
+
+def main() -> int:
+    """Measure and draw, or only draw; return the exit code."""
+    args = _parser().parse_args()
+    if args.redraw is not None:
+        _draw(args.redraw)
+        return 0
+    peers = tuple(peer for peer in PEERS if args.only is None or peer.name in args.only)
+    path, data = export_data()
+    now = conditions(data, args.train_pictures)
+    measurements, failures = measure(peers, path, range(args.seeds), args.train_pictures)
+    if not measurements:
+        _say("nothing was measured, nothing is written")
+        return 1
+    results = {
+        "name": NAME,
+        "trial": args.train_pictures is not None,
+        "conditions": now,
+        "entries": [_entry(peer) for peer in peers],
+        "measurements": measurements,
+        "failures": failures,
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    target = args.out / f"{_stem(args.train_pictures, whole=args.only is None)}.json"
+    target.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"wrote {target}")
+    _draw(target)
+    return 1 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each entry: seeds 0 to N-1")
+    names = [peer.name for peer in PEERS]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--train-pictures", type=int, metavar="N", help="a trial with N pictures")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument(
+        "--redraw",
+        type=Path,
+        nargs="?",
+        const=RESULTS / f"{NAME}.json",
+        metavar="FILE",
+        help="measure nothing; write table and figure again beside this .json",
+    )
+    return parser
+
+
+def _stem(train_pictures: int | None, *, whole: bool) -> str:
+    """Return the name of the files; what is not the whole result never takes its place."""
+    part = "" if whole else "-part"
+    return NAME + part + ("" if train_pictures is None else f"-trial-{train_pictures}")
+
+
+def _entry(peer: Peer) -> dict[str, Any]:
+    return {
+        "name": peer.name,
+        "about": peer.about,
+        "ours": peer.environment is None,
+        "requirements": peer.requirements,
+    }
+
+
+def _draw(results: Path) -> None:
+    for path in summary.redraw(results):
+        print(f"wrote {path}")
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

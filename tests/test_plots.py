@@ -1,0 +1,126 @@
+"""Figures: their colours and texts, both languages, and files that are not ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from lookbook import plots
+from lookbook.datasets import Dataset
+from lookbook.errors import InputError, LookbookWarning, OutputError
+from lookbook.prediction import Prediction
+
+NAMES = ("cat", "dog", "cow")
+
+
+def prediction(truth, probs=(0.7, 0.2, 0.1), classes=NAMES):
+    image = np.zeros((8, 8), np.uint8)
+    return Prediction("test:1", image, np.float32(probs), classes, truth)
+
+
+@pytest.mark.parametrize(
+    ("truth", "caption", "bars"),
+    [
+        (0, plots.RIGHT, [plots.RIGHT, plots.OTHER, plots.OTHER]),
+        (1, plots.WRONG, [plots.WRONG, plots.RIGHT, plots.OTHER]),
+        (None, plots.INK, [plots.INK, plots.OTHER, plots.OTHER]),
+    ],
+)
+def test_right_is_blue_and_wrong_is_red(truth, caption, bars):
+    figure = plots.plot_predictions([prediction(truth)])
+    picture, chart = figure.axes
+    assert picture.xaxis.label.get_color() == caption
+    assert [bar.get_facecolor()[:3] for bar in chart.patches] == [to_rgb(c) for c in bars]
+
+
+def test_of_many_classes_the_ten_most_probable_are_shown():
+    probs = np.random.default_rng(0).dirichlet(np.ones(200))
+    one = prediction(3, probs, tuple(f"c{k}" for k in range(200)))
+    chart = plots.plot_predictions([one]).axes[1]
+    widths = [bar.get_width() for bar in chart.patches]
+    np.testing.assert_allclose(widths, np.sort(np.float32(probs))[::-1][:10])
+
+
+def luminance(colour):
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return np.dot([0.2126, 0.7152, 0.0722], channels)
+
+
+def seen_without_green(colour):
+    """What a person without green cones sees: Viénot, Brettel and Mollon (1999)."""
+    linear = np.array([((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)])
+    return np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]) @ linear
+
+
+def test_colours_are_apart_for_the_colour_blind_and_readable_on_white():
+    seen = [seen_without_green(c) for c in (plots.RIGHT, plots.WRONG, plots.OTHER)]
+    for i in range(3):
+        for j in range(i):
+            assert np.abs(seen[i] - seen[j]).max() > 0.15
+    for colour in (plots.RIGHT, plots.WRONG, plots.INK):
+        assert 1.05 / (luminance(colour) + 0.05) >= 4.5  # WCAG 2.2, text on white
+
+
+def test_history_draws_validation_only_where_there_is_one():
+    entry = {"epoch": 1, "loss": 0.5, "accuracy": 0.8, "val_loss": None, "val_accuracy": None}
+    assert [len(axes.lines) for axes in plots.plot_history([entry]).axes] == [1, 1]
+    entry |= {"val_loss": 0.6, "val_accuracy": 0.7}
+    assert [len(axes.lines) for axes in plots.plot_history([entry]).axes] == [2, 2]
+
+
+def test_a_notebook_shows_a_figure_without_further_set_up():
+    figure = plots.plot_confusion(np.eye(3, dtype=int), NAMES)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(not plots.korean_fonts(), reason="there is no Korean font on this machine")
+@pytest.mark.filterwarnings("error:Glyph")
+def test_korean_labels():
+    figure = plots.plot_confusion(np.eye(3, dtype=int), ("고양이", "개", "소"), lang="ko")
+    assert figure.axes[0].get_xlabel() == "예측한 클래스"
+    figure._repr_png_()  # a missing glyph would be an error
+
+
+def test_without_a_korean_font_labels_are_english_and_it_says_so(monkeypatch):
+    monkeypatch.setattr(plots, "korean_fonts", lambda: ())
+    with pytest.warns(LookbookWarning, match="no Korean font on this machine"):
+        figure = plots.plot_confusion(np.eye(3, dtype=int), NAMES, lang="ko")
+    assert figure.axes[0].get_xlabel() == "predicted class"
+
+
+def test_both_languages_have_the_same_texts():
+    assert plots.TEXTS["en"].keys() == plots.TEXTS["ko"].keys()
+    for key, text in plots.TEXTS["en"].items():
+        assert text.count("{") == plots.TEXTS["ko"][key].count("{")
+
+
+def test_a_picture_of_ones_own_is_kept_and_one_of_ours_is_redrawn(tmp_path):
+    figure = plots.plot_picture(np.zeros((8, 8), np.uint8))
+    own, ours = tmp_path / "own.png", tmp_path / "ours.png"
+    Image.new("L", (4, 4)).save(own)
+    before = own.read_bytes()
+    with pytest.raises(InputError) as caught:
+        plots.save(figure, own)
+    assert str(caught.value) == (
+        f"{own} exists and was not drawn by lookbook; choose another name or folder"
+    )
+    assert own.read_bytes() == before
+    plots.save(figure, ours)
+    plots.save(figure, ours)
+    with Image.open(ours) as drawn:
+        assert drawn.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_a_figure_that_cannot_be_written_is_told():
+    with pytest.raises(OutputError, match=r"^cannot write /proc/nowhere/x\.png: "):
+        plots.save(
+            plots.plot_picture(np.zeros((8, 8), np.uint8)), plots.Path("/proc/nowhere/x.png")
+        )
+
+
+def test_balance_counts_each_class():
+    dataset = Dataset(np.zeros((5, 8, 8), np.uint8), np.array([0, 0, 0, 2, 2]), NAMES)
+    axes = plots.plot_balance(dataset).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [3, 0, 2]
