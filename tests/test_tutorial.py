@@ -1,4 +1,4 @@
-"""The tutorial's thirteen steps on the real data, one test each; docs/tutorial-map.md names them."""
+"""The tutorial's thirteen steps on the real data, a test each; docs/tutorial-map.md names them."""
 
 from __future__ import annotations
 

@@ -139,11 +139,21 @@ MNIST = BuiltinDataset(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
-    digests={  # as torchvision 0.20 publishes them for the first mirror, which its makers keep
-        "train-images-idx3-ubyte.gz": (_md5_of_file("f68b3c2dcbeaaa9fbdd348bbdeb94873"),),
-        "train-labels-idx1-ubyte.gz": (_md5_of_file("d53e105ee54ea40749a09fcbcd1e9432"),),
-        "t10k-images-idx3-ubyte.gz": (_md5_of_file("9fb629c4189551a2d022fa330f9573f3"),),
-        "t10k-labels-idx1-ubyte.gz": (_md5_of_file("ec29112dd5afa0611ce80d1b7f02629c"),),
+    # of the decompressed files, as many projects publish them: the digits are recognised however
+    # they are compressed, under Fashion-MNIST's file names, too
+    digests={
+        "train-images-idx3-ubyte.gz": (
+            _sha256_of_content("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            _sha256_of_content("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            _sha256_of_content("0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            _sha256_of_content("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+        ),
     },
 )
 

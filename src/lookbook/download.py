@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import shutil
-import ssl
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookbook.builtin import BUILTIN, BuiltinDataset, Digest, Part
+from lookbook.builtin import BUILTIN, Archive, BuiltinDataset, Digest, Part
 from lookbook.errors import DamagedFileError, DownloadError, InputError, OutputError, closest
 from lookbook.idx import parse_content, read_content
 
@@ -75,7 +74,7 @@ def fetch(
 
     Sources, in order: `folder` where it is given (and then no other); the cache; the Debian
     package's folder; the publishers over HTTPS; `apt-get download` of the Debian package, which
-    needs no root. A file counts only when its published hash agrees.
+    needs no root. A file counts only when its published hash agrees, wherever a source redirects.
 
     Raises
     ------
@@ -92,15 +91,15 @@ def fetch(
         with _locked(kept):
             # another process may have been faster
             if folder is not None or not (kept / "source.json").exists():
-                with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch-") as scratch:
-                    found, source = _find_files(dataset, folder, Path(scratch), report)
-                    _keep(dataset, found, source, Path(scratch), kept)
+                with _scratch_folder(kept) as scratch:
+                    found, source = _find_files(dataset, folder, scratch, report)
+                    _keep(dataset, found, source, scratch, kept)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(
             f"cannot write the cache {kept.parent}: {error.strerror or error}; "
-            "make room there, or name another cache folder in XDG_CACHE_HOME"
+            "make room there or allow writing, or name another cache folder in XDG_CACHE_HOME"
         ) from error
     return kept
 
@@ -126,18 +125,33 @@ def _locked(kept: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _scratch_folder(kept: Path) -> Iterator[Path]:
+    """Give an empty folder beside the cache; what a killed process left there goes first."""
+    scratch = kept.parent / f".fetch-{kept.name}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def _find_files(
     dataset: BuiltinDataset, folder: Path | None, scratch: Path, report: Report
 ) -> tuple[dict[str, bytes], str]:
     """Return the verified content of each file, and the source that gave them."""
     if folder is not None:
-        return _read_folder(dataset, folder), str(folder)
+        return _read_folder(dataset, folder, scratch), str(folder)
     answers = []
     for source, get in _sources(dataset, scratch, report):
+        place = scratch
         try:
-            return _read_folder(dataset, get()), source
+            place = get()
+            return _read_folder(dataset, place, scratch), source
         except (DownloadError, DamagedFileError) as error:
-            answers.append(f"  {source}: {error}")
+            # the file's name says enough: the folder is in the scratch folder, or is the source
+            answers.append(f"  {source}: {str(error).replace(f'{place}/', '')}")
     raise DownloadError(
         f"could not get {dataset.title} from any source:\n"
         + "\n".join(answers)
@@ -165,36 +179,31 @@ def _sources(
 
 def _download(dataset: BuiltinDataset, mirror: str, place: Path, report: Report) -> Path:
     place.mkdir()
-    if dataset.archive is None:
-        for name in dataset.files.values():
-            _download_file(mirror + name, place / name, report)
-        return place
-    archive = place / dataset.archive.name
-    _download_file(mirror + dataset.archive.name, archive, report)
+    for name in [dataset.archive.name] if dataset.archive else dataset.files.values():
+        with (place / name).open("wb") as file:
+            for block, total in _read_url(mirror, name):
+                file.write(block)
+                report(name, file.tell(), total)
     return place
 
 
-def _download_file(url: str, target: Path, report: Report) -> None:
+def _read_url(mirror: str, name: str) -> Iterator[tuple[bytes, int]]:
+    """Give what an address holds in blocks, each with the size of the whole (0 where unknown)."""
+    done = 0
     try:
-        with (
-            urllib.request.urlopen(url, timeout=TIMEOUT) as response,  # noqa: S310  # own addresses
-            target.open("wb") as file,
-        ):
-            total = int(response.headers.get("Content-Length") or 0)
-            done = 0
+        with urllib.request.urlopen(mirror + name, timeout=TIMEOUT) as response:  # noqa: S310  # own addresses
+            total = response.length or 0
             while block := response.read(1 << 18):
                 done += len(block)
                 if done > LARGEST_FILE:
-                    raise DownloadError(f"{target.name} is larger than {LARGEST_FILE:,} bytes")
-                file.write(block)
-                report(target.name, done, total)
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DownloadError(f"{target.name}: {reason}") from error
+                    raise DownloadError(f"{name} is larger than {LARGEST_FILE:,} bytes")
+                yield block, total
+    except urllib.error.HTTPError as error:
+        raise DownloadError(f"{name}: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise DownloadError(f"{name}: {getattr(error, 'reason', None) or error}") from error
     if total and done != total:
-        raise DownloadError(
-            f"{target.name}: the connection broke after {done:,} of {total:,} bytes"
-        )
+        raise DownloadError(f"{name}: the connection broke after {done:,} of {total:,} bytes")
 
 
 def _apt_download(dataset: BuiltinDataset, place: Path, report: Report) -> Path:
@@ -204,56 +213,47 @@ def _apt_download(dataset: BuiltinDataset, place: Path, report: Report) -> Path:
     (place / "lists" / "partial").mkdir(parents=True)
     (place / "archives" / "partial").mkdir(parents=True)
     own_lists = ["-o", f"Dir::State::lists={place}/lists", "-o", f"Dir::Cache={place}"]
-    tries = [
-        [["apt-get", "-q", "download", package]],
-        [
-            ["apt-get", "-q", *own_lists, "update"],
-            ["apt-get", "-q", *own_lists, "download", package],
-        ],
-    ]
-    for commands in tries:
-        answer = ""
-        for command in commands:
-            # the commands are ours; apt-get is found on the PATH, as a person would find it
-            ended = subprocess.run(  # noqa: S603
-                command, cwd=place, capture_output=True, text=True, check=False
-            )
-            answer = ended.stderr.strip() or ended.stdout.strip()
-        packages = sorted(place.glob("*.deb"))
-        if packages:
-            break
-    else:
-        raise DownloadError(answer.splitlines()[-1] if answer else "apt-get gave no package")
+    fault = _run(["apt-get", "-q", "download", package], place)
+    if fault:  # this machine has no package lists, or old ones
+        _run(["apt-get", "-q", *own_lists, "update"], place)  # the lists that came may suffice
+        fault = _run(["apt-get", "-q", *own_lists, "download", package], place)
+    packages = [str(path) for path in place.glob("*.deb")]
     unpacked = place / "unpacked"
-    subprocess.run(  # noqa: S603
-        ["dpkg-deb", "-x", str(packages[0]), str(unpacked)],  # noqa: S607  # Debian's own tool
-        capture_output=True,
-        check=True,
-    )
+    fault = fault or _run(["dpkg-deb", "-x", *packages, str(unpacked)], place)
+    if fault:
+        raise DownloadError(fault)
     return unpacked / (dataset.debian_folder or "").lstrip("/")
+
+
+def _run(command: list[str], place: Path) -> str:
+    """Run one of our commands; return nothing where it went well, else the last line it said."""
+    # found on the PATH, as a person would find it
+    ended = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)  # noqa: S603
+    if ended.returncode == 0:
+        return ""
+    said = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
+    return said[-1] if said else f"{command[0]} ended with {ended.returncode}"
 
 
 # ---- what a folder holds, verified ----
 
 
-def _read_folder(dataset: BuiltinDataset, folder: Path) -> dict[str, bytes]:
-    if dataset.archive is not None and (folder / dataset.archive.name).exists():
-        archive = folder / dataset.archive.name
-        _verify(dataset, archive, archive.name, (dataset.archive.digest,), content=None)
-        folder = _unpack(dataset, archive, folder)
-    elif dataset.archive is not None:
-        raise DownloadError(f"{folder} lacks {dataset.archive.name}")
+def _read_folder(dataset: BuiltinDataset, folder: Path, scratch: Path) -> dict[str, bytes]:
+    if dataset.archive is not None:
+        folder = _unpack(dataset, dataset.archive, folder, scratch)
     return {name: _read_file(dataset, folder, name) for name in dataset.files.values()}
 
 
-def _unpack(dataset: BuiltinDataset, archive: Path, folder: Path) -> Path:
-    if dataset.archive is None:
-        return folder
-    # the user's folder stays as it is
-    place = Path(tempfile.mkdtemp(prefix=".fetch-unpacked-", dir=folder))
-    with zipfile.ZipFile(archive) as members:
+def _unpack(dataset: BuiltinDataset, archive: Archive, folder: Path, scratch: Path) -> Path:
+    path = folder / archive.name
+    if not path.is_file():
+        raise DownloadError(f"{folder} lacks {archive.name}; fetch it from {dataset.homepage}")
+    _verify(dataset, path, archive.name, (archive.digest,), content=None)
+    place = scratch / "unpacked"  # not beside the archive: the user's folder stays as it is
+    place.mkdir()
+    with zipfile.ZipFile(path) as members:
         for name in dataset.files.values():
-            (place / name).write_bytes(members.read(dataset.archive.folder + name))
+            (place / name).write_bytes(members.read(archive.folder + name))
     return place
 
 
@@ -282,10 +282,10 @@ def _verify(
     for digest in digests:
         found = _hash_of(path, digest, content)
         if found != digest.value:
+            hashed = f"{digest.algorithm.upper().replace('SHA', 'SHA-')} of its {digest.of}"
             raise DownloadError(
-                f"{path} is not {dataset.title}'s {name}{_whose(digest.of, path, content)}: the "
-                f"{digest.algorithm.upper()} of its {digest.of} is {found}, expected "
-                f"{digest.value}; fetch the files of {dataset.homepage}"
+                f"{path} is {_whose(path, content)}not {dataset.title}'s {name} ({hashed} is "
+                f"{found}, expected {digest.value}); fetch the files of {dataset.homepage}"
             )
 
 
@@ -296,12 +296,12 @@ def _hash_of(path: Path, digest: Digest, content: bytes | None) -> str:
         return hashlib.file_digest(file, digest.algorithm).hexdigest()
 
 
-def _whose(_of: str, path: Path, content: bytes | None) -> str:
-    """Say whose file this is, where another built-in dataset publishes its hash."""
+def _whose(path: Path, content: bytes | None) -> str:
+    """Say whose file this is, where a built-in dataset publishes its hash."""
     for dataset in BUILTIN.values():
         for name, digests in dataset.digests.items():
             if any(_hash_of(path, digest, content) == digest.value for digest in digests):
-                return f" but {dataset.title}'s {name}"
+                return f"{dataset.title}'s {name}, "
     return ""
 
 

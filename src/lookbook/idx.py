@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 #: bytes of the largest content that is read: 2 million pictures of 28×28 and some
 MAX_BYTES = 2**31
+#: content above 64 MiB must come from at least one byte in so many: MNIST's files hold 1 in 5
+MOST_EXPANSION = 100
 
 
 def read_content(path: Path) -> bytes:
     """Return the decompressed bytes of an IDX file: its header and exactly as much as that says.
 
-    Nothing beyond what the header announces is ever decompressed, so a small file that unpacks to
-    gigabytes costs no memory.
+    Nothing beyond what the header announces is ever decompressed, and a header that announces far
+    more than the file can hold is refused: a small file that unpacks to gigabytes costs no memory.
 
     Raises
     ------
     DamagedFileError
         The file is no IDX file of bytes, is cut short, or holds more than its header says.
     """
-    with path.open("rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        stream: IO[bytes] = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if compressed else file
-        try:
-            return _read_announced(stream, path)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DamagedFileError(
-                f"{path} is cut short or damaged ({error}); fetch it again"
-            ) from error
+    try:
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            unpacked = gzip.GzipFile(fileobj=file) if compressed else file
+            return _read_announced(cast("IO[bytes]", unpacked), path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DamagedFileError(f"{path} cannot be read ({error}); fetch it again") from error
 
 
 def _read_announced(stream: IO[bytes], path: Path) -> bytes:
@@ -50,11 +50,15 @@ def _read_announced(stream: IO[bytes], path: Path) -> bytes:
             "expected 00000801 (labels) or 00000803 (pictures)"
         )
     sizes = stream.read(4 * head[3])
+    if len(sizes) < 4 * head[3]:
+        raise DamagedFileError(f"{path} is cut short inside its header; fetch it again")
     shape = np.frombuffer(sizes, dtype=">u4").tolist()
     expected = math.prod(shape)
-    if len(sizes) < 4 * head[3] or expected > MAX_BYTES:
+    size = path.stat().st_size
+    if expected > min(MAX_BYTES, max(2**26, MOST_EXPANSION * size)):
         raise DamagedFileError(
-            f"{path} has a damaged header: it announces an array of {shape}; fetch it again"
+            f"{path} is damaged: its header announces {expected:,} bytes, which {size:,} bytes "
+            "cannot hold; fetch it again"
         )
     body = stream.read(expected + 1)
     if len(body) != expected:
@@ -79,11 +83,11 @@ def parse_content(content: bytes) -> UInt8[np.ndarray, "..."]:
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
-    """Return the array that an IDX file holds.
+    """Return the array that an IDX file holds; it can be written to, as torch wants it.
 
     Raises
     ------
     DamagedFileError
         As `read_content`.
     """
-    return parse_content(read_content(path))
+    return parse_content(read_content(path)).copy()

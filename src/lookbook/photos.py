@@ -33,8 +33,8 @@ def read_picture(path: Path) -> Image.Image:
     Raises
     ------
     InputError
-        There is no such file, it is no picture, it is cut short, or it would unpack to more than
-        89 million pixels.
+        There is no such file, it is no picture, it is cut short, its pixels have no fixed range,
+        or it would unpack to more than 89 million pixels.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415  # only for files
 
@@ -56,7 +56,9 @@ def read_picture(path: Path) -> Image.Image:
         ) from error
     # Pillow's decoders answer damage with any of these
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise InputError(f"{path} is cut short or damaged: {error}; save it again") from error
+        raise InputError(
+            f"{path} cannot be read ({error}); save it again, as a PNG or JPEG of 8 bits a channel"
+        ) from error
 
 
 def read_size(path: Path) -> tuple[int, int] | None:
@@ -81,7 +83,10 @@ def _to_8_bit(picture: Image.Image) -> Image.Image:
     from PIL import Image  # noqa: PLC0415
 
     if picture.mode.startswith("I"):  # 16-bit grey; "I" holds the same values in 32 bits
-        return Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).astype(np.uint8))
+        levels = np.asarray(picture).astype(np.int64)
+        if levels.min() < 0 or levels.max() >= 2**16:
+            raise ValueError("32-bit pixels have no fixed range")
+        return Image.fromarray((levels >> 8).astype(np.uint8))
     if picture.mode == "1":
         return picture.convert("L")
     if picture.has_transparency_data:
@@ -111,6 +116,9 @@ def fit_picture(
     picture = picture.convert("RGB" if colour else "L")
     height, width = size
     if picture.size != (width, height):
+        # far larger ones are shrunk first: padded to a square, 1 × 60,000 pixels would take 10 GB
+        excess = max(picture.width / width, picture.height / height)
+        picture = picture.reduce(max(1, int(excess // 8)))
         fill = tuple(int(level) for level in np.atleast_1d(border_median(np.asarray(picture))))
         scale = max(picture.width / width, picture.height / height)
         padded_size = (

@@ -25,6 +25,7 @@ from lookbook.datasets import Dataset, load, split_validation
 from lookbook.errors import TrainingError
 from lookbook.export import to_onnx
 from lookbook.networks import Classifier, build_classifier
+from lookbook.optimizers import Adam
 from lookbook.photos import find_polarity
 from lookbook.runs import MODEL, WEIGHTS, Run, check_target, free_folder, write_run
 
@@ -128,8 +129,8 @@ def fit(
     classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
     scaler, network = classifier.scaler, classifier.network
     images, labels = (torch.from_numpy(array).to(device) for array in training)
-    # eps is Keras's: the tutorial's Adam
-    optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate, eps=1e-7, fused=True)
+    weights = list(network.parameters())
+    optimizer = Adam(weights, recipe.learning_rate)
     shuffler = torch.Generator().manual_seed(seed)
     clock = _Clock(stage, recipe.epochs, len(labels), tell, start)
     # Adam's averages of pixels that are always 0 fade into denormal numbers: a tenth of the time
@@ -144,9 +145,7 @@ def fit(
             for pixels, answer in zip(batches, answers, strict=True):
                 logits = network(pixels)
                 loss = F.cross_entropy(logits, answer)
-                loss.backward()
-                optimizer.step()
-                optimizer.zero_grad()
+                optimizer.step(torch.autograd.grad(loss, weights))
                 clock.count(loss.detach(), logits.detach(), answer)
                 if stopped := should_stop():
                     break
