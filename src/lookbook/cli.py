@@ -220,7 +220,7 @@ def figures(
     chosen = runs.read_run(run)
     drawn = _draw_figures(chosen, out or chosen.folder / "figures")
     print("drawn  " + "\n       ".join(str(path) for path in drawn))
-    print(f"next: lookbook predict {chosen.folder} test:800")
+    print(f"next: lookbook predict {chosen.folder} test:0")
 
 
 @app.command("runs", epilog="Example: lookbook runs")
@@ -385,7 +385,7 @@ def _draw_figures(run: Run, folder: Path) -> list[Path]:
         return plots.plot_predictions(chosen, columns=columns)
 
     # the tutorial's two pictures, where a test part has that many
-    pair = [index for index in (2000, 800) if index < len(test)] or [0]
+    pair = [2000, 800] if len(test) > 2000 else [0, len(test) // 2]
     first = list(range(min(15, len(test))))
     return [
         plots.save(draw(pair, 1), folder / "predictions.png"),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,26 +90,27 @@ def _check(dataset: Dataset) -> None:
     images, labels, classes = dataset.images, dataset.labels, dataset.classes
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise InputError(
-            f"pictures must be uint8 of shape (N, H, W) or (N, H, W, 3), got {images.dtype} of "
-            f"shape {images.shape}"
+            f"pictures must be uint8 (0 to 255) of shape (N, H, W) or (N, H, W, 3), got "
+            f"{images.dtype} of shape {images.shape}; convert them before you save them"
         )
     if images.ndim == 4 and images.shape[3] != 3:
         raise InputError(
-            f"colour pictures need 3 channels in the last place, got shape {images.shape}"
+            f"colour pictures need 3 channels in the last place, got shape {images.shape}; "
+            "numpy.moveaxis moves channels, leave out transparency"
         )
     if len(images) == 0 or labels.shape != (len(images),):
         raise InputError(
             f"each picture needs one label: got {len(images):,} pictures and labels of shape "
-            f"{labels.shape}"
+            f"{labels.shape}; save as many of one as of the other"
         )
     if not all(SIDES[0] <= side <= SIDES[1] for side in images.shape[1:3]):
         raise InputError(
             f"pictures must be {SIDES[0]} to {SIDES[1]} pixels on a side, got "
-            f"{images.shape[1]}×{images.shape[2]}; bring them to one size with --size"
+            f"{images.shape[1]}×{images.shape[2]}; resize them before you save them"
         )
     if not CLASSES[0] <= len(classes) <= CLASSES[1]:
         raise InputError(
-            f"{CLASSES[0]} to {CLASSES[1]} classes can be told apart, got {len(classes)}"
+            f"expected {CLASSES[0]} to {CLASSES[1]} classes, got {len(classes)}; add or join some"
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if len(wrong):
@@ -146,12 +151,15 @@ def load(
         A built-in dataset could not be fetched.
     """
     path = Path(data)
+    size = (size, size) if isinstance(size, int) else size
+    if size and not all(SIDES[0] <= side <= SIDES[1] for side in size):
+        raise InputError(f"--size must be {SIDES[0]} to {SIDES[1]} pixels, got {max(size)}")
     if data in BUILTIN or (not path.exists() and not _looks_like_path(data)):
         dataset = find_builtin(data)
         images, labels = load_kept(fetch(dataset), part)
         return _without_size(Dataset(images, labels, dataset.classes), size, data)
     if path.suffix == ".npz" and path.is_file():
-        return _without_size(_load_npz(path, part), size, data)
+        return _without_size(_with_every_class(_load_npz(path, part), part), size, data)
     if not path.is_dir():
         what = "is neither a folder nor an .npz file" if path.exists() else "does not exist"
         raise InputError(
@@ -159,8 +167,8 @@ def load(
             ".npz file, or a folder of IDX files"
         )
     if _idx_files(path):
-        return _without_size(_load_idx(path, part), size, data)
-    return _load_folder(path, part, (size, size) if isinstance(size, int) else size, channels)
+        return _without_size(_with_every_class(_load_idx(path, part), part), size, data)
+    return _load_folder(path, part, size, channels)
 
 
 def load_data(data: str = "fashion-mnist") -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -229,10 +237,20 @@ def _looks_like_path(data: str) -> bool:
     return any(mark in data for mark in "/\\.~")
 
 
-def _without_size(dataset: Dataset, size: int | tuple[int, int] | None, data: str) -> Dataset:
+def _with_every_class(dataset: Dataset, part: Part) -> Dataset:
+    """Warn of classes that no training picture shows: numbers that were skipped, mostly."""
+    empty = [name for name, n in zip(dataset.classes, dataset.counts, strict=True) if n == 0]
+    if empty and part == "train":
+        warnings.warn(
+            LookbookWarning(f"no training picture shows {_few(empty)}; no model can learn that"),
+            stacklevel=3,
+        )
+    return dataset
+
+
+def _without_size(dataset: Dataset, size: tuple[int, int] | None, data: str) -> Dataset:
     """Refuse a size for pictures that have one; the run's own size is taken as it is."""
-    wanted = (size, size) if isinstance(size, int) else size
-    if wanted not in (None, dataset.size):
+    if size not in (None, dataset.size):
         raise InputError(
             f"--size is for folders of picture files; the pictures of {data} are "
             f"{dataset.size[0]}×{dataset.size[1]}"
@@ -242,38 +260,60 @@ def _without_size(dataset: Dataset, size: int | tuple[int, int] | None, data: st
 
 # ---- .npz ----
 
-#: names under which .npz files keep their arrays: ours, Keras's, MedMNIST's
-_PARTS: dict[Part, tuple[tuple[str, str], ...]] = {
-    "train": (("train_images", "train_labels"), ("x_train", "y_train")),
-    "test": (("test_images", "test_labels"), ("x_test", "y_test")),
-}
+#: names under which .npz files keep their arrays: ours and MedMNIST's, Keras's
+_SPLIT = (
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("x_train", "y_train", "x_test", "y_test"),
+)
 _WHOLE = (("images", "labels"), ("x", "y"))
+#: what numpy's reader answers damage with, seen with 20,000 files that were changed at random
+_DAMAGE = (
+    EOFError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _load_npz(path: Path, part: Part) -> Dataset:
+    with _open_npz(path) as arrays:
+        names = next((four for four in (*_SPLIT, *_WHOLE) if set(four) <= set(arrays)), None)
+        if names is None:
+            raise InputError(
+                f"{path} holds the arrays {', '.join(sorted(arrays)) or 'nothing'}; expected "
+                "images and labels, or train_images, train_labels, test_images and test_labels"
+            )
+        images, labels = names[-2:] if part == "test" else names[:2]
+        pictures = _as_pictures(np.asarray(arrays[images]))
+        numbers = _integer_labels(np.asarray(arrays[labels]), path)
+        if "classes" in arrays:
+            classes = tuple(map(str, np.asarray(arrays["classes"]).astype(str).ravel()))
+        else:
+            classes = _numbered(_integer_labels(np.asarray(arrays[names[1]]), path))
+    dataset = Dataset(pictures, numbers, classes)
+    return dataset if names in _SPLIT else _own_split(dataset, part)
+
+
+@contextmanager
+def _open_npz(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Open an .npz file; whatever its damage does to numpy's reader becomes one error."""
+    if not zipfile.is_zipfile(path):  # numpy would take some other files, too
+        raise DamagedFileError(
+            f"{path} is no .npz file, or is cut short; save it again with numpy.savez"
+        )
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            names = set(arrays.files)
-            split = [pair for pair in _PARTS[part] if names.issuperset(pair)]
-            whole = [pair for pair in _WHOLE if names.issuperset(pair)]
-            if not split and not whole:
-                raise InputError(
-                    f"{path} holds the arrays {', '.join(sorted(names)) or 'nothing'}; expected "
-                    "images and labels, or train_images, train_labels, test_images and test_labels"
-                )
-            images, labels = (arrays[name] for name in (split or whole)[0])
-            given = arrays["classes"] if "classes" in names else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+            yield arrays
+    except InputError:
+        raise
+    except _DAMAGE as error:
         raise DamagedFileError(
             f"{path} cannot be read ({error}); expected arrays of numbers, as numpy.savez writes "
             "them (objects are refused)"
         ) from error
-    labels = _integer_labels(labels.squeeze(-1) if labels.ndim == 2 else labels, path)
-    classes = _class_names(given, labels)
-    dataset = Dataset(_as_pictures(images), labels, classes)
-    return dataset if split else _own_split(dataset, part)
 
 
 def _as_pictures(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -282,20 +322,26 @@ def _as_pictures(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _integer_labels(labels: np.ndarray[Any, Any], path: Path) -> Int64[np.ndarray, "N"]:
+    """Return labels of shape (N,), or of shape (N, 1) as MedMNIST has them, as int64."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise InputError(
             f"labels in {path} must be whole numbers of shape (N,), got {labels.dtype} of shape "
-            f"{labels.shape}"
+            f"{labels.shape}; convert them with .astype('int64') or .argmax(axis=1)"
         )
     return labels.astype(np.int64)
 
 
-def _class_names(
-    given: np.ndarray[Any, Any] | None, labels: Int64[np.ndarray, "N"]
-) -> tuple[str, ...]:
-    if given is not None:
-        return tuple(str(name) for name in given)
-    return tuple(str(number) for number in range(int(labels.max(initial=0)) + 1))
+def _numbered(labels: Int64[np.ndarray, "N"]) -> tuple[str, ...]:
+    """Name classes after their numbers."""
+    highest = int(labels.max(initial=0))
+    if highest >= CLASSES[1]:
+        raise InputError(
+            f"labels must be in 0..{CLASSES[1] - 1}, got {highest} at index {labels.argmax()}; "
+            "number the classes from 0"
+        )
+    return tuple(str(number) for number in range(highest + 1))
 
 
 # ---- IDX ----
@@ -305,7 +351,9 @@ def _idx_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and ("idx3-ubyte" in path.name or "idx1-ubyte" in path.name)
+        if path.is_file()
+        and path.name[0] != "."
+        and ("idx3-ubyte" in path.name or "idx1-ubyte" in path.name)
     )
 
 
@@ -313,23 +361,30 @@ def _load_idx(folder: Path, part: Part) -> Dataset:
     files = _idx_files(folder)
     train = [path for path in files if "train" in path.name]
     test = [path for path in files if "train" not in path.name]
-    chosen = (train if part == "train" else test) if train and test else files
-    images = [path for path in chosen if "images" in path.name]
-    labels = [path for path in chosen if "labels" in path.name]
+    split = bool(train and test)
+    images, labels = _pair(folder, files if not split else train if part == "train" else test)
+    pictures, numbers = read_idx(images), read_idx(labels).astype(np.int64)
+    if len(pictures) != len(numbers):
+        raise InputError(
+            f"{images.name} holds {len(pictures):,} pictures, {labels.name} {len(numbers):,} "
+            f"labels; they do not belong together, look for the right ones of {folder}"
+        )
+    known = read_idx(_pair(folder, train)[1]).astype(np.int64) if split else numbers
+    dataset = Dataset(pictures, numbers, _numbered(known))
+    return dataset if split else _own_split(dataset, part)
+
+
+def _pair(folder: Path, files: list[Path]) -> tuple[Path, Path]:
+    """Return the file of pictures and the file of labels."""
+    images = [path for path in files if "images" in path.name]
+    labels = [path for path in files if "labels" in path.name]
     if len(images) != 1 or len(labels) != 1:
         raise InputError(
             f"{folder} must hold one file of pictures and one of labels for each part, found "
-            f"{', '.join(path.name for path in files)}; expected names such as "
+            f"{', '.join(path.name for path in _idx_files(folder))}; expected names such as "
             "train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz"
         )
-    pictures, numbers = read_idx(images[0]), read_idx(labels[0]).astype(np.int64)
-    if len(pictures) != len(numbers):
-        raise InputError(
-            f"{images[0].name} holds {len(pictures):,} pictures, {labels[0].name} {len(numbers):,} "
-            "labels; they do not belong together"
-        )
-    dataset = Dataset(pictures, numbers, _class_names(None, numbers))
-    return dataset if train and test else _own_split(dataset, part)
+    return images[0], labels[0]
 
 
 def _own_split(dataset: Dataset, part: Part) -> Dataset:
@@ -339,73 +394,104 @@ def _own_split(dataset: Dataset, part: Part) -> Dataset:
 def _own_indices(labels: Int64[np.ndarray, "N"], part: Part) -> Int64[np.ndarray, "M"]:
     """Choose one picture in five for the test part: always the same, whatever a run's seed is."""
     test = stratified_choice(labels, round(TEST_SHARE * len(labels)), seed=0)
+    if len(test) == 0:
+        raise InputError(
+            f"{len(labels)} pictures are too few to split a test part off; at least two of a "
+            "class are needed"
+        )
     return test if part == "test" else np.setdiff1d(np.arange(len(labels)), test)
 
 
 # ---- folders of picture files ----
 
+_KINDS = ", ".join(sorted(SUFFIXES))
+
 
 def _load_folder(
     folder: Path, part: Part, size: tuple[int, int] | None, channels: int | None
 ) -> Dataset:
-    has_train, has_test = (_has_folders(folder / name) for name in ("train", "test"))
-    if has_train and not has_test:
-        raise InputError(
-            f"{folder} has train/ but no test/; add test/ with the same class folders, or name "
-            f"{folder / 'train'} to have a test part split off"
-        )
-    split = has_train and has_test
-    paths, labels, classes = _list_pictures(folder / "train" if split else folder)
-    if split and part == "test":
-        paths, labels, classes = _list_pictures(folder / "test", classes)
+    split = _is_split(folder)
+    training = folder / "train" if split else folder
+    classes = _list_classes(training)
+    paths, labels = _list_pictures(folder / part if split else folder, classes)
     if not split:
         chosen = _own_indices(labels, part)
         paths, labels = [paths[i] for i in chosen], labels[chosen]
-    return _read_pictures(paths, labels, classes, size, channels)
+    dataset = _read_pictures(paths, labels, classes, size, channels)
+    if part == "train" and not dataset.counts.all():
+        raise InputError(
+            f"{training / classes[dataset.counts.argmin()]} holds no picture that can be read; "
+            f"expected {_KINDS}; add some, or remove that folder"
+        )
+    return dataset
 
 
-def _has_folders(folder: Path) -> bool:
-    return folder.is_dir() and any(path.is_dir() for path in folder.iterdir())
+def _is_split(folder: Path) -> bool:
+    """Say whether class folders stand in train/ and test/; refuse one without the other."""
+    parts = [folder / name for name in ("train", "test")]
+    there = [p.name for p in parts if p.is_dir() and not p.is_symlink() and _folders(p)]
+    if len(there) == 1:
+        lacking = "test" if there == ["train"] else "train"
+        raise InputError(
+            f"{folder} has {there[0]}/ but no {lacking}/ (links are not followed); add it with "
+            f"the same class folders, or name {folder / there[0]} to have a test part split off"
+        )
+    return bool(there)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """List the folders in a folder, without links."""
+    return [p for p in _visible(folder.iterdir(), folder) if p.is_dir() and not p.is_symlink()]
+
+
+def _visible(paths: Iterable[Path], folder: Path) -> list[Path]:
+    """Sort what stands in a folder, without what is hidden there."""
+    return sorted(p for p in paths if not re.search(r"(^|/)\.", p.relative_to(folder).as_posix()))
+
+
+def _list_classes(folder: Path) -> tuple[str, ...]:
+    classes = tuple(path.name for path in _folders(folder))
+    if not CLASSES[0] <= len(classes) <= CLASSES[1]:
+        raise InputError(
+            f"{folder} has {len(classes)} class folders; expected {CLASSES[0]} to {CLASSES[1]}, "
+            "each named after its class and full of picture files"
+        )
+    return classes
 
 
 def _list_pictures(
-    folder: Path, classes: tuple[str, ...] | None = None
-) -> tuple[list[Path], Int64[np.ndarray, "N"], tuple[str, ...]]:
-    """List the picture files in class folders, sorted by name; links are left out and counted."""
-    found = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != "."))
-    classes = found if classes is None else classes
-    if strangers := set(found) - set(classes):
+    folder: Path, classes: tuple[str, ...]
+) -> tuple[list[Path], Int64[np.ndarray, "N"]]:
+    """List the picture files in class folders, sorted; links and pipes are left out and listed."""
+    found = {path.name for path in _folders(folder)}
+    if strangers := found - set(classes):
         raise InputError(
             f"{folder} has class folders that the training part lacks: "
-            f"{', '.join(sorted(strangers))}"
+            f"{', '.join(sorted(strangers))}; add them there, or remove them here"
         )
-    if len(classes) < CLASSES[0]:
-        raise InputError(
-            f"{folder} has {len(classes)} class folders; expected at least {CLASSES[0]}, each "
-            "named after its class and full of picture files"
-        )
-    paths, labels, links = [], [], []
+    paths, labels = [], []
+    odd = [path for path in _visible(folder.iterdir(), folder) if path.is_symlink()]
     for label, name in enumerate(classes):
-        inside = sorted((folder / name).rglob("*")) if (folder / name).is_dir() else []
-        for path in inside:
-            if path.is_symlink():
-                links.append(path)
-            elif path.suffix.lower() in SUFFIXES and path.is_file():
-                paths.append(path)
-                labels.append(label)
-    if links:
-        _warn_left_out(links, "links, which are not followed")
+        inside = _visible((folder / name).rglob("*"), folder) if name in found else []
+        named = [path for path in inside if path.suffix.lower() in SUFFIXES]
+        pictures = [path for path in named if path.is_file() and not path.is_symlink()]
+        odd += [path for path in inside if path.is_symlink() or path.is_fifo()]
+        paths += pictures
+        labels += [label] * len(pictures)
+    if odd:
+        _warn_left_out(odd, "links or pipes, which are not followed")
     if not paths:
-        raise InputError(
-            f"{folder} holds no picture files; expected {', '.join(sorted(SUFFIXES))} in its "
-            "class folders"
-        )
-    return paths, np.array(labels, dtype=np.int64), classes
+        raise InputError(f"{folder} holds no picture files in its class folders; expected {_KINDS}")
+    return paths, np.array(labels, dtype=np.int64)
 
 
 def _warn_left_out(paths: list[Path], why: str) -> None:
-    shown = ", ".join(str(path) for path in paths[:3]) + (", …" if len(paths) > 3 else "")
-    warnings.warn(LookbookWarning(f"left out {len(paths)} files ({why}): {shown}"), stacklevel=4)
+    message = f"left out {len(paths)} files ({why}): {_few(paths)}"
+    warnings.warn(LookbookWarning(message), stacklevel=5)
+
+
+def _few(names: Sequence[str | Path]) -> str:
+    return ", ".join(map(str, names[:3])) + (", …" if len(names) > 3 else "")
 
 
 def _read_pictures(
@@ -418,24 +504,23 @@ def _read_pictures(
     """Read picture files and bring them to one size; unreadable ones are left out and listed."""
     size = size or _common_size(paths)
     images, kept, damaged = [], [], []
-    colourful = False
     for number, path in enumerate(paths):
         try:
-            picture = read_picture(path)
+            images.append(fit_picture(read_picture(path), size, colour=channels != 1))
+            kept.append(number)
         except InputError:
             damaged.append(path)
-            continue
-        colourful = colourful or picture.mode == "RGB"
-        images.append(fit_picture(picture, size, colour=channels != 1))
-        kept.append(number)
+    if not images:
+        raise InputError(
+            f"none of the {len(paths)} picture files can be read ({_few(damaged)}); save them "
+            "again, as PNG or JPEG"
+        )
     if damaged:
         _warn_left_out(damaged, "no pictures, or damaged")
-    if not images:
-        raise InputError(f"none of the {len(paths)} picture files in {paths[0].parent} can be read")
-    pixels = np.stack(images)
-    # grey where no file has colour: the channels are equal, one of them says it all
-    grey = channels is None and not colourful
-    return Dataset(pixels[..., 0].copy() if grey else pixels, labels[kept], classes)
+    if channels is None and all((image == image[..., :1]).all() for image in images):
+        # grey, whatever the files call it: the channels are equal, one of them says it all
+        images = [image[..., 0] for image in images]
+    return Dataset(np.stack(images), labels[kept], classes)
 
 
 def _common_size(paths: list[Path]) -> tuple[int, int]:

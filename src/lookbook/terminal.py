@@ -180,7 +180,9 @@ def prediction(one: Prediction) -> str:
     """Write a prediction with its probabilities as bars."""
     verdict = {True: "right", False: "wrong", None: ""}[one.right]
     truth = "" if one.truth is None else f"   true class: {one.classes[one.truth]} ({verdict})"
-    inverted = "\n  (inverted: the model learnt from light things on dark ground, or the reverse)"
+    inverted = (
+        "\n  (seen inverted: light and dark are swapped between it and what the model learnt from)"
+    )
     rows = [
         [
             "→" if k == one.label else " ",

@@ -1,0 +1,161 @@
+"""The lessons: they run, their stored outputs belong to their sources, both languages agree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+from itertools import pairwise
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+LESSONS = ("tutorial", "tutorial.ko")
+SIZE_LIMIT = 300_000
+
+SHAPES = "(60000, 28, 28) (60000,) (10000, 28, 28) (10000,)"
+ROW = "0 0 0 0 0 0 0 0 2 0 0 0 0 160 255 217 255 94 0 0 0 1 4 0 0 0 65 38"
+BAG = r"^\|\s*8 \| Bag\s*\|$"
+
+
+@pytest.fixture(scope="module", params=LESSONS)
+def lesson(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def source(lesson: str) -> nbformat.NotebookNode:
+    return jupytext.read(NOTEBOOKS / f"{lesson}.py")
+
+
+@pytest.fixture(scope="module")
+def stored(lesson: str) -> nbformat.NotebookNode:
+    return nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
+
+
+@pytest.fixture(scope="module")
+def executed(lesson: str, tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
+    """The lesson, run now; a cell that fails raises here."""
+    execute = runpy.run_path(str(NOTEBOOKS / "build.py"))["execute"]
+    folder = tmp_path_factory.mktemp("lesson")
+    notebook = execute(NOTEBOOKS / f"{lesson}.py", folder)
+    assert list(folder.iterdir()) == [], "the lesson leaves files behind"
+    return notebook
+
+
+def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    return [(cell.cell_type, cell.source) for cell in notebook.cells]
+
+
+def text_of(notebook: nbformat.NotebookNode) -> str:
+    """All that the cells printed or showed as text."""
+    parts = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            parts.append(output.get("text", ""))
+            parts += [
+                text for kind, text in sorted(output.get("data", {}).items()) if "text" in kind
+            ]
+    return "\n".join(parts)
+
+
+def kinds(notebook: nbformat.NotebookNode) -> list[list[tuple[str, ...]]]:
+    """What each code cell gave, without the content; a machine without a font warns on stderr."""
+    return [
+        [
+            (output.output_type, *sorted(output.get("data", {})))
+            for output in cell.outputs
+            if output.get("name") != "stderr"
+        ]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def headings(notebook: nbformat.NotebookNode) -> list[str]:
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return re.findall(r"^## (S\d+) \S", prose, flags=re.MULTILINE)
+
+
+def without_language(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return the code of each cell, but for comments and the language of the figures."""
+    trees = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                node.keywords = [word for word in node.keywords if word.arg != "lang"]
+    return [ast.unparse(tree) for tree in trees]
+
+
+def figure_languages(notebook: nbformat.NotebookNode) -> list[str]:
+    return [
+        next((word.value.value for word in node.keywords if word.arg == "lang"), "en")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("plots.")
+    ]
+
+
+def test_the_notebook_holds_the_cells_of_its_source(source, stored):
+    assert sources(stored) == sources(source), "run: python notebooks/build.py"
+
+
+def test_the_thirteen_steps_stand_in_their_order(source):
+    assert headings(source) == [f"S{number}" for number in range(1, 14)]
+
+
+def test_each_code_cell_follows_an_explanation(source):
+    types = [cell.cell_type for cell in source.cells]
+    assert ("code", "code") not in pairwise(types)
+
+
+def test_a_fresh_run_shows_the_figures_of_the_tutorial(executed):
+    shown = text_of(executed)
+    assert SHAPES in shown.splitlines()
+    assert ROW in shown.splitlines()
+    assert re.search(BAG, shown, flags=re.MULTILINE)
+
+
+def test_a_fresh_run_learns_and_makes_probabilities_once(executed):
+    shown = text_of(executed)
+    accuracy, low, high = map(
+        float, re.search(r"^accuracy (\S+)  \[(\S+), (\S+)\]", shown, flags=re.MULTILINE).groups()
+    )
+    assert 0.86 < accuracy < 0.90
+    assert low < accuracy < high
+    once, twice, bound = map(float, re.search(r"max   (\S+) (\S+) (\S+)", shown).groups())
+    assert once > 0.99
+    assert twice <= bound == 0.232
+
+
+def test_the_stored_notebook_shows_what_a_fresh_run_shows(stored, executed):
+    assert kinds(stored) == kinds(executed), "run: python notebooks/build.py"
+    # up to the network nothing is learnt: the same on every machine
+    until = next(i for i, cell in enumerate(stored.cells) if cell.source.startswith("## S8"))
+    first = [text_of(nbformat.v4.new_notebook(cells=n.cells[:until])) for n in (stored, executed)]
+    assert first[0] == first[1]
+
+
+def test_the_stored_notebook_has_no_errors_warnings_or_paths(lesson, stored):
+    outputs = [output for cell in stored.cells for output in cell.get("outputs", [])]
+    assert {output.output_type for output in outputs} == {
+        "stream",
+        "execute_result",
+    }, "an error, or nothing at all"
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    # pictures are left out: base64 has slashes, too
+    shown = "\n".join([text_of(stored), str(stored.metadata), str(sources(stored))])
+    assert re.findall(r"/(?:root|home|tmp|work|Users|usr|opt)\b", shown) == []
+    assert (NOTEBOOKS / f"{lesson}.ipynb").stat().st_size < SIZE_LIMIT
+
+
+def test_both_languages_run_the_same_code():
+    english, korean = (jupytext.read(NOTEBOOKS / f"{lesson}.py") for lesson in LESSONS)
+    assert without_language(korean) == without_language(english)
+    assert set(figure_languages(english)) == {"en"}
+    assert set(figure_languages(korean)) == {"ko"}
+    assert len(figure_languages(english)) == 7
