@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lookbook import plots
     from lookbook.classifier import LookbookClassifier
     from lookbook.datasets import Dataset, load, load_data
     from lookbook.evaluation import evaluate
@@ -49,6 +50,7 @@ __all__ = [
     "list_runs",
     "load",
     "load_data",
+    "plots",
     "predict",
     "read_run",
     "train",
@@ -56,6 +58,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return import_module("lookbook.plots")
     if name in _HOMES:
         return getattr(import_module(f"lookbook.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'lookbook' has no attribute {name!r}")

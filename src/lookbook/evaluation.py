@@ -57,7 +57,7 @@ def score(model: Model, test: Dataset) -> dict[str, Any]:
     confusion = metrics.confusion_matrix(probs, test.labels)
     return {
         "accuracy": share,
-        "interval": metrics.wilson_interval(share, len(test)),
+        "interval": list(metrics.wilson_interval(share, len(test))),
         "loss": metrics.log_loss(probs, test.labels),
         "uncalibrated_loss": metrics.log_loss(softmax(logits), test.labels),
         "n": len(test),
@@ -65,7 +65,7 @@ def score(model: Model, test: Dataset) -> dict[str, Any]:
         "confusion_matrix": confusion.tolist(),
         "per_class": metrics.per_class(confusion, test.classes),
         "most_confused": metrics.most_confused(confusion, test.classes),
-        "classes": test.classes,
+        "classes": list(test.classes),
     }
 
 

@@ -207,7 +207,7 @@ def plot_picture(
     axes.set_yticks(range(0, height, max(1, height // 6)))
     axes.set_title(title)
     if image.ndim == 2:
-        figure.colorbar(shown, ax=axes, label=texts["grey level"], shrink=0.9)
+        figure.colorbar(shown, ax=axes, label=texts["grey level"], shrink=0.9, pad=0.04)
     return figure
 
 
@@ -266,7 +266,7 @@ def plot_predictions(
     """
     rows = -(-len(predictions) // columns)
     bars = max(len(p.shown_classes()) for p in predictions)
-    figure = _figure(4.6 * columns, (0.75 + 0.135 * max(bars, 9)) * rows)
+    figure = _figure(4.0 * columns, (0.75 + 0.135 * max(bars, 9)) * rows)
     cells = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.1] * columns)
     for axes in cells.flat:
         axes.set_axis_off()

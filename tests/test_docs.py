@@ -1,0 +1,112 @@
+"""The pages: their commands run, their links lead somewhere, their generated parts are fresh."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import lookbook, made_pictures
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "bench" / "results").glob("*.md"),
+]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[list[str]]:
+    lines = "".join(blocks(page, "sh")).splitlines()
+    return [
+        line.split("#")[0].split()[1:]
+        for line in lines
+        if line.split()[0].rsplit("/", 1)[-1] == "lookbook"
+    ]
+
+
+def test_the_commands_of_the_readme_run_as_they_stand(tmp_path):
+    for k, name in enumerate(("cat", "dog")):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i, image in enumerate(made_pictures(40, seed=k)[0]):
+            Image.fromarray(image).save(tmp_path / "mine" / name / f"{i}.jpg")
+    Image.fromarray(np.zeros((50, 40), np.uint8)).save(tmp_path / "photo.jpg")
+    ran = commands("README.md")
+    assert len(ran) == 10
+    for command in ran:
+        ended = lookbook(*command, cwd=tmp_path)
+        assert ended.returncode == 0, (command, ended.stderr)
+    assert (tmp_path / "pair.png").exists()
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    (code,) = blocks("README.md", "python")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(
+        compile(code.replace("random_state=0", "random_state=0, epochs=1"), "README", "exec"), names
+    )
+    assert type(names["classifier"]).__name__ == "LookbookClassifier"
+
+
+def test_both_readmes_show_the_same_commands_and_code():
+    assert commands("README.ko.md") == commands("README.md")
+    python = [
+        re.sub(r"#.*", "", "".join(blocks(page, "python")))
+        for page in ("README.md", "README.ko.md")
+    ]
+    assert python[0] == python[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+
+
+def test_generated_parts_are_fresh():
+    ended = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_demo_ends_in_ten_lines_and_is_immediate_the_second_time(tmp_path):
+    first = lookbook("demo", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    second = lookbook("demo", cwd=tmp_path)
+    summary = second.stdout.strip().splitlines()
+    assert len(summary) <= 10
+    assert first.stdout.strip().splitlines()[-len(summary) :] == summary
+    assert "95 % interval" in summary[1]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["fashion-mnist-tutorial-1"]
+    assert "numpy" not in second.stderr
+    # changed code or versions: it is done anew, and the old run is kept
+    run = tmp_path / "runs" / "fashion-mnist-tutorial-1"
+    conditions = run / "conditions.json"
+    conditions.write_text(
+        conditions.read_text().replace('"source_sha256": "', '"source_sha256": "0')
+    )
+    shutil.rmtree(tmp_path / "look")
+    third = lookbook("demo", cwd=tmp_path)
+    assert third.returncode == 0, third.stderr
+    assert (tmp_path / "runs" / "fashion-mnist-tutorial-2").is_dir()
