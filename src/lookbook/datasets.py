@@ -218,8 +218,9 @@ def stratified_choice(
 ) -> Int64[np.ndarray, "M"]:
     """Choose about `n` indices, from each class in proportion, never the last of a class.
 
-    >>> stratified_choice(np.array([0] * 6 + [1] * 4), 5, seed=0).tolist()
-    [0, 2, 4, 6, 8]
+    >>> labels = np.array([0] * 6 + [1] * 4)
+    >>> labels[stratified_choice(labels, 5, seed=0)].tolist()
+    [0, 0, 0, 1, 1]
     """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]

@@ -95,8 +95,6 @@ def fetch(
                     found, source = _find_files(dataset, folder, scratch, report)
                     _keep(dataset, found, source, scratch, kept)
     except OSError as error:
-        if isinstance(error, OutputError):
-            raise
         raise OutputError(
             f"cannot write the cache {kept.parent}: {error.strerror or error}; "
             "make room there or allow writing, or name another cache folder in XDG_CACHE_HOME"
@@ -201,7 +199,8 @@ def _read_url(mirror: str, name: str) -> Iterator[tuple[bytes, int]]:
     except urllib.error.HTTPError as error:
         raise DownloadError(f"{name}: {error}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadError(f"{name}: {getattr(error, 'reason', None) or error}") from error
+        reason = str(getattr(error, "reason", None) or error).strip()
+        raise DownloadError(f"{name}: {reason}") from error
     if total and done != total:
         raise DownloadError(f"{name}: the connection broke after {done:,} of {total:,} bytes")
 
@@ -258,9 +257,10 @@ def _unpack(dataset: BuiltinDataset, archive: Archive, folder: Path, scratch: Pa
 
 
 def _read_file(dataset: BuiltinDataset, folder: Path, name: str) -> bytes:
+    plain = name.removesuffix(".gz")
     found = [
         folder / candidate
-        for candidate in (name, name.removesuffix(".gz"), name.replace("-idx", ".idx"))
+        for candidate in (name, plain, plain.replace("-idx", ".idx"))
         if (folder / candidate).is_file()
     ]
     if not found:

@@ -131,7 +131,7 @@ def fit_picture(
     if picture.size != (width, height):
         # far larger ones are shrunk first: padded to a square, 1 × 60,000 pixels would take 10 GB
         excess = max(picture.width / width, picture.height / height)
-        picture = picture.reduce(max(1, int(excess // 8)))
+        picture = picture.reduce(max(1, int(excess // 16)))
         fill = tuple(int(level) for level in np.atleast_1d(border_median(np.asarray(picture))))
         scale = max(picture.width / width, picture.height / height)
         padded_size = (

@@ -48,6 +48,15 @@ class Recipe:
         """Return the recipe as `recipe.json` holds it."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Recipe:
+        """Return the recipe that `recipe.json` holds.
+
+        >>> Recipe.from_json(TUTORIAL.to_json()) == TUTORIAL
+        True
+        """
+        return cls(**document | {"hidden": tuple(document["hidden"])})
+
 
 #: The tutorial's network and settings: 784-128-10, ReLU, Adam 1e-3, batch 32, 10 passes.
 TUTORIAL = Recipe(name="tutorial")

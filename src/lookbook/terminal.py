@@ -54,9 +54,11 @@ def interval(bounds: list[float] | tuple[float, float]) -> str:
 def duration(seconds: float) -> str:
     """Write a duration as people say it.
 
-    >>> duration(8.62), duration(75), duration(7260)
-    ('8.6 s', '1 min 15 s', '2 h 1 min')
+    >>> duration(0.034), duration(8.62), duration(75), duration(7260)
+    ('0.03 s', '8.6 s', '1 min 15 s', '2 h 1 min')
     """
+    if 0.001 <= seconds < 0.995:
+        return f"{seconds:.2f} s"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +29,12 @@ from lookbook.export import to_onnx
 from lookbook.networks import Classifier, build_classifier
 from lookbook.optimizers import Adam
 from lookbook.photos import find_polarity
+from lookbook.recipes import Recipe
 from lookbook.runs import MODEL, WEIGHTS, Run, check_target, free_folder, write_run
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64, Shaped
     from torch import Tensor
-
-    from lookbook.recipes import Recipe
 
     #: raw inputs and their labels
     Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
@@ -301,87 +302,67 @@ def train(
     InputError, DownloadError, OutputError, TrainingError
         As their docstrings say; nothing is written then.
     """
-    started = datetime.now(UTC)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     folder = out or free_folder(data, recipe.name)
     check_target(folder)
-    clock = time.perf_counter()
-    whole = load(data, "train", size=size)
-    training, validation = split_validation(whole, seed=seed)
-    seen = whole if final else training
-    data_seconds = time.perf_counter() - clock
+    seconds = {"imports": import_seconds}
+    with _timed(seconds, "data"):
+        whole = load(data, "train", size=size)
+        training, validation = split_validation(whole, seed=seed)
 
-    n_classes = len(whole.classes)
-    held_out = (validation.images, validation.labels)
-    fitted = fit(
-        (seen.images, seen.labels),
-        None if final else held_out,
-        recipe,
-        n_classes,
+    fit_on = partial(
+        fit,
+        recipe=recipe,
+        n_classes=len(whole.classes),
         seed=seed,
         tell=tell,
         should_stop=should_stop,
     )
-    clock = time.perf_counter()
-    twin = fitted
-    if final and not fitted.stopped:
-        twin = fit(
-            (training.images, training.labels),
-            held_out,
-            recipe,
-            n_classes,
-            seed=seed,
-            stage="calibration twin",
-            tell=tell,
-            should_stop=should_stop,
-        )
-    calibrated = len(twin.val_logits) > 0
-    temperature = fit_temperature(twin.val_logits, validation.labels) if calibrated else 1.0
-    fitted.classifier.temperature.fill_(temperature)
-    calibration_seconds = time.perf_counter() - clock
+    fitted = (
+        fit_on(_arrays(whole), None) if final else fit_on(_arrays(training), _arrays(validation))
+    )
+    seconds["fit"] = fitted.seconds
+    with _timed(seconds, "calibration"):
+        # what must come from unseen pictures comes from a twin that did not see them
+        twin = fitted
+        if final and not fitted.stopped:
+            twin = fit_on(_arrays(training), _arrays(validation), stage="calibration twin")
+        temperature = _temperature(twin, validation)
+        fitted.classifier.temperature.fill_(temperature)
 
-    clock = time.perf_counter()
-    measured = _metrics(fitted, twin, validation, temperature, final=final)
-    about = {
-        "classes": whole.classes,
-        "polarity": find_polarity(whole.images),
+    measured = {
+        "fit_seconds": seconds["fit"],
+        "calibration_seconds": seconds["calibration"],
+        "validation": _on_validation(twin, validation, temperature, final=final),
         "temperature": temperature,
-        "recipe": recipe.to_json(),
-        "validation": measured["validation"],
-        "lookbook": version("lookbook"),
+        "parameters": sum(p.numel() for p in fitted.classifier.network.parameters()),
+        "training_pictures": len(whole if final else training),
+        "stopped": fitted.stopped,
     }
-    model = to_onnx(fitted.classifier, seen.images[:64], about)
-    weights = safetensors.torch.save(fitted.classifier.network.state_dict())
-    export_seconds = time.perf_counter() - clock
-
-    measured |= {"fit_seconds": fitted.seconds, "calibration_seconds": calibration_seconds}
-    conditions = {
-        "started": started.isoformat(timespec="seconds"),
-        "data": {
-            "name": _data_name(data),
-            "size": whole.size,
-            "channels": whole.channels,
-            "from_files": _is_folder_of_files(data),
+    with _timed(seconds, "export"):
+        about = {
             "classes": whole.classes,
-            "train_pictures": len(whole),
-            "train_sha256": whole.sha256(),
-        },
+            "polarity": find_polarity(whole.images),
+            "temperature": temperature,
+            "recipe": recipe.to_json(),
+            "validation": measured["validation"],
+            "lookbook": version("lookbook"),
+        }
+        blobs = {
+            WEIGHTS: safetensors.torch.save(fitted.classifier.network.state_dict()),
+            MODEL: to_onnx(fitted.classifier, whole.images[:64], about).content,
+        }
+    conditions = {
+        "started": started,
+        "data": _about_data(data, whole),
         "seed": seed,
         "final": final,
         "device": str(pick_device()),
         "threads": torch.get_num_threads(),
         "machine": machine(_accelerator()),
         "versions": versions(),
-        "seconds": {
-            "imports": import_seconds,
-            "data": data_seconds,
-            "fit": fitted.seconds,
-            "calibration": calibration_seconds,
-            "export": export_seconds,
-        },
-        "sha256": {
-            WEIGHTS: hashlib.sha256(weights).hexdigest(),
-            MODEL: hashlib.sha256(model.content).hexdigest(),
-        },
+        "seconds": seconds,
+        "sha256": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
     }
     documents = {
         "recipe": recipe.to_json(),
@@ -389,7 +370,57 @@ def train(
         "metrics": measured,
         "conditions": conditions,
     }
-    return write_run(folder, documents, {WEIGHTS: weights, MODEL: model.content})
+    return write_run(folder, documents, blobs)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[part] = time.perf_counter() - start
+
+
+def _arrays(dataset: Dataset) -> Labelled:
+    return dataset.images, dataset.labels
+
+
+def _temperature(fitted: Fitted, validation: Dataset) -> float:
+    """Fit the temperature; without answers on validation (a stopped `final` run) it stays 1."""
+    if len(fitted.val_logits) == 0:
+        return 1.0
+    return fit_temperature(fitted.val_logits, validation.labels)
+
+
+def _on_validation(
+    fitted: Fitted, validation: Dataset, temperature: float, *, final: bool
+) -> dict[str, Any] | None:
+    """Say how good a network is on the validation part, where it did not see it."""
+    if len(fitted.val_logits) == 0:
+        return None
+    probs = softmax(fitted.val_logits / temperature)
+    share = metrics.accuracy(probs, validation.labels)
+    return {
+        "accuracy": share,
+        "interval": metrics.wilson_interval(share, len(validation)),
+        "loss": metrics.log_loss(probs, validation.labels),
+        "calibration_error": metrics.calibration_error(probs, validation.labels),
+        "n": len(validation),
+        "of": "a twin trained without the validation part" if final else "this network",
+    }
+
+
+def _about_data(data: str, whole: Dataset) -> dict[str, Any]:
+    """Say which data it was, and how to load it again from any folder."""
+    path = Path(data)
+    return {
+        "name": str(path.resolve()) if path.exists() else data,
+        "size": whole.size,
+        "channels": whole.channels,
+        "from_files": path.is_dir() and not any("idx" in inside.name for inside in path.iterdir()),
+        "classes": whole.classes,
+        "train_pictures": len(whole),
+        "train_sha256": whole.sha256(),
+    }
 
 
 def load_network(run: Run) -> nn.Module:
@@ -401,46 +432,11 @@ def load_network(run: Run) -> nn.Module:
         The weights are not those that the run wrote.
     """
     run.check_files()
-    from lookbook.recipes import Recipe  # noqa: PLC0415  # types alone elsewhere
-
     data = run.conditions["data"]
     shape = (1, *data["size"], *([3] if data["channels"] == 3 else []))
-    recipe = Recipe(**{**run.recipe, "hidden": tuple(run.recipe["hidden"])})
-    classifier = build_classifier(recipe, np.zeros(shape, np.uint8), len(data["classes"]), seed=0)
+    like = np.zeros(shape, np.uint8)
+    recipe = Recipe.from_json(run.recipe)
+    classifier = build_classifier(recipe, like, len(data["classes"]), seed=0)
     classifier.network.load_state_dict(safetensors.torch.load_file(run.weights))
     classifier.temperature.fill_(run.metrics["temperature"])
     return classifier.eval()
-
-
-def _metrics(
-    fitted: Fitted, twin: Fitted, validation: Dataset, temperature: float, *, final: bool
-) -> dict[str, Any]:
-    """Say how good the network is on validation; for a `final` run, how good its twin is."""
-    found = None
-    if len(twin.val_logits):
-        probs = softmax(twin.val_logits / temperature)
-        share = metrics.accuracy(probs, validation.labels)
-        found = {
-            "accuracy": share,
-            "interval": metrics.wilson_interval(share, len(validation)),
-            "loss": metrics.log_loss(probs, validation.labels),
-            "calibration_error": metrics.calibration_error(probs, validation.labels),
-            "n": len(validation),
-            "of": "a twin trained without the validation part" if final else "this network",
-        }
-    return {
-        "validation": found,
-        "temperature": temperature,
-        "parameters": sum(p.numel() for p in fitted.classifier.network.parameters()),
-        "training_pictures": fitted.history[0]["pictures"] if fitted.history else 0,
-        "stopped": fitted.stopped,
-    }
-
-
-def _data_name(data: str) -> str:
-    """Return a built-in name as it is and a path in full, so that it is found from any folder."""
-    return str(Path(data).resolve()) if Path(data).exists() else data
-
-
-def _is_folder_of_files(data: str) -> bool:
-    return Path(data).is_dir() and not any("idx" in path.name for path in Path(data).iterdir())
