@@ -33,7 +33,7 @@ class Adam:
     >>> weight = torch.nn.Parameter(torch.ones(1))
     >>> adam = Adam([weight], learning_rate=0.1)
     >>> adam.step([torch.tensor([2.0])])  # the first step has the learning rate's size
-    >>> round(float(weight), 4)
+    >>> round(weight.item(), 4)
     0.9
     """
 

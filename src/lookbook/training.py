@@ -134,8 +134,6 @@ def fit(
     optimizer = Adam(weights, recipe.learning_rate)
     shuffler = torch.Generator().manual_seed(seed)
     clock = _Clock(stage, recipe.epochs, len(labels), tell, start)
-    # Adam's averages of pixels that are always 0 fade into denormal numbers: a tenth of the time
-    torch.set_flush_denormal(True)
     stopped = False
 
     for epoch in range(1, recipe.epochs + 1):
