@@ -18,7 +18,7 @@ from lookbook.networks import build_classifier
 from lookbook.recipes import TUTORIAL, Recipe
 from lookbook.training import fit, load_network, train
 
-TINY = Recipe("tiny", hidden=(7,), learning_rate=0.01, batch_size=8, epochs=2)
+TINY = Recipe("tiny", widths=(7,), learning_rate=0.01, batch_size=8, epochs=2)
 
 
 def slow_fit(images, labels, recipe, seed):
@@ -142,7 +142,7 @@ def test_a_run_explains_itself(run):
         "recipe.json", "history.json", "metrics.json", "conditions.json", "weights.safetensors",
         "model.onnx", "evaluation.json",
     }  # fmt: skip
-    assert run.recipe["hidden"] == [128]
+    assert run.recipe["widths"] == [128]
     assert len(run.history) == 4
     assert run.metrics["fit_seconds"] > 0
     assert run.metrics["parameters"] == 120 * 128 + 128 + 128 * 3 + 3

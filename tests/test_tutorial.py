@@ -115,8 +115,9 @@ def test_s7_network(trained, fashion):
     ]  # fmt: skip
     recipe = json.loads((trained / "recipe.json").read_text())
     assert recipe == {
-        "name": "tutorial", "network": "dense", "hidden": [128], "optimizer": "adam",
-        "learning_rate": 1e-3, "batch_size": 32, "epochs": 10,
+        "name": "tutorial", "network": "dense", "widths": [128], "scaling": "min-max",
+        "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "batch_size": 32,
+        "epochs": 10, "label_smoothing": 0.0, "mirror": False, "half": False,
     }  # fmt: skip
 
 

@@ -17,17 +17,27 @@ class Recipe:
     """
 
     name: str
-    network: Literal["dense"] = "dense"
-    #: widths of the hidden layers, first to last
-    hidden: tuple[int, ...] = (128,)
-    optimizer: Literal["adam"] = "adam"
+    network: Literal["dense", "conv"] = "dense"
+    #: widths of the hidden layers (dense) or of the blocks (conv), first to last
+    widths: tuple[int, ...] = (128,)
+    #: `min-max`: 0..255 becomes 0..1; `standard`: mean 0 and spread 1 over the training pictures
+    scaling: Literal["min-max", "standard"] = "min-max"
+    optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3
+    #: `constant`, or `linear`: a rise over a tenth of the steps, then a fall to 0
+    schedule: Literal["constant", "linear"] = "constant"
     #: pictures in one step
     batch_size: int = 32
-    #: passes over the training pictures
-    epochs: int = 10
+    #: passes over the training pictures; parts of a pass count
+    epochs: float = 10
+    #: probability that is taken from the right class and spread over all of them
+    label_smoothing: float = 0.0
+    #: show each picture mirrored in every other pass, and average over both when predicting
+    mirror: bool = False
+    #: compute in bfloat16 where the processor has instructions for it
+    half: bool = False
 
-    def with_epochs(self, epochs: int | None) -> Recipe:
+    def with_epochs(self, epochs: float | None) -> Recipe:
         """Return this recipe with another number of passes, or itself for None.
 
         >>> TUTORIAL.with_epochs(3).epochs
@@ -36,12 +46,12 @@ class Recipe:
         Raises
         ------
         InputError
-            `epochs` is below 1.
+            `epochs` is not above 0.
         """
         if epochs is None:
             return self
-        if epochs < 1:
-            raise InputError(f"epochs must be at least 1, got {epochs}")
+        if not epochs > 0:
+            raise InputError(f"epochs must be above 0, got {epochs}")
         return replace(self, epochs=epochs)
 
     def to_json(self) -> dict[str, Any]:
@@ -55,13 +65,42 @@ class Recipe:
         >>> Recipe.from_json(TUTORIAL.to_json()) == TUTORIAL
         True
         """
-        return cls(**document | {"hidden": tuple(document["hidden"])})
+        return cls(**document | {"widths": tuple(document["widths"])})
 
 
 #: The tutorial's network and settings: 784-128-10, ReLU, Adam 1e-3, batch 32, 10 passes.
 TUTORIAL = Recipe(name="tutorial")
 
-RECIPES = {recipe.name: recipe for recipe in (TUTORIAL,)}
+#: The tutorial's network, trained as fast as it goes: large batches, a falling learning rate.
+QUICK = Recipe(
+    name="quick",
+    scaling="standard",
+    learning_rate=8e-3,
+    schedule="linear",
+    batch_size=512,
+    epochs=5,
+    half=True,
+)
+
+#: Convolutions behind a frozen whitening layer; `small`, `medium` and `standard` differ in passes.
+STANDARD = Recipe(
+    name="standard",
+    network="conv",
+    widths=(48, 96),
+    scaling="standard",
+    optimizer="muon",
+    learning_rate=0.1,
+    schedule="linear",
+    batch_size=500,
+    epochs=3.5,
+    label_smoothing=0.1,
+    mirror=True,
+    half=True,
+)
+SMALL = replace(STANDARD, name="small", widths=(32, 64), epochs=1)
+MEDIUM = replace(STANDARD, name="medium", epochs=2)
+
+RECIPES = {recipe.name: recipe for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD)}
 
 
 def find_recipe(name: str) -> Recipe:

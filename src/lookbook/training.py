@@ -21,13 +21,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from lookbook import metrics
+from lookbook.augment import mirror_alternately
 from lookbook.calibration import fit_temperature, softmax
 from lookbook.conditions import machine, versions
 from lookbook.datasets import Dataset, load, split_validation
 from lookbook.errors import TrainingError
 from lookbook.export import to_onnx
 from lookbook.networks import Classifier, build_classifier
-from lookbook.optimizers import Adam
+from lookbook.optimizers import build_optimizer, rate_at
 from lookbook.photos import find_polarity
 from lookbook.recipes import Recipe
 from lookbook.runs import MODEL, WEIGHTS, Run, check_target, free_folder, write_run
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     #: raw inputs and their labels
     Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
 
-#: steps whose pictures are gathered and scaled at once: one gather costs as much as one step
-STEPS_AT_ONCE = 64
+#: pictures that are gathered and scaled at once: a gather for each step of 32 costs as much as the
+#: step, and far more at once would take memory
+AT_ONCE = 2048
 #: pictures that go through the network at once where nothing is learnt
 EVALUATION_BATCH = 1000
 
@@ -130,21 +132,28 @@ def fit(
     classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
     scaler, network = classifier.scaler, classifier.network
     images, labels = (torch.from_numpy(array).to(device) for array in training)
-    weights = list(network.parameters())
-    optimizer = Adam(weights, recipe.learning_rate)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    optimizer = build_optimizer(recipe, weights)
     shuffler = torch.Generator().manual_seed(seed)
-    clock = _Clock(stage, recipe.epochs, len(labels), tell, start)
-    stopped = False
+    mirrored = torch.rand(len(labels), generator=shuffler) < 0.5 if classifier.mirror else None
+    steps = max(1, round(recipe.epochs * math.ceil(len(labels) / recipe.batch_size)))
+    clock = _Clock(stage, recipe, len(labels), steps, tell, start)
+    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.half and has_half(device))
 
-    for epoch in range(1, recipe.epochs + 1):
-        order = torch.randperm(len(labels), generator=shuffler).to(device)
-        for chosen in order.split(STEPS_AT_ONCE * recipe.batch_size):
-            batches = scaler(images[chosen]).split(recipe.batch_size)
-            answers = labels[chosen].split(recipe.batch_size)
+    for epoch in range(1, math.ceil(recipe.epochs) + 1):
+        order = torch.randperm(len(labels), generator=shuffler)[: clock.pictures_left()]
+        for chosen in order.split(max(1, AT_ONCE // recipe.batch_size) * recipe.batch_size):
+            scaled = scaler(images[chosen.to(device)])
+            if mirrored is not None:
+                scaled = mirror_alternately(scaled, mirrored[chosen].to(device), epoch)
+            batches = scaled.split(recipe.batch_size)
+            answers = labels[chosen.to(device)].split(recipe.batch_size)
             for pixels, answer in zip(batches, answers, strict=True):
-                logits = network(pixels)
-                loss = F.cross_entropy(logits, answer)
-                optimizer.step(torch.autograd.grad(loss, weights))
+                with half:
+                    logits = network(pixels).float()
+                loss = F.cross_entropy(logits, answer, label_smoothing=recipe.label_smoothing)
+                rate = rate_at(recipe, clock.steps_done, steps)
+                optimizer.step(torch.autograd.grad(loss, weights), rate)
                 clock.count(loss.detach(), logits.detach(), answer)
                 if stopped := should_stop():
                     break
@@ -153,7 +162,7 @@ def fit(
                 break
         val_logits = _logits(classifier, validation, device, n_classes)
         clock.end_epoch(epoch, val_logits, validation)
-        if stopped:
+        if stopped or clock.steps_done >= steps:
             break
 
     seconds = time.perf_counter() - start
@@ -163,15 +172,23 @@ def fit(
 class _Clock:
     """Count what training did, without waiting for the device at each step."""
 
-    def __init__(self, stage: str, epochs: int, n: int, tell: Tell, start: float) -> None:
+    def __init__(
+        self, stage: str, recipe: Recipe, n: int, steps: int, tell: Tell, start: float
+    ) -> None:
         self.history: list[dict[str, Any]] = []
-        self._stage, self._epochs, self._n, self._tell = stage, epochs, n, tell
-        self._start = start
+        self.steps_done = 0
+        self._stage, self._recipe, self._n, self._steps = stage, recipe, n, steps
+        self._tell, self._start = tell, start
         self._new: list[tuple[Tensor, Tensor, Tensor]] = []
         self._loss, self._hits, self._pictures = 0.0, 0, 0
 
     def count(self, loss: Tensor, logits: Tensor, answer: Tensor) -> None:
         self._new.append((loss, logits, answer))
+        self.steps_done += 1
+
+    def pictures_left(self) -> int:
+        """Return how many pictures the remaining steps take: fewer than all in a part of a pass."""
+        return (self._steps - self.steps_done) * self._recipe.batch_size
 
     def tick(self, epoch: int) -> None:
         """Add up the steps since the last call, and tell."""
@@ -215,15 +232,14 @@ class _Clock:
         self, epoch: int, val_loss: float | None, val_accuracy: float | None, *, epoch_ended: bool
     ) -> None:
         seconds = time.perf_counter() - self._start
-        done = (epoch - 1) * self._n + self._pictures
-        left = seconds / done * (self._epochs * self._n - done)
+        left = seconds / self.steps_done * (self._steps - self.steps_done)
         self._tell(
             Progress(
                 stage=self._stage,
                 epoch=epoch,
-                epochs=self._epochs,
+                epochs=math.ceil(self._recipe.epochs),
                 pictures=self._pictures,
-                pictures_per_epoch=self._n,
+                pictures_per_epoch=min(self._n, self._pictures + self.pictures_left()),
                 loss=self._loss / self._pictures,
                 accuracy=self._hits / self._pictures,
                 val_loss=val_loss,
@@ -240,15 +256,15 @@ def _logits(
 ) -> Float32[np.ndarray, "M K"]:
     if part is None:
         return np.zeros((0, n_classes), np.float32)
-    network = classifier.network.eval()
+    classifier.eval()
     with torch.inference_mode():
         logits = torch.cat(
             [
-                network(classifier.scaler(torch.from_numpy(batch).to(device)))
+                classifier.logits(torch.from_numpy(batch).to(device))
                 for batch in np.array_split(part[0], math.ceil(len(part[0]) / EVALUATION_BATCH))
             ]
         )
-    network.train()
+    classifier.train()
     return logits.cpu().numpy()
 
 
@@ -258,6 +274,20 @@ def pick_device() -> torch.device:
         if torch.get_device_module(name).is_available():
             return torch.device(name)
     return torch.device("cpu")
+
+
+def has_half(device: torch.device) -> bool:
+    """Say whether bfloat16 is computed by instructions of its own, and so pays."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # without them it is slower than float32
+    return device.type == "cpu" and _cpu_has_bf16()
+
+
+def _cpu_has_bf16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _accelerator() -> str | None:
@@ -347,7 +377,7 @@ def train(
             "lookbook": version("lookbook"),
         }
         blobs = {
-            WEIGHTS: safetensors.torch.save(fitted.classifier.network.state_dict()),
+            WEIGHTS: safetensors.torch.save(_contiguous(fitted.classifier.state_dict())),
             MODEL: to_onnx(fitted.classifier, whole.images[:64], about).content,
         }
     conditions = {
@@ -369,6 +399,10 @@ def train(
         "conditions": conditions,
     }
     return write_run(folder, documents, blobs)
+
+
+def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.contiguous() for name, value in state.items()}
 
 
 @contextmanager
@@ -435,6 +469,5 @@ def load_network(run: Run) -> nn.Module:
     like = np.zeros(shape, np.uint8)
     recipe = Recipe.from_json(run.recipe)
     classifier = build_classifier(recipe, like, len(data["classes"]), seed=0)
-    classifier.network.load_state_dict(safetensors.torch.load_file(run.weights))
-    classifier.temperature.fill_(run.metrics["temperature"])
+    classifier.load_state_dict(safetensors.torch.load_file(run.weights))
     return classifier.eval()
