@@ -1,6 +1,6 @@
-# make demo   the main job on real data: about 20 s once everything is installed
-# make test   the tests: about 2 minutes
-# make check  style, types, layout, generated pages
+# make demo   the main job on real data: 2 minutes the first time, most of them installation
+# make test   the tests: about 4 minutes
+# make check  style, types, layout, generated pages: about 1 minute
 # make bench  speed and accuracy beside Keras: about 6 minutes
 # make docs   rewrite the generated pages
 
@@ -47,7 +47,7 @@ $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
-	@echo "installing lookbook and its pinned packages (once; about 2 minutes)"
+	@echo "installing lookbook and its pinned packages (once; 1 to 2 minutes)"
 	@$(PIP) -e .
 	@touch $@
 

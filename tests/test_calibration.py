@@ -29,7 +29,8 @@ def test_temperature_minimises_the_loss(seed, scale):
         method="bounded",
         options={"xatol": 1e-6},
     )
-    assert log_loss(labels, softmax(logits / found), labels=range(5)) <= best.fun + 1e-9
+    # one wrong answer in n + 2 is taken for granted: that moves the minimum a little
+    assert log_loss(labels, softmax(logits / found), labels=range(5)) <= best.fun + 2e-4
 
 
 def test_temperature_undoes_a_known_scale():
@@ -37,13 +38,32 @@ def test_temperature_undoes_a_known_scale():
     assert fit_temperature(logits, labels) == pytest.approx(3.0, rel=0.05)
 
 
-def test_a_model_that_is_always_right_gets_a_low_temperature_within_the_bounds():
-    # any lower temperature makes it better, until float64 sees no difference
-    assert TEMPERATURES[0] <= fit_temperature(5 * np.eye(4), np.arange(4)) < 0.2
+def test_a_model_that_is_always_right_does_not_become_certain():
+    logits, labels = np.tile(5 * np.eye(4), (100, 1)), np.tile(np.arange(4), 100)
+    sure = softmax(logits / fit_temperature(logits, labels)).max()
+    assert sure == pytest.approx(1 - 1 / 402, abs=1e-6)
+
+
+def test_few_labels_fit_no_temperature():
+    assert fit_temperature(5 * np.eye(4), np.arange(4)) == 1.0
+
+
+@pytest.mark.parametrize("n", [50, 100])
+def test_a_temperature_from_few_labels_does_no_harm_on_fresh_pictures(n):
+    worse = []
+    for seed in range(30):
+        logits, labels = made(seed, 2.0, n=n + 2000)
+        temperature = fit_temperature(logits[:n], labels[:n])
+        before, after = (
+            log_loss(labels[n:], softmax(logits[n:] / t), labels=range(5)) for t in (1, temperature)
+        )
+        worse.append(after - before)
+    assert np.mean(worse) < 0
+    assert np.max(worse) < 0.1
 
 
 def test_equal_logits_keep_finite_numbers():
-    assert np.isfinite(fit_temperature(np.zeros((6, 3)), np.arange(6) % 3))
+    assert np.isfinite(fit_temperature(np.zeros((60, 3)), np.arange(60) % 3))
 
 
 def test_softmax_of_huge_logits_is_finite_and_sums_to_one():

@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from conftest import made_pictures
 from lookbook import LookbookClassifier
 from lookbook.datasets import load
-from lookbook.errors import InputError
+from lookbook.errors import InputError, LookbookWarning
 
 
 def squares(n=200, seed=0):
@@ -115,13 +115,50 @@ def test_other_pictures_are_refused_with_the_way_out(change, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("kind", [float, int])
+def test_flat_grey_levels_that_are_not_bytes_are_told(kind):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 255, (60, 400)).astype(kind)
+    with pytest.warns(LookbookWarning, match="are taken as features; if they are pictures, use"):
+        LookbookClassifier(epochs=1).fit(rows, np.arange(60) % 2)
+
+
+def test_nested_lists_are_pictures():
+    images, labels = squares(60)
+    found = LookbookClassifier(epochs=1, random_state=0).fit(images / 255, labels)
+    other = LookbookClassifier(epochs=1, random_state=0).fit((images / 255).tolist(), labels)
+    np.testing.assert_array_equal(
+        found.predict_proba(images), other.predict_proba((images / 255).tolist())
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            np.zeros((6, 5, 5), np.uint8),
+            "expected at least one picture of 8 to 224 pixels on a side, got an array of shape "
+            "(6, 5, 5); channels come last, one picture alone is X[None]",
+        ),
+        (
+            np.full((6, 9, 9), np.nan),
+            "pictures must not hold NaN or infinity; look for them with np.isfinite",
+        ),
+    ],
+)
+def test_pictures_that_are_none_are_refused(images, message):
+    with pytest.raises(InputError) as caught:
+        LookbookClassifier(epochs=1).fit(images, np.arange(6) % 2)
+    assert str(caught.value) == message
+
+
 def test_pictures_of_another_size_are_refused():
     images, labels = squares()
     classifier = LookbookClassifier(epochs=1, random_state=0).fit(images, labels)
     with pytest.raises(InputError) as caught:
         classifier.predict(np.zeros((2, 9, 10), np.uint8))
     assert str(caught.value) == (
-        "fitted on pictures of shape (10, 10), got an array of shape (2, 9, 10)"
+        "fitted on pictures of shape (10, 10), got (2, 9, 10); one picture alone: X[None]"
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,9 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook, made_pictures
+from lookbook import cli, progress, terminal
 from lookbook.runs import read_run
+from lookbook.training import Progress
 
 RUN = "runs/bars-tutorial-1"
 
@@ -79,11 +84,18 @@ def error_of(ended):
         ),
         (
             ["train", "--recipe", "tutorail"],
-            "error: no recipe is called 'tutorail'; did you mean 'tutorial'?; recipes: tutorial\n",
+            "error: no recipe is called 'tutorail'; did you mean 'tutorial'?; recipes: tutorial, "
+            "quick, small, medium, standard\n",
         ),
         (
             ["train", "--out", RUN],
             f"error: {RUN} exists and is not overwritten; choose another --out\n",
+        ),
+        (
+            ["train", "fashion-mnist.npz"],
+            "error: fashion-mnist.npz does not exist; DATA is one of fashion-mnist, mnist, kmnist, "
+            "emnist-letters, emnist-balanced, a folder of class folders, an .npz file, or a folder "
+            "of IDX files\n",
         ),
         (
             ["look", "{bars}", "--index", "300"],
@@ -114,7 +126,7 @@ def test_a_place_that_cannot_be_written_is_a_failure(bars, tmp_path):
     assert ended.returncode == 1
     assert error_of(ended) == (
         "error: cannot write /proc/nowhere/run: No such file or directory; nothing was changed; "
-        "make room or choose another place with --out\n"
+        "choose another place with --out\n"
     )
 
 
@@ -135,7 +147,7 @@ def test_a_full_disk_is_a_failure_and_leaves_nothing_behind(bars, tmp_path):
         "error: cannot write runs/bars-tutorial-1: File too large; nothing was changed; "
         "make room or choose another place with --out"
     )
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_weights_are_a_failure(own_run):
@@ -206,6 +218,7 @@ def test_words_complete_in_a_shell(place):
     assert complete("lookbook look kmn", 2) == ["kmnist"]
     assert complete("lookbook train --recipe t", 3) == ["tutorial"]
     assert complete("lookbook evaluate runs/", 2) == [RUN]
+    assert complete("lookbook evaluate bars", 2) == ["bars-tutorial-1"]
 
 
 # ---- the commands on data of one's own ----
@@ -220,7 +233,7 @@ def test_look_shows_and_draws(bars, tmp_path):
     with np.load(bars) as arrays:
         row = arrays["train_images"][4][10]
     assert " ".join(map(str, row)) + "\n" in ended.stdout
-    drawn = sorted(path.name for path in (tmp_path / "look" / "bars.npz").iterdir())
+    drawn = sorted(path.name for path in (tmp_path / "look" / "bars").iterdir())
     assert drawn == ["balance.png", "picture.png", "pictures.png"]
     assert ended.stdout.endswith(f"next: lookbook train {bars}\n")
 
@@ -313,6 +326,140 @@ def test_two_hundred_classes(tmp_path):
         assert ended.returncode == 0, ended.stderr
 
 
+def test_good_inputs_are_answered_beside_bad_ones(place):
+    ended = lookbook("predict", RUN, "nothing.png", "test:5", cwd=place)
+    assert ended.returncode == 2
+    assert ended.stdout.startswith("test:5: ")
+    assert ended.stderr == "error: no picture file nothing.png; check the name\n"
+
+
+def test_the_next_command_can_be_pasted(bars, tmp_path):
+    spaced = tmp_path / "my bars.npz"
+    spaced.symlink_to(bars)
+    ended = lookbook("look", "my bars.npz", cwd=tmp_path)
+    assert ended.stdout.endswith("next: lookbook train 'my bars.npz'\n")
+    ended = lookbook("train", spaced.name, "--epochs", "0.5", "--out", "a run", cwd=tmp_path)
+    assert ended.stdout.endswith("next: lookbook evaluate 'a run'\n")
+    assert "epoch 1/1  128/128 pictures" in ended.stderr
+    assert read_run(tmp_path / "a run").recipe["epochs"] == 0.5
+
+
+def test_look_hands_the_size_on_and_says_that_colour_has_a_red_channel(class_folders):
+    ended = lookbook("look", "mine", "--size", "16", cwd=class_folders)
+    assert ended.stdout.endswith("next: lookbook train mine --size 16\n")
+    assert "\nrow 10 of its red channel, 0 to 255\n" in ended.stdout
+    assert "no ink" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "option", [["--epochs", "0"], ["--epochs", "inf"], ["--epochs", "nan"], ["--seed", "-1"]]
+)
+def test_numbers_out_of_range_are_wrong_use(bars, tmp_path, option):
+    ended = lookbook("train", bars, *option, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_version(tmp_path):
+    ended = lookbook("--version", cwd=tmp_path)
+    assert ended.stdout == f"lookbook {version('lookbook')}\n"
+
+
+# ---- outputs of every kind ----
+
+
+@pytest.mark.parametrize(("encoding", "arrow"), [("ascii", ">"), ("cp949", "→"), ("utf-8", "→")])
+def test_a_terminal_of_any_encoding_is_served(place, bars, tmp_path, encoding, arrow):
+    for command, where in (
+        (["look", bars, "--out", tmp_path], place),
+        (["predict", RUN, "test:5"], place),
+        (["runs"], place),
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-m", "lookbook", *map(str, command)],
+            cwd=where,
+            capture_output=True,
+            check=False,
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+        )
+        shown = ended.stdout.decode(encoding)
+        assert ended.returncode == 0, ended.stderr
+        assert "?" not in shown
+        if command[0] != "runs":
+            assert ("#" in shown) if encoding != "utf-8" else ("█" in shown)
+        if command[0] == "predict":
+            assert f"\n{arrow}  bottom" in shown
+
+
+@pytest.mark.parametrize("command", [["runs"], ["evaluate", RUN, "--json"], ["--version"], ["-h"]])
+def test_a_full_output_is_told_and_a_closed_one_is_not(place, command):
+    def ended(stdout):
+        return subprocess.run(
+            [sys.executable, "-m", "lookbook", *command],
+            cwd=place,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    with Path("/dev/full").open("w") as full:
+        told = ended(full)
+    assert told.stderr == "error: cannot write the output: No space left on device\n"
+    assert told.returncode == 1
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert ended(writing).stderr == ""
+    os.close(writing)
+
+
+# ---- texts ----
+
+
+def test_tables_of_wide_letters_line_up():
+    shown = terminal.table([["가방", "1"], ["two\nlines", "22"]], right={1})
+    assert shown == "가방         1\ntwo\\nlines  22"
+    assert terminal.label_table(("가방", "Ankle boot")).splitlines()[2:] == [
+        "|     0 | 가방       |",
+        "|     1 | Ankle boot |",
+    ]
+
+
+@pytest.mark.parametrize(("stage", "width"), [("training", 80), ("calibration twin", 100)])
+def test_the_bar_fits_its_terminal_and_names_the_twin(monkeypatch, stage, width):
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.show_progress() as tell:
+        seen = (55_000, 55_000, 0.5047, 0.8227, None, None, 1.0, 8.7)
+        tell(Progress(stage, 2, 10, *seen, epoch_ended=False))
+    lines = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "\r", shown.getvalue()).splitlines()
+    name = "" if stage == "training" else "calibration twin  "
+    assert any(line.startswith(f"{name}epoch  2/10 ") for line in lines)
+    if stage == "training":
+        assert any(
+            line.rstrip().endswith("55,000/55,000  accuracy 82.3 %  8.7 s left") for line in lines
+        )
+    assert max(map(len, lines)) <= width
+
+
+def test_a_demo_is_done_again_where_one_of_its_files_is_missing(own_run, monkeypatch):
+    monkeypatch.chdir(own_run.folder.parent.parent)
+    folder = Path("runs") / own_run.folder.name
+    files = cli._demo_files(folder)
+    assert {path.name for path in files} >= {"evaluation.json", "history.png", "picture.png"}
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert cli._unchanged_demo().folder == folder
+    for path in files:
+        path.rename("away")
+        assert cli._unchanged_demo() is None
+        Path("away").rename(path)
+
+
 # ---- Ctrl-C and terminals ----
 
 
@@ -329,28 +476,39 @@ def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1].startswith("stopped by Ctrl-C after ")
+    run = read_run(tmp_path / RUN)
+    assert run.metrics["stopped"]
+    last = run.history[-1]
+    assert err.splitlines()[-1] == (
+        f"stopped by Ctrl-C in epoch {last['epoch']}, after {last['pictures']} of 255 pictures; "
+        "the run can be used"
+    )
     assert "Traceback" not in err
     assert f"next: lookbook evaluate {RUN}" in out
-    assert read_run(tmp_path / RUN).metrics["stopped"]
     assert lookbook("evaluate", RUN, cwd=tmp_path).returncode == 0
 
 
-def test_ctrl_c_before_the_first_step_writes_nothing(bars, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train", "stopped by Ctrl-C; nothing was written\n"),
+        ("look", "stopped by Ctrl-C\n"),
+    ],
+)
+def test_ctrl_c_before_the_first_step_writes_nothing(bars, tmp_path, command, message):
     code = (
-        "import os, signal\nimport lookbook.training\nfrom lookbook import cli\n"
-        "def interrupted(*_args, **_kwargs):\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n    os.kill(os.getpid(), signal.SIGINT)\n"
-        "lookbook.training.load = interrupted\n"
-        f"import sys; sys.argv = ['lookbook', 'train', {str(bars)!r}]\n"
+        "import os, signal\nfrom lookbook import cli, datasets\n"
+        "def interrupted(*_args, **_kwargs):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "datasets._load_npz = interrupted\n"
+        f"import sys; sys.argv = ['lookbook', {command!r}, {str(bars)!r}]\n"
         "cli.main()"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 130, ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert ended.stderr == message
+    assert list(tmp_path.rglob("*.*")) == []
 
 
 def test_a_terminal_sees_a_moving_bar_with_pictures_and_time_left(bars, tmp_path):

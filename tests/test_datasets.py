@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import pickle
 import re
@@ -15,7 +16,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookbook.builtin import BUILTIN
-from lookbook.datasets import Dataset, load, load_data, split_validation, stratified_choice
+from lookbook.datasets import (
+    Dataset,
+    has_test_part,
+    identify,
+    is_picture_folder,
+    load,
+    load_data,
+    split_validation,
+    stratified_choice,
+)
 from lookbook.download import fetch
 from lookbook.errors import DamagedFileError, InputError, LookbookError, LookbookWarning
 from test_download import arrays_in, made_dataset
@@ -131,6 +141,12 @@ def test_what_is_no_dataset(images, labels, classes, message):
     assert str(caught.value) == message
 
 
+def test_class_names_differ():
+    with pytest.raises(InputError) as caught:
+        Dataset(pictures(3), np.array([0, 1, 2]), ("cat", "dog", "cat"))
+    assert str(caught.value) == "two classes are called 'cat'; give each a name of its own"
+
+
 @pytest.mark.parametrize("size", [(8, 8), (8, 224), (224, 224)])
 @pytest.mark.parametrize("classes", [2, 200])
 def test_the_limits_are_allowed(size, classes):
@@ -230,12 +246,28 @@ def test_a_built_in_name(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "made").mkdir()  # a folder of that name does not hide it; ./made is the folder
     expected = arrays_in(made)
+    with pytest.warns(LookbookWarning) as caught:
+        load("made")
+    assert left_out(caught) == [
+        "./made is there, too; the built-in dataset is taken; write ./made for the folder"
+    ]
+    assert caught[0].filename == __file__
+    load("made", "test")
+    (tmp_path / "made").rename(tmp_path / "other")
     for part in ("train", "test"):
         dataset = load("made", part)
         np.testing.assert_array_equal(dataset.images, expected[f"{part}-images"])
         np.testing.assert_array_equal(dataset.labels, expected[f"{part}-labels"])
         assert dataset.classes == ("a", "b", "c")
+    (tmp_path / "other").rename(tmp_path / "made")
     assert refusal("./made").startswith("made has 0 class folders; ")
+    with pytest.raises(InputError, match=r"^made has 0 class folders; "):
+        load(Path("made"))
+    assert [identify("made"), identify("./made")] == ["made", str(tmp_path / "made")]
+    assert identify(Path("made")) == str(tmp_path / "made")
+    assert not is_picture_folder("made")
+    assert is_picture_folder("./made")
+    assert has_test_part("made")
 
 
 def test_load_data_gives_what_keras_gives(made):
@@ -262,6 +294,7 @@ def test_names_and_paths_that_do_not_exist(tmp_path):
     )
     missing, file = tmp_path / "missing", tmp_path / "notes.txt"
     file.write_text("no pictures")
+    assert refusal("") == f"DATA is empty; {rest}"
     assert refusal(missing) == f"{missing} does not exist; {rest}"
     assert refusal(file) == f"{file} is neither a folder nor an .npz file; {rest}"
 
@@ -303,6 +336,8 @@ def test_an_npz_file_with_two_parts(npz, names):
     np.testing.assert_array_equal(test.labels, labels[:4])
     assert train.classes == test.classes == ("0", "1", "2")
     assert train.labels.dtype == np.int64
+    assert has_test_part(npz)
+    assert not is_picture_folder(npz)
 
 
 @pytest.mark.parametrize("names", [("images", "labels"), ("x", "y")])
@@ -312,6 +347,7 @@ def test_an_npz_file_without_parts_is_split(npz, names):
     train, test = load(str(npz)), load(str(npz), "test")
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(50))
     assert (len(train), len(test)) == (40, 10)
+    assert not has_test_part(npz)
     for part in (train, test):
         assert part.labels.tolist() == labels[numbers_of(part)].tolist()
 
@@ -386,6 +422,11 @@ def test_a_label_that_is_no_class_number(npz):
         "labels must be in 0..1, got 1000000000000 at index 3; name all classes in the array "
         "'classes', or mend the labels"
     )
+
+
+def test_labels_below_0(npz):
+    save_npz(npz, images=pictures(4), labels=np.array([-1, 1, -1, 1]))
+    assert refusal(npz) == ("labels must be in 0.., got -1 at index 0; number the classes from 0")
 
 
 def test_numbers_that_no_picture_has_are_told(npz):
@@ -492,6 +533,8 @@ def test_idx_files_of_one_part_are_split(idx, name):
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(50))
     assert (len(train), len(test)) == (40, 10)
     assert train.classes == test.classes == ("0", "1")
+    assert not has_test_part(idx)
+    assert not is_picture_folder(idx)
 
 
 @pytest.mark.parametrize("ending", ["-idx{}-ubyte", ".idx{}-ubyte", "-idx{}-ubyte.gz"])
@@ -505,6 +548,7 @@ def test_idx_files_of_two_parts(idx, ending):
     assert train.labels.tolist() == train_labels.tolist()
     assert numbers_of(test) == list(range(50))
     assert train.classes == test.classes == ("0", "1", "2")
+    assert has_test_part(idx)
 
 
 def test_idx_files_that_are_not_a_pair(idx):
@@ -560,16 +604,54 @@ def left_out(caught: pytest.WarningsRecorder) -> list[str]:
     return [str(warning.message) for warning in caught]
 
 
+def drawn(album: Path) -> list[int]:
+    """The numbers of the pictures for the test part, worked out from the files' names."""
+    numbers = []
+    for folder in album.iterdir():
+        places = {
+            hashlib.sha256(f"{folder.name}/{path.name}".encode()).hexdigest(): int(path.stem)
+            for path in folder.iterdir()
+        }
+        lowest, *others, highest = sorted(places)
+        assert highest >= "3333"  # so it is for training without a rule of its own
+        numbers += [places[lowest]] + [places[h] for h in others if h < "333333333333"]
+    return sorted(numbers)
+
+
 def test_class_folders_are_split(album):
-    train, test = load(str(album)), load(str(album), "test")
+    train, test = load(album), load(album, "test")
+    assert sorted(numbers_of(test)) == drawn(album)
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(20))
-    assert train.counts.tolist() == [8, 8]
-    assert test.counts.tolist() == [2, 2]
+    assert train.counts.min() > 0
+    assert test.counts.min() > 0
+    assert is_picture_folder(album)
+    assert not has_test_part(album)
     assert train.classes == test.classes == ("cat", "dog")
     assert train.size == (10, 12)
     for part in (train, test):
         assert part.labels.tolist() == [int(number >= 10) for number in numbers_of(part)]
     assert load(str(album)).sha256() == train.sha256()
+
+
+def test_files_that_are_added_move_no_others(album):
+    train, test = (set(numbers_of(load(album, part))) for part in ("train", "test"))
+    for number in range(20, 120):
+        save_picture(album / ("cat" if number % 2 else "dog") / f"{number}.png", number)
+    assert train <= set(numbers_of(load(album)))
+    share = set(numbers_of(load(album, "test"))) - test
+    assert share.isdisjoint(train)
+    assert 8 <= len(share) <= 32  # chance gives 20 ± 4
+
+
+def test_both_parts_show_a_class_of_two_pictures(tmp_path):
+    for number in range(60):
+        save_picture(tmp_path / f"{number // 2:02}" / f"{number}.png", number)
+    for part in ("train", "test"):
+        assert load(tmp_path, part).counts.tolist() == [1] * 30
+
+
+def test_the_first_pictures_show_several_classes(album):
+    assert set(load(album).labels[:8].tolist()) == {0, 1}
 
 
 def test_class_folders_in_train_and_test(album, tmp_path):
@@ -579,8 +661,10 @@ def test_class_folders_in_train_and_test(album, tmp_path):
     save_picture(folder / "test" / "dog" / "x.png", 77)  # a part may lack a class
     (folder / "validation").mkdir()
     train, test = load(str(folder)), load(str(folder), "test")
-    assert numbers_of(train) == list(range(20))
+    assert sorted(numbers_of(train)) == list(range(20))
     assert numbers_of(test) == [77]
+    assert has_test_part(folder)
+    assert is_picture_folder(folder)
     assert test.labels.tolist() == [1]
     assert train.classes == test.classes == ("cat", "dog")
 
@@ -667,8 +751,8 @@ def test_too_few_pictures_to_split(tmp_path):
 
 def test_the_only_picture_of_a_class_is_for_training(album):
     save_picture(album / "bird" / "1.png", 99)
-    assert load(str(album)).counts.tolist() == [1, 8, 8]
-    assert load(str(album), "test").counts.tolist() == [0, 2, 2]
+    assert load(album).counts[0] == 1
+    assert load(album, "test").counts[0] == 0
 
 
 # sizes and colours
@@ -697,7 +781,7 @@ def test_pictures_of_one_size_that_is_out_of_range_become_64(tmp_path, size):
 
 
 def test_grey_pictures_stay_grey_whatever_their_files_call_them(album):
-    assert load(str(album)).images.shape == (16, 10, 12)
+    assert load(album).images.shape[1:] == (10, 12)
     for number in range(20, 24):
         shade = (number, number, number)
         save_picture(album / "cat" / f"{number}.png", shade)
@@ -710,16 +794,16 @@ def test_one_colour_picture_makes_all_colour(album):
     for number in range(5):
         save_picture(album / "cat" / f"red {number}.png", (200, 0, number))
     dataset = load(str(album))
-    assert dataset.images.shape == (20, 10, 12, 3)
+    assert dataset.images.shape[1:] == (10, 12, 3)
     assert dataset.images[dataset.labels == 1].std(axis=-1).max() == 0
 
 
 def test_the_channels_of_a_run_are_kept(album):
-    assert load(str(album), "test", channels=3).images.shape == (4, 10, 12, 3)
+    assert load(album, "test", channels=3).images.shape[1:] == (10, 12, 3)
     for number in range(5):
         save_picture(album / "cat" / f"red {number}.png", (255, 0, 0))
     grey = load(str(album), "train", channels=1)
-    assert grey.images.shape == (20, 10, 12)
+    assert grey.images.shape[1:] == (10, 12)
     assert grey.images.max() == 76  # 0.299 · 255: luma of ITU-R 601
 
 
@@ -770,7 +854,7 @@ def test_parts_that_are_links_are_not_followed(album, tmp_path):
         f"{folder} has test/ but no train/ (links are not followed); "
     )
     (tmp_path / "named").symlink_to(album)  # but a link that the user names is one
-    assert len(load(str(tmp_path / "named"))) == 16
+    assert load(tmp_path / "named").classes == ("cat", "dog")
 
 
 def test_damaged_pictures_are_left_out_and_listed(album, tmp_path):
@@ -787,7 +871,7 @@ def test_damaged_pictures_are_left_out_and_listed(album, tmp_path):
         f"left out 3 files (no pictures, or damaged): {', '.join(map(str, paths))}"
     ]
     assert caught[0].filename == __file__
-    assert numbers_of(dataset) == [*range(2, 10), *range(11, 20)]
+    assert sorted(numbers_of(dataset)) == [*range(2, 10), *range(11, 20)]
     assert dataset.size == (10, 12)  # the damaged ones have no say in that
     assert len(load(str(folder), "test")) == 1
 
@@ -796,10 +880,11 @@ def test_pictures_that_are_all_damaged(tmp_path):
     for number in range(10):
         save_picture(tmp_path / str(number % 2) / f"{number}.png").write_bytes(b"damaged")
     message = refusal(tmp_path)
+    n = message.split()[3]
     listed = re.search(r"\((.*), …\)", message)[1].split(", ")
     assert len(listed) == 3
     assert set(listed) <= set(map(str, tmp_path.rglob("*.png")))
     assert message == (
-        f"none of the 8 picture files can be read ({', '.join(listed)}, …); save them again, as "
+        f"none of the {n} picture files can be read ({', '.join(listed)}, …); save them again, as "
         "PNG or JPEG"
     )

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 from lookbook.datasets import load
-from lookbook.errors import InputError
+from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import evaluate, load_part
 from lookbook.model import Model
+from lookbook.recipes import TUTORIAL
+from lookbook.runs import Run
+from lookbook.training import train
 
 
 def test_the_kept_result_is_the_returned_one(own_run):
@@ -33,3 +41,100 @@ def test_data_that_moved_is_told(own_run, tmp_path):
     own_run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
     with pytest.raises(InputError, match=r"gone\.npz does not exist"):
         load_part(own_run, "test")
+
+
+def test_a_result_that_cannot_be_kept_is_returned(own_run, monkeypatch):
+    path = own_run.folder / "evaluation.json"
+    kept = own_run.evaluation()
+    path.unlink()
+
+    def read_only(*_args):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "fsync", read_only)
+    with pytest.warns(LookbookWarning) as caught:
+        found = evaluate(own_run)
+    assert found["confusion_matrix"] == kept["confusion_matrix"]
+    assert [str(warning.message) for warning in caught] == [
+        "the result was not kept, the next call reads the test part again: cannot write "
+        f"{path}: Read-only file system; choose another place with --out"
+    ]
+    assert caught[0].filename == __file__
+    assert own_run.evaluation() is None
+
+
+# ---- data that changed since ----
+
+
+def save_album(folder: Path, n: int) -> Path:
+    """Grey pictures of two classes: dark ones and light ones."""
+    for number in range(n):
+        name = "dark" if number % 2 else "light"
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        shade = number if number % 2 else 255 - number
+        Image.new("L", (10, 12), shade).save(folder / name / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def album(tmp_path):
+    return save_album(tmp_path / "album", 40)
+
+
+@pytest.fixture
+def album_run(album, tmp_path):
+    return train(str(album), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+
+
+def refusal(run: Run) -> str:
+    with pytest.raises(InputError) as caught:
+        evaluate(run)
+    return str(caught.value)
+
+
+def changed(run: Run, what: str) -> str:
+    return (
+        f"the data of {run.folder} changed since it was trained on: {what}; restore it, or train "
+        f"again: {run.train_command()}"
+    )
+
+
+def test_data_that_is_as_it_was_is_evaluated(album, album_run):
+    assert evaluate(album_run)["n"] == len(load(album, "test"))
+
+
+def test_pictures_that_were_added_are_told(album, album_run):
+    before = len(load(album))
+    save_album(album, 60)
+    assert refusal(album_run) == changed(
+        album_run,
+        f"its training part is not the same ({len(load(album))} pictures, were {before})",
+    )
+
+
+def test_classes_that_were_added_are_told(album, album_run):
+    (album / "grey").mkdir()
+    for number in range(5):
+        Image.new("L", (10, 12), 99).save(album / "grey" / f"{number}.png")
+    assert refusal(album_run) == changed(
+        album_run, "its classes are dark, grey, light, were dark, light"
+    )
+
+
+def test_arrays_whose_labels_changed_are_told(tmp_path):
+    path = tmp_path / "data.npz"
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 8), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(path, images=images, labels=labels)
+    run = train(str(path), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    np.savez(path, images=images, labels=labels[::-1])
+    assert refusal(run) == changed(run, "its training part is not the same (32 pictures, were 32)")
+
+
+def test_a_test_part_of_its_own_may_be_another(own_run, bars, tmp_path):
+    with np.load(bars) as arrays:
+        kept = dict(arrays)
+    path = tmp_path / "other.npz"
+    np.savez(path, **kept | {"test_images": kept["test_images"][:9], "test_labels": [0, 1, 2] * 3})
+    own_run.conditions["data"]["name"] = str(path)
+    assert len(load_part(own_run, "test")) == 9

@@ -84,6 +84,18 @@ def test_wrong_inputs_are_told_what_is_expected(run, inputs, got):
     )
 
 
+def test_weights_in_other_files_are_refused(run, tmp_path):
+    written = onnx.load_from_string(run.model.read_bytes())
+    path = tmp_path / "model.onnx"
+    onnx.save(written, path, save_as_external_data=True, location="x.bin", size_threshold=0)
+    with pytest.raises(DamagedFileError) as caught:
+        Model.open(path)
+    assert str(caught.value) == (
+        f"{path} wants weights from other files, which is refused; a model of lookbook is one "
+        "file: lookbook train"
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x04]\x94."])
 def test_a_file_that_is_no_model_is_refused(tmp_path, content):
     path = tmp_path / "model.onnx"

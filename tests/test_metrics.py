@@ -79,6 +79,10 @@ def test_log_loss_is_finite_where_the_right_class_has_probability_zero():
     assert np.isfinite(metrics.log_loss(np.float32([[1, 0]]), np.array([1])))
 
 
+def test_log_loss_of_a_sure_and_right_model_is_zero_without_a_sign():
+    assert f"{metrics.log_loss(np.float32([[1, 0]]), np.array([0])):.4f}" == "0.0000"
+
+
 def test_most_confused_pairs_count_both_directions_and_leave_out_the_never_confused():
     confusion = np.array([[5, 2, 0], [3, 5, 0], [0, 1, 9]])
     found = metrics.most_confused(confusion, ("a", "b", "c"))

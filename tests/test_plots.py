@@ -124,3 +124,75 @@ def test_balance_counts_each_class():
     dataset = Dataset(np.zeros((5, 8, 8), np.uint8), np.array([0, 0, 0, 2, 2]), NAMES)
     axes = plots.plot_balance(dataset).axes[0]
     assert [bar.get_width() for bar in axes.patches] == [3, 0, 2]
+
+
+LONG = (
+    "a very long class name that nobody reads",
+    "another quite long name, 53 characters long",
+    "c",
+)
+
+
+def labels_of(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def width_of(axes):
+    axes.figure.canvas.draw()
+    return axes.get_window_extent().width
+
+
+def test_long_names_are_cut_and_take_no_room_from_the_picture_and_the_bars():
+    picture, chart = plots.plot_predictions([prediction(1, classes=LONG)]).axes
+    assert picture.get_xlabel() == "a very long cla… 70%\n(true: another quite…)"
+    assert labels_of(chart.yaxis) == ["a very long cla…", "another quite l…", "c"]
+    like = ("T-shirt/top", "dog", "cow")
+    for cut, usual in zip(
+        (picture, chart),
+        plots.plot_predictions([prediction(1, classes=like)]).axes,
+        strict=True,
+    ):
+        assert width_of(cut) == pytest.approx(width_of(usual), rel=0.03)
+
+
+def test_long_names_do_not_shrink_the_matrix():
+    cut, usual = (
+        plots.plot_confusion(np.eye(3, dtype=int), names).axes[0]
+        for names in (LONG, ("T-shirt/top", "dog", "cow"))
+    )
+    assert labels_of(cut.xaxis)[0] == "a very long class name…"
+    assert width_of(cut) > 0.95 * width_of(usual)
+
+
+@pytest.mark.parametrize(("k", "step"), [(30, 1), (47, 1), (200, 4)])
+def test_of_many_classes_every_nth_is_named(k, step):
+    names = tuple(f"c{i}" for i in range(k))
+    matrix = plots.plot_confusion(np.eye(k, dtype=int), names).axes[0]
+    dataset = Dataset(np.zeros((k, 8, 8), np.uint8), np.arange(k), names)
+    balance = plots.plot_balance(dataset)
+    for axis in (matrix.xaxis, matrix.yaxis, balance.axes[0].yaxis):
+        assert labels_of(axis) == list(names[::step])
+    assert balance.get_figheight() <= 13
+
+
+def test_names_are_no_formulas_and_have_no_line_breaks():
+    figure = plots.plot_confusion(np.eye(3, dtype=int), ("$x_", "$\\frac$", "two\nlines"))
+    assert labels_of(figure.axes[0].xaxis) == ["$x_", "$\\frac$", "two lines"]
+    figure._repr_png_()  # a formula that is none would be an error
+
+
+def test_accuracies_of_a_history_have_the_decimals_that_tell_them_apart():
+    entry = {"loss": 0.1, "val_loss": None, "val_accuracy": None}
+    history = [entry | {"epoch": i, "accuracy": 0.99 + i / 2000} for i in range(1, 5)]
+    axes = plots.plot_history(history).axes[1]
+    axes.figure.canvas.draw()
+    shown = labels_of(axes.yaxis)
+    assert len(set(shown)) == len(shown)
+    assert len({len(text) for text in shown}) == 1
+    assert [float(t.rstrip("%")) for t in shown] == pytest.approx(list(100 * axes.get_yticks()))
+
+
+def test_a_history_of_one_epoch_has_one_tick():
+    entry = {"epoch": 1, "loss": 0.5, "accuracy": 0.8, "val_loss": 0.6, "val_accuracy": 0.7}
+    axes = plots.plot_history([entry]).axes[0]
+    assert list(axes.get_xticks()) == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import resource
 import shutil
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lookbook.errors import DamagedFileError, InputError, OutputError
+from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
 from lookbook.runs import (
+    cannot_write,
     check_target,
     free_folder,
     list_runs,
@@ -20,11 +22,27 @@ from lookbook.runs import (
     write_run,
 )
 
+DATA = {
+    "name": "mnist",
+    "size": [28, 28],
+    "channels": 1,
+    "from_files": False,
+    "classes": ["0", "1"],
+    "train_pictures": 2,
+    "train_sha256": "",
+}
+CONDITIONS = {
+    "started": "2026-01-01T00:00:00",
+    "data": DATA,
+    "seed": 3,
+    "final": False,
+    "sha256": {},
+}
 DOCUMENTS = {
-    "recipe": {"name": "r"},
+    "recipe": {"name": "r", "epochs": 2},
     "history": [],
-    "metrics": {},
-    "conditions": {"started": "2026-01-01T00:00:00", "sha256": {}},
+    "metrics": {"fit_seconds": 1.5, "validation": None, "stopped": False},
+    "conditions": CONDITIONS,
 }
 
 
@@ -51,7 +69,10 @@ def test_a_full_disk_leaves_nothing_behind_and_what_was_there_intact(tmp_path, m
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     with pytest.raises(OutputError):
         write_document(tmp_path / "old" / "metrics.json", {"changed": True})
-    assert read_run(tmp_path / "old").metrics == {}
+    assert read_run(tmp_path / "old").metrics == DOCUMENTS["metrics"]
+    with pytest.raises(OutputError):
+        write_run(tmp_path / "a" / "b" / "new", DOCUMENTS, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
 def test_a_limit_of_the_operating_system_is_told_as_it_says(tmp_path):
@@ -70,6 +91,58 @@ def test_a_place_that_cannot_be_written_is_found_before_any_work():
         check_target(Path("/proc/nowhere/run"))
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("x" * 300, "File name too long"), ("file/run", "Not a directory")],
+)
+def test_a_name_that_cannot_be_is_found_before_any_work(tmp_path, name, why):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as caught:
+        check_target(tmp_path / name)
+    assert str(caught.value) == (
+        f"cannot write {tmp_path / name}: {why}; nothing was changed; choose another place with "
+        "--out"
+    )
+
+
+def test_checking_a_place_changes_nothing(tmp_path):
+    check_target(tmp_path / "a" / "b" / "run")
+    assert list(tmp_path.iterdir()) == []
+    assert write_run(tmp_path / "a" / "b" / "run", DOCUMENTS, {}).folder.is_dir()
+
+
+def test_a_link_to_nothing_is_not_overwritten(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError) as caught:
+        check_target(tmp_path / "link")
+    assert str(caught.value) == (
+        f"{tmp_path / 'link'} exists and is not overwritten; choose another --out"
+    )
+    (tmp_path / "r-1").symlink_to(tmp_path / "nothing")
+    assert free_folder("r", "1", tmp_path).name == "r-1-1"
+    assert write_run(tmp_path / "r-1", DOCUMENTS, {}, numbered=True).folder.name == "r-2"
+
+
+def test_two_trainings_at_once_get_a_number_each(tmp_path):
+    folder = free_folder("mnist", "quick", tmp_path)
+    runs = [write_run(folder, DOCUMENTS, {}, numbered=True) for _ in range(3)]
+    assert [run.folder.name for run in runs] == ["mnist-quick-1", "mnist-quick-2", "mnist-quick-3"]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_run_whose_place_was_taken_meanwhile_is_kept_beside_it(tmp_path):
+    write_run(tmp_path / "mine", DOCUMENTS, {})
+    for number in (2, 3):
+        with pytest.raises(OutputError) as caught:
+            write_run(tmp_path / "mine", DOCUMENTS, {"model.onnx": b"123"})
+        place = tmp_path / f"mine-{number}"
+        assert str(caught.value) == (
+            f"{tmp_path / 'mine'} was made by another program meanwhile and is not overwritten; "
+            f"the run is in {place}"
+        )
+        assert read_run(place).model.read_bytes() == b"123"
+
+
 def test_an_existing_folder_is_not_overwritten(tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(InputError) as caught:
@@ -83,7 +156,7 @@ def test_runs_are_numbered_and_listed_newest_first(tmp_path):
     root = tmp_path / "runs"
     root.mkdir()
     for day in (3, 1, 2):
-        conditions = DOCUMENTS["conditions"] | {"started": f"2026-01-0{day}T00:00:00"}
+        conditions = CONDITIONS | {"started": f"2026-01-0{day}T00:00:00"}
         write_run(
             free_folder("some/where/data.npz", "quick", root),
             DOCUMENTS | {"conditions": conditions},
@@ -125,14 +198,102 @@ def test_damaged_documents_are_named(own_run):
     assert str(caught.value) == f"the run {own_run.folder} is damaged: it lacks history.json"
 
 
-def test_a_damaged_run_does_not_hide_the_others(own_run):
+@pytest.mark.parametrize("text", ["[]", "{}", "null", "3", '"x"', "[[]]"])
+@pytest.mark.parametrize("name", ["recipe", "history", "metrics", "conditions", "evaluation"])
+def test_documents_of_another_form_are_named(own_run, name, text):
+    if (name, text) == ("history", "[]"):
+        return  # no epoch, but a list
+    path = own_run.folder / f"{name}.json"
+    path.write_text(text)
+    with pytest.raises(DamagedFileError) as caught:
+        read_run(own_run.folder).evaluation()
+    remedy = (
+        "delete it, and evaluate again" if name == "evaluation" else "restore it, or train again"
+    )
+    assert str(caught.value) == f"{path} does not hold what a run's {name}.json holds; {remedy}"
+
+
+def test_data_of_another_form_is_named(tmp_path):
+    conditions = CONDITIONS | {"data": {"name": "mnist"}}
+    with pytest.raises(DamagedFileError, match=r"what a run's conditions\.json holds"):
+        write_run(tmp_path / "a", DOCUMENTS | {"conditions": conditions}, {})
+
+
+@pytest.mark.parametrize("name", ["recipe", "conditions", "evaluation"])
+def test_a_damaged_run_does_not_hide_the_others(own_run, name):
     root = own_run.folder.parent
-    shutil.copytree(own_run.folder, root / "broken")
-    (root / "broken" / "recipe.json").write_text("{")
-    assert [run.folder.name for run in list_runs(root)] == [own_run.folder.name]
+    broken = shutil.copytree(own_run.folder, root / "broken")
+    shutil.copytree(own_run.folder, root / ".lookbook-unfinished")
+    (root / ".lookbook-unfinished" / "conditions.json").write_text("{")
+    (broken / f"{name}.json").write_text("null")
+    with pytest.warns(LookbookWarning) as caught:
+        found = list_runs(root)
+    assert [run.folder.name for run in found] == [own_run.folder.name]
+    remedy = (
+        "delete it, and evaluate again" if name == "evaluation" else "restore it, or train again"
+    )
+    assert [str(warning.message) for warning in caught] == [
+        f"left out the run broken: {broken / name}.json does not hold what a run's {name}.json "
+        f"holds; {remedy}"
+    ]
+    assert caught[0].filename == __file__
 
 
 def test_a_missing_model_is_told(own_run):
     own_run.model.unlink()
-    with pytest.raises(DamagedFileError, match="its SHA-256 is missing"):
+    remedy = f"restore the file, or train again: {own_run.train_command()}"
+    with pytest.raises(DamagedFileError) as caught:
         own_run.check_files()
+    assert str(caught.value) == f"{own_run.model} is missing; {remedy}"
+    own_run.model.mkdir()
+    with pytest.raises(DamagedFileError) as caught:
+        own_run.check_files()
+    assert str(caught.value) == f"{own_run.model} cannot be read (Is a directory); {remedy}"
+
+
+def test_a_changed_model_is_told(own_run):
+    recorded = own_run.conditions["sha256"]["model.onnx"]
+    own_run.model.write_bytes(b"123")
+    with pytest.raises(DamagedFileError) as caught:
+        own_run.check_files()
+    assert str(caught.value) == (
+        f"{own_run.model} is damaged: its SHA-256 is {hashlib.sha256(b'123').hexdigest()}, the run "
+        f"recorded {recorded}; restore the file, or train again: {own_run.train_command()}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "final", "rest"),
+    [
+        ({}, False, "mnist --recipe r --epochs 2 --seed 3"),
+        ({}, True, "mnist --recipe r --epochs 2 --seed 3 --final"),
+        (
+            {"name": "/my pictures/it's", "from_files": True},
+            False,
+            "'/my pictures/it'\"'\"'s' --recipe r --epochs 2 --seed 3 --size 28",
+        ),
+        (
+            {"name": "/wide", "from_files": True, "size": [28, 30]},
+            False,
+            "/wide --recipe r --epochs 2 --seed 3",
+        ),
+    ],
+)
+def test_the_command_that_trains_the_same_again(tmp_path, data, final, rest):
+    conditions = CONDITIONS | {"data": DATA | data, "final": final}
+    run = write_run(tmp_path / "a", DOCUMENTS | {"conditions": conditions}, {})
+    assert run.train_command() == f"lookbook train {rest}"
+
+
+@pytest.mark.parametrize(
+    ("code", "unchanged", "rest"),
+    [
+        (errno.ENOSPC, True, "nothing was changed; make room or choose another place with --out"),
+        (errno.EFBIG, False, "make room or choose another place with --out"),
+        (errno.EROFS, True, "nothing was changed; choose another place with --out"),
+        (errno.EACCES, False, "choose another place with --out"),
+    ],
+)
+def test_what_to_do_where_writing_failed(code, unchanged, rest):
+    error = cannot_write(Path("x"), OSError(code, os.strerror(code)), unchanged=unchanged)
+    assert str(error) == f"cannot write x: {os.strerror(code)}; {rest}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from lookbook.datasets import load
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.evaluation import load_part
 from lookbook.model import Model
-from lookbook.networks import build_classifier
-from lookbook.recipes import TUTORIAL, Recipe
+from lookbook.networks import build_classifier, whitening_filters
+from lookbook.recipes import QUICK, STANDARD, TUTORIAL, Recipe
 from lookbook.training import fit, load_network, train
 
 TINY = Recipe("tiny", widths=(7,), learning_rate=0.01, batch_size=8, epochs=2)
@@ -164,7 +165,16 @@ def test_saved_weights_and_model_file_predict_the_same(run):
     assert (found_probs.argmax(1) == probs.numpy().argmax(1)).all()
 
 
-def test_the_model_file_holds_the_scaling_and_the_temperature(run):
+@pytest.fixture
+def more_bars(tmp_path):
+    """Enough pictures for a validation part that gives a temperature."""
+    images, labels = made_pictures(600, seed=3)
+    np.savez(tmp_path / "more.npz", images=images, labels=labels)
+    return tmp_path / "more.npz"
+
+
+def test_the_model_file_holds_the_scaling_and_the_temperature(more_bars, tmp_path):
+    run = train(str(more_bars), TINY, out=tmp_path / "run")
     test = load_part(run, "test")
     logits, probs = Model.open(run.model).predict(test.images)
     assert run.metrics["temperature"] != 1
@@ -177,16 +187,17 @@ def test_two_runs_of_the_same_seed_write_the_same_weights(bars, tmp_path):
     assert first.conditions["sha256"] == second.conditions["sha256"]
 
 
-def test_final_trains_on_all_pictures_and_takes_the_temperature_of_a_twin(bars, tmp_path):
-    final = train(str(bars), TINY, out=tmp_path / "final", final=True)
-    plain = train(str(bars), TINY, out=tmp_path / "plain")
-    assert final.metrics["training_pictures"] == 300
+def test_final_trains_on_all_pictures_and_takes_the_temperature_of_a_twin(more_bars, tmp_path):
+    final = train(str(more_bars), TINY, out=tmp_path / "final", final=True)
+    plain = train(str(more_bars), TINY, out=tmp_path / "plain")
+    assert final.metrics["training_pictures"] == 480
+    assert final.metrics["temperature"] != 1
     assert final.history[0]["val_loss"] is None
     assert final.metrics["calibration_seconds"] > 0
     # the twin is the plain run's network: same seed, same pictures
     assert final.metrics["temperature"] == plain.metrics["temperature"]
     assert final.metrics["validation"]["of"] == "a twin trained without the validation part"
-    alone = fit(_arrays(str(bars)), None, TINY, 3)
+    alone = fit(_arrays(str(more_bars)), None, TINY, 3)
     assert load_network(final).network[1].weight.detach().numpy().tobytes() == (
         alone.classifier.network[1].weight.detach().numpy().tobytes()
     )
@@ -195,6 +206,31 @@ def test_final_trains_on_all_pictures_and_takes_the_temperature_of_a_twin(bars, 
 def _arrays(data):
     whole = load(data)
     return whole.images, whole.labels
+
+
+def test_a_stopped_twin_gives_no_temperature_and_the_run_says_so(bars, tmp_path):
+    stages = []
+
+    def stop_in_the_twin() -> bool:
+        return bool(stages) and stages[-1] == "calibration twin"
+
+    run = train(
+        str(bars),
+        TINY,
+        out=tmp_path / "run",
+        final=True,
+        tell=lambda progress: stages.append(progress.stage),
+        should_stop=stop_in_the_twin,
+    )
+    assert run.metrics["stopped"]
+    assert run.metrics["temperature"] == 1.0
+    assert run.metrics["validation"] is None
+
+
+def test_a_seed_out_of_range_is_refused(bars, tmp_path):
+    with pytest.raises(InputError) as caught:
+        train(str(bars), TINY, seed=-1, out=tmp_path / "run")
+    assert str(caught.value) == "the seed must be in 0..9223372036854775807, got -1"
 
 
 def test_a_stopped_run_can_be_used(bars, tmp_path):
@@ -232,6 +268,55 @@ def test_damaged_weights_are_named_with_the_way_out(own_run):
         f"{recorded['weights.safetensors']}; restore the file, or train again: "
         f"lookbook train {data} --recipe tutorial --epochs 4 --seed 0"
     )
+
+
+# ---- the convolutional recipes ----
+
+
+def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp_path):
+    run = train(str(more_bars), STANDARD.with_epochs(6), out=tmp_path / "run")
+    assert run.metrics["validation"]["accuracy"] > 0.95
+    test = load_part(run, "test")
+    network = load_network(run)
+    with torch.no_grad():
+        _, probs = network(torch.from_numpy(test.images))
+    _, found = Model.open(run.model).predict(test.images)
+    np.testing.assert_allclose(found, probs.numpy(), atol=1e-4)
+
+
+def test_a_part_of_a_pass_takes_that_part_of_the_pictures():
+    images, labels = made_pictures(400, seed=0)
+    fitted = fit((images, labels), None, QUICK.with_epochs(1.5), 3)
+    assert [entry["pictures"] for entry in fitted.history] == [400, 400]
+    fitted = fit((images, labels), None, replace(TINY, epochs=1.5), 3)
+    assert [entry["pictures"] for entry in fitted.history] == [400, 200]
+
+
+def test_the_model_answers_the_same_for_a_picture_and_its_mirror_image(more_bars, tmp_path):
+    run = train(str(more_bars), STANDARD.with_epochs(1), out=tmp_path / "run")
+    model = Model.open(run.model)
+    images = load_part(run, "test").images
+    np.testing.assert_allclose(
+        model.predict(images)[1], model.predict(images[:, :, ::-1].copy())[1], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 30), (9, 224), (28, 28, 3), (64, 64), (224, 224)])
+def test_the_convolutional_network_follows_size_and_channels(shape):
+    raw = np.random.default_rng(0).integers(0, 255, (4, *shape), dtype=np.uint8)
+    classifier = build_classifier(STANDARD, raw, 7, seed=0)
+    logits, probs = classifier(torch.from_numpy(raw))
+    assert logits.shape == (4, 7)
+    np.testing.assert_allclose(probs.detach().sum(1), 1, atol=1e-5)
+
+
+def test_whitening_makes_answers_uncorrelated(fashion):
+    scaled = torch.from_numpy(fashion.images[:2000]).float().unsqueeze(1) / 90 - 0.8
+    filters = whitening_filters(scaled, 4, 2, 16)
+    answers = torch.nn.functional.conv2d(scaled, filters[:8], stride=2).transpose(0, 1).flatten(1)
+    covariance = (answers @ answers.T / answers.shape[1]).numpy()
+    np.testing.assert_allclose(covariance, np.diag(np.diagonal(covariance)), atol=1e-3)
+    assert 0.5 < np.diagonal(covariance).min() <= np.diagonal(covariance).max() <= 1.0001
 
 
 @pytest.mark.gpu

@@ -56,6 +56,8 @@ class BuiltinDataset:
     transposed: bool = False
     #: a collection of photographs: folder name → the classes that are right for it
     photo_folders: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: test pictures that the figures show
+    examples: tuple[int, ...] = ()
 
 
 def _mnist_files(prefix: str = "", test: str = "t10k") -> dict[tuple[Part, str], str]:
@@ -126,6 +128,7 @@ FASHION_MNIST = BuiltinDataset(
         "shorts": (),
         "skirt": (),
     },
+    examples=(2000, 800),
 )
 
 MNIST = BuiltinDataset(

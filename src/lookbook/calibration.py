@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: bounds of the temperature; beyond them the pictures say nothing about it (all right, say)
 TEMPERATURES = (0.05, 20.0)
+#: labels below which no temperature is fitted
+FEWEST_LABELS = 50
 
 
 def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
@@ -30,18 +32,26 @@ def fit_temperature(logits: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, 
     convex in 1/T, so Newton's method on its slope finds the one minimum.
     Source: Guo et al. (2017), "On calibration of modern neural networks".
 
-    >>> logits = np.array([[4.0, 0.0]] * 4)  # sure at 98 %, right in 3 of 4
-    >>> round(fit_temperature(logits, np.array([0, 0, 0, 1])), 3)
-    3.641
+    Below 50 labels it returns 1: so few say nothing. As in Platt (1999), one wrong answer in n + 2
+    is taken for granted, so that answers which are all right do not make the model certain.
+
+    >>> logits = np.array([[4.0, 0.0]] * 4000)  # sure at 98 %, right in 3 of 4
+    >>> round(fit_temperature(logits, np.array([0, 0, 0, 1] * 1000)), 2)
+    3.64
     """
+    if len(labels) < FEWEST_LABELS:
+        return 1.0
     logits = logits.astype(np.float64)
-    of_label = logits[np.arange(len(labels)), labels]
+    n, k = logits.shape
+    right = logits[np.arange(n), labels]
+    wrong = (logits.sum(axis=1) - right) / (k - 1)
+    target = right + (wrong - right) / (n + 2)
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     inverse = 1.0
     for _ in range(100):
         probs = softmax(inverse * logits)
         mean = (probs * logits).sum(axis=1)
-        slope = float((mean - of_label).mean())
+        slope = float((mean - target).mean())
         curvature = float(((probs * logits**2).sum(axis=1) - mean**2).mean())
         low, high = (inverse, high) if slope < 0 else (low, inverse)
         step = inverse - slope / curvature if curvature > 0 else low

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,25 +12,25 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lookbook.calibration import fit_temperature
+from lookbook.calibration import FEWEST_LABELS, fit_temperature
 from lookbook.datasets import SIDES, stratified_choice
-from lookbook.errors import InputError
+from lookbook.errors import InputError, LookbookWarning
 from lookbook.photos import find_polarity
 from lookbook.recipes import find_recipe
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped
-
-#: fewest pictures of the validation part on which a temperature can be fitted
-FEWEST_FOR_TEMPERATURE = 50
+#: side from which flat rows of whole numbers look like pictures (scikit-learn's digits have 8)
+MNIST_LIKE = 16
 
 
 class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A small image classifier with scikit-learn's contract.
 
     Pictures come as (N, H, W), (N, H, W, 3), or flat as (N, H·W) where they are square; uint8, or
-    floats from 0 to 1. Any other table of numbers is taken as rows of features, which are brought
-    to mean 0 and spread 1 inside the model.
+    floats from 0 to 1 (flat ones: bytes divided by 255). Any other table of numbers is taken as
+    rows of features, which are brought to mean 0 and spread 1 inside the model; where they look
+    like grey levels, a warning says so.
 
     Parameters
     ----------
@@ -88,8 +89,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             )
         seed = int(check_random_state(self.random_state).randint(2**31))
         held_out = stratified_choice(labels, min(5000, round(0.15 * len(labels))), seed=seed)
-        if len(held_out) < FEWEST_FOR_TEMPERATURE:
-            held_out = held_out[:0]
+        if len(held_out) < FEWEST_LABELS:
+            held_out = held_out[:0]  # too few for a temperature: better learnt from
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
         fitted = fit(
             (inputs[kept], labels[kept]),
@@ -134,29 +135,54 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
         """Return pictures as uint8 or features as float32, and the labels."""
-        if getattr(X, "ndim", 2) > 2:
+        if _is_stack(X):
             pictures = check_pictures(np.asarray(X))
             _, y = validate_data(self, pictures.reshape(len(pictures), -1), y)
             return pictures, y
         table, y = validate_data(self, X, y)
         if not is_flat_pictures(table):
+            if _are_grey_levels(table):
+                warnings.warn(
+                    LookbookWarning(
+                        f"{table.dtype} rows of {table.shape[1]} whole numbers up to "
+                        f"{table.max():g} are taken as features; if they are pictures, use "
+                        "X.astype('uint8') or X / 255, and the same for predictions"
+                    ),
+                    stacklevel=3,
+                )
             return table.astype(np.float32), y
         side = math.isqrt(table.shape[1])
         return check_pictures(table.reshape(-1, side, side)), y
 
     def _validate_prediction(self, X: Any) -> Any:  # noqa: N803
         shape = self.model_.input_shape
-        if getattr(X, "ndim", 2) > 2:
+        if _is_stack(X):
             pictures = check_pictures(np.asarray(X))
             if pictures.shape[1:] != shape:
                 raise InputError(
-                    f"fitted on pictures of shape {shape}, got an array of shape {X.shape}"
+                    f"fitted on pictures of shape {shape}, got {np.shape(X)}; "
+                    "one picture alone: X[None]"
                 )
             return pictures
         table = np.asarray(validate_data(self, X, reset=False))
         if len(shape) == 1:
             return table.astype(np.float32)
         return check_pictures(table.reshape(-1, *shape))
+
+
+def _is_stack(X: Any) -> bool:  # noqa: N803  # scikit-learn's name
+    """Say whether this has more than two axes; lists of lists of lists, too."""
+    if hasattr(X, "ndim"):
+        return bool(X.ndim > 2)
+    return isinstance(X, (list, tuple)) and np.ndim(X) > 2
+
+
+def _are_grey_levels(table: Shaped[np.ndarray, "N D"]) -> bool:
+    """Say whether rows look like flat square pictures of 0 to 255 that are not uint8."""
+    side = math.isqrt(table.shape[1])
+    if side * side != table.shape[1] or not MNIST_LIKE <= side <= SIDES[1]:
+        return False
+    return bool(table.min() >= 0 and 1 < table.max() <= 255 and (table == np.rint(table)).all())
 
 
 def is_flat_pictures(table: Shaped[np.ndarray, "N D"]) -> bool:
@@ -193,8 +219,15 @@ def check_pictures(images: Shaped[np.ndarray, "N H W *C"]) -> Shaped[np.ndarray,
         raise InputError(
             f"pictures must have the shape (N, H, W), (N, H, W, 3) or (N, H·W), got {images.shape}"
         )
+    if len(images) == 0 or not all(SIDES[0] <= side <= SIDES[1] for side in images.shape[1:3]):
+        raise InputError(
+            f"expected at least one picture of {SIDES[0]} to {SIDES[1]} pixels on a side, got an "
+            f"array of shape {images.shape}; channels come last, one picture alone is X[None]"
+        )
     if images.dtype == np.uint8:
         return images
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise InputError("pictures must not hold NaN or infinity; look for them with np.isfinite")
     if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
         return np.asarray(np.rint(images * 255), dtype=np.uint8)
     span = f"{images.min():g} to {images.max():g}" if images.size else "no values"

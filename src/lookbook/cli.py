@@ -1,8 +1,11 @@
-"""Parse a command, call what does it, print, exit: the only module that prints or exits."""
+"""Parse a command, call what does it, print the results, exit: no other module does."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -13,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from lookbook import builtin, recipes, runs, terminal
+from lookbook import builtin, progress, recipes, runs, terminal
 from lookbook.errors import InputError, LookbookError, LookbookWarning
 
 if TYPE_CHECKING:
@@ -22,7 +26,24 @@ if TYPE_CHECKING:
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
 
+
+class _Commands(TyperGroup):
+    """The commands, with an end that tells: typer ends without a word after Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # a full disk shows here, while there is still someone to tell
+        except KeyboardInterrupt:
+            nothing = "; nothing was written" if ctx.invoked_subcommand == "train" else ""
+            _say(f"stopped by Ctrl-C{nothing}")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="lookbook",
     help="Train small image classifiers in seconds on a laptop, and see everything that they do.",
     epilog="First steps: lookbook demo, or lookbook look",
@@ -35,6 +56,26 @@ app = typer.Typer(
 # ---- what several commands take ----
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"lookbook {version('lookbook')}", flush=True)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    del version  # its callback has answered
+
+
 def _complete_data(incomplete: str) -> list[str]:
     return [name for name in builtin.BUILTIN if name.startswith(incomplete)]
 
@@ -44,7 +85,9 @@ def _complete_recipe(incomplete: str) -> list[str]:
 
 
 def _complete_run(incomplete: str) -> list[str]:
-    return [str(r.folder) for r in runs.list_runs() if str(r.folder).startswith(incomplete)]
+    folders = [run.folder for run in runs.list_runs()]
+    names = [name for folder in folders for name in (str(folder), folder.name)]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 Data = Annotated[
@@ -84,10 +127,10 @@ def fetch(
     wanted = download.find_builtin(dataset)
     if source is not None and not source.is_dir():
         raise InputError(f"no folder {source}; name the folder that holds the files")
-    with terminal.show_download() as report:
+    with progress.show_download() as report:
         kept = download.fetch(wanted, folder=source, report=report)
     print(f"{wanted.title} is there, verified: {kept}")
-    print(f"next: lookbook look {dataset}")
+    print(f"next: {_command('look', dataset)}")
 
 
 @app.command(epilog="Example: lookbook look fashion-mnist --index 20000")
@@ -102,6 +145,7 @@ def look(
     size: Size = None,
 ) -> None:
     """Show a dataset: shapes, class balance, raw pixels, labels, pictures."""
+    folder = out or Path("look") / Path(data).resolve().name.removesuffix(".npz")
     train, test = _load_both(data, size)
     chosen = len(train) // 3 if index is None else index
     if not 0 <= chosen < len(train):
@@ -112,18 +156,18 @@ def look(
     image = train.images[chosen]
     row = min(10, len(image) - 1)
     before, after = terminal.pixel_row(image, row)
+    meaning = "its pixels, 0 (no ink) to 255" if image.ndim == 2 else "its red channel, 0 to 255"
     print(f"training part  {train.images.shape} {train.images.dtype}, labels {train.labels.shape}")
     print(f"test part      {test.images.shape} {test.images.dtype}, labels {test.labels.shape}\n")
     print(f"pictures of each class (training)\n{terminal.balance(train)}\n")
     print(f"{terminal.label_table(train.classes)}\n")
-    print(f"training picture {chosen:,}: {train.classes[train.labels[chosen]]}")
+    print(f"training picture {chosen:,}: {terminal.visible(train.classes[train.labels[chosen]])}")
     print(f"{terminal.shade(image)}\n")
-    print(f"row {row} of its pixels, 0 (no ink) to 255\n{before}\n")
+    print(f"row {row} of {meaning}\n{before}\n")
     print(f"the same row scaled, (x - min) / (max - min) with min 0 and max 255\n{after}\n")
-    folder = out or Path("look") / Path(data).name
     drawn = _draw_look(train, chosen, folder)
     print("drawn  " + "\n       ".join(str(path) for path in drawn))
-    print(f"next: lookbook train {data}")
+    print(f"next: {_command('train', data, *([] if size is None else ['--size', size]))}")
 
 
 @app.command(epilog="Example: lookbook train fashion-mnist --recipe tutorial --seed 0")
@@ -133,9 +177,17 @@ def train(
         str, typer.Option(help="What to train and how.", autocompletion=_complete_recipe)
     ] = "tutorial",
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the pictures; default: the recipe's.", min=1)
+        float | None,
+        typer.Option(
+            help="Passes over the pictures, parts of one count; default: the recipe's.",
+            min=0.001,
+            max=1_000_000,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides weights, order and validation part.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(help="Decides weights, order and validation part.", min=0, max=2**63 - 1),
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; default: runs/<data>-<recipe>-<number>.")
     ] = None,
@@ -153,9 +205,13 @@ def train(
     run = _train(data, recipe, epochs, seed, out, size, final=final)
     print(f"\n{terminal.trained(run)}")
     print(f"run                  {run.folder}")
-    print(f"next: lookbook evaluate {run.folder}")
+    print(f"next: {_command('evaluate', run.folder)}")
     if run.metrics["stopped"]:
-        _say(f"stopped by Ctrl-C after {run.history[-1]['epoch']} epochs; the run can be used")
+        last = run.history[-1]
+        _say(
+            f"stopped by Ctrl-C in epoch {last['epoch']}, after {last['pictures']:,} of "
+            f"{run.metrics['training_pictures']:,} pictures; the run can be used"
+        )
         raise typer.Exit(130)
 
 
@@ -170,10 +226,10 @@ def evaluate(
 
     found = evaluation.evaluate(chosen)
     if as_json:
-        print(runs.to_json(found), end="")
+        _print_json(found)
         return
     print(terminal.results(found))
-    print(f"\nnext: lookbook figures {chosen.folder}")
+    print(f"\nnext: {_command('figures', chosen.folder)}")
 
 
 @app.command(
@@ -193,20 +249,17 @@ def predict(
     chosen = runs.read_run(run)
     from lookbook import prediction
 
-    found = prediction.predict(chosen, inputs)
-    drawn = None
-    if figure is not None:
-        from lookbook import plots
-
-        drawn = plots.save(plots.plot_predictions(found), figure)
-    if as_json:
-        print(runs.to_json([_prediction_json(one) for one in found]), end="")
-        return
-    print("\n\n".join(terminal.prediction(one) for one in found))
-    if drawn:
-        print(f"\ndrawn {drawn}")
-    else:
-        print(f"\nnext: lookbook predict {chosen.folder} {inputs[0]} --figure prediction.png")
+    found, failures = prediction.predict_each(chosen, inputs)
+    if found:
+        drawn = _draw_predictions(found, figure) if figure else None
+        if as_json:
+            _print_json([_prediction_json(one) for one in found])
+        else:
+            _print_predictions(found, chosen, drawn)
+    for failure in failures:
+        _say(f"error: {failure}")
+    if failures:
+        raise typer.Exit(failures[0].exit_code)
 
 
 @app.command(epilog="Example: lookbook figures runs/fashion-mnist-tutorial-1")
@@ -220,7 +273,7 @@ def figures(
     chosen = runs.read_run(run)
     drawn = _draw_figures(chosen, out or chosen.folder / "figures")
     print("drawn  " + "\n       ".join(str(path) for path in drawn))
-    print(f"next: lookbook predict {chosen.folder} test:0")
+    print(f"next: {_command('predict', chosen.folder, 'test:0')}")
 
 
 @app.command("runs", epilog="Example: lookbook runs")
@@ -231,7 +284,7 @@ def list_runs() -> None:
         print("no runs in runs/ yet\nnext: lookbook train")
         return
     print(terminal.run_table(found))
-    print(f"\nnext: lookbook figures {found[0].folder}")
+    print(f"\nnext: {_command('figures', found[0].folder)}")
 
 
 @app.command(epilog="Example: lookbook demo")
@@ -249,9 +302,9 @@ def demo() -> None:
             print(f"\n{terminal.trained(run)}")
         if run.metrics["stopped"]:
             raise KeyboardInterrupt
-        with _step(f"lookbook evaluate {run.folder}", seconds):
+        with _step(_command("evaluate", run.folder), seconds):
             evaluate(str(run.folder))
-        with _step(f"lookbook figures {run.folder}", seconds):
+        with _step(_command("figures", run.folder), seconds):
             figures(str(run.folder))
         runs.write_document(run.folder / DEMO, {"seconds": seconds})
     print(_demo_summary(run))
@@ -259,6 +312,8 @@ def demo() -> None:
 
 #: what a demo leaves in its run: how long each step took
 DEMO = "demo.json"
+LOOK_FIGURES = ("balance.png", "picture.png", "pictures.png")
+RUN_FIGURES = ("predictions.png", "first-15.png", "confusion.png", "history.png")
 
 
 @contextmanager
@@ -270,18 +325,28 @@ def _step(command: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def _unchanged_demo() -> Run | None:
-    """Return the newest demo's run, if code and versions are still those that made it."""
+    """Return the newest demo's run, if it is whole and code and versions are those that made it."""
     from lookbook.conditions import versions
 
     now = versions()
-    done = [run for run in runs.list_runs() if (run.folder / DEMO).exists()]
-    return next((run for run in done if run.conditions["versions"] == now), None)
+    whole = [run for run in runs.list_runs() if all(p.exists() for p in _demo_files(run.folder))]
+    return next((run for run in whole if run.conditions["versions"] == now), None)
+
+
+def _demo_files(folder: Path) -> list[Path]:
+    """List what a demo leaves behind, besides the run itself."""
+    return [
+        folder / DEMO,
+        folder / runs.EVALUATION,
+        *(folder / "figures" / name for name in RUN_FIGURES),
+        *(Path("look") / "fashion-mnist" / name for name in LOOK_FIGURES),
+    ]
 
 
 def _demo_summary(run: Run) -> str:
-    import json
+    from lookbook import evaluation
 
-    found = run.evaluation() or {}
+    found = evaluation.evaluate(run)
     seconds = json.loads((run.folder / DEMO).read_text())["seconds"]
     took = ", ".join(f"{name} {terminal.duration(s)}" for name, s in seconds.items())
     accuracy = terminal.percent(found["accuracy"], 2)
@@ -292,7 +357,7 @@ Right for {accuracy} of {found["n"]:,} test pictures ({terminal.interval(found["
 time     {took}
 run      {run.folder}
 figures  {run.folder / "figures"} and look/fashion-mnist
-next     {program} predict {run.folder} test:2000 test:800
+next     {program} predict {shlex.quote(str(run.folder))} test:2000 test:800
          {program} look fashion-mnist --index 7
          {program} runs"""
 
@@ -303,14 +368,16 @@ next     {program} predict {run.folder} test:2000 test:800
 def _train(
     data: str,
     recipe: str,
-    epochs: int | None,
+    epochs: float | None,
     seed: int,
     out: Path | None,
     size: int | None,
     *,
     final: bool,
 ) -> Run:
-    chosen = recipes.find_recipe(recipe).with_epochs(epochs)
+    whole = epochs is not None and epochs.is_integer()
+    chosen = recipes.find_recipe(recipe).with_epochs(int(epochs or 0) if whole else epochs)
+    _check_data(data)
     if out is not None:
         runs.check_target(out)
     start = time.perf_counter()
@@ -321,7 +388,7 @@ def _train(
     from lookbook import training
 
     imported = time.perf_counter() - start
-    with _stop_on_ctrl_c() as should_stop, terminal.show_progress() as tell:
+    with _stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return training.train(
             data,
             chosen,
@@ -335,20 +402,33 @@ def _train(
         )
 
 
+def _check_data(data: str) -> None:
+    """Refuse what is no data before torch is imported, which takes more than a second."""
+    if data not in builtin.BUILTIN and not (data and Path(data).exists()):
+        from lookbook.datasets import load
+
+        load(data)  # says what is wrong
+
+
 @contextmanager
 def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Make the first Ctrl-C a request to stop after the step; the second one ends at once."""
-    asked = False
+    """Make Ctrl-C a request to stop after the step; before the first one, or twice, it ends all."""
+    asked = training = False
 
     def ask(_number: int, _frame: Any) -> None:
         nonlocal asked
-        if asked:
+        if asked or not training:
             raise KeyboardInterrupt
         asked = True
 
+    def should_stop() -> bool:
+        nonlocal training
+        training = True
+        return asked
+
     before = signal.signal(signal.SIGINT, ask)
     try:
-        yield lambda: asked
+        yield should_stop
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -365,37 +445,43 @@ def _draw_look(dataset: Dataset, index: int, folder: Path) -> list[Path]:
 
     title = f"training picture {index:,}: {dataset.classes[dataset.labels[index]]}"
     first = max(0, min(index - 12, len(dataset) - 25))
-    return [
-        plots.save(plots.plot_balance(dataset), folder / "balance.png"),
-        plots.save(plots.plot_picture(dataset.images[index], title), folder / "picture.png"),
-        plots.save(plots.plot_pictures(dataset, first), folder / "pictures.png"),
-    ]
+    drawn = (
+        plots.plot_balance(dataset),
+        plots.plot_picture(dataset.images[index], title),
+        plots.plot_pictures(dataset, first),
+    )
+    named = zip(drawn, LOOK_FIGURES, strict=True)
+    return [plots.save(figure, folder / name) for figure, name in named]
 
 
 def _draw_figures(run: Run, folder: Path) -> list[Path]:
     from lookbook import evaluation, plots, prediction
-    from lookbook.model import Model
 
     found = evaluation.evaluate(run)
-    test = evaluation.load_part(run, "test")
-    model = Model.open(run.model)
+    examples, first = prediction.predict_examples(run)
+    drawn = (
+        plots.plot_predictions(examples),
+        plots.plot_predictions(first, columns=3),
+        plots.plot_confusion(found["confusion_matrix"], tuple(found["classes"])),
+        plots.plot_history(run.history),
+    )
+    named = zip(drawn, RUN_FIGURES, strict=True)
+    return [plots.save(figure, folder / name) for figure, name in named]
 
-    def draw(indices: list[int], columns: int) -> plots.Figure:
-        chosen = [prediction.predict_test(model, test, index) for index in indices]
-        return plots.plot_predictions(chosen, columns=columns)
 
-    # the tutorial's two pictures, where a test part has that many
-    pair = [2000, 800] if len(test) > 2000 else [0, len(test) // 2]
-    first = list(range(min(15, len(test))))
-    return [
-        plots.save(draw(pair, 1), folder / "predictions.png"),
-        plots.save(draw(first, 3), folder / "first-15.png"),
-        plots.save(
-            plots.plot_confusion(found["confusion_matrix"], tuple(found["classes"])),
-            folder / "confusion.png",
-        ),
-        plots.save(plots.plot_history(run.history), folder / "history.png"),
-    ]
+def _draw_predictions(found: list[Prediction], path: Path) -> Path:
+    from lookbook import plots
+
+    return plots.save(plots.plot_predictions(found), path)
+
+
+def _print_predictions(found: list[Prediction], run: Run, drawn: Path | None) -> None:
+    print("\n\n".join(terminal.prediction(one) for one in found))
+    if drawn:
+        print(f"\ndrawn {drawn}")
+    else:
+        again = _command("predict", run.folder, found[0].source, "--figure", "prediction.png")
+        print(f"\nnext: {again}")
 
 
 def _prediction_json(one: Prediction) -> dict[str, Any]:
@@ -415,6 +501,17 @@ def _prediction_json(one: Prediction) -> dict[str, Any]:
 # ---- messages and exit codes ----
 
 
+def _command(*words: object) -> str:
+    """Write a command of this program as a shell takes it."""
+    return shlex.join(["lookbook", *map(str, words)])
+
+
+def _print_json(document: Any) -> None:
+    text = runs.to_json(document)
+    # programs read it: better \u codes than question marks where the output lacks a letter
+    print(text if terminal.can_show(text) else json.dumps(document, indent=2) + "\n", end="")
+
+
 def _say(message: str) -> None:
     print(message, file=sys.stderr)
 
@@ -427,11 +524,18 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 def main() -> None:
     """Run the command line; errors become one message and an exit code."""
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where there is no terminal at all
+            stream.reconfigure(errors="replace")
     try:
         app(prog_name="lookbook")
     except LookbookError as error:
         _say(f"error: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _say("stopped by Ctrl-C; nothing was written")
-        sys.exit(130)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # without this, Python tries to write the rest once more while it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"error: cannot write the output: {error.strerror}")
+        sys.exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
 import zipfile
@@ -22,7 +23,7 @@ from lookbook.idx import read_idx
 from lookbook.photos import SUFFIXES, fit_picture, read_picture, read_size
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64, UInt8
+    from jaxtyping import Bool, Float64, Int64, UInt8
 
 #: smallest and largest side of a picture, in pixels
 SIDES = (8, 224)
@@ -32,6 +33,10 @@ CLASSES = (2, 200)
 USUAL_SIZE = 64
 #: share of the pictures that becomes the test part where the data has none
 TEST_SHARE = 0.2
+_DATA = (
+    f"DATA is one of {', '.join(BUILTIN)}, a folder of class folders, an .npz file, or a folder of "
+    "IDX files"
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,9 @@ def _check(dataset: Dataset) -> None:
         raise InputError(
             f"expected {CLASSES[0]} to {CLASSES[1]} classes, got {len(classes)}; add or join some"
         )
+    if len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise InputError(f"two classes are called {twice!r}; give each a name of its own")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if len(wrong):
         raise InputError(
@@ -121,7 +129,7 @@ def _check(dataset: Dataset) -> None:
 
 
 def load(
-    data: str,
+    data: str | Path,
     part: Part = "train",
     *,
     size: int | tuple[int, int] | None = None,
@@ -133,10 +141,12 @@ def load(
     ----------
     data
         A built-in name; a folder of class folders, with `train/` and `test/` around them or not;
-        an `.npz` file; a folder of IDX files.
+        an `.npz` file; a folder of IDX files. A built-in name goes before a folder of that name:
+        write `./mnist`, or give a `Path`, for the folder.
     part
-        "train" or "test". Data without a test part of its own is split: one picture in five,
-        class by class, always the same ones.
+        "train" or "test". Data without a test part of its own is split, always in the same way:
+        of arrays one picture in five, class by class; of picture files those that the hash of
+        their name draws, about one in five, so that files that are added move no others.
     size
         Side, or height and width, to which picture files are brought. Without it they keep their
         size where all have the same, and become 64×64 where not.
@@ -150,28 +160,59 @@ def load(
     DownloadError
         A built-in dataset could not be fetched.
     """
+    if data == "":
+        raise InputError(f"DATA is empty; {_DATA}")
     path = Path(data)
     size = (size, size) if isinstance(size, int) else size
     if size and not all(SIDES[0] <= side <= SIDES[1] for side in size):
         raise InputError(f"--size must be {SIDES[0]} to {SIDES[1]} pixels, got {max(size)}")
-    if data in BUILTIN or (not path.exists() and not _looks_like_path(data)):
+    if isinstance(data, str) and (_is_builtin(data) or _is_unknown_name(data)):
         dataset = find_builtin(data)
+        if part == "train":
+            _warn_shadowed(path)
         images, labels = load_kept(fetch(dataset), part)
         return _without_size(Dataset(images, labels, dataset.classes), size, data)
     if path.suffix == ".npz" and path.is_file():
         return _without_size(_with_every_class(_load_npz(path, part), part), size, data)
     if not path.is_dir():
         what = "is neither a folder nor an .npz file" if path.exists() else "does not exist"
-        raise InputError(
-            f"{data} {what}; DATA is one of {', '.join(BUILTIN)}, a folder of class folders, an "
-            ".npz file, or a folder of IDX files"
-        )
+        raise InputError(f"{data} {what}; {_DATA}")
     if _idx_files(path):
         return _without_size(_with_every_class(_load_idx(path, part), part), size, data)
     return _load_folder(path, part, size, channels)
 
 
-def load_data(data: str = "fashion-mnist") -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+def identify(data: str | Path) -> str:
+    """Return the name under which `load` finds DATA from any folder.
+
+    >>> identify("mnist")
+    'mnist'
+    >>> identify("/data/./clothes")
+    '/data/clothes'
+    """
+    return str(data) if _is_builtin(data) else str(Path(data).resolve())
+
+
+def is_picture_folder(data: str | Path) -> bool:
+    """Say whether DATA is a folder of picture files, whose size can be chosen."""
+    path = Path(data)
+    return not _is_builtin(data) and path.is_dir() and not _idx_files(path)
+
+
+def has_test_part(data: str | Path) -> bool:
+    """Say whether DATA, which `load` takes, has a test part of its own."""
+    path = Path(data)
+    if _is_builtin(data):
+        return True
+    if path.is_file():
+        with _open_npz(path) as arrays:
+            return _find_arrays(arrays, path) in _SPLIT
+    if files := _idx_files(path):
+        return len({"train" in file.name for file in files}) == 2
+    return _is_split(path)
+
+
+def load_data(data: str | Path = "fashion-mnist") -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """Return `(x_train, y_train), (x_test, y_test)`, as Keras's datasets do.
 
     Pictures are uint8, labels are uint8 as in the files of the MNIST family.
@@ -234,8 +275,24 @@ def stratified_choice(
     return np.sort(np.concatenate(taken))
 
 
-def _looks_like_path(data: str) -> bool:
-    return any(mark in data for mark in "/\\.~")
+def _is_builtin(data: str | Path) -> bool:
+    return isinstance(data, str) and data in BUILTIN
+
+
+def _is_unknown_name(data: str) -> bool:
+    """Say whether this is neither there nor looks like a path: a mistyped name, mostly."""
+    return not Path(data).exists() and not any(mark in data for mark in "/\\.~")
+
+
+def _warn_shadowed(path: Path) -> None:
+    if path.exists():
+        warnings.warn(
+            LookbookWarning(
+                f"./{path} is there, too; the built-in dataset is taken; write ./{path} for the "
+                "folder"
+            ),
+            stacklevel=3,
+        )
 
 
 def _with_every_class(dataset: Dataset, part: Part) -> Dataset:
@@ -249,7 +306,7 @@ def _with_every_class(dataset: Dataset, part: Part) -> Dataset:
     return dataset
 
 
-def _without_size(dataset: Dataset, size: tuple[int, int] | None, data: str) -> Dataset:
+def _without_size(dataset: Dataset, size: tuple[int, int] | None, data: str | Path) -> Dataset:
     """Refuse a size for pictures that have one; the run's own size is taken as it is."""
     if size not in (None, dataset.size):
         raise InputError(
@@ -281,12 +338,7 @@ _DAMAGE = (
 
 def _load_npz(path: Path, part: Part) -> Dataset:
     with _open_npz(path) as arrays:
-        names = next((four for four in (*_SPLIT, *_WHOLE) if set(four) <= set(arrays)), None)
-        if names is None:
-            raise InputError(
-                f"{path} holds the arrays {', '.join(sorted(arrays)) or 'nothing'}; expected "
-                "images and labels, or train_images, train_labels, test_images and test_labels"
-            )
+        names = _find_arrays(arrays, path)
         images, labels = names[-2:] if part == "test" else names[:2]
         pictures = _as_pictures(np.asarray(arrays[images]))
         numbers = _integer_labels(np.asarray(arrays[labels]), path)
@@ -296,6 +348,17 @@ def _load_npz(path: Path, part: Part) -> Dataset:
             classes = _numbered(_integer_labels(np.asarray(arrays[names[1]]), path))
     dataset = Dataset(pictures, numbers, classes)
     return dataset if names in _SPLIT else _own_split(dataset, part)
+
+
+def _find_arrays(arrays: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """Return the names of the arrays: four of two parts, or two of pictures yet to be split."""
+    names = next((some for some in (*_SPLIT, *_WHOLE) if set(some) <= set(arrays)), None)
+    if names is None:
+        raise InputError(
+            f"{path} holds the arrays {', '.join(sorted(arrays)) or 'nothing'}; expected "
+            "images and labels, or train_images, train_labels, test_images and test_labels"
+        )
+    return names
 
 
 @contextmanager
@@ -336,6 +399,11 @@ def _integer_labels(labels: np.ndarray[Any, Any], path: Path) -> Int64[np.ndarra
 
 def _numbered(labels: Int64[np.ndarray, "N"]) -> tuple[str, ...]:
     """Name classes after their numbers."""
+    if labels.min(initial=0) < 0:
+        raise InputError(
+            f"labels must be in 0.., got {labels.min()} at index {labels.argmin()}; "
+            "number the classes from 0"
+        )
     highest = int(labels.max(initial=0))
     if highest >= CLASSES[1]:
         raise InputError(
@@ -396,11 +464,14 @@ def _own_indices(labels: Int64[np.ndarray, "N"], part: Part) -> Int64[np.ndarray
     """Choose one picture in five for the test part: always the same, whatever a run's seed is."""
     test = stratified_choice(labels, round(TEST_SHARE * len(labels)), seed=0)
     if len(test) == 0:
-        raise InputError(
-            f"{len(labels)} pictures are too few to split a test part off; at least two of a "
-            "class are needed"
-        )
+        raise _too_few_to_split(len(labels))
     return test if part == "test" else np.setdiff1d(np.arange(len(labels)), test)
+
+
+def _too_few_to_split(n: int) -> InputError:
+    return InputError(
+        f"{n} pictures are too few to split a test part off; at least two of a class are needed"
+    )
 
 
 # ---- folders of picture files ----
@@ -415,9 +486,12 @@ def _load_folder(
     training = folder / "train" if split else folder
     classes = _list_classes(training)
     paths, labels = _list_pictures(folder / part if split else folder, classes)
+    places = _places(paths, folder)
+    # in the order of their places the classes are mixed, so that the first pictures show several
+    chosen = places.argsort()
     if not split:
-        chosen = _own_indices(labels, part)
-        paths, labels = [paths[i] for i in chosen], labels[chosen]
+        chosen = chosen[_is_drawn(places, labels)[chosen] == (part == "test")]
+    paths, labels = [paths[i] for i in chosen], labels[chosen]
     dataset = _read_pictures(paths, labels, classes, size, channels)
     if part == "train" and not dataset.counts.all():
         raise InputError(
@@ -425,6 +499,30 @@ def _load_folder(
             f"expected {_KINDS}; add some, or remove that folder"
         )
     return dataset
+
+
+def _places(paths: list[Path], folder: Path) -> Float64[np.ndarray, "N"]:
+    """Give each file a place in 0..1 by the hash of its name: no other file has a say in that."""
+    names = [os.fsencode(path.relative_to(folder).as_posix()) for path in paths]
+    digests = [hashlib.sha256(name).digest() for name in names]
+    return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
+
+
+def _is_drawn(
+    places: Float64[np.ndarray, "N"], labels: Int64[np.ndarray, "N"]
+) -> Bool[np.ndarray, "N"]:
+    """Say of each picture whether it is for the test part: the lowest fifth of the places is.
+
+    Of each class the lowest is for the test part, too, and the highest, or only one, for training.
+    """
+    drawn = places < TEST_SHARE
+    for label in np.unique(labels):
+        group = np.flatnonzero(labels == label)
+        drawn[group[places[group].argmin()]] = True
+        drawn[group[places[group].argmax()]] = False
+    if not drawn.any():
+        raise _too_few_to_split(len(labels))
+    return drawn
 
 
 def _is_split(folder: Path) -> bool:
@@ -463,7 +561,7 @@ def _list_classes(folder: Path) -> tuple[str, ...]:
 def _list_pictures(
     folder: Path, classes: tuple[str, ...]
 ) -> tuple[list[Path], Int64[np.ndarray, "N"]]:
-    """List the picture files in class folders, sorted; links and pipes are left out and listed."""
+    """List the picture files in class folders; links and pipes are left out and listed."""
     found = {path.name for path in _folders(folder)}
     if strangers := found - set(classes):
         raise InputError(
@@ -513,11 +611,11 @@ def _read_pictures(
             damaged.append(path)
     if not images:
         raise InputError(
-            f"none of the {len(paths)} picture files can be read ({_few(damaged)}); save them "
-            "again, as PNG or JPEG"
+            f"none of the {len(paths)} picture files can be read ({_few(sorted(damaged))}); save "
+            "them again, as PNG or JPEG"
         )
     if damaged:
-        _warn_left_out(damaged, "no pictures, or damaged")
+        _warn_left_out(sorted(damaged), "no pictures, or damaged")
     if channels is None and all((image == image[..., :1]).all() for image in images):
         # grey, whatever the files call it: the channels are equal, one of them says it all
         images = [image[..., 0] for image in images]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 from lookbook import metrics
-from lookbook.builtin import Part
+from lookbook.builtin import BUILTIN, Part
 from lookbook.calibration import softmax
-from lookbook.datasets import Dataset, load
+from lookbook.datasets import Dataset, has_test_part, load
+from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.model import Model
 from lookbook.runs import EVALUATION, Run, write_document
 
@@ -29,7 +31,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     Raises
     ------
     DamagedFileError, InputError
-        The run's files were changed, or its data is no longer where it was.
+        The run's files or its data were changed, or its data is no longer where it was.
     """
     run.check_files()
     kept = run.evaluation()
@@ -46,7 +48,11 @@ def evaluate(run: Run) -> dict[str, Any]:
         "seed": run.conditions["seed"],
         "seconds": time.perf_counter() - start,
     }
-    write_document(run.folder / EVALUATION, found)
+    try:
+        write_document(run.folder / EVALUATION, found)
+    except OutputError as error:
+        message = f"the result was not kept, the next call reads the test part again: {error}"
+        warnings.warn(LookbookWarning(message), stacklevel=2)
     return found
 
 
@@ -70,6 +76,40 @@ def score(model: Model, test: Dataset) -> dict[str, Any]:
 
 
 def load_part(run: Run, part: Part) -> Dataset:
-    """Return one part of the data that a run was trained on, in the shape that its model takes."""
+    """Return one part of the data that a run was trained on, in the shape that its model takes.
+
+    Raises
+    ------
+    InputError
+        The data is no longer there; or it was changed, so that the answers would be to other
+        classes, or pictures that the run was trained on would count as test pictures.
+    """
+    data = run.conditions["data"]
+    dataset = _load_as(run, part)
+    if data["name"] in BUILTIN:  # `download` has verified it
+        return dataset
+    if list(dataset.classes) != data["classes"]:
+        raise _changed(
+            run, f"its classes are {', '.join(dataset.classes)}, were {', '.join(data['classes'])}"
+        )
+    if part == "test" and not has_test_part(data["name"]):
+        training = _load_as(run, "train")
+        if training.sha256() != data["train_sha256"]:
+            raise _changed(
+                run,
+                f"its training part is not the same ({len(training):,} pictures, were "
+                f"{data['train_pictures']:,})",
+            )
+    return dataset
+
+
+def _load_as(run: Run, part: Part) -> Dataset:
     data = run.conditions["data"]
     return load(data["name"], part, size=tuple(data["size"]), channels=data["channels"])
+
+
+def _changed(run: Run, what: str) -> InputError:
+    return InputError(
+        f"the data of {run.folder} changed since it was trained on: {what}; restore it, or train "
+        f"again: {run.train_command()}"
+    )

@@ -46,7 +46,8 @@ def log_loss(probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) ->
     """
     right = probs[np.arange(len(labels)), labels].astype(np.float64)
     # float32 probabilities underflow to 0 where a model is far too sure
-    return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+    mean = float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+    return max(0.0, mean)  # never -0.0, where a model is sure and right
 
 
 def calibration_error(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from lookbook.photos import Polarity
 
+#: how ONNX names the file of a weight that lies outside (key 1 of an entry, 8 bytes, "location")
+EXTERNAL = b"\x0a\x08location"
 #: pictures that go through the network at once
 BATCH = 1000
 
@@ -49,8 +51,14 @@ class Model:
         if not path.is_file():
             raise InputError(f"no model file {path}; train one: lookbook train")
         model = cls(path.read_bytes())
+        if EXTERNAL in model.content:
+            raise DamagedFileError(
+                f"{path} wants weights from other files, which is refused; a model of lookbook is "
+                "one file: lookbook train"
+            )
         try:
-            _ = model.about
+            if not {"classes", "input_shape", "input_dtype", "polarity"} <= set(model.about):
+                raise KeyError("classes")  # noqa: TRY301  # one refusal for all strangers
         except Exception as error:  # ONNX Runtime's own have no common class
             raise DamagedFileError(
                 f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
@@ -74,7 +82,7 @@ class Model:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What stands in the file's metadata: classes, input, recipe, data, temperature."""
+        """What stands in the file's metadata: classes, input, polarity, recipe, temperature."""
         return dict(json.loads(self._session.get_modelmeta().custom_metadata_map["lookbook"]))
 
     @property

@@ -114,14 +114,18 @@ class ConvNetwork(nn.Module):
         while remaining or max(sides) > 7:
             width = remaining.pop(0) if remaining else widths[-1]
             halve = min(sides) >= 2
-            blocks.append(_block(channels, width, generator, halve=halve))
-            sides = [side // 2 for side in sides] if halve else sides
+            # the first halving by stride: there a max pool costs as much as a convolution
+            stride = halve and not blocks
+            pool = halve and not stride
+            blocks.append(_block(channels, width, generator, stride=stride, pool=pool))
+            sides = [(side + stride) // 2 for side in sides] if halve else sides
             channels = width
             if not halve and not remaining:
                 break
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(channels, outputs, bias=False)
         nn.init.normal_(self.head.weight, generator=generator)
+        self.scale = self.LOGIT_SCALE / math.sqrt(channels)
 
     whitening: Tensor
 
@@ -130,15 +134,16 @@ class ConvNetwork(nn.Module):
         images = images.contiguous(memory_format=torch.channels_last)
         features = F.conv2d(images, self.whitening, stride=self.STRIDE)
         features = self.blocks(F.relu(features)).amax(dim=(2, 3))
-        logits: Tensor = self.head(features) * (self.LOGIT_SCALE / math.sqrt(features.shape[1]))
+        logits: Tensor = self.head(features) * self.scale
         return logits
 
 
-def _block(inputs: int, width: int, generator: torch.Generator, *, halve: bool) -> nn.Sequential:
-    pool = [nn.MaxPool2d(2)] if halve else []
+def _block(
+    inputs: int, width: int, generator: torch.Generator, *, stride: bool, pool: bool
+) -> nn.Sequential:
     return nn.Sequential(
-        _identity_filters(inputs, width, generator),
-        *pool,
+        _identity_filters(inputs, width, generator, stride=2 if stride else 1),
+        *([nn.MaxPool2d(2)] if pool else []),
         _shift_norm(width),
         nn.ReLU(),
         _identity_filters(width, width, generator),
@@ -147,9 +152,11 @@ def _block(inputs: int, width: int, generator: torch.Generator, *, halve: bool) 
     )
 
 
-def _identity_filters(inputs: int, width: int, generator: torch.Generator) -> nn.Conv2d:
+def _identity_filters(
+    inputs: int, width: int, generator: torch.Generator, *, stride: int = 1
+) -> nn.Conv2d:
     """Return a 3×3 convolution whose first filters hand their inputs on."""
-    layer = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
+    layer = nn.Conv2d(inputs, width, 3, stride=stride, padding=1, bias=False)
     nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
     nn.init.dirac_(layer.weight[: min(inputs, width)])
     layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)

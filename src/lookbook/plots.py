@@ -7,6 +7,7 @@ English or, with `lang="ko"`, Korean where the machine has a Korean font.
 from __future__ import annotations
 
 import os
+import unicodedata
 import warnings
 from collections.abc import Callable
 from functools import cache, wraps
@@ -19,7 +20,7 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure as MatplotlibFigure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
 
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.runs import cannot_write
@@ -37,6 +38,10 @@ Lang = Literal["en", "ko"]
 RIGHT, WRONG, OTHER, INK = "#0072B2", "#D0312D", "#C3C7CC", "#22262B"
 #: classes up to which the matrix shows its numbers
 MOST_COUNTS = 30
+#: classes up to which a figure grows with each and names each; of more, every n-th is named
+MOST_NAMED = 50
+#: letters up to which class names are written in full, where there is little room and where more
+MOST_LETTERS, MOST_LETTERS_MATRIX = 16, 24
 KOREAN_FONTS = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "AppleGothic")
 DPI = 300
 
@@ -79,6 +84,7 @@ STYLE: dict[str, Any] = {
     "axes.titlesize": 10,
     "font.size": 9,
     "text.color": INK,
+    "text.parse_math": False,  # a class may be called $x
     "xtick.color": INK,
     "ytick.color": INK,
 }
@@ -136,6 +142,29 @@ def korean_fonts() -> tuple[str, ...]:
             font_manager.fontManager.addfont(path)
     names = {font.name for font in font_manager.fontManager.ttflist}
     return tuple(name for name in KOREAN_FONTS if name in names)
+
+
+def _short(name: str, most: int = MOST_LETTERS) -> str:
+    """Cut a name that is too long for its place; wide letters count twice.
+
+    >>> _short("Ankle boot"), _short("a very long class name", 12)
+    ('Ankle boot', 'a very long…')
+    """
+    name = " ".join(name.split())
+    if _letters(name) <= most:
+        return name
+    while _letters(name) >= most:
+        name = name[:-1]
+    return f"{name.rstrip()}…"
+
+
+def _letters(name: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
+
+
+def _room(names: list[str], size: float) -> float:
+    """Return the inches that names take beyond "T-shirt/top", for which the figures are made."""
+    return max(0, max(map(_letters, names)) - 11) * 0.6 * size / 72
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -205,7 +234,7 @@ def plot_picture(
     height, width = image.shape[:2]
     axes.set_xticks(range(0, width, max(1, width // 6)))
     axes.set_yticks(range(0, height, max(1, height // 6)))
-    axes.set_title(title)
+    axes.set_title(_short(title, 60))
     if image.ndim == 2:
         figure.colorbar(shown, ax=axes, label=texts["grey level"], shrink=0.9, pad=0.04)
     return figure
@@ -227,7 +256,7 @@ def plot_pictures(
     for axes, i in zip(_cells(figure, rows, columns), indices, strict=False):
         _draw_picture(axes, dataset.images[i])
         axes.set_axis_on()
-        axes.set_xlabel(f"{dataset.classes[dataset.labels[i]]}\n{i:,}", fontsize=8)
+        axes.set_xlabel(f"{_short(dataset.classes[dataset.labels[i]])}\n{i:,}", fontsize=8)
     return figure
 
 
@@ -242,10 +271,13 @@ def _cells(figure: Figure, rows: int, columns: int) -> list[Axes]:
 def plot_balance(texts: dict[str, str], dataset: Dataset, *, lang: Lang = "en") -> Figure:
     """Draw how many pictures each class has."""
     k = len(dataset.classes)
-    figure = _figure(6.0, 0.9 + 0.24 * k)
+    names = [_short(name) for name in dataset.classes]
+    figure = _figure(6.0 + _room(names, 9), 0.9 + 0.24 * min(k, MOST_NAMED))
     axes = figure.subplots()
     axes.barh(range(k), dataset.counts, color=RIGHT, height=0.7)
-    axes.set_yticks(range(k), dataset.classes)
+    named = range(0, k, -(-k // MOST_NAMED))
+    axes.set_yticks(named, [names[i] for i in named])
+    axes.margins(y=min(0.05, 0.5 / k))
     axes.invert_yaxis()
     axes.set_xlabel(texts["pictures"])
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -266,7 +298,9 @@ def plot_predictions(
     """
     rows = -(-len(predictions) // columns)
     bars = max(len(p.shown_classes()) for p in predictions)
-    figure = _figure(4.0 * columns, (0.75 + 0.135 * max(bars, 9)) * rows)
+    # the names take room of their own, not from pictures and bars
+    names = [_short(p.classes[label]) for p in predictions for label in p.shown_classes()]
+    figure = _figure((4.0 + _room(names, 7.5)) * columns, (0.75 + 0.135 * max(bars, 9)) * rows)
     cells = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.1] * columns)
     for axes in cells.flat:
         axes.set_axis_off()
@@ -280,9 +314,9 @@ def _draw_prediction(
     left: Axes, right: Axes, prediction: Prediction, texts: dict[str, str]
 ) -> None:
     colour = {True: RIGHT, False: WRONG, None: INK}[prediction.right]
-    caption = f"{prediction.name} {prediction.confidence:.0%}"
+    caption = f"{_short(prediction.name)} {prediction.confidence:.0%}"
     if prediction.truth is not None:
-        caption += f"\n({texts['true'].format(prediction.classes[prediction.truth])})"
+        caption += f"\n({texts['true'].format(_short(prediction.classes[prediction.truth], 14))})"
     left.set_axis_on()
     _draw_picture(left, prediction.image)
     left.set_xlabel(caption, color=colour, fontsize=9)
@@ -297,7 +331,8 @@ def _draw_prediction(
             colours[k] = INK if prediction.truth is None else WRONG
     right.set_axis_on()
     right.barh(range(len(shown)), prediction.probs[shown], color=colours, height=0.72)
-    right.set_yticks(range(len(shown)), [prediction.classes[k] for k in shown], fontsize=7.5)
+    names = [_short(prediction.classes[k]) for k in shown]
+    right.set_yticks(range(len(shown)), names, fontsize=7.5)
     right.invert_yaxis()
     right.set_xlim(0, 1)
     right.xaxis.set_major_formatter(PercentFormatter(1))
@@ -329,22 +364,22 @@ def plot_confusion(
     """Draw the confusion matrix with its counts; shade is the share of the true class."""
     matrix = np.asarray(matrix)
     k = len(classes)
-    side = min(14.0, 3.2 + 0.42 * k)
-    figure = _figure(side + 0.8, side)
+    names = [_short(name, MOST_LETTERS_MATRIX) for name in classes]
+    side, room = min(14.0, 3.2 + 0.42 * k), _room(names, 9)
+    figure = _figure(side + 0.8 + room, side + room * (1 if k > 12 else 0.64))
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # the root brings out the few mistakes beside the many hits
     shown = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
-    size = 9 if k <= MOST_COUNTS else 4
+    named = range(0, k, -(-k // MOST_NAMED))
     axes.set_xticks(
-        range(k),
-        classes,
+        named,
+        [names[i] for i in named],
         rotation=90 if k > 12 else 40,
-        fontsize=size,
         ha="center" if k > 12 else "right",
         rotation_mode=None if k > 12 else "anchor",
     )
-    axes.set_yticks(range(k), classes, fontsize=size)
+    axes.set_yticks(named, [names[i] for i in named])
     axes.tick_params(length=0)
     axes.set_xlabel(texts["predicted class"])
     axes.set_ylabel(texts["true class"])
@@ -369,6 +404,17 @@ def plot_confusion(
     return figure
 
 
+class _Percentages(Formatter):
+    """Percentages with as many decimals as the ticks need, no more."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002  # as matplotlib asks
+        return f"{100 * x:.6g}%"
+
+    def format_ticks(self, values: Any) -> list[str]:
+        decimals = max(len(self(x).rstrip("%").partition(".")[2]) for x in values)
+        return [f"{100 * x:.{decimals}f}%" for x in values]
+
+
 @_styled
 def plot_history(
     texts: dict[str, str],
@@ -390,9 +436,11 @@ def plot_history(
         axes.set_xlabel(texts["epoch"])
         axes.set_title(texts[what])
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        if len(epochs) == 1:
+            axes.set_xticks(epochs)
         axes.grid(axis="y", color="#E4E7EA", lw=0.8)
         axes.set_axisbelow(True)
         axes.legend(frameon=False)
         if what == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axes.yaxis.set_major_formatter(_Percentages())
     return figure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookbook.builtin import BUILTIN
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError
 from lookbook.evaluation import load_part
@@ -75,16 +76,47 @@ def predict(run: Run, inputs: list[str]) -> list[Prediction]:
     DamagedFileError
         The run's model is not what was written.
     """
+    found, failures = predict_each(run, inputs)
+    if failures:
+        raise failures[0]
+    return found
+
+
+def predict_each(run: Run, inputs: list[str]) -> tuple[list[Prediction], list[InputError]]:
+    """Predict as `predict` does, but answer what can be answered: predictions, and what failed."""
     run.check_files()
     model = Model.open(run.model)
     test = load_part(run, "test") if any(is_test(name) for name in inputs) else None
-    found = []
+    found, failures = [], []
     for name in inputs:
-        if test is not None and is_test(name):
-            found.append(predict_test(model, test, _index(name, len(test))))
-        else:
-            found.append(predict_file(model, Path(name)))
-    return found
+        try:
+            if test is not None and is_test(name):
+                found.append(predict_test(model, test, _index(name, len(test))))
+            else:
+                found.append(predict_file(model, Path(name)))
+        except InputError as error:
+            failures.append(error)
+    return found, failures
+
+
+def predict_examples(run: Run) -> tuple[list[Prediction], list[Prediction]]:
+    """Predict the test pictures that a run's figures show: its examples, and the first fifteen."""
+    run.check_files()
+    model = Model.open(run.model)
+    test = load_part(run, "test")
+    chosen = choose_examples(run.conditions["data"]["name"], len(test)), range(min(15, len(test)))
+    examples, first = ([predict_test(model, test, i) for i in indices] for indices in chosen)
+    return examples, first
+
+
+def choose_examples(data: str, n: int) -> list[int]:
+    """Choose the test pictures that stand for all `n`: a built-in dataset names its own.
+
+    >>> choose_examples("pictures/mine", 90)
+    [0, 45]
+    """
+    named = BUILTIN[data].examples if data in BUILTIN else ()
+    return [index for index in named if index < n] or [0, n // 2]
 
 
 def is_test(name: str) -> bool:
@@ -112,7 +144,9 @@ def predict_file(model: Model, path: Path) -> Prediction:
 
 def _index(name: str, n: int) -> int:
     number = name.removeprefix(TEST)
-    if not number.isdecimal() or int(number) >= n:
+    # ASCII alone, and not longer than Python reads
+    counts = number.isascii() and number.isdigit() and len(number) < 20
+    if not counts or int(number) >= n:
         raise InputError(
             f"no test picture {number!r}: the test part has {n:,}; expected test:0 to test:{n - 1}"
         )

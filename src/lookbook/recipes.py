@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -46,12 +47,12 @@ class Recipe:
         Raises
         ------
         InputError
-            `epochs` is not above 0.
+            `epochs` is not a finite number above 0.
         """
         if epochs is None:
             return self
-        if not epochs > 0:
-            raise InputError(f"epochs must be above 0, got {epochs}")
+        if not 0 < epochs < math.inf:
+            raise InputError(f"epochs must be a finite number above 0, got {epochs}")
         return replace(self, epochs=epochs)
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +83,7 @@ QUICK = Recipe(
     half=True,
 )
 
-#: Convolutions behind a frozen whitening layer; `small`, `medium` and `standard` differ in passes.
+#: Convolutions behind a frozen whitening layer; the recipes differ in widths and passes.
 STANDARD = Recipe(
     name="standard",
     network="conv",

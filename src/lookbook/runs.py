@@ -15,16 +15,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lookbook.errors import DamagedFileError, InputError, OutputError
+from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
 
 #: where runs are kept if the user names no place
 ROOT = Path("runs")
@@ -32,6 +36,35 @@ _PARTS = ("recipe", "history", "metrics", "conditions")
 WEIGHTS = "weights.safetensors"
 MODEL = "model.onnx"
 EVALUATION = "evaluation.json"
+#: what the documents of a run must hold to be read: key → type
+_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "recipe": {"name": str, "epochs": (int, float)},
+    "metrics": {"fit_seconds": (int, float), "validation": (dict, type(None)), "stopped": bool},
+    "conditions": {"started": str, "data": dict, "seed": int, "final": bool, "sha256": dict},
+    "data": {
+        "name": str,
+        "size": list,
+        "channels": int,
+        "from_files": bool,
+        "classes": list,
+        "train_pictures": int,
+        "train_sha256": str,
+    },
+    "evaluation": {
+        "accuracy": (int, float),
+        "interval": list,
+        "loss": (int, float),
+        "uncalibrated_loss": (int, float),
+        "ece": (int, float),
+        "n": int,
+        "confusion_matrix": list,
+        "per_class": list,
+        "most_confused": list,
+        "classes": list,
+    },
+}
+#: errors of a full disk, or of a limit on what a user or a file may take
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -69,21 +102,32 @@ class Run:
         """
         for name, expected in self.conditions["sha256"].items():
             path = self.folder / name
-            found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "missing"
+            remedy = f"restore the file, or train again: {self.train_command()}"
+            try:
+                found = hashlib.sha256(path.read_bytes()).hexdigest()
+            except FileNotFoundError as error:
+                raise DamagedFileError(f"{path} is missing; {remedy}") from error
+            except OSError as error:
+                raise DamagedFileError(
+                    f"{path} cannot be read ({error.strerror}); {remedy}"
+                ) from error
             if found != expected:
                 raise DamagedFileError(
                     f"{path} is damaged: its SHA-256 is {found}, the run recorded {expected}; "
-                    f"restore the file, or train again: {self.train_command()}"
+                    f"{remedy}"
                 )
 
     def train_command(self) -> str:
         """Return the command that trains the same again."""
-        data = self.conditions["data"]
-        size = f" --size {data['size'][0]}" if data["from_files"] else ""
-        return (
-            f"lookbook train {data['name']} --recipe {self.recipe['name']} "
-            f"--epochs {self.recipe['epochs']} --seed {self.conditions['seed']}{size}"
-        )
+        data, seed = self.conditions["data"], self.conditions["seed"]
+        words = ["lookbook", "train", data["name"], "--recipe", self.recipe["name"]]
+        words += ["--epochs", str(self.recipe["epochs"]), "--seed", str(seed)]
+        height, width = data["size"]
+        if data["from_files"] and height == width:
+            words += ["--size", str(height)]
+        if self.conditions["final"]:
+            words.append("--final")
+        return shlex.join(words)
 
 
 def read_run(name: str | Path, root: Path = ROOT) -> Run:
@@ -112,13 +156,16 @@ def read_run(name: str | Path, root: Path = ROOT) -> Run:
 
 
 def list_runs(root: Path = ROOT) -> list[Run]:
-    """Return the readable runs in a folder, newest first."""
+    """Return the runs in a folder, newest first; damaged ones are left out and listed."""
     found = []
-    for path in root.glob("*/conditions.json"):
+    for path in sorted(root.glob("[!.]*/conditions.json")):
         try:
-            found.append(read_run(path.parent))
-        except DamagedFileError:
-            continue  # `read_run` tells of it when that run is asked for
+            run = read_run(path.parent)
+            run.evaluation()
+            found.append(run)
+        except DamagedFileError as error:
+            message = f"left out the run {path.parent.name}: {error}"
+            warnings.warn(LookbookWarning(message), stacklevel=2)
     return sorted(found, key=lambda run: str(run.conditions["started"]), reverse=True)
 
 
@@ -126,7 +173,7 @@ def free_folder(data_name: str, recipe_name: str, root: Path = ROOT) -> Path:
     """Return the next `runs/<data>-<recipe>-<number>` that is free."""
     stem = f"{Path(data_name).name.removesuffix('.npz')}-{recipe_name}"
     number = 1
-    while (root / f"{stem}-{number}").exists():
+    while os.path.lexists(root / f"{stem}-{number}"):
         number += 1
     return root / f"{stem}-{number}"
 
@@ -139,40 +186,97 @@ def check_target(folder: Path) -> None:
     InputError
         The folder exists.
     OutputError
-        Its parent cannot be written.
+        It cannot be made there.
     """
-    if folder.exists():
-        raise InputError(f"{folder} exists and is not overwritten; choose another --out")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".lookbook-").cleanup()
+        if _stands(folder):
+            raise InputError(f"{folder} exists and is not overwritten; choose another --out")
+        # what lacks above it is made when the run is written
+        nearest = next(parent for parent in folder.parents if _stands(parent))
+        tempfile.TemporaryDirectory(dir=nearest, prefix=".lookbook-").cleanup()
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise cannot_write(folder, error, unchanged=True) from error
 
 
-def write_run(folder: Path, documents: dict[str, Any], blobs: dict[str, bytes]) -> Run:
+def _stands(path: Path) -> bool:
+    """Say whether anything has this name, be it a link to nothing."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def write_run(
+    folder: Path,
+    documents: dict[str, Any],
+    blobs: dict[str, bytes],
+    *,
+    numbered: bool = False,
+) -> Run:
     """Write a run beside its place, then move it there in one step: it is whole, or not there.
+
+    Where another process took the place meanwhile, the run is moved to the next free one:
+    `runs/mnist-quick-2` after `runs/mnist-quick-1` if the name is a `numbered` one.
 
     Raises
     ------
     OutputError
-        The disk is full, or the place cannot be written.
+        The disk is full, or the place cannot be written; or it was taken meanwhile, and its name
+        is the user's, not `numbered`: the message says where the run is.
     """
+    lacking = [parent for parent in folder.parents if not os.path.lexists(parent)]
     try:
-        scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
         try:
-            for name, blob in blobs.items():
-                _write(scratch / name, blob)
-            for name, document in documents.items():
-                _write(scratch / f"{name}.json", to_json(document).encode())
-            scratch.chmod(0o755)  # mkdtemp is for secrets; a run is for showing
-            scratch.rename(folder)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            place = _write_whole(folder, documents, blobs, numbered=numbered)
         except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
+            with suppress(OSError):  # another process may use them by now
+                for parent in lacking:
+                    parent.rmdir()
             raise
     except OSError as error:
-        raise cannot_write(folder, error) from error
-    return read_run(folder)
+        raise cannot_write(folder, error, unchanged=True) from error
+    if place != folder and not numbered:
+        raise OutputError(
+            f"{folder} was made by another program meanwhile and is not overwritten; "
+            f"the run is in {place}"
+        )
+    return read_run(place)
+
+
+def _write_whole(
+    folder: Path, documents: dict[str, Any], blobs: dict[str, bytes], *, numbered: bool
+) -> Path:
+    """Write a run, or leave nothing; return where it is."""
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
+    try:
+        for name, blob in blobs.items():
+            _write(scratch / name, blob)
+        for name, document in documents.items():
+            _write(scratch / f"{name}.json", to_json(document).encode())
+        scratch.chmod(0o755)  # mkdtemp is for secrets; a run is for showing
+        return _move(scratch, folder, numbered=numbered)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _move(scratch: Path, folder: Path, *, numbered: bool) -> Path:
+    """Move a run to its place, or to the next free one; return which."""
+    stem, number = folder.name, 1
+    if numbered:
+        stem, _, last = folder.name.rpartition("-")
+        number = int(last)
+    place = folder
+    while True:
+        try:
+            return scratch.rename(place)
+        except OSError:
+            if not os.path.lexists(place):
+                raise
+        number += 1
+        place = folder.with_name(f"{stem}-{number}")
 
 
 def write_document(path: Path, document: Any) -> None:
@@ -194,11 +298,13 @@ def write_document(path: Path, document: Any) -> None:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: Path, error: OSError, *, unchanged: bool = False) -> OutputError:
     """Return the error for a result that could not be written."""
+    state = "nothing was changed; " if unchanged else ""
+    room = "make room or " if error.errno in _FULL else ""
     return OutputError(
-        f"cannot write {path}: {error.strerror or error}; nothing was changed; "
-        "make room or choose another place with --out"
+        f"cannot write {path}: {error.strerror or error}; {state}"
+        f"{room}choose another place with --out"
     )
 
 
@@ -215,11 +321,26 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read_json(path: Path) -> Any:
+    """Read one document of a run; refuse one that is not of its form."""
+    name = path.stem
+    remedy = (
+        "delete it, and evaluate again" if path.name == EVALUATION else "restore it, or train again"
+    )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DamagedFileError(f"the run {path.parent} is damaged: it lacks {path.name}") from error
     except (OSError, ValueError) as error:
-        raise DamagedFileError(
-            f"{path} is damaged ({error}); restore it, or train again"
-        ) from error
+        raise DamagedFileError(f"{path} is damaged ({error}); {remedy}") from error
+    if not _has_form(name, document):
+        raise DamagedFileError(f"{path} does not hold what a run's {path.name} holds; {remedy}")
+    return document
+
+
+def _has_form(name: str, document: Any) -> bool:
+    if name == "history":
+        return isinstance(document, list) and all(isinstance(entry, dict) for entry in document)
+    if not isinstance(document, dict):
+        return False
+    right = all(isinstance(document.get(key, ...), kind) for key, kind in _KEYS[name].items())
+    return right and (name != "conditions" or _has_form("data", document["data"]))

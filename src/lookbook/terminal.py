@@ -1,11 +1,9 @@
-"""Say in a terminal what was found: tables, bars, shaded pictures, progress. Nothing is printed."""
+"""Say in a terminal what was found: tables, bars, shaded pictures. Nothing is printed."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,22 +13,55 @@ if TYPE_CHECKING:
     from lookbook.datasets import Dataset
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
-    from lookbook.training import Progress, Tell
+    from lookbook.training import Progress
 
 SHADES = " .:-=+*#%@"
-#: seconds after which a long epoch tells of itself where nobody sees a moving bar
-QUIET = 10.0
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def can_show(text: str) -> bool:
+    """Say whether the standard output has these characters in its encoding."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")  # None where it is a text in memory
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def bar(share: float, width: int = 30) -> str:
-    """Draw a share of 0 to 1 in eighths of a character.
+    """Draw a share of 0 to 1 in eighths of a character; in whole ones where there are no eighths.
 
     >>> bar(0.5, width=4), bar(0.28, width=4)
     ('██  ', '█▏  ')
     """
-    eighths = round(share * width * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
+    if not can_show("█" + EIGHTHS):
+        return ("#" * round(share * width)).ljust(width)
+    full, rest = divmod(round(share * width * 8), 8)
+    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def visible(text: str) -> str:
+    r"""Write line breaks and other characters that nobody sees as their codes.
+
+    >>> print(visible("two\nlines"))
+    two\nlines
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: Chinese, Japanese, Korean take two each.
+
+    >>> columns("Bag"), columns("가방")
+    (3, 4)
+    """
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def _pad(text: str, width: int, *, right: bool = False) -> str:
+    space = " " * (width - columns(text))
+    return space + text if right else text + space
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -74,11 +105,12 @@ def table(rows: list[list[str]], right: set[int] | None = None) -> str:
     class      n
     Bag    1,000
     """
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rows = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]))]
     right = right or set()
     lines = [
         "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
+            _pad(cell, width, right=i in right)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
@@ -128,12 +160,10 @@ def label_table(classes: tuple[str, ...]) -> str:
     |     0 | cat   |
     |     1 | dog   |
     """
-    width = max(5, *(len(name) for name in classes))
+    names = [visible(name).replace("|", chr(92) + "|") for name in classes]
+    width = max(5, *(columns(name) for name in names))
     lines = [f"| label | {'class':<{width}} |", f"|------:|{'-' * (width + 2)}|"]
-    lines += [
-        f"| {k:>5} | {name.replace('|', chr(92) + '|'):<{width}} |"
-        for k, name in enumerate(classes)
-    ]
+    lines += [f"| {k:>5} | {_pad(name, width)} |" for k, name in enumerate(names)]
     return "\n".join(lines)
 
 
@@ -162,7 +192,7 @@ def results(found: dict[str, Any]) -> str:
         for one in found["per_class"]
     ]
     confused = "\n".join(
-        f"  {one['pair'][0]} and {one['pair'][1]}: {one['count']:,} "
+        f"  {visible(one['pair'][0])} and {visible(one['pair'][1])}: {one['count']:,} "
         f"({one['first_as_second']:,} and {one['second_as_first']:,})"
         for one in found["most_confused"]
     )
@@ -181,13 +211,16 @@ def results(found: dict[str, Any]) -> str:
 def prediction(one: Prediction) -> str:
     """Write a prediction with its probabilities as bars."""
     verdict = {True: "right", False: "wrong", None: ""}[one.right]
-    truth = "" if one.truth is None else f"   true class: {one.classes[one.truth]} ({verdict})"
+    truth = (
+        "" if one.truth is None else f"   true class: {visible(one.classes[one.truth])} ({verdict})"
+    )
     inverted = (
         "\n  (seen inverted: light and dark are swapped between it and what the model learnt from)"
     )
+    arrow = "→" if can_show("→") else ">"
     rows = [
         [
-            "→" if k == one.label else " ",
+            arrow if k == one.label else " ",
             one.classes[k],
             percent(float(one.probs[k])),
             bar(float(one.probs[k])),
@@ -195,7 +228,7 @@ def prediction(one: Prediction) -> str:
         for k in one.shown_classes()
     ]
     return (
-        f"{one.source}: {one.name}, {percent(one.confidence)}{truth}"
+        f"{visible(one.source)}: {visible(one.name)}, {percent(one.confidence)}{truth}"
         f"{inverted if one.inverted else ''}\n{table(rows, right={2})}"
     )
 
@@ -245,6 +278,12 @@ def trained(run: Run) -> str:
 # ---- progress ----
 
 
+def stage(progress: Progress) -> str:
+    """Write the epoch, and of a calibration twin that it is one."""
+    twin = "" if progress.stage == "training" else f"{progress.stage}  "
+    return f"{twin}epoch {progress.epoch:>{len(str(progress.epochs))}}/{progress.epochs}"
+
+
 def epoch_line(progress: Progress) -> str:
     """Write the state of a training in one line."""
     validation = ""
@@ -252,83 +291,9 @@ def epoch_line(progress: Progress) -> str:
         validation = (
             f"  val loss {progress.val_loss:.4f}  val accuracy {percent(progress.val_accuracy, 2)}"
         )
-    twin = "" if progress.stage == "training" else f"{progress.stage}  "
     return (
-        f"{twin}epoch {progress.epoch:>{len(str(progress.epochs))}}/{progress.epochs}  "
+        f"{stage(progress)}  "
         f"{progress.pictures:,}/{progress.pictures_per_epoch:,} pictures  "
         f"loss {progress.loss:.4f}  accuracy {percent(progress.accuracy, 2)}{validation}  "
         f"{duration(progress.seconds_left)} left"
     )
-
-
-@contextmanager
-def show_progress() -> Iterator[Tell]:
-    """Give a listener for `train`: a moving bar in a terminal, plain lines in a pipe."""
-    with _moving_bar() if sys.stderr.isatty() else _plain_lines() as tell:
-        yield tell
-
-
-@contextmanager
-def _plain_lines() -> Iterator[Tell]:
-    last = time.monotonic()
-
-    def tell(progress: Progress) -> None:
-        nonlocal last
-        if progress.epoch_ended or time.monotonic() - last > QUIET:
-            last = time.monotonic()
-            sys.stderr.write(epoch_line(progress) + "\n")
-            sys.stderr.flush()
-
-    yield tell
-
-
-@contextmanager
-def _moving_bar() -> Iterator[Tell]:
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[now]}"),
-    )
-    with Bar(*columns, console=console, transient=True) as bars:
-        task = bars.add_task("", total=None, now="")
-
-        def tell(progress: Progress) -> None:
-            bars.update(
-                task,
-                description=f"epoch {progress.epoch}/{progress.epochs}",
-                completed=progress.pictures,
-                total=progress.pictures_per_epoch,
-                now=f"{progress.pictures:,}/{progress.pictures_per_epoch:,} pictures  "
-                f"loss {progress.loss:.4f}  accuracy {percent(progress.accuracy)}  "
-                f"{duration(progress.seconds_left)} left",
-            )
-            if progress.epoch_ended:
-                bars.console.print(epoch_line(progress), highlight=False, soft_wrap=True)
-
-        yield tell
-
-
-@contextmanager
-def show_download() -> Iterator[Any]:
-    """Give a listener for `fetch`: bytes of each file, in a terminal or a pipe."""
-    last = ("", 0.0)
-
-    def report(what: str, done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if what == last[0] and now - last[1] < (0.2 if sys.stderr.isatty() else QUIET):
-            return
-        last = (what, now)
-        amount = f"  {done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
-        ends = "\r" if sys.stderr.isatty() else "\n"
-        sys.stderr.write(f"{what}{amount}{ends}")
-        sys.stderr.flush()
-
-    yield report
-    if last[0] and sys.stderr.isatty():
-        sys.stderr.write("\x1b[2K")  # clear the line

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -24,8 +24,8 @@ from lookbook import metrics
 from lookbook.augment import mirror_alternately
 from lookbook.calibration import fit_temperature, softmax
 from lookbook.conditions import machine, versions
-from lookbook.datasets import Dataset, load, split_validation
-from lookbook.errors import TrainingError
+from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
+from lookbook.errors import InputError, TrainingError
 from lookbook.export import to_onnx
 from lookbook.networks import Classifier, build_classifier
 from lookbook.optimizers import build_optimizer, rate_at
@@ -291,7 +291,9 @@ def _cpu_has_bf16() -> bool:
 
 
 def _accelerator() -> str | None:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    """Return the name of the accelerator that `fit` uses, if any."""
+    device = pick_device().type
+    return torch.cuda.get_device_name() if device == "cuda" else {"mps": "Apple GPU"}.get(device)
 
 
 # ---- from DATA to a run folder ----
@@ -330,8 +332,10 @@ def train(
     InputError, DownloadError, OutputError, TrainingError
         As their docstrings say; nothing is written then.
     """
+    if not 0 <= seed < 2**63:
+        raise InputError(f"the seed must be in 0..{2**63 - 1}, got {seed}")
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    folder = out or free_folder(data, recipe.name)
+    folder = out or free_folder(identify(data), recipe.name)
     check_target(folder)
     seconds = {"imports": import_seconds}
     with _timed(seconds, "data"):
@@ -346,40 +350,32 @@ def train(
         tell=tell,
         should_stop=should_stop,
     )
-    fitted = (
-        fit_on(_arrays(whole), None) if final else fit_on(_arrays(training), _arrays(validation))
-    )
+    if final:
+        fitted = fit_on(_arrays(whole), None)
+    else:
+        fitted = fit_on(_arrays(training), _arrays(validation))
     seconds["fit"] = fitted.seconds
     with _timed(seconds, "calibration"):
-        # what must come from unseen pictures comes from a twin that did not see them
-        twin = fitted
         if final and not fitted.stopped:
+            # what must come from unseen pictures comes from a twin that did not see them
             twin = fit_on(_arrays(training), _arrays(validation), stage="calibration twin")
-        temperature = _temperature(twin, validation)
+            fitted = _take_answers(fitted, twin)
+        temperature = fit_temperature(
+            fitted.val_logits, validation.labels[: len(fitted.val_logits)]
+        )
         fitted.classifier.temperature.fill_(temperature)
 
     measured = {
         "fit_seconds": seconds["fit"],
         "calibration_seconds": seconds["calibration"],
-        "validation": _on_validation(twin, validation, temperature, final=final),
+        "validation": _on_validation(fitted.val_logits, validation, temperature, final=final),
         "temperature": temperature,
         "parameters": sum(p.numel() for p in fitted.classifier.network.parameters()),
         "training_pictures": len(whole if final else training),
         "stopped": fitted.stopped,
     }
     with _timed(seconds, "export"):
-        about = {
-            "classes": whole.classes,
-            "polarity": find_polarity(whole.images),
-            "temperature": temperature,
-            "recipe": recipe.to_json(),
-            "validation": measured["validation"],
-            "lookbook": version("lookbook"),
-        }
-        blobs = {
-            WEIGHTS: safetensors.torch.save(_contiguous(fitted.classifier.state_dict())),
-            MODEL: to_onnx(fitted.classifier, whole.images[:64], about).content,
-        }
+        blobs = _blobs(fitted.classifier, whole, recipe, measured)
     conditions = {
         "started": started,
         "data": _about_data(data, whole),
@@ -398,11 +394,33 @@ def train(
         "metrics": measured,
         "conditions": conditions,
     }
-    return write_run(folder, documents, blobs)
+    return write_run(folder, documents, blobs, numbered=out is None)
 
 
-def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.contiguous() for name, value in state.items()}
+def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
+    """Give a fit the answers of its twin; those of a twin that was stopped say nothing."""
+    if twin.stopped:
+        return replace(fitted, stopped=True)
+    return replace(fitted, val_logits=twin.val_logits)
+
+
+def _blobs(
+    classifier: Classifier, whole: Dataset, recipe: Recipe, measured: dict[str, Any]
+) -> dict[str, bytes]:
+    """Return the weights and the model, as files hold them."""
+    about = {
+        "classes": whole.classes,
+        "polarity": find_polarity(whole.images),
+        "temperature": measured["temperature"],
+        "recipe": recipe.to_json(),
+        "validation": measured["validation"],
+        "lookbook": version("lookbook"),
+    }
+    state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
+    return {
+        WEIGHTS: safetensors.torch.save(state),
+        MODEL: to_onnx(classifier, whole.images[:64], about).content,
+    }
 
 
 @contextmanager
@@ -416,20 +434,13 @@ def _arrays(dataset: Dataset) -> Labelled:
     return dataset.images, dataset.labels
 
 
-def _temperature(fitted: Fitted, validation: Dataset) -> float:
-    """Fit the temperature; without answers on validation (a stopped `final` run) it stays 1."""
-    if len(fitted.val_logits) == 0:
-        return 1.0
-    return fit_temperature(fitted.val_logits, validation.labels)
-
-
 def _on_validation(
-    fitted: Fitted, validation: Dataset, temperature: float, *, final: bool
+    logits: Float32[np.ndarray, "M K"], validation: Dataset, temperature: float, *, final: bool
 ) -> dict[str, Any] | None:
-    """Say how good a network is on the validation part, where it did not see it."""
-    if len(fitted.val_logits) == 0:
+    """Say how good these answers are; there are none of a `final` run that was stopped."""
+    if len(logits) == 0:
         return None
-    probs = softmax(fitted.val_logits / temperature)
+    probs = softmax(logits / temperature)
     share = metrics.accuracy(probs, validation.labels)
     return {
         "accuracy": share,
@@ -443,12 +454,11 @@ def _on_validation(
 
 def _about_data(data: str, whole: Dataset) -> dict[str, Any]:
     """Say which data it was, and how to load it again from any folder."""
-    path = Path(data)
     return {
-        "name": str(path.resolve()) if path.exists() else data,
+        "name": identify(data),
         "size": whole.size,
         "channels": whole.channels,
-        "from_files": path.is_dir() and not any("idx" in inside.name for inside in path.iterdir()),
+        "from_files": is_picture_folder(data),
         "classes": whole.classes,
         "train_pictures": len(whole),
         "train_sha256": whole.sha256(),

@@ -1,0 +1,100 @@
+"""Show how far long work is: a moving bar in a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lookbook import terminal
+
+if TYPE_CHECKING:
+    from lookbook.training import Progress, Tell
+
+#: seconds after which a long epoch tells of itself where nobody sees a moving bar
+QUIET = 10.0
+#: columns below which the moving bar is a short one, so that its line still fits
+NARROW = 100
+
+
+@contextmanager
+def show_progress() -> Iterator[Tell]:
+    """Give a listener for `train`: a moving bar in a terminal, plain lines in a pipe."""
+    with _moving_bar() if sys.stderr.isatty() else _plain_lines() as tell:
+        yield tell
+
+
+@contextmanager
+def _plain_lines() -> Iterator[Tell]:
+    last = time.monotonic()
+
+    def tell(progress: Progress) -> None:
+        nonlocal last
+        if progress.epoch_ended or time.monotonic() - last > QUIET:
+            last = time.monotonic()
+            sys.stderr.write(terminal.epoch_line(progress) + "\n")
+            sys.stderr.flush()
+
+    yield tell
+
+
+@contextmanager
+def _moving_bar() -> Iterator[Tell]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    narrow = console.width < NARROW
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=10 if narrow else 20),
+        TextColumn("{task.fields[now]}"),
+    )
+    with Bar(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("", total=None, now="")
+
+        def tell(progress: Progress) -> None:
+            bars.update(
+                task,
+                description=terminal.stage(progress),
+                completed=progress.pictures,
+                total=progress.pictures_per_epoch,
+                now=_now(progress, narrow=narrow),
+            )
+            if progress.epoch_ended:
+                bars.console.print(terminal.epoch_line(progress), highlight=False, soft_wrap=True)
+
+        yield tell
+
+
+def _now(progress: Progress, *, narrow: bool) -> str:
+    loss = "" if narrow else f" pictures  loss {progress.loss:.4f}"
+    return (
+        f"{progress.pictures:,}/{progress.pictures_per_epoch:,}{loss}  "
+        f"accuracy {terminal.percent(progress.accuracy)}  "
+        f"{terminal.duration(progress.seconds_left)} left"
+    )
+
+
+@contextmanager
+def show_download() -> Iterator[Any]:
+    """Give a listener for `fetch`: bytes of each file, in a terminal or a pipe."""
+    last = ("", 0.0)
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if what == last[0] and now - last[1] < (0.2 if sys.stderr.isatty() else QUIET):
+            return
+        last = (what, now)
+        amount = f"  {done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
+        ends = "\r" if sys.stderr.isatty() else "\n"
+        sys.stderr.write(f"{what}{amount}{ends}")
+        sys.stderr.flush()
+
+    yield report
+    if last[0] and sys.stderr.isatty():
+        sys.stderr.write("\x1b[2K")  # clear the line
