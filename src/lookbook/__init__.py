@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookbook.prediction import predict
     from lookbook.recipes import RECIPES, Recipe
     from lookbook.runs import Run, list_runs, read_run
-    from lookbook.training import train
+    from lookbook.training import load_network, train
 
 # loaded when first asked for: `import lookbook` and the command line start at once
 _HOMES = {
@@ -34,6 +34,7 @@ _HOMES = {
     "list_runs": "runs",
     "load": "datasets",
     "load_data": "datasets",
+    "load_network": "training",
     "predict": "prediction",
     "read_run": "runs",
     "train": "training",
@@ -50,6 +51,7 @@ __all__ = [
     "list_runs",
     "load",
     "load_data",
+    "load_network",
     "plots",
     "predict",
     "read_run",
