@@ -21,8 +21,8 @@ from PIL import Image
 
 from conftest import lookbook, made_pictures
 from lookbook import cli, progress, terminal
+from lookbook.fitting import Progress
 from lookbook.runs import read_run
-from lookbook.training import Progress
 
 RUN = "runs/bars-tutorial-1"
 
@@ -85,7 +85,7 @@ def error_of(ended):
         (
             ["train", "--recipe", "tutorail"],
             "error: no recipe is called 'tutorail'; did you mean 'tutorial'?; recipes: tutorial, "
-            "quick, small, medium, standard\n",
+            "quick, small, medium, standard, strong, compact\n",
         ),
         (
             ["train", "--out", RUN],

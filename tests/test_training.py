@@ -8,16 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import conv2d, pixel_unshuffle
 
 from conftest import made_pictures
+from lookbook import fitting
 from lookbook.calibration import softmax
 from lookbook.datasets import load
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.evaluation import load_part
+from lookbook.fitting import fit
 from lookbook.model import Model
-from lookbook.networks import build_classifier, whitening_filters
+from lookbook.networks import Components, build_classifier, whitening_layer
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL, Recipe
-from lookbook.training import fit, load_network, train
+from lookbook.training import load_network, train
 
 TINY = Recipe("tiny", widths=(7,), learning_rate=0.01, batch_size=8, epochs=2)
 
@@ -286,8 +289,8 @@ def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp
 
 def test_a_part_of_a_pass_takes_that_part_of_the_pictures():
     images, labels = made_pictures(400, seed=0)
-    fitted = fit((images, labels), None, QUICK.with_epochs(1.5), 3)
-    assert [entry["pictures"] for entry in fitted.history] == [400, 400]
+    fitted = fit((images, labels), None, QUICK.with_epochs(1.5), 3)  # two steps a pass
+    assert [entry["pictures"] for entry in fitted.history] == [400, 384]
     fitted = fit((images, labels), None, replace(TINY, epochs=1.5), 3)
     assert [entry["pictures"] for entry in fitted.history] == [400, 200]
 
@@ -310,13 +313,68 @@ def test_the_convolutional_network_follows_size_and_channels(shape):
     np.testing.assert_allclose(probs.detach().sum(1), 1, atol=1e-5)
 
 
-def test_whitening_makes_answers_uncorrelated(fashion):
-    scaled = torch.from_numpy(fashion.images[:2000]).float().unsqueeze(1) / 90 - 0.8
-    filters = whitening_filters(scaled, 4, 2, 16)
-    answers = torch.nn.functional.conv2d(scaled, filters[:8], stride=2).transpose(0, 1).flatten(1)
+@pytest.mark.parametrize("colour", [False, True])
+def test_whitening_makes_answers_uncorrelated(fashion, colour):
+    raw = fashion.images[:2000]
+    if colour:
+        raw = np.stack([raw, raw[:, ::-1], raw // 2], axis=-1)
+    filters, shift = whitening_layer(raw, 16)
+    pixels = torch.from_numpy(raw).float()
+    pixels = pixels.permute(0, 3, 1, 2) if colour else pixels.unsqueeze(1)
+    answers = conv2d(pixel_unshuffle(pixels, 2), filters, shift)[:, :8].transpose(0, 1).flatten(1)
     covariance = (answers @ answers.T / answers.shape[1]).numpy()
     np.testing.assert_allclose(covariance, np.diag(np.diagonal(covariance)), atol=1e-3)
-    assert 0.5 < np.diagonal(covariance).min() <= np.diagonal(covariance).max() <= 1.0001
+    assert 0.5 < np.diagonal(covariance).min() <= np.diagonal(covariance).max() <= 1.002
+
+
+def test_the_folded_whitening_layer_is_a_convolution_of_four_by_four_pixels(fashion):
+    filters, shift = whitening_layer(fashion.images[:500], 8)
+    whole = torch.nn.functional.pixel_shuffle(filters.contiguous(), 2)  # F 1 4 4
+    pixels = torch.from_numpy(fashion.images[:3]).float().unsqueeze(1)
+    expected = conv2d(pixels, whole, shift, stride=2)
+    np.testing.assert_allclose(
+        conv2d(pixel_unshuffle(pixels, 2), filters, shift), expected, atol=1e-4
+    )
+
+
+def test_components_are_uncorrelated_and_of_mean_square_one(fashion):
+    components = Components(fashion.images[:2000])
+    answers = components(torch.from_numpy(fashion.images[:2000])).numpy()
+    covariance = answers.T @ answers / len(answers)
+    assert answers.shape == (2000, 192)
+    np.testing.assert_allclose(answers.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.diagonal(covariance).mean(), 1, atol=1e-3)
+    np.testing.assert_allclose(covariance, np.diag(np.diagonal(covariance)), atol=2e-3)
+
+
+@pytest.mark.parametrize("n", [40, 500])  # more pixels than pictures, and fewer
+def test_a_folded_network_is_the_tutorials_and_answers_the_same(fashion, n):
+    raw = fashion.images[:n, 4:24, 4:24]
+    classifier = build_classifier(QUICK, raw, 10, seed=0)
+    folded = classifier.folded()
+    assert [p.shape for p in folded.network.parameters()] == [(128, 400), (128,), (10, 128), (10,)]
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            folded.logits(torch.from_numpy(raw)),
+            classifier.logits(torch.from_numpy(raw)),
+            atol=1e-4,
+        )
+
+
+def test_later_passes_take_the_pictures_of_the_greatest_loss():
+    images, labels = made_pictures(1000, seed=0)
+    labels[:50] = (labels[:50] + 1) % 3  # wrong labels stay hard
+    seen = []
+    recipe = replace(STANDARD, epochs=4, hardest=0.3, batch_size=100)
+    with pytest.MonkeyPatch.context() as patch:
+        draw = fitting._Passes._draw
+        patch.setattr(fitting._Passes, "_draw", lambda self: seen.append(draw(self)) or seen[-1])
+        fitted = fit((images, labels), None, recipe, 3)
+    assert [len(order) for order in seen] == [1000, 300, 300, 300]
+    assert [entry["pictures"] for entry in fitted.history] == [1000, 300, 300, 300]
+    assert all(len(set(order.tolist())) == len(order) for order in seen)
+    share_of_wrong = np.mean([(order < 50).float().mean() for order in seen[2:]])
+    assert share_of_wrong > 2 * 0.05
 
 
 @pytest.mark.gpu

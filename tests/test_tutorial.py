@@ -14,9 +14,9 @@ import lookbook
 from conftest import lookbook as run_lookbook
 from lookbook import plots
 from lookbook.calibration import softmax
+from lookbook.fitting import fit
 from lookbook.networks import build_classifier
 from lookbook.recipes import TUTORIAL
-from lookbook.training import fit
 
 ROW = "0 0 0 0 0 0 0 0 2 0 0 0 0 160 255 217 255 94 0 0 0 1 4 0 0 0 65 38"
 CLASSES = [
@@ -117,7 +117,8 @@ def test_s7_network(trained, fashion):
     assert recipe == {
         "name": "tutorial", "network": "dense", "widths": [128], "scaling": "min-max",
         "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "batch_size": 32,
-        "epochs": 10, "label_smoothing": 0.0, "mirror": False, "half": False,
+        "epochs": 10, "hardest": 1.0, "label_smoothing": 0.0, "mirror": False, "shift": 0,
+        "half": False,
     }  # fmt: skip
 
 

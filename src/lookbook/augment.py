@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+import torch.nn.functional as F
+
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Int64, Shaped
     from torch import Tensor
 
 
-def mirror_alternately(
-    images: Float[Tensor, "N C H W"], mirrored: Bool[Tensor, "N"], epoch: int
-) -> Float[Tensor, "N C H W"]:
-    """Mirror those pictures that are `mirrored` in odd epochs, and the others in even ones.
-
-    Over two passes each picture is seen once as it is and once mirrored, where chance would show
-    half of them twice the same way. Source: Jordan (2024), alternating flip.
+def mirror(
+    images: Shaped[Tensor, "N C H W"], mirrored: Bool[Tensor, "N"]
+) -> Shaped[Tensor, "N C H W"]:
+    """Mirror those pictures that are `mirrored`, left for right.
 
     >>> import torch
-    >>> images = torch.tensor([[[[1.0, 2.0]]], [[[3.0, 4.0]]]])
-    >>> mirror_alternately(images, torch.tensor([True, False]), epoch=1).flatten().tolist()
-    [2.0, 1.0, 3.0, 4.0]
-    >>> mirror_alternately(images, torch.tensor([True, False]), epoch=2).flatten().tolist()
-    [1.0, 2.0, 4.0, 3.0]
+    >>> images = torch.tensor([[[[1, 2]]], [[[3, 4]]]])
+    >>> mirror(images, torch.tensor([True, False])).flatten().tolist()
+    [2, 1, 3, 4]
     """
-    now = mirrored if epoch % 2 else ~mirrored
-    return images.flip(3).where(now[:, None, None, None], images)
+    return images.flip(3).where(mirrored[:, None, None, None], images)
+
+
+def shift(
+    images: Shaped[Tensor, "N C H W"], offsets: Int64[Tensor, "N 2"], most: int
+) -> Shaped[Tensor, "N C H W"]:
+    """Move each picture down and right by its offsets, of -most..most; what comes in is 0.
+
+    >>> import torch
+    >>> images = torch.tensor([[[[1, 2], [3, 4]]], [[[1, 2], [3, 4]]]])
+    >>> shift(images, torch.tensor([[0, 1], [-1, 0]]), most=1).tolist()
+    [[[[0, 1], [0, 3]]], [[[3, 4], [0, 0]]]]
+    """
+    height, width = images.shape[2:]
+    # every way to cut a picture's size out of a wider one, as a view: N C most*2+1 most*2+1 H W
+    cuts = F.pad(images, (most,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    down, right = (most - offsets).unbind(1)
+    return cuts.permute(0, 2, 3, 1, 4, 5)[torch.arange(len(images)), down, right]

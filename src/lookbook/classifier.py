@@ -78,7 +78,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             ValueError, as scikit-learn expects.
         """
         from lookbook.export import to_onnx  # noqa: PLC0415  # torch: for training alone
-        from lookbook.training import fit  # noqa: PLC0415
+        from lookbook.fitting import fit  # noqa: PLC0415
 
         inputs, y = self._validate_training(X, y)
         check_classification_targets(y)

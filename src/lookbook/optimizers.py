@@ -21,6 +21,9 @@ class Optimizer(Protocol):
     def step(self, gradients: Sequence[Tensor], rate: float = 1.0) -> None:
         """Move each weight; `rate` scales the learning rate, 0 to 1."""
 
+    def state(self) -> list[Tensor]:
+        """Return the tensors that the next step depends on, besides the weights."""
+
 
 def build_optimizer(recipe: Recipe, weights: Sequence[Tensor]) -> Optimizer:
     """Return the recipe's optimiser for these weights."""
@@ -29,18 +32,16 @@ def build_optimizer(recipe: Recipe, weights: Sequence[Tensor]) -> Optimizer:
     return Adam(weights, recipe.learning_rate)
 
 
-def rate_at(recipe: Recipe, step: int, steps: int) -> float:
-    """Return which share of the learning rate a step of 0..steps−1 has.
+def rate_at(recipe: Recipe, share: float) -> float:
+    """Return which part of the learning rate a step has when that share of the training is done.
 
     >>> from lookbook.recipes import QUICK, TUTORIAL
-    >>> [round(rate_at(QUICK, step, 100), 2) for step in (0, 9, 50, 99)]
-    [0.1, 0.91, 0.5, 0.01]
-    >>> rate_at(TUTORIAL, 50, 100)
+    >>> [round(rate_at(QUICK, share), 2) for share in (0.005, 0.1, 0.5, 0.995)]
+    [0.05, 0.9, 0.5, 0.01]
+    >>> rate_at(TUTORIAL, 0.5)
     1.0
     """
-    if recipe.schedule == "constant":
-        return 1.0
-    return min(1.0, (step + 1) / (0.1 * steps)) * (1 - step / steps)
+    return 1.0 if recipe.schedule == "constant" else min(share / 0.1, 1) * (1 - share)
 
 
 class Adam:
@@ -104,6 +105,10 @@ class Adam:
             maximize=False,
         )
 
+    def state(self) -> list[Tensor]:
+        """Return both moments and the numbers of steps."""
+        return [*self._means, *self._squares, *self._steps]
+
 
 class Muon:
     """Muon for filters, Adam for all other weights.
@@ -147,6 +152,10 @@ class Muon:
             weight.sub_(move.view_as(weight), alpha=rate * self._learning_rate * scale)
         for chosen, adam in self._others:
             adam.step([gradients[i] for i in chosen], rate)
+
+    def state(self) -> list[Tensor]:
+        """Return the filters' momenta, and what Adam keeps of the others."""
+        return [*self._momenta.values(), *(t for _, adam in self._others for t in adam.state())]
 
 
 def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lookbook import terminal
 
 if TYPE_CHECKING:
-    from lookbook.training import Progress, Tell
+    from lookbook.fitting import Progress, Tell
 
 #: seconds after which a long epoch tells of itself where nobody sees a moving bar
 QUIET = 10.0

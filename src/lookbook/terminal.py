@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from lookbook.datasets import Dataset
+    from lookbook.fitting import Progress
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
-    from lookbook.training import Progress
 
 SHADES = " .:-=+*#%@"
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -281,6 +281,8 @@ def trained(run: Run) -> str:
 def stage(progress: Progress) -> str:
     """Write the epoch, and of a calibration twin that it is one."""
     twin = "" if progress.stage == "training" else f"{progress.stage}  "
+    if progress.epochs is None:
+        return f"{twin}epoch {progress.epoch}"
     return f"{twin}epoch {progress.epoch:>{len(str(progress.epochs))}}/{progress.epochs}"
 
 

@@ -1,0 +1,508 @@
+"""Fit: pictures and labels + Recipe → trained network, by one loop for every device."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lookbook import metrics
+from lookbook.augment import mirror, shift
+from lookbook.calibration import softmax
+from lookbook.errors import TrainingError
+from lookbook.networks import Classifier, Components, build_classifier
+from lookbook.optimizers import build_optimizer, rate_at
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Float32, Int64, Shaped
+    from torch import Tensor
+
+    from lookbook.optimizers import Optimizer
+    from lookbook.recipes import Recipe
+
+    #: raw inputs and their labels
+    Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
+
+#: pictures that are gathered and scaled at once: a gather for each step of 32 costs as much as the
+#: step, and far more at once would take memory
+AT_ONCE = 2048
+#: pictures that go through the network at once where nothing is learnt
+EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is."""
+
+    #: "training", or "calibration twin" for the second network of a `final` run
+    stage: str
+    epoch: int
+    #: None where the time ends the training
+    epochs: int | None
+    #: pictures seen in this epoch, of `pictures_per_epoch`
+    pictures: int
+    pictures_per_epoch: int
+    loss: float
+    accuracy: float
+    #: None until the epoch ends, and where there is no validation part
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+    seconds_left: float
+    epoch_ended: bool
+
+
+#: what is told of the progress
+Tell = Callable[[Progress], None]
+
+
+class Keeper(Protocol):
+    """Keeps the last state of each stage where a kill does not reach it."""
+
+    def find(self, stage: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what was kept of that stage: tensors, and JSON values."""
+
+    def is_due(self) -> bool:
+        """Say whether enough time went by."""
+
+    def keep(self, stage: str, tensors: dict[str, Tensor], counted: dict[str, Any]) -> None:
+        """Keep this instead of what was kept before."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gives: a trained classifier, and how it came about."""
+
+    classifier: Classifier
+    history: list[dict[str, Any]]
+    seconds: float
+    #: logits of the validation part, empty where there is none
+    val_logits: Float32[np.ndarray, "M K"]
+    #: it was stopped before its last step
+    stopped: bool
+
+
+def fit(
+    training: Labelled,
+    validation: Labelled | None,
+    recipe: Recipe,
+    n_classes: int,
+    *,
+    seed: int = 0,
+    seconds: float | None = None,
+    stage: str = "training",
+    keeper: Keeper | None = None,
+    tell: Tell = lambda _progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Fitted:
+    """Train the recipe's network; the same seed on the same machine gives the same weights.
+
+    Parameters
+    ----------
+    training, validation
+        Raw inputs, uint8 pictures (N, H, W) or (N, H, W, 3) or float32 rows (N, D), and labels in
+        0..n_classes−1. Nothing is learnt from the validation part.
+    recipe
+        What to train and how.
+    n_classes
+        How many logits the network gives.
+    seed
+        Decides the first weights and the order of the pictures.
+    seconds
+        End after so long instead of after the recipe's passes; the learning rate follows the time.
+    stage, tell
+        `tell` hears of the progress of this `stage`.
+    keeper
+        Keeps points from which a training that was killed goes on to the same weights.
+    should_stop
+        Asked after each step; where it says yes, training ends there, with what it has.
+
+    Raises
+    ------
+    TrainingError
+        The loss is no longer finite.
+
+    Examples
+    --------
+    >>> from lookbook.recipes import TUTORIAL
+    >>> pictures = np.repeat(np.uint8([0, 255]), 64)[:, None, None] * np.ones((8, 8), np.uint8)
+    >>> fitted = fit((pictures, np.repeat([0, 1], 64)), None, TUTORIAL, 2)
+    >>> fitted.history[-1]["accuracy"]
+    1.0
+    """
+    start = time.perf_counter()
+    device = pick_device()
+    half = recipe.half and has_half(device)
+    classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
+    scaler, network = classifier.scaler, classifier.network
+    images, labels = (torch.from_numpy(array).to(device) for array in training)
+    if isinstance(scaler, Components):
+        # once: a pass over the components takes a quarter of the bytes and of the arithmetic
+        images = scaler.of_all(images, torch.bfloat16 if half else torch.float32)
+        scaler = nn.Identity()
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    optimizer = build_optimizer(recipe, weights)
+    passes = _Passes(recipe, len(labels), seed)
+    clock = _Clock(stage, recipe, passes.steps, seconds, tell, start)
+    state = _State(keeper, stage, (network, optimizer, passes, clock))
+    state.restore()
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
+    answer_validation = partial(_logits, classifier, validation, device, n_classes)
+    stopped, val_logits = False, None
+
+    while not (clock.is_over() or stopped):
+        chosen = passes.next_pictures(clock.steps_left())
+        batch = scaler(images[chosen.to(device)])
+        if classifier.mirror:
+            batch = mirror(batch, passes.are_mirrored(chosen).to(device))
+        if recipe.shift and batch.dim() == 4:
+            batch = shift(batch, passes.offsets(chosen).to(device), recipe.shift)
+        answers = labels[chosen.to(device)]
+        targets = _soften(answers, n_classes, recipe.label_smoothing)
+        for begin in range(0, len(chosen), recipe.batch_size):
+            part = slice(begin, begin + recipe.batch_size)
+            with autocast:
+                logits = network(batch[part]).float()
+            losses = F.cross_entropy(logits, targets[part], reduction="none")
+            gradients = torch.autograd.grad(losses.mean(), weights)
+            optimizer.step(gradients, rate_at(recipe, clock.share()))
+            clock.count(losses.detach(), logits.detach(), answers[part])
+            if (stopped := should_stop()) or clock.is_over():
+                break
+        passes.note(chosen, clock.tick(passes.epoch, passes.pictures))
+        if ended := passes.at_end or clock.is_over():
+            val_logits = answer_validation()
+            clock.end_epoch(passes.epoch, val_logits, validation)
+        state.keep(at_once=stopped)
+        if stopped and not ended:
+            val_logits = answer_validation()
+            clock.end_epoch(passes.epoch, val_logits, validation)
+
+    val_logits = answer_validation() if val_logits is None else val_logits
+    state.keep(at_once=True)
+    stopped = stopped and not clock.is_over()
+    return Fitted(classifier.folded().cpu(), clock.history, clock.seconds(), val_logits, stopped)
+
+
+def _soften(
+    answers: Int64[Tensor, "N"], n_classes: int, smoothing: float
+) -> Int64[Tensor, "N"] | Float[Tensor, "N K"]:
+    """Return targets: classes, or where smoothing is asked for, their probabilities.
+
+    PyTorch's own smoothing costs a quarter of a step of the dense network.
+    """
+    if smoothing == 0:
+        return answers
+    softened = torch.full((len(answers), n_classes), smoothing / n_classes, device=answers.device)
+    return softened.scatter_(1, answers[:, None], 1 - smoothing + smoothing / n_classes)
+
+
+class _Passes:
+    """Which pictures come next: shuffled passes over all, later over the hardest alone."""
+
+    #: spread of the noise on log losses, by which other pictures have their turn, too
+    NOISE = 0.5
+
+    def __init__(self, recipe: Recipe, n: int, seed: int) -> None:
+        self._recipe, self._n, self._seed = recipe, n, seed
+        self._shuffler = torch.Generator().manual_seed(seed)
+        mirrored = torch.rand(n, generator=self._shuffler) if recipe.mirror else torch.ones(n)
+        self._mirrored = mirrored < 0.5
+        self._losses = torch.full((n,), math.inf)
+        self._order = torch.arange(0)
+        self._done = 0
+        self._offsets = 0, torch.empty(0, 2, dtype=torch.int8)
+        self.epoch = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps the recipe's passes take; a part of a step more than half counts."""
+        whole = int(self._recipe.epochs)
+        steps = sum(self._steps_in(epoch) for epoch in (1, 2)[:whole])
+        steps += max(0, whole - 2) * self._steps_in(2)
+        return max(1, steps + round((self._recipe.epochs - whole) * self._steps_in(whole + 1)))
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures this pass takes."""
+        return len(self._order)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether this pass is over."""
+        return self._done == len(self._order)
+
+    def _pictures_in(self, epoch: int) -> int:
+        return self._n if epoch == 1 else max(1, round(self._recipe.hardest * self._n))
+
+    def _steps_in(self, epoch: int) -> int:
+        return math.ceil(self._pictures_in(epoch) / self._recipe.batch_size)
+
+    def next_pictures(self, steps_left: int) -> Int64[Tensor, "M"]:
+        """Return indices for the next few steps, from a new pass where the last one is over."""
+        if self.at_end:
+            self.epoch += 1
+            self._done = 0
+            self._order = self._draw()[: steps_left * self._recipe.batch_size]
+        at_once = max(1, AT_ONCE // self._recipe.batch_size) * self._recipe.batch_size
+        return self._order[self._done : self._done + at_once]
+
+    def _draw(self) -> Int64[Tensor, "M"]:
+        order = torch.randperm(self._n, generator=self._shuffler)
+        n = self._pictures_in(self.epoch)
+        if n == self._n:
+            return order
+        noise = self.NOISE * torch.randn(self._n, generator=self._shuffler)
+        hardness = self._losses[order].clamp_min(1e-3).log() + noise
+        return order[hardness.topk(n).indices.sort().values]
+
+    def are_mirrored(self, chosen: Int64[Tensor, "M"]) -> Bool[Tensor, "M"]:
+        """Say which of these pictures this pass shows mirrored: each one in every other pass.
+
+        Chance would show half of them twice the same way in two passes.
+        Source: Jordan (2024), alternating flip.
+        """
+        return self._mirrored[chosen] ^ (self.epoch % 2 == 0)
+
+    def offsets(self, chosen: Int64[Tensor, "M"]) -> Int64[Tensor, "M 2"]:
+        """Return by how many pixels these pictures are moved."""
+        drawn_for, offsets = self._offsets
+        if drawn_for != self.epoch:
+            # from the epoch's own generator: the same wherever a training goes on from
+            generator = torch.Generator().manual_seed((self._seed + self.epoch) % 2**63)
+            most = self._recipe.shift
+            offsets = torch.randint(-most, most + 1, (self._n, 2), generator=generator)
+            self._offsets = self.epoch, offsets.to(torch.int8)
+        return self._offsets[1][chosen].long()
+
+    def note(self, chosen: Int64[Tensor, "M"], losses: Float[Tensor, "L"]) -> None:
+        """Take down the losses of the first pictures of `chosen`: those that steps were done on."""
+        self._losses[chosen[: len(losses)]] = losses
+        self._done += len(losses)
+
+    def kept(self) -> dict[str, Tensor]:
+        """Return all that decides the pictures to come."""
+        return {
+            "shuffler": self._shuffler.get_state(),
+            "losses": self._losses,
+            "order": self._order,
+            "position": torch.tensor([self.epoch, self._done]),
+        }
+
+    def restore(self, kept: dict[str, Tensor]) -> None:
+        """Go on where these were returned."""
+        self._shuffler.set_state(kept["shuffler"])
+        self._losses, self._order = kept["losses"], kept["order"]
+        self.epoch, self._done = kept["position"].tolist()
+
+
+class _Clock:
+    """Count what training did, without waiting for the device at each step."""
+
+    def __init__(
+        self,
+        stage: str,
+        recipe: Recipe,
+        steps: int,
+        limit: float | None,
+        tell: Tell,
+        start: float,
+    ) -> None:
+        self.history: list[dict[str, Any]] = []
+        self._stage, self._recipe, self._steps, self._limit = stage, recipe, steps, limit
+        self._tell, self._start = tell, start
+        self._new: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._steps_done, self._loss, self._hits, self._pictures = 0, 0.0, 0, 0
+
+    def seconds(self) -> float:
+        """Return how long the training takes so far, interruptions left out."""
+        return time.perf_counter() - self._start
+
+    def share(self) -> float:
+        """Return which share of the training lies behind the middle of the next step."""
+        if self._limit is not None:
+            return min(1.0, self.seconds() / self._limit)
+        return (self._steps_done + 0.5) / self._steps
+
+    def is_over(self) -> bool:
+        """Say whether all steps are done, or all time is spent."""
+        if self._limit is not None:
+            return self._steps_done > 0 and self.seconds() >= self._limit
+        return self._steps_done >= self._steps
+
+    def steps_left(self) -> int:
+        """Return how many steps may follow: where time ends the training, a pass at least."""
+        return sys.maxsize if self._limit is not None else self._steps - self._steps_done
+
+    def count(self, losses: Tensor, logits: Tensor, answer: Tensor) -> None:
+        """Take down one step."""
+        self._new.append((losses, logits, answer))
+        self._steps_done += 1
+
+    def tick(self, epoch: int, pictures_in_epoch: int) -> Float[Tensor, "M"]:
+        """Add up the steps since the last call, and tell; return the losses, picture by picture."""
+        losses, logits, answers = (torch.cat(each) for each in zip(*self._new, strict=True))
+        self._new = []
+        losses = losses.cpu()
+        self._loss += float(losses.sum())
+        self._hits += int((logits.argmax(1) == answers).sum())
+        self._pictures += len(losses)
+        if not math.isfinite(self._loss):
+            raise TrainingError(
+                f"the loss is no longer finite in epoch {epoch}; try a smaller learning rate, and "
+                "look for damaged pictures: lookbook look DATA"
+            )
+        self._say(epoch, pictures_in_epoch)
+        return losses
+
+    def end_epoch(
+        self, epoch: int, val_logits: Float32[np.ndarray, "M K"], validation: Labelled | None
+    ) -> None:
+        """Close a pass, or the part of one that was done."""
+        val_loss = val_accuracy = None
+        if validation is not None:
+            probs = softmax(val_logits)
+            val_loss = metrics.log_loss(probs, validation[1])
+            val_accuracy = metrics.accuracy(probs, validation[1])
+        self._say(epoch, self._pictures, (val_loss, val_accuracy))
+        self.history.append(
+            {
+                "epoch": epoch,
+                "pictures": self._pictures,
+                "loss": self._loss / self._pictures,
+                "accuracy": self._hits / self._pictures,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "seconds": self.seconds(),
+            }
+        )
+        self._loss, self._hits, self._pictures = 0.0, 0, 0
+
+    def _say(
+        self,
+        epoch: int,
+        pictures_in_epoch: int,
+        ended: tuple[float | None, float | None] | None = None,
+    ) -> None:
+        seconds = self.seconds()
+        left = seconds / self._steps_done * (self._steps - self._steps_done)
+        self._tell(
+            Progress(
+                stage=self._stage,
+                epoch=epoch,
+                epochs=None if self._limit else math.ceil(self._recipe.epochs),
+                pictures=self._pictures,
+                pictures_per_epoch=pictures_in_epoch,
+                loss=self._loss / self._pictures,
+                accuracy=self._hits / self._pictures,
+                val_loss=ended[0] if ended else None,
+                val_accuracy=ended[1] if ended else None,
+                seconds=seconds,
+                seconds_left=max(0.0, self._limit - seconds) if self._limit else left,
+                epoch_ended=ended is not None,
+            )
+        )
+
+    def kept(self) -> dict[str, Any]:
+        """Return what was counted."""
+        return {
+            "seconds": self.seconds(),
+            "steps_done": self._steps_done,
+            "sums": [self._loss, self._hits, self._pictures],
+            "history": self.history,
+        }
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go on where this was returned."""
+        self._start = time.perf_counter() - kept["seconds"]
+        self._steps_done, self.history = kept["steps_done"], list(kept["history"])
+        self._loss, self._hits, self._pictures = kept["sums"]
+
+
+class _State:
+    """All that changes in a training: what a keeper keeps, so that it can go on from there."""
+
+    def __init__(
+        self,
+        keeper: Keeper | None,
+        stage: str,
+        parts: tuple[nn.Module, Optimizer, _Passes, _Clock],
+    ) -> None:
+        self._keeper, self._stage, self._parts = keeper, stage, parts
+
+    def restore(self) -> None:
+        """Go on where the keeper saw this stage last, if it did."""
+        found = self._keeper.find(self._stage) if self._keeper is not None else None
+        if found is None:
+            return
+        tensors, counted = found
+        network, optimizer, passes, clock = self._parts
+        network.load_state_dict(_under("network.", tensors))
+        for i, tensor in enumerate(optimizer.state()):
+            tensor.copy_(tensors[f"optimizer.{i}"])
+        passes.restore(_under("passes.", tensors))
+        clock.restore(counted)
+
+    def keep(self, *, at_once: bool) -> None:
+        """Hand everything to the keeper, if it is time or `at_once`."""
+        if self._keeper is None or not (at_once or self._keeper.is_due()):
+            return
+        network, optimizer, passes, clock = self._parts
+        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        tensors |= {f"optimizer.{i}": value for i, value in enumerate(optimizer.state())}
+        tensors |= {f"passes.{name}": value for name, value in passes.kept().items()}
+        self._keeper.keep(self._stage, tensors, clock.kept())
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    chosen = {name: value for name, value in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value for name, value in chosen.items()}
+
+
+def _logits(
+    classifier: Classifier, part: Labelled | None, device: torch.device, n_classes: int
+) -> Float32[np.ndarray, "M K"]:
+    if part is None:
+        return np.zeros((0, n_classes), np.float32)
+    classifier.eval()
+    with torch.inference_mode():
+        logits = torch.cat(
+            [
+                classifier.logits(torch.from_numpy(batch).to(device))
+                for batch in np.array_split(part[0], math.ceil(len(part[0]) / EVALUATION_BATCH))
+            ]
+        )
+    classifier.train()
+    return logits.cpu().numpy()
+
+
+def pick_device() -> torch.device:
+    """Return the accelerator where there is one, else the processor."""
+    for name in ("cuda", "mps"):
+        if torch.get_device_module(name).is_available():
+            return torch.device(name)
+    return torch.device("cpu")
+
+
+def has_half(device: torch.device) -> bool:
+    """Say whether bfloat16 is computed by instructions of its own, and so pays."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # without them it is slower than float32
+    return device.type == "cpu" and _cpu_has_bf16()
+
+
+def _cpu_has_bf16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
