@@ -2,7 +2,7 @@
 
 ::
 
-    python bench/run.py                          everything: bench/results/tutorial.{json,md,png}
+    python bench/run.py                          everything: bench/results/fashion-mnist.*
     python bench/run.py --train-pictures 2000    a quick trial, written under another name
     python bench/run.py --redraw                 table and figure again, from the .json alone
 
@@ -12,7 +12,7 @@ environment of its own in `.bench/`, with pinned versions, the first time that i
 A further peer is one script in `bench/peers/` and one line in `PEERS`. The script takes
 `--data FILE.npz --seed S`, and `--train-pictures N` for the first N training pictures only, needs
 nothing but NumPy and its own library, and prints one JSON line: fit_seconds, accuracy, first_loss,
-last_loss, versions, threads, device. A further recipe of ours is one line.
+last_loss, versions, threads, device. A new recipe of ours is an entry by itself.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from bench import summary  # noqa: E402
 from lookbook.builtin import BUILTIN  # noqa: E402
 from lookbook.conditions import machine, versions  # noqa: E402
 from lookbook.datasets import load  # noqa: E402
+from lookbook.recipes import RECIPES  # noqa: E402
 
 SCRIPTS = ROOT / "bench" / "peers"
 RESULTS = ROOT / "bench" / "results"
 #: environments and the exported data; git ignores it
 SCRATCH = ROOT / ".bench"
+#: the data, and what the files of the results are called
 DATASET = "fashion-mnist"
-#: what these measurements are called, and their files
-NAME = "tutorial"
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,67 @@ class Peer:
     environment: str | None = None
     #: what the script takes besides data, seed and number of pictures
     arguments: tuple[str, ...] = ()
+    #: seeds at most, for what takes minutes a seed; None for as many as are asked for
+    seeds: int | None = None
+    #: whether it is lookbook that is measured
+    ours: bool = False
 
+
+def _recipe(name: str, epochs: int | None = None) -> Peer:
+    """Return the entry of one of our recipes, if asked for with another number of passes."""
+    options = ("--recipe", name) + (() if epochs is None else ("--epochs", str(epochs)))
+    return Peer(
+        name=f"lookbook-{name}" if epochs is None else f"lookbook-{name}-{epochs}",
+        about=f"lookbook train {DATASET} {' '.join(options)} --final",
+        script="lookbook_recipe.py",
+        arguments=(*options, "--builtin", DATASET),
+        ours=True,
+    )
+
+
+_TENSORFLOW = ("tensorflow==2.21.0", "keras==3.15.1", "numpy==2.4.6")
+_JAX = ("jax==0.10.2", "jaxlib==0.10.2", "keras==3.15.1", "numpy==2.4.6")
 
 PEERS = (
     Peer(
         name="keras-tensorflow",
         about="the tutorial's script, Keras on TensorFlow",
-        script="keras_tensorflow.py",
-        requirements=("tensorflow==2.21.0", "keras==3.15.1", "numpy==2.4.6"),
+        script="keras_example.py",
+        requirements=_TENSORFLOW,
         environment="keras-tensorflow",
+        arguments=("--example", "tutorial", "--backend", "tensorflow"),
     ),
     Peer(
-        name="lookbook-tutorial",
-        about="lookbook train fashion-mnist --recipe tutorial --final",
-        script="lookbook_recipe.py",
-        arguments=("--recipe", "tutorial", "--builtin", DATASET),
+        name="keras-jax",
+        about="the tutorial's script, Keras on JAX",
+        script="keras_example.py",
+        requirements=_JAX,
+        environment="keras-jax",
+        arguments=("--example", "tutorial", "--backend", "jax"),
     ),
+    Peer(
+        name="sklearn-mlp",
+        about="scikit-learn's MLPClassifier, the tutorial's network and settings",
+        script="sklearn_mlp.py",
+        requirements=("scikit-learn==1.9.1", "scipy==1.17.1", "numpy==2.4.6"),
+        environment="sklearn",
+    ),
+    Peer(
+        name="pytorch-loop",
+        about="a plain PyTorch loop, the tutorial's network and settings",
+        script="pytorch_loop.py",
+    ),
+    Peer(
+        name="keras-convnet",
+        about="Keras's documented convnet for 28×28 digits, 15 passes, Keras on TensorFlow",
+        script="keras_example.py",
+        requirements=_TENSORFLOW,
+        environment="keras-tensorflow",
+        arguments=("--example", "convnet", "--backend", "tensorflow"),
+        seeds=2,
+    ),
+    *(_recipe(name) for name in RECIPES),
+    _recipe("quick", epochs=10),
 )
 
 #: what each script has to print
@@ -171,7 +216,8 @@ def measure(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Run every peer with the first seed, then every peer with the next; return runs and failures.
 
-    Taking turns, and never two at once: what else the machine does then hits all alike.
+    Taking turns, and never two at once: what else the machine does then hits all alike. A peer
+    that has had its most seeds takes no further turn.
     """
     measurements, failures = [], []
     pythons = {}
@@ -182,6 +228,8 @@ def measure(
             failures.append(_failure(peer, None, error))
     for seed in seeds:
         for peer, python in pythons.items():
+            if seed not in seeds[: peer.seeds]:
+                continue
             try:
                 measurements.append(_measure_once(peer, python, data, seed, train_pictures))
             except PeerError as error:
@@ -278,7 +326,6 @@ def main() -> int:
         _say("nothing was measured, nothing is written")
         return 1
     results = {
-        "name": NAME,
         "trial": args.train_pictures is not None,
         "conditions": now,
         "entries": [_entry(peer) for peer in peers],
@@ -295,7 +342,14 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each entry: seeds 0 to N-1")
+    fewer = ", ".join(f"{peer.name} {peer.seeds}" for peer in PEERS if peer.seeds is not None)
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=5,
+        metavar="N",
+        help=f"runs of each entry: seeds 0 to N-1; at most: {fewer}",
+    )
     names = [peer.name for peer in PEERS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--train-pictures", type=int, metavar="N", help="a trial with N pictures")
@@ -304,7 +358,7 @@ def _parser() -> argparse.ArgumentParser:
         "--redraw",
         type=Path,
         nargs="?",
-        const=RESULTS / f"{NAME}.json",
+        const=RESULTS / f"{DATASET}.json",
         metavar="FILE",
         help="measure nothing; write table and figure again beside this .json",
     )
@@ -314,14 +368,14 @@ def _parser() -> argparse.ArgumentParser:
 def _stem(train_pictures: int | None, *, whole: bool) -> str:
     """Return the name of the files; what is not the whole result never takes its place."""
     part = "" if whole else "-part"
-    return NAME + part + ("" if train_pictures is None else f"-trial-{train_pictures}")
+    return DATASET + part + ("" if train_pictures is None else f"-trial-{train_pictures}")
 
 
 def _entry(peer: Peer) -> dict[str, Any]:
     return {
         "name": peer.name,
         "about": peer.about,
-        "ours": peer.environment is None,
+        "ours": peer.ours,
         "requirements": peer.requirements,
     }
 

@@ -144,7 +144,7 @@ def test_a_full_disk_is_a_failure_and_leaves_nothing_behind(bars, tmp_path):
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == (
-        "error: cannot write runs/bars-tutorial-1: File too large; nothing was changed; "
+        "error: cannot write runs/bars-standard-1: File too large; nothing was changed; "
         "make room or choose another place with --out"
     )
     assert list(tmp_path.iterdir()) == []
@@ -239,7 +239,9 @@ def test_look_shows_and_draws(bars, tmp_path):
 
 
 def test_train_evaluate_predict_figures_runs(bars, tmp_path):
-    ended = lookbook("train", bars, "--epochs", "3", "--seed", "2", cwd=tmp_path)
+    ended = lookbook(
+        "train", bars, "--recipe", "tutorial", "--epochs", "3", "--seed", "2", cwd=tmp_path
+    )
     assert ended.returncode == 0
     lines = ended.stderr.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
@@ -299,14 +301,14 @@ def test_a_folder_of_class_folders_from_look_to_figures(class_folders):
     for command in (
         ["look", "mine", "--size", "16"],
         ["train", "mine", "--size", "16", "--epochs", "12"],
-        ["evaluate", "runs/mine-tutorial-1"],
-        ["predict", "runs/mine-tutorial-1", "test:0", "mine/물방울/3.png"],
-        ["figures", "runs/mine-tutorial-1"],
+        ["evaluate", "runs/mine-standard-1"],
+        ["predict", "runs/mine-standard-1", "test:0", "mine/물방울/3.png"],
+        ["figures", "runs/mine-standard-1"],
     ):
         ended = lookbook(*command, cwd=class_folders)
         assert ended.returncode == 0, ended.stderr
         assert "Traceback" not in ended.stderr
-    run = read_run(class_folders / "runs" / "mine-tutorial-1")
+    run = read_run(class_folders / "runs" / "mine-standard-1")
     assert run.conditions["data"]["size"] == [16, 16]
     assert (run.evaluation() or {})["accuracy"] > 0.9
 
@@ -318,9 +320,9 @@ def test_two_hundred_classes(tmp_path):
     for command in (
         ["look", "many.npz"],
         ["train", "many.npz", "--epochs", "1"],
-        ["evaluate", "runs/many-tutorial-1"],
-        ["predict", "runs/many-tutorial-1", "test:0"],
-        ["figures", "runs/many-tutorial-1"],
+        ["evaluate", "runs/many-standard-1"],
+        ["predict", "runs/many-standard-1", "test:0"],
+        ["figures", "runs/many-standard-1"],
     ):
         ended = lookbook(*command, cwd=tmp_path)
         assert ended.returncode == 0, ended.stderr
@@ -465,7 +467,17 @@ def test_a_demo_is_done_again_where_one_of_its_files_is_missing(own_run, monkeyp
 
 def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "lookbook", "train", str(bars), "--epochs", "100000"],
+        [
+            sys.executable,
+            "-m",
+            "lookbook",
+            "train",
+            str(bars),
+            "--recipe",
+            "tutorial",
+            "--epochs",
+            "100000",
+        ],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -481,7 +493,7 @@ def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
     last = run.history[-1]
     assert err.splitlines()[-1] == (
         f"stopped by Ctrl-C in epoch {last['epoch']}, after {last['pictures']} of 255 pictures; "
-        "the run can be used"
+        f"the run can be used; go on: lookbook train --resume {RUN}"
     )
     assert "Traceback" not in err
     assert f"next: lookbook evaluate {RUN}" in out

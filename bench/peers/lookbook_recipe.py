@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--train-pictures", type=int)
     parser.add_argument("--recipe", required=True)
+    parser.add_argument("--epochs", help="passes, where not the recipe's own number")
     parser.add_argument("--builtin", help="lookbook's own name of the data, where all of it counts")
     args = parser.parse_args()
 
@@ -31,7 +32,7 @@ def main() -> None:
         if args.train_pictures:
             data = str(_write_subset(args.data, args.train_pictures, Path(scratch)))
         run = Path(scratch) / "run"
-        _train(data, args.recipe, args.seed, run)
+        _train(data, args.recipe, args.epochs, args.seed, run)
         print(json.dumps(_measured(run)))
 
 
@@ -49,12 +50,17 @@ def _write_subset(data: Path, n: int, folder: Path) -> Path:
 
 def _lookbook(*arguments: str) -> str:
     command = [sys.executable, "-m", "lookbook", *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if ended.returncode != 0:
+        sys.exit(ended.returncode)  # it has said why; a traceback would stand below that
+    return ended.stdout
 
 
-def _train(data: str, recipe: str, seed: int, run: Path) -> None:
+def _train(data: str, recipe: str, epochs: str | None, seed: int, run: Path) -> None:
     # --final trains on every training picture, as the peers do
-    options = ("--recipe", recipe, "--seed", str(seed), "--out", str(run))
+    options = ["--recipe", recipe, "--seed", str(seed), "--out", str(run)]
+    if epochs is not None:
+        options += ["--epochs", epochs]
     sys.stderr.write(_lookbook("train", data, "--final", *options))
 
 
@@ -66,7 +72,7 @@ def _measured(run: Path) -> dict[str, Any]:
     )
     return {
         "fit_seconds": metrics["fit_seconds"],
-        # the twin that gives the temperature: no peer trains one, so it stands by itself
+        # the twin that gives the temperature: no peer trains one, so it is counted by itself
         "calibration_seconds": metrics["calibration_seconds"],
         "accuracy": accuracy,
         "first_loss": history[0]["loss"],

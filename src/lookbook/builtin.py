@@ -54,6 +54,8 @@ class BuiltinDataset:
     first_label: int = 0
     #: pictures are stored column by column
     transposed: bool = False
+    #: a picture and its mirror image show the same: clothes do, digits and letters do not
+    mirrors_well: bool = False
     #: a collection of photographs: folder name → the classes that are right for it
     photo_folders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: test pictures that the figures show
@@ -80,6 +82,7 @@ def _md5_of_file(value: str) -> Digest:
 FASHION_MNIST = BuiltinDataset(
     name="fashion-mnist",
     title="Fashion-MNIST",
+    mirrors_well=True,
     homepage="https://github.com/zalandoresearch/fashion-mnist",
     licence="MIT",
     classes=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shlex
 import signal
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from lookbook.datasets import Dataset
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
+
+
+_STARTED = time.perf_counter()
 
 
 class _Commands(TyperGroup):
@@ -170,12 +174,17 @@ def look(
     print(f"next: {_command('train', data, *([] if size is None else ['--size', size]))}")
 
 
-@app.command(epilog="Example: lookbook train fashion-mnist --recipe tutorial --seed 0")
+@app.command(epilog="Example: lookbook train fashion-mnist --budget 30s")
 def train(
+    context: typer.Context,
     data: Data = "fashion-mnist",
     recipe: Annotated[
-        str, typer.Option(help="What to train and how.", autocompletion=_complete_recipe)
-    ] = "tutorial",
+        str | None,
+        typer.Option(
+            help="What to train and how; default: standard, or what makes most of the budget.",
+            autocompletion=_complete_recipe,
+        ),
+    ] = None,
     epochs: Annotated[
         float | None,
         typer.Option(
@@ -183,6 +192,10 @@ def train(
             min=0.001,
             max=1_000_000,
         ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time for all of it, from start to written run: 30s, 2m, 1h."),
     ] = None,
     seed: Annotated[
         int,
@@ -192,6 +205,14 @@ def train(
         Path | None, typer.Option(help="Folder of the run; default: runs/<data>-<recipe>-<number>.")
     ] = None,
     size: Size = None,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror",
+            help="Whether a picture and its mirror image show the same: not so for letters and "
+            "digits. Default: as the recipe says, and no for the built-in digits and letters.",
+        ),
+    ] = None,
     final: Annotated[
         bool,
         typer.Option(
@@ -200,9 +221,33 @@ def train(
             "without it gives the temperature.",
         ),
     ] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a run that was stopped or killed; nothing else is asked.",
+        ),
+    ] = None,
 ) -> None:
     """Train a classifier on the training part; the test part is not read."""
-    run = _train(data, recipe, epochs, seed, out, size, final=final)
+    if resume is not None:
+        _refuse_beside(context, "resume", "the run says itself what it is made of")
+        run = _resume(resume)
+    else:
+        seconds = None if budget is None else _seconds(budget)
+        if seconds is not None and epochs is not None:
+            raise InputError("--budget and --epochs both say when training ends; give one of them")
+        run = _train(
+            data,
+            None if recipe is None else recipes.find_recipe(recipe),
+            epochs=int(epochs) if epochs is not None and epochs.is_integer() else epochs,
+            budget=seconds,
+            seed=seed,
+            out=out,
+            size=size,
+            mirror=mirror,
+            final=final,
+        )
     print(f"\n{terminal.trained(run)}")
     print(f"run                  {run.folder}")
     print(f"next: {_command('evaluate', run.folder)}")
@@ -210,7 +255,8 @@ def train(
         last = run.history[-1]
         _say(
             f"stopped by Ctrl-C in epoch {last['epoch']}, after {last['pictures']:,} of "
-            f"{run.metrics['training_pictures']:,} pictures; the run can be used"
+            f"{last['pictures_per_epoch']:,} pictures; the run can be used; "
+            f"go on: {_command('train', '--resume', run.folder)}"
         )
         raise typer.Exit(130)
 
@@ -280,8 +326,12 @@ def figures(
 def list_runs() -> None:
     """List the runs in this folder's runs/, newest first."""
     found = runs.list_runs()
+    unfinished = runs.list_unfinished()
+    for folder in unfinished:
+        print(f"unfinished: {folder}; go on: {_command('train', '--resume', folder)}")
     if not found:
-        print("no runs in runs/ yet\nnext: lookbook train")
+        if not unfinished:
+            print("no runs in runs/ yet\nnext: lookbook train")
         return
     print(terminal.run_table(found))
     print(f"\nnext: {_command('figures', found[0].folder)}")
@@ -298,7 +348,7 @@ def demo() -> None:
         with _step("lookbook look", seconds):
             look()
         with _step("lookbook train", seconds):
-            run = _train("fashion-mnist", "tutorial", None, 0, None, None, final=False)
+            run = _train("fashion-mnist", recipes.TUTORIAL)
             print(f"\n{terminal.trained(run)}")
         if run.metrics["stopped"]:
             raise KeyboardInterrupt
@@ -365,41 +415,71 @@ next     {program} predict {shlex.quote(str(run.folder))} test:2000 test:800
 # ---- the parts of commands ----
 
 
-def _train(
-    data: str,
-    recipe: str,
-    epochs: float | None,
-    seed: int,
-    out: Path | None,
-    size: int | None,
-    *,
-    final: bool,
-) -> Run:
-    whole = epochs is not None and epochs.is_integer()
-    chosen = recipes.find_recipe(recipe).with_epochs(int(epochs or 0) if whole else epochs)
+def _train(data: str, recipe: recipes.Recipe | None, **options: Any) -> Run:
     _check_data(data)
-    if out is not None:
-        runs.check_target(out)
-    start = time.perf_counter()
-    _tune_process()
+    if options.get("out") is not None:
+        runs.check_target(options["out"])
+    tune_process()
     from lookbook import training
 
-    imported = time.perf_counter() - start
     with _stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return training.train(
             data,
-            chosen,
-            seed=seed,
-            out=out,
-            size=size,
-            final=final,
-            import_seconds=imported,
+            recipe,
+            seconds_before=_seconds_so_far(),
             tell=tell,
             should_stop=should_stop,
+            **options,
         )
 
 
-def _tune_process() -> None:
+def _resume(run: str) -> Run:
+    runs.read_request(run)  # says what is wrong before torch is imported
+    tune_process()
+    from lookbook import training
+
+    with _stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
+        return training.resume(
+            run, seconds_before=_seconds_so_far(), tell=tell, should_stop=should_stop
+        )
+
+
+def _seconds(text: str) -> float:
+    """Read a duration: 30s, 2m, 1.5h; a number alone counts seconds.
+
+    >>> _seconds("30s"), _seconds("2m"), _seconds("45")
+    (30.0, 120.0, 45.0)
+    """
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InputError(f"a budget is a time like 30s, 2m or 1h, got '{text}'")
+    return seconds
+
+
+def _refuse_beside(context: typer.Context, option: str, why: str) -> None:
+    """Refuse whatever the user gave besides one option."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    given.remove(option)
+    if given:
+        raise InputError(f"--{option} goes alone, got {', '.join(given)} beside it: {why}")
+
+
+def _seconds_so_far() -> float:
+    """Return how long this process lives, where the system tells; else since its first import."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):
+        return time.perf_counter() - _STARTED
+
+
+def tune_process() -> None:
     """Set what PyTorch leaves to its process; to be called before torch is imported."""
     import ctypes
 

@@ -51,6 +51,8 @@ def to_onnx(
         # the exporter through TorchScript takes 0.1 s and needs no further package;
         # the newer one took 5 s
         warnings.simplefilter("ignore", DeprecationWarning)
+        # mirroring is a slice with a step of -1, which this exporter only leaves as it is
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1")
         torch.onnx.export(
             classifier,
             (torch.from_numpy(sample[:2]),),

@@ -54,7 +54,8 @@ class Progress:
     pictures_per_epoch: int
     loss: float
     accuracy: float
-    #: None until the epoch ends, and where there is no validation part
+    #: of the network alone, without an average over several views of a picture; None until the
+    #: epoch ends, and where there is no validation part
     val_loss: float | None
     val_accuracy: float | None
     seconds: float
@@ -86,7 +87,7 @@ class Fitted:
     classifier: Classifier
     history: list[dict[str, Any]]
     seconds: float
-    #: logits of the validation part, empty where there is none
+    #: logits of the validation part by the whole classifier, empty where there is none
     val_logits: Float32[np.ndarray, "M K"]
     #: it was stopped before its last step
     stopped: bool
@@ -157,8 +158,8 @@ def fit(
     state = _State(keeper, stage, (network, optimizer, passes, clock))
     state.restore()
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
-    answer_validation = partial(_logits, classifier, validation, device, n_classes)
-    stopped, val_logits = False, None
+    look = partial(_validate, classifier, validation, autocast)
+    stopped = False
 
     while not (clock.is_over() or stopped):
         chosen = passes.next_pictures(clock.steps_left())
@@ -181,17 +182,16 @@ def fit(
                 break
         passes.note(chosen, clock.tick(passes.epoch, passes.pictures))
         if ended := passes.at_end or clock.is_over():
-            val_logits = answer_validation()
-            clock.end_epoch(passes.epoch, val_logits, validation)
+            clock.end_epoch(passes.epoch, passes.pictures, *look())
         state.keep(at_once=stopped)
         if stopped and not ended:
-            val_logits = answer_validation()
-            clock.end_epoch(passes.epoch, val_logits, validation)
+            clock.end_epoch(passes.epoch, passes.pictures, *look())
 
-    val_logits = answer_validation() if val_logits is None else val_logits
-    state.keep(at_once=True)
+    classifier.eval()
+    val_logits = _answer(classifier.logits, validation, device, n_classes)
+    fitted = classifier.folded().cpu()
     stopped = stopped and not clock.is_over()
-    return Fitted(classifier.folded().cpu(), clock.history, clock.seconds(), val_logits, stopped)
+    return Fitted(fitted, clock.history, clock.seconds(), val_logits, stopped)
 
 
 def _soften(
@@ -366,19 +366,19 @@ class _Clock:
         return losses
 
     def end_epoch(
-        self, epoch: int, val_logits: Float32[np.ndarray, "M K"], validation: Labelled | None
+        self,
+        epoch: int,
+        pictures_per_epoch: int,
+        val_loss: float | None,
+        val_accuracy: float | None,
     ) -> None:
         """Close a pass, or the part of one that was done."""
-        val_loss = val_accuracy = None
-        if validation is not None:
-            probs = softmax(val_logits)
-            val_loss = metrics.log_loss(probs, validation[1])
-            val_accuracy = metrics.accuracy(probs, validation[1])
         self._say(epoch, self._pictures, (val_loss, val_accuracy))
         self.history.append(
             {
                 "epoch": epoch,
                 "pictures": self._pictures,
+                "pictures_per_epoch": pictures_per_epoch,
                 "loss": self._loss / self._pictures,
                 "accuracy": self._hits / self._pictures,
                 "val_loss": val_loss,
@@ -469,20 +469,41 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in chosen.items()}
 
 
-def _logits(
-    classifier: Classifier, part: Labelled | None, device: torch.device, n_classes: int
+def _validate(
+    classifier: Classifier, validation: Labelled | None, autocast: torch.autocast
+) -> tuple[float | None, float | None]:
+    """Return log loss and accuracy of the network as it is trained: one view, the same precision.
+
+    The average over several views is taken once, at the end: here it would cost a tenth of a pass.
+    """
+    if validation is None:
+        return None, None
+    network, scaler = classifier.network, classifier.scaler
+    device = classifier.temperature.device
+
+    def look(raw: Shaped[Tensor, "N *shape"]) -> Float[Tensor, "N K"]:
+        with autocast:
+            logits: Tensor = network(scaler(raw)).float()
+        return logits
+
+    classifier.eval()
+    probs = softmax(_answer(look, validation, device, 0))
+    classifier.train()
+    return metrics.log_loss(probs, validation[1]), metrics.accuracy(probs, validation[1])
+
+
+def _answer(
+    answer: Callable[[Tensor], Tensor],
+    part: Labelled | None,
+    device: torch.device,
+    n_classes: int,
 ) -> Float32[np.ndarray, "M K"]:
+    """Return the logits of a part, batch by batch."""
     if part is None:
         return np.zeros((0, n_classes), np.float32)
-    classifier.eval()
+    batches = np.array_split(part[0], math.ceil(len(part[0]) / EVALUATION_BATCH))
     with torch.inference_mode():
-        logits = torch.cat(
-            [
-                classifier.logits(torch.from_numpy(batch).to(device))
-                for batch in np.array_split(part[0], math.ceil(len(part[0]) / EVALUATION_BATCH))
-            ]
-        )
-    classifier.train()
+        logits = torch.cat([answer(torch.from_numpy(batch).to(device)) for batch in batches])
     return logits.cpu().numpy()
 
 

@@ -19,7 +19,7 @@ class Recipe:
 
     name: str
     network: Literal["dense", "conv"] = "dense"
-    #: widths of the hidden layers (dense) or of the blocks (conv), first to last
+    #: widths of the hidden layers (dense) or of the convolutions (conv), first to last
     widths: tuple[int, ...] = (128,)
     #: what the first trained layer sees. `min-max`: 0..255 becomes 0..1; `components`: the leading
     #: principal components of the pictures; `whitening`: the answers of whitening filters
@@ -60,6 +60,29 @@ class Recipe:
             raise InputError(f"epochs must be a finite number above 0, got {epochs}")
         return replace(self, epochs=epochs)
 
+    def suited_to(self, n: int) -> Recipe:
+        """Return this recipe for `n` training pictures.
+
+        The fast recipes are written for 60,000 pictures and make as few steps as those need. Fewer
+        than 20,000 pictures are passed more often, up to 30 times, in smaller batches, with a
+        learning rate that falls with the root of these.
+
+        >>> STANDARD.suited_to(55_000) == STANDARD
+        True
+        >>> small = STANDARD.suited_to(1000)
+        >>> small.epochs, small.batch_size, round(small.learning_rate, 3)
+        (30, 50, 0.032)
+        """
+        if n >= 20_000 or self.schedule == "constant":
+            return self
+        batch_size = min(self.batch_size, max(32, n // 20))
+        return replace(
+            self,
+            epochs=max(self.epochs, min(30, 200_000 // n)),
+            batch_size=batch_size,
+            learning_rate=self.learning_rate * math.sqrt(batch_size / self.batch_size),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as `recipe.json` holds it."""
         return asdict(self)
@@ -93,22 +116,24 @@ QUICK = Recipe(
 STANDARD = Recipe(
     name="standard",
     network="conv",
-    widths=(48, 96),
+    widths=(48, 48, 96, 96, 96),
     scaling="whitening",
     optimizer="muon",
     learning_rate=0.1,
     schedule="linear",
     batch_size=500,
-    epochs=4,
+    epochs=5,
     hardest=0.6,
     label_smoothing=0.1,
     mirror=True,
     half=True,
 )
-SMALL = replace(STANDARD, name="small", widths=(32, 64), epochs=1)
-MEDIUM = replace(STANDARD, name="medium", widths=(32, 64), epochs=3.5)
-STRONG = replace(STANDARD, name="strong", widths=(64, 128), epochs=9)
-COMPACT = replace(STANDARD, name="compact", widths=(32, 56), epochs=40)
+SMALL = replace(STANDARD, name="small", widths=(32, 32, 32, 64, 64), epochs=1)
+MEDIUM = replace(STANDARD, name="medium", widths=(32, 32, 32, 64, 64), epochs=3.5)
+STRONG = replace(
+    STANDARD, name="strong", widths=(64, 64, 128, 128, 128), epochs=14, hardest=0.4, shift=1
+)
+COMPACT = replace(STANDARD, name="compact", widths=(32, 32, 48, 64, 64), epochs=40, shift=1)
 
 RECIPES = {
     recipe.name: recipe for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, COMPACT)

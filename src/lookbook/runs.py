@@ -11,6 +11,8 @@
         conditions.json      versions, seed, data and its hash, machine, duration of each part
         evaluation.json      what `lookbook evaluate` found on the test part, once it has run
         figures/             what `lookbook figures` drew
+    runs/fashion-mnist-tutorial-1.unfinished/
+                             what a training needs to go on: see `lookbook.resume`
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ _PARTS = ("recipe", "history", "metrics", "conditions")
 WEIGHTS = "weights.safetensors"
 MODEL = "model.onnx"
 EVALUATION = "evaluation.json"
+REQUEST = "request.json"
 #: what the documents of a run must hold to be read: key → type
 _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "recipe": {"name": str, "epochs": (int, float)},
@@ -49,6 +52,16 @@ _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "classes": list,
         "train_pictures": int,
         "train_sha256": str,
+    },
+    "request": {
+        "data": str,
+        "recipe": dict,
+        "seed": int,
+        "size": (int, type(None)),
+        "final": bool,
+        "fit_seconds": (int, float, type(None)),
+        "train_sha256": str,
+        "versions": dict,
     },
     "evaluation": {
         "accuracy": (int, float),
@@ -143,6 +156,8 @@ def read_run(name: str | Path, root: Path = ROOT) -> Run:
     folder = Path(name)
     if not folder.exists() and (root / folder).exists():
         folder = root / folder
+    if not folder.exists() and unfinished(folder).exists():
+        raise InputError(f"{folder} is not finished; go on: {_resume_command(folder)}")
     if not folder.exists():
         known = [run.folder.name for run in list_runs(root)][:3]
         hint = f"runs here: {', '.join(known)}" if known else "there are none yet: lookbook train"
@@ -169,13 +184,53 @@ def list_runs(root: Path = ROOT) -> list[Run]:
     return sorted(found, key=lambda run: str(run.conditions["started"]), reverse=True)
 
 
+def unfinished(folder: Path) -> Path:
+    """Return where a training keeps what it needs to go on, until its run is finished."""
+    return folder.with_name(f"{folder.name}.unfinished")
+
+
+def list_unfinished(root: Path = ROOT) -> list[Path]:
+    """Return the runs in a folder whose training was stopped or killed, by name."""
+    return sorted(path.parent.with_suffix("") for path in root.glob(f"*.unfinished/{REQUEST}"))
+
+
+def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of an unfinished run of that path or name, and what was asked for.
+
+    Raises
+    ------
+    InputError
+        There is no such run, or it is finished.
+    DamagedFileError
+        The request cannot be read.
+    """
+    folder = Path(name)
+    if not unfinished(folder).exists() and unfinished(root / folder).exists():
+        folder = root / folder
+    if not unfinished(folder).exists():
+        if (folder / "conditions.json").exists():
+            raise InputError(f"{folder} is finished: there is nothing to go on with")
+        known = [path.name for path in list_unfinished(root)][:3]
+        hint = f"unfinished here: {', '.join(known)}" if known else "no run here is unfinished"
+        raise InputError(f"no unfinished run {name}; {hint}")
+    return folder, _read_json(unfinished(folder) / REQUEST)
+
+
+def _resume_command(folder: Path) -> str:
+    return shlex.join(["lookbook", "train", "--resume", str(folder)])
+
+
 def free_folder(data_name: str, recipe_name: str, root: Path = ROOT) -> Path:
     """Return the next `runs/<data>-<recipe>-<number>` that is free."""
     stem = f"{Path(data_name).name.removesuffix('.npz')}-{recipe_name}"
     number = 1
-    while os.path.lexists(root / f"{stem}-{number}"):
+    while any(map(os.path.lexists, _places(root / f"{stem}-{number}"))):
         number += 1
     return root / f"{stem}-{number}"
+
+
+def _places(folder: Path) -> tuple[Path, Path]:
+    return folder, unfinished(folder)
 
 
 def check_target(folder: Path) -> None:
@@ -191,6 +246,11 @@ def check_target(folder: Path) -> None:
     try:
         if _stands(folder):
             raise InputError(f"{folder} exists and is not overwritten; choose another --out")
+        if _stands(unfinished(folder)):
+            raise InputError(
+                f"{folder} was begun and is not finished; go on: {_resume_command(folder)}, or "
+                f"delete {unfinished(folder)}"
+            )
         # what lacks above it is made when the run is written
         nearest = next(parent for parent in folder.parents if _stands(parent))
         tempfile.TemporaryDirectory(dir=nearest, prefix=".lookbook-").cleanup()
@@ -213,8 +273,11 @@ def write_run(
     blobs: dict[str, bytes],
     *,
     numbered: bool = False,
+    replaces: bool = False,
 ) -> Run:
     """Write a run beside its place, then move it there in one step: it is whole, or not there.
+
+    Where it `replaces` the run of a training that was stopped, that one goes.
 
     Where another process took the place meanwhile, the run is moved to the next free one:
     `runs/mnist-quick-2` after `runs/mnist-quick-1` if the name is a `numbered` one.
@@ -229,6 +292,8 @@ def write_run(
     try:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
+            if replaces:
+                _set_aside(folder)
             place = _write_whole(folder, documents, blobs, numbered=numbered)
         except BaseException:
             with suppress(OSError):  # another process may use them by now
@@ -243,6 +308,14 @@ def write_run(
             f"the run is in {place}"
         )
     return read_run(place)
+
+
+def _set_aside(folder: Path) -> None:
+    """Remove what stands there, in one step as others see it."""
+    if _stands(folder):
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
+        folder.rename(aside / folder.name)
+        shutil.rmtree(aside)
 
 
 def _write_whole(
@@ -287,10 +360,21 @@ def write_document(path: Path, document: Any) -> None:
     OutputError
         The disk is full, or the place cannot be written.
     """
+    write_bytes(path, to_json(document).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write one file, so that a reader sees the old one or the new one, never a part.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place cannot be written.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
-            _write(fresh, to_json(document).encode())
+            _write(fresh, content)
             fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,16 +20,28 @@ import torch
 from torch import nn
 
 from lookbook import metrics
+from lookbook.budget import Plan, plan
+from lookbook.builtin import BUILTIN
 from lookbook.calibration import fit_temperature, softmax
 from lookbook.conditions import machine, versions
 from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
-from lookbook.errors import InputError
+from lookbook.errors import InputError, LookbookWarning
 from lookbook.export import to_onnx
 from lookbook.fitting import Fitted, Tell, fit, pick_device
 from lookbook.networks import Classifier, build_classifier
 from lookbook.photos import find_polarity
-from lookbook.recipes import Recipe
-from lookbook.runs import MODEL, WEIGHTS, Run, check_target, free_folder, write_run
+from lookbook.recipes import STANDARD, Recipe
+from lookbook.resume import ResumePoint
+from lookbook.runs import (
+    MODEL,
+    WEIGHTS,
+    Run,
+    check_target,
+    free_folder,
+    read_request,
+    unfinished,
+    write_run,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -38,13 +51,16 @@ if TYPE_CHECKING:
 
 def train(
     data: str,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
     *,
+    epochs: float | None = None,
     seed: int = 0,
     out: Path | None = None,
     size: int | None = None,
     final: bool = False,
-    import_seconds: float = 0.0,
+    mirror: bool | None = None,
+    budget: float | None = None,
+    seconds_before: float = 0.0,
     tell: Tell = lambda _progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Run:
@@ -54,15 +70,25 @@ def train(
     ----------
     data, size
         As `datasets.load` takes them.
-    recipe, seed, tell, should_stop
+    recipe
+        What to train and how; without it `standard`, or what makes most of the `budget`. It is
+        suited to the number of pictures: see `Recipe.suited_to`.
+    epochs
+        Passes over the pictures; without it the recipe's.
+    seed, tell, should_stop
         As `fit` takes them.
     out
         The run's folder; without it `runs/<data>-<recipe>-<number>`.
     final
         Train on the validation part, too. The temperature then comes from a twin that is trained
         without it; that time is `calibration_seconds`, not `fit_seconds`.
-    import_seconds
-        What starting took, for the account in `conditions.json`.
+    mirror
+        Whether a picture and its mirror image show the same. Without it as the recipe says, but
+        never for built-in datasets of digits and letters.
+    budget
+        Seconds after which the run is to be written; passes and learning rate follow the time.
+    seconds_before
+        What starting took: it counts into the budget and the account in `conditions.json`.
 
     Raises
     ------
@@ -71,19 +97,95 @@ def train(
     """
     if not 0 <= seed < 2**63:
         raise InputError(f"the seed must be in 0..{2**63 - 1}, got {seed}")
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    folder = out or free_folder(identify(data), recipe.name)
+    start = time.perf_counter()
+    seconds = {"imports": seconds_before}
+    named = recipe.name if recipe else STANDARD.name if budget is None else "budget"
+    folder = out or free_folder(identify(data), named)
     check_target(folder)
-    seconds = {"imports": import_seconds}
     with _timed(seconds, "data"):
         whole = load(data, "train", size=size)
         training, validation = split_validation(whole, seed=seed)
+    n = len(whole if final else training)
+    if budget is None:
+        planned = Plan((recipe or STANDARD).suited_to(n).with_epochs(epochs), None)
+    else:
+        with _timed(seconds, "planning"):
+            left = budget - seconds_before - (time.perf_counter() - start)
+            shapes = _arrays(whole if final else training), len(validation), len(whole.classes)
+            planned = plan(left, *shapes, recipe=recipe, fits=1 + final)
+    mirrored = planned.recipe.mirror and _mirrors_well(data) if mirror is None else mirror
+    request = {
+        "data": identify(data),
+        "recipe": replace(planned.recipe, mirror=mirrored).to_json(),
+        "seed": seed,
+        "size": size,
+        "final": final,
+        "fit_seconds": planned.fit_seconds,
+        "train_sha256": whole.sha256(),
+        "versions": versions(),
+    }
+    point = ResumePoint(folder, request, numbered=out is None)
+    return _train(request, point, whole, seconds, tell, should_stop)
 
+
+def resume(
+    run: str | Path,
+    *,
+    seconds_before: float = 0.0,
+    tell: Tell = lambda _progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Go on with a training that was stopped or killed, to the weights that it would have had.
+
+    Parameters
+    ----------
+    run
+        The folder of the run, or its name in `runs/`.
+    seconds_before, tell, should_stop
+        As `train` takes them.
+
+    Raises
+    ------
+    InputError
+        There is no such run, it is finished, or its pictures were changed.
+    DamagedFileError
+        What was kept is not what was written.
+    """
+    seconds = {"imports": seconds_before}
+    folder, request = read_request(run)
+    with _timed(seconds, "data"):
+        whole = load(request["data"], "train", size=request["size"])
+    if whole.sha256() != request["train_sha256"]:
+        raise InputError(
+            f"the training pictures of {request['data']} are not those that {folder} began with; "
+            f"bring them back, or delete {unfinished(folder)} and train again"
+        )
+    if request["versions"] != versions():
+        message = f"{folder} was begun with other versions: its weights may differ in the last bits"
+        warnings.warn(LookbookWarning(message), stacklevel=2)
+    point = ResumePoint(folder, request, numbered=False, begun=True)
+    return _train(request, point, whole, seconds, tell, should_stop)
+
+
+def _train(
+    request: dict[str, Any],
+    point: ResumePoint,
+    whole: Dataset,
+    seconds: dict[str, float],
+    tell: Tell,
+    should_stop: Callable[[], bool],
+) -> Run:
+    """Train what was asked for, from where it was left; write the run."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    recipe, seed, final = Recipe.from_json(request["recipe"]), request["seed"], request["final"]
+    training, validation = split_validation(whole, seed=seed)
     fit_on = partial(
         fit,
         recipe=recipe,
         n_classes=len(whole.classes),
         seed=seed,
+        seconds=request["fit_seconds"],
+        keeper=point,
         tell=tell,
         should_stop=should_stop,
     )
@@ -111,11 +213,14 @@ def train(
         "training_pictures": len(whole if final else training),
         "stopped": fitted.stopped,
     }
+    if request["fit_seconds"] is not None:
+        # the passes that the time allowed, so that the recipe tells what was done
+        recipe = replace(recipe, epochs=_passes_done(fitted.history))
     with _timed(seconds, "export"):
         blobs = _blobs(fitted.classifier, whole, recipe, measured)
     conditions = {
         "started": started,
-        "data": _about_data(data, whole),
+        "data": _about_data(request, whole),
         "seed": seed,
         "final": final,
         "device": str(pick_device()),
@@ -131,7 +236,21 @@ def train(
         "metrics": measured,
         "conditions": conditions,
     }
-    return write_run(folder, documents, blobs, numbered=out is None)
+    run = write_run(point.run, documents, blobs, numbered=point.numbered, replaces=point.resumes)
+    if not fitted.stopped:
+        point.remove()
+    return run
+
+
+def _passes_done(history: list[dict[str, Any]]) -> float:
+    """Return the passes of a history, the last one as the share of its pictures that it took."""
+    last = history[-1]
+    passes: float = last["epoch"] - 1 + last["pictures"] / last["pictures_per_epoch"]
+    return round(passes, 3)
+
+
+def _mirrors_well(data: str) -> bool:
+    return data not in BUILTIN or BUILTIN[data].mirrors_well
 
 
 def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
@@ -195,16 +314,16 @@ def _accelerator() -> str | None:
     return torch.cuda.get_device_name() if device == "cuda" else {"mps": "Apple GPU"}.get(device)
 
 
-def _about_data(data: str, whole: Dataset) -> dict[str, Any]:
+def _about_data(request: dict[str, Any], whole: Dataset) -> dict[str, Any]:
     """Say which data it was, and how to load it again from any folder."""
     return {
-        "name": identify(data),
+        "name": request["data"],
         "size": whole.size,
         "channels": whole.channels,
-        "from_files": is_picture_folder(data),
+        "from_files": is_picture_folder(request["data"]),
         "classes": whole.classes,
         "train_pictures": len(whole),
-        "train_sha256": whole.sha256(),
+        "train_sha256": request["train_sha256"],
     }
 
 

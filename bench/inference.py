@@ -1,0 +1,451 @@
+"""Measure how many pictures a second a run's model answers, beside ONNX Runtime alone and Keras.
+
+::
+
+    python bench/inference.py                      the newest run of each recipe in runs/
+    python bench/inference.py --run RUN RUN        these runs: bench/results/inference.{json,md,png}
+    python bench/inference.py --trial --run RUN    a quick trial, written under another name
+    python bench/inference.py --redraw             table and figure again, from the .json alone
+
+Run it with the Python of the project's environment, on Linux: cores are given to each process by
+its affinity. All entries take their turn in each round, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import sys
+import tempfile
+import warnings
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
+
+from bench import report, run  # noqa: E402
+from bench.summary import OURS, PEER, Spread, spread  # noqa: E402
+
+from lookbook.plots import INK  # noqa: E402
+from lookbook.runs import Run, list_runs, read_run  # noqa: E402
+
+if TYPE_CHECKING:
+    from bench.report import Results
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "inference"
+SCRIPT = run.SCRIPTS / "predict_speed.py"
+ROUNDS = 5
+THREADS = (1, 2)
+BATCHES = (1, 1000)
+#: what each script has to print
+REQUIRED = {"rates", "versions"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One way to get answers from a network."""
+
+    name: str
+    about: str
+    ours: bool = False
+
+
+ENTRIES = (
+    Entry(
+        "lookbook",
+        "Model.predict with the run's model.onnx: uint8 in, logits and calibrated probabilities "
+        "out; scaling, the mean over the mirror image where the recipe mirrors, temperature and "
+        "softmax included",
+        ours=True,
+    ),
+    Entry(
+        "onnxruntime",
+        "ONNX Runtime alone with the same network and weights: scaled float32 in, logits out; no "
+        "scaling, no mirror image, no temperature, no softmax, no check of what comes in",
+    ),
+    Entry(
+        "keras-predict",
+        "Keras's predict, one call for each batch: float32 from 0 to 1 in, probabilities out",
+    ),
+    Entry("keras-batch", "Keras's predict_on_batch, with the same network, in and out"),
+)
+
+
+# ---- what is measured ----
+
+
+def choose_runs(names: list[str] | None) -> list[Run]:
+    """Return the runs of these names, or the newest of each recipe in runs/."""
+    if names is not None:
+        return [read_run(name) for name in names]
+    newest: dict[str, Run] = {}
+    for one in list_runs():
+        newest.setdefault(one.recipe["name"], one)
+    return list(newest.values())
+
+
+def describe_run(chosen: Run) -> dict[str, Any]:
+    """Return what a reader has to know about a run's network."""
+    data, recipe = chosen.conditions["data"], chosen.recipe
+    return {
+        "name": recipe["name"],
+        "network": recipe["network"],
+        "widths": recipe["widths"],
+        "mirror": recipe["mirror"],
+        "shape": [*data["size"], *([3] if data["channels"] == 3 else [])],
+        "classes": len(data["classes"]),
+        "parameters": chosen.metrics["parameters"],
+        "data": Path(data["name"]).name,
+    }
+
+
+def prepare(chosen: Run, folder: Path, seed: int = 0) -> tuple[Path, Path]:
+    """Write made-up pictures and the bare network, float32 N C H W in, logits out; return both.
+
+    How long a network takes does not depend on what a picture shows.
+    """
+    import torch
+
+    from lookbook.training import load_network
+
+    shape = describe_run(chosen)["shape"]
+    raw = np.random.default_rng(seed).integers(0, 256, (max(BATCHES), *shape), np.uint8)
+    classifier: Any = load_network(chosen)
+    with torch.no_grad():
+        scaled = classifier.scaler(torch.from_numpy(raw)).float().contiguous()
+    inputs, bare = folder / "inputs.npz", folder / "bare.onnx"
+    np.savez(inputs, raw=raw, scaled=scaled.numpy())
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # the exporter, the options and the opset of lookbook's own model files
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            classifier.network,
+            (scaled[:2],),
+            buffer,  # type: ignore[arg-type]  # this exporter writes into open files, too
+            dynamo=False,
+            input_names=["pixels"],
+            output_names=["logits"],
+            dynamic_axes={"pixels": {0: "N"}, "logits": {0: "N"}},
+            opset_version=17,
+        )
+    bare.write_bytes(buffer.getvalue())
+    return inputs, bare
+
+
+def command(
+    entry: Entry, chosen: Run, files: tuple[Path, Path], keras: Path | None, arguments: list[str]
+) -> list[str] | None:
+    """Return the command that measures an entry, or None where its environment is missing."""
+    inputs, bare = files
+    start = [str(SCRIPT), "--what", entry.name, "--inputs", str(inputs), *arguments]
+    if entry.name.startswith("keras"):
+        about = describe_run(chosen)
+        network = ["--network", about["network"], "--classes", str(about["classes"])]
+        widths = ["--widths", *map(str, about["widths"])]
+        return None if keras is None else [str(keras), *start, *network, *widths]
+    return [sys.executable, *start, "--model", str(chosen.model if entry.ours else bare)]
+
+
+def measure(runs: list[Run], rounds: int, seconds: float) -> report.Record:
+    """Measure all entries in turn, round by round."""
+    record = report.Record()
+    keras = record.keras_python()
+    with tempfile.TemporaryDirectory() as scratch:
+        files = {}
+        for number, chosen in enumerate(runs):
+            folder = Path(scratch) / str(number)
+            folder.mkdir()
+            files[number] = prepare(chosen, folder)
+        turns = product(range(rounds), range(len(runs)), THREADS, ENTRIES)
+        for turn, number, threads, entry in turns:
+            options = ["--threads", str(threads), "--seconds", str(seconds)]
+            options += ["--batches", *map(str, BATCHES)]
+            asked = command(entry, runs[number], files[number], keras, options)
+            if asked is None:
+                continue
+            which = {"name": entry.name, "run": number, "threads": threads, "round": turn}
+            found = record.ask(which, asked, REQUIRED)
+            if found:
+                rates = "   ".join(f"{n}: {rate:10,.0f}" for n, rate in found["rates"].items())
+                report.say(
+                    f"round {turn}  {runs[number].recipe['name']:<10} {entry.name:<14} "
+                    f"{_threads(threads):<9}   pictures/s at batch {rates}"
+                )
+    return record
+
+
+# ---- the table ----
+
+
+def rates(results: Results, name: str, number: int, threads: int, batch: int) -> dict[int, float]:
+    """Return pictures per second of an entry, by round."""
+    return {
+        one["round"]: one["rates"][str(batch)]
+        for one in results["measurements"]
+        if (one["name"], one["run"], one["threads"]) == (name, number, threads)
+    }
+
+
+def ratio(results: Results, name: str, number: int, threads: int, batch: int) -> Spread | None:
+    """Return our pictures per second in units of an entry's, round by round."""
+    ours = rates(results, "lookbook", number, threads, batch)
+    theirs = rates(results, name, number, threads, batch)
+    pairs = [ours[turn] / theirs[turn] for turn in ours.keys() & theirs.keys()]
+    return spread(pairs) if pairs else None
+
+
+def to_markdown(results: Results, figure: str) -> str:
+    """Write a table for each run, then what it means, then the conditions."""
+    parts = [
+        line
+        for number, about in enumerate(results["conditions"]["data"])
+        for line in _run_part(results, number, about)
+    ]
+    return "\n".join(
+        [
+            "# Pictures per second",
+            "",
+            *report.warnings(results),
+            *parts,
+            f"![Pictures per second, least, median and most of the rounds]({figure})",
+            "",
+            _MEANING,
+            "",
+            "## Conditions",
+            "",
+            *(f"- {line}" for line in _conditions(results)),
+            "",
+        ]
+    )
+
+
+#: what is true of every table
+_MEANING = """\
+A call answers one batch, and the next one begins when it has; loading and the first calls are \
+before the clock. lookbook's time includes all that stands around its network, as a user gets it. \
+The peers need scaled pictures, too, but theirs are scaled before the clock starts. A network that \
+averages over the mirror image computes each picture twice."""
+
+
+def _run_part(results: Results, number: int, about: dict[str, Any]) -> list[str]:
+    cases = _cases(results)
+    heads = tuple(f"batch {batch:,}, {_threads(threads)}" for batch, threads in cases)
+    rows, ratios = [], []
+    for entry in results["entries"]:
+        name = entry["name"]
+        found = [rates(results, name, number, threads, batch) for batch, threads in cases]
+        if not any(found):
+            continue
+        rows.append([name, *(_three(spread(f.values()) if f else None, 0) for f in found)])
+        if not entry["ours"]:
+            compared = [ratio(results, name, number, threads, batch) for batch, threads in cases]
+            ratios.append([f"of {name}'s", *(_three(one, _digits(one)) for one in compared)])
+    return [
+        f"## {_run_title(about)}",
+        "",
+        "Pictures per second: min / median / max over the rounds.",
+        "",
+        *report.table(("", *heads), rows),
+        "",
+        "lookbook's pictures per second, as a multiple, round by round: min / median / max.",
+        "",
+        *report.table(("", *heads), ratios),
+        "",
+    ]
+
+
+def _cases(results: Results) -> list[tuple[int, int]]:
+    """Return each size of batch with each number of threads."""
+    return list(product(results["conditions"]["batches"], results["conditions"]["threads"]))
+
+
+def _three(values: Spread | None, digits: int) -> str:
+    return "–" if values is None else report.three(values, digits)
+
+
+def _digits(values: Spread | None) -> int:
+    return 2 if values is None or values.middle < 10 else 0
+
+
+def _threads(n: int) -> str:
+    return "1 thread" if n == 1 else f"{n} threads"
+
+
+def _run_title(about: dict[str, Any]) -> str:
+    shape = "×".join(map(str, about["shape"]))
+    return f"Recipe {about['name']}, {shape}: {about['parameters']:,} parameters"
+
+
+_TURNS = """\
+each entry is measured for {seconds:g} s at each size of batch, in a process of its own; all take \
+their turn in each round"""
+_CORES = """\
+N threads are N cores that the process may use, and the library is told N threads; lookbook counts \
+the cores, ONNX Runtime is told by intra_op_num_threads, TensorFlow by \
+intra_op_parallelism_threads and inter_op_parallelism_threads"""
+
+
+def _conditions(results: Results) -> list[str]:
+    found = results["conditions"]
+    return [
+        *report.condition_lines(results),
+        f"Pictures: {max(found['batches']):,} made-up ones (noise, seed 0)",
+        f"Rounds: {found['rounds']}; {_TURNS.format(seconds=found['seconds'])}",
+        f"Threads: {_CORES}",
+        *(_keras_line(about) for about in found["data"]),
+        *(_entry_line(results, entry) for entry in results["entries"]),
+    ]
+
+
+def _keras_line(about: dict[str, Any]) -> str:
+    network = (
+        f"the tutorial's dense network, hidden layers {about['widths']}"
+        if about["network"] == "dense"
+        else "the small convnet of its documentation (32 and 64 filters of 3×3, max pools, "
+        "dropout, one dense layer): another network than ours, and a smaller one"
+    )
+    return f"Keras beside recipe {about['name']}: {network}; its weights are not trained"
+
+
+def _entry_line(results: Results, entry: dict[str, Any]) -> str:
+    measured = [one for one in results["measurements"] if one["name"] == entry["name"]]
+    versions = report.version_line(measured[0]["versions"]) if measured else "not measured"
+    return f"{entry['name']}: {entry['about']}; {versions}"
+
+
+# ---- the figure ----
+
+
+def plot(results: Results) -> Figure:
+    """Draw pictures per second, a row of panels for each run, a panel for each size of batch."""
+    runs, batches = results["conditions"]["data"], results["conditions"]["batches"]
+    size = (7.6, 0.9 + 1.75 * len(runs))
+    title = "Pictures per second (log scale): median, least and most of the rounds"
+    with report.drawing(results, title, size, (len(runs), len(batches))) as (figure, panels):
+        for (number, about), (column, batch) in product(enumerate(runs), enumerate(batches)):
+            axes = panels[number, column]
+            _draw_panel(axes, results, number, batch)
+            axes.set_title(f"recipe {about['name']}, batch {batch:,}", loc="left", fontsize=9)
+            axes.tick_params(labelleft=column == 0)
+        _draw_legend(figure, results["conditions"]["threads"])
+    return figure
+
+
+def _draw_panel(axes: Axes, results: Results, number: int, batch: int) -> None:
+    entries, counts = results["entries"], results["conditions"]["threads"]
+    axes.set_xscale("log")
+    for place, entry in enumerate(entries):
+        for threads, shift in zip(counts, np.linspace(-0.19, 0.19, len(counts)), strict=True):
+            found = rates(results, entry["name"], number, threads, batch)
+            if found:
+                colour = OURS if entry["ours"] else PEER
+                face = "white" if threads == 1 else colour
+                _draw_dot(axes, spread(found.values()), place + shift, colour, face)
+    axes.set_yticks(range(len(entries)), [entry["name"] for entry in entries])
+    axes.set_ylim(len(entries) - 0.45, -0.55)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=7.5)
+    axes.grid(visible=False, axis="y")
+    low, high = axes.get_xlim()
+    axes.set_xlim(low / 1.3, high * 4)  # room for the numbers
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+
+
+def _draw_dot(axes: Axes, values: Spread, y: float, colour: str, face: str) -> None:
+    axes.plot([values.least, values.most], [y, y], color=colour, lw=1.6, solid_capstyle="round")
+    axes.plot([values.middle], [y], "o", ms=5, mfc=face, mec=colour, mew=1.2)
+    axes.annotate(
+        _short(values.middle),
+        (max(values.most, values.middle), y),
+        xytext=(7, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7.5,
+        color=INK,
+    )
+
+
+def _short(value: float) -> str:
+    """Write three digits of a rate.
+
+    >>> _short(12345.6), _short(987.6), _short(1234567.0)
+    ('12,300', '988', '1,230,000')
+    """
+    return f"{float(f'{value:.3g}'):,.0f}"
+
+
+def _draw_legend(figure: Figure, counts: list[int]) -> None:
+    handles = [
+        Line2D([], [], ls="", marker="o", ms=5, mec=INK, mfc="white" if n == 1 else INK)
+        for n in counts
+    ]
+    figure.legend(
+        handles,
+        [_threads(n) for n in counts],
+        loc="upper right",
+        ncols=len(counts),
+        frameon=False,
+        fontsize=8,
+        borderaxespad=0.6,
+    )
+
+
+# ---- the command ----
+
+
+def main() -> int:
+    """Measure and draw, or only draw; return the exit code."""
+    args = _parser().parse_args()
+    if args.redraw is not None:
+        for path in redraw(args.redraw):
+            print(f"wrote {path}")
+        return 0
+    runs = choose_runs(args.run)
+    if not runs:
+        report.say("no runs in runs/ yet; train one: lookbook train")
+        return 1
+    rounds, seconds = (1, 0.05) if args.trial else (args.rounds, args.seconds)
+    now = report.conditions([describe_run(one) for one in runs])
+    how = {"rounds": rounds, "seconds": seconds, "threads": THREADS, "batches": BATCHES}
+    record = measure(runs, rounds, seconds)
+    results = {
+        "name": NAME,
+        "trial": args.trial,
+        "conditions": {**now, **how},
+        "entries": [dataclasses.asdict(entry) for entry in ENTRIES],
+        "measurements": record.measurements,
+        "failures": record.failures,
+    }
+    stem = report.stem(NAME, whole=rounds >= ROUNDS, trial=args.trial)
+    written = report.finish(results, args.out, stem, redraw)
+    return 1 if record.failures or written is None else 0
+
+
+def redraw(path: Path) -> list[Path]:
+    """Write table and figure beside a file of results, from that file alone."""
+    return report.redraw(path, to_markdown, plot)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = report.parser(__doc__, NAME)
+    parser.add_argument(
+        "--run", nargs="+", metavar="RUN", help="runs; default: the newest of each recipe in runs/"
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns that each entry takes")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="for one entry, at each size of batch"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

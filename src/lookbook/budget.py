@@ -1,0 +1,88 @@
+"""Plan: so many seconds → the recipe that makes most of them, and how long it may fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lookbook.errors import InputError
+from lookbook.fitting import fit
+from lookbook.networks import sample
+from lookbook.recipes import MEDIUM, QUICK, STANDARD, STRONG, Recipe
+
+if TYPE_CHECKING:
+    from lookbook.fitting import Labelled
+
+#: passes that `standard` would make in the time → the recipe that gets further than the others;
+#: measured with Fashion-MNIST on two cores, see docs/log.md
+LADDER = ((0.4, QUICK), (2.5, MEDIUM), (6.0, STANDARD), (float("inf"), STRONG))
+#: seconds that writing the run takes, with some to spare
+WRITING = 0.5
+#: pictures on which the speed is measured
+TRIAL = 1000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train, and for how long."""
+
+    recipe: Recipe
+    #: None: the recipe's passes say when it ends
+    fit_seconds: float | None
+
+
+def plan(
+    seconds: float,
+    training: Labelled,
+    n_validation: int,
+    n_classes: int,
+    *,
+    recipe: Recipe | None = None,
+    fits: int = 1,
+) -> Plan:
+    """Choose a recipe for this data on this machine, so that all is done in so many seconds.
+
+    Parameters
+    ----------
+    seconds
+        From now to the written run.
+    training
+        What will be trained on.
+    n_validation
+        How many pictures will be answered at the end.
+    n_classes
+        How many classes there are.
+    recipe
+        This one, whatever the time; without it the one that makes most of it.
+    fits
+        How many networks share the time: two for a `final` run and its twin.
+
+    Raises
+    ------
+    InputError
+        The time is too short for any training.
+    """
+    speed, took = _measure(training, n_classes)
+    # an answer costs a third of what a picture costs in training, but is given in float32, to the
+    # picture and to its mirror image
+    available = (seconds - took - WRITING - fits * n_validation / speed) / fits
+    if available <= 0:
+        raise InputError(
+            f"the budget is too short: {seconds - available * fits:.1f} s go into everything but "
+            "training here; give more with --budget"
+        )
+    passes = available * speed / len(training[1])
+    chosen = recipe or next(each for most, each in LADDER if passes < most)
+    return Plan(chosen.suited_to(len(training[1])), available)
+
+
+def _measure(training: Labelled, n_classes: int) -> tuple[float, float]:
+    """Return how many pictures a second `standard` learns from, and how long finding out took."""
+    part = sample(training[0], TRIAL), sample(training[1], TRIAL)
+    short = fit(part, None, STANDARD.with_epochs(1), n_classes)
+    # the first fit of a process loads kernels, and builds its network; a longer one tells steps
+    long = fit(part, None, STANDARD.with_epochs(2), n_classes)
+    again = fit(part, None, STANDARD.with_epochs(1), n_classes)
+    pictures = long.history[-1]["pictures"]
+    took = max(long.seconds - again.seconds, 0.1 * long.seconds)
+    return pictures / took, short.seconds + long.seconds + again.seconds

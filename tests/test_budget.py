@@ -1,0 +1,93 @@
+"""A budget of time: kept, and spent on the recipe that makes most of it."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from conftest import lookbook, made_pictures
+from lookbook import budget
+from lookbook.budget import plan
+from lookbook.errors import InputError
+from lookbook.fitting import fit
+from lookbook.recipes import TUTORIAL
+from lookbook.training import train
+
+
+def speed_of(pictures_per_second):
+    return lambda *_: (pictures_per_second, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "name"), [(2, "quick"), (10, "medium"), (50, "standard"), (500, "strong")]
+)
+def test_more_time_goes_to_a_larger_network(monkeypatch, seconds, name):
+    monkeypatch.setattr(budget, "_measure", speed_of(10_000))
+    training = np.zeros((100_000, 8, 8), np.uint8), np.zeros(100_000, np.int64)
+    planned = plan(seconds, training, 1000, 10)
+    assert planned.recipe.name == name
+    assert planned.fit_seconds == pytest.approx(seconds - 0.5 - budget.WRITING - 0.1)
+    twice = plan(seconds, training, 1000, 10, recipe=TUTORIAL, fits=2)
+    assert twice.recipe == TUTORIAL
+    assert twice.fit_seconds == pytest.approx((seconds - 0.5 - budget.WRITING - 0.2) / 2)
+
+
+def test_a_budget_too_short_for_anything_is_refused(monkeypatch):
+    monkeypatch.setattr(budget, "_measure", speed_of(10_000))
+    training = np.zeros((1000, 8, 8), np.uint8), np.zeros(1000, np.int64)
+    with pytest.raises(InputError) as caught:
+        plan(0.9, training, 1000, 10)
+    assert str(caught.value) == (
+        "the budget is too short: 1.1 s go into everything but training here; "
+        "give more with --budget"
+    )
+
+
+def test_a_fit_ends_by_time_with_its_learning_rate_at_the_end():
+    data = made_pictures(300, seed=0)
+    told = []
+    fitted = fit(data, data, TUTORIAL, 3, seconds=1.0, tell=told.append)
+    assert 1.0 <= fitted.seconds < 3
+    assert fitted.history[-1]["epoch"] > 1
+    assert all(progress.epochs is None for progress in told)
+    assert told[-1].seconds_left == 0
+    assert fitted.history[-1]["val_accuracy"] > 0.95
+
+
+def test_a_run_of_a_budget_says_how_many_passes_it_made(bars, tmp_path):
+    run = train(str(bars), out=tmp_path / "run", budget=4.0)
+    last = run.history[-1]
+    assert last["epoch"] - 1 <= run.recipe["epochs"] <= last["epoch"]
+    assert {"planning", "fit"} <= set(run.conditions["seconds"])
+
+
+def test_the_program_keeps_its_budget(bars, tmp_path):
+    """Only that the time governs, with room for a busy machine; benchmarks hold it to a tenth."""
+    start = time.monotonic()
+    ended = lookbook("train", bars, "--budget", "8s", "--out", "run", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert 5 < time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budget", "soon"], "a budget is a time like 30s, 2m or 1h, got 'soon'"),
+        (["--budget", "-3s"], "a budget is a time like 30s, 2m or 1h, got '-3s'"),
+        (["--budget", ""], "a budget is a time like 30s, 2m or 1h, got ''"),
+        (
+            ["--budget", "1m", "--epochs", "3"],
+            "--budget and --epochs both say when training ends; give one of them",
+        ),
+        (
+            ["--resume", "x", "--seed", "3"],
+            "--resume goes alone, got seed beside it: the run says itself what it is made of",
+        ),
+        (["--resume", "x"], "no unfinished run x; no run here is unfinished"),
+    ],
+)
+def test_wrong_use(tmp_path, options, message):
+    ended = lookbook("train", *options, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (2, f"error: {message}\n")

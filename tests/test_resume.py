@@ -1,0 +1,191 @@
+"""Resume: a training that was stopped or killed ends with the same weights."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import made_pictures
+from lookbook import resume as resume_module
+from lookbook.errors import DamagedFileError, InputError, LookbookWarning
+from lookbook.recipes import QUICK, STANDARD, TUTORIAL
+from lookbook.runs import list_unfinished, read_request, read_run
+from lookbook.training import resume, train
+
+#: every kind of state: momenta of Muon, losses of pictures, shifts, mirrored passes, part of a pass
+CONV = replace(STANDARD, widths=(16,) * 5, batch_size=50, epochs=3.5, hardest=0.5, shift=1)
+DENSE = replace(QUICK, batch_size=64, epochs=4)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    images, labels = made_pictures(700, seed=3)
+    np.savez(tmp_path / "pictures.npz", images=images, labels=labels)
+    return str(tmp_path / "pictures.npz")
+
+
+def stop_after(steps):
+    left = iter(range(steps))
+    return lambda: next(left, None) is None
+
+
+@pytest.mark.parametrize("recipe", [CONV, DENSE, replace(TUTORIAL, epochs=2)], ids=lambda r: r.name)
+@pytest.mark.parametrize("steps", [1, 9, 17])
+def test_a_stopped_run_ends_with_the_same_weights(pictures, tmp_path, recipe, steps):
+    whole = train(pictures, recipe, out=tmp_path / "whole")
+    stopped = train(pictures, recipe, out=tmp_path / "run", should_stop=stop_after(steps))
+    assert stopped.metrics["stopped"]
+    assert list_unfinished(tmp_path) == [tmp_path / "run"]
+    run = resume(tmp_path / "run")
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
+    assert not run.metrics["stopped"]
+    assert [e["pictures"] for e in run.history] == [e["pictures"] for e in whole.history]
+    assert run.metrics["temperature"] == whole.metrics["temperature"]
+    assert list_unfinished(tmp_path) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures.npz", "whole", "run"}
+
+
+def test_a_twin_goes_on_too(pictures, tmp_path):
+    whole = train(pictures, CONV, out=tmp_path / "whole", final=True)
+    steps = 30  # the first network is done after 26
+    stopped = train(pictures, CONV, out=tmp_path / "run", final=True, should_stop=stop_after(steps))
+    assert stopped.metrics["stopped"]
+    run = resume(tmp_path / "run")
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
+    assert run.metrics["validation"] == whole.metrics["validation"]
+
+
+def test_a_killed_program_goes_on_to_the_same_weights(pictures, tmp_path):
+    """SIGKILL, again and again, wherever it hits; the last one ends by itself."""
+    options = [pictures, "--recipe", "tutorial", "--epochs", "200", "--out", "run"]
+    whole = train(pictures, replace(TUTORIAL, epochs=200), out=tmp_path / "whole")
+    code = "from lookbook import cli, resume; resume.APART = resume.TIMES = 0; cli.app()"
+    kills = 0
+    while True:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, "train", *options],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stderr=subprocess.DEVNULL,
+        )
+        if kills == 3:
+            break
+        _wait_for_a_new_point(child, tmp_path)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        kills += 1
+        assert not (tmp_path / "run").exists()
+        options = ["--resume", "run"]
+    assert child.wait() == 0
+    assert read_run(tmp_path / "run").weights.read_bytes() == whole.weights.read_bytes()
+
+
+def _wait_for_a_new_point(child, place):
+    point = place / "run.unfinished" / "training.safetensors"
+    before = point.stat().st_mtime_ns if point.exists() else 0
+    end = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < end:
+        if point.exists() and point.stat().st_mtime_ns != before:
+            return
+        time.sleep(0.005)
+
+
+def test_points_are_kept_seldom(pictures, tmp_path, monkeypatch):
+    kept = []
+    keep = resume_module.ResumePoint.keep
+    monkeypatch.setattr(
+        resume_module.ResumePoint, "keep", lambda self, *a: (kept.append(1), keep(self, *a))
+    )
+    train(pictures, DENSE, out=tmp_path / "short")
+    assert kept == []
+    monkeypatch.setattr(resume_module, "APART", 0.0)
+    train(pictures, replace(TUTORIAL, epochs=20), out=tmp_path / "long")
+    seconds = read_run(tmp_path / "long").metrics["fit_seconds"]
+    # each costs a hundredth of the time until the next at most
+    assert 0 < len(kept) < 20
+    assert seconds > 0
+
+
+def test_changed_pictures_are_refused(pictures, tmp_path):
+    train(pictures, CONV, out=tmp_path / "run", should_stop=stop_after(5))
+    images, labels = made_pictures(700, seed=4)
+    np.savez(pictures, images=images, labels=labels)
+    with pytest.raises(InputError) as caught:
+        resume(tmp_path / "run")
+    assert str(caught.value) == (
+        f"the training pictures of {pictures} are not those that {tmp_path}/run began with; "
+        f"bring them back, or delete {tmp_path}/run.unfinished and train again"
+    )
+
+
+def test_other_versions_are_told(pictures, tmp_path, monkeypatch):
+    train(pictures, CONV, out=tmp_path / "run", should_stop=stop_after(5))
+    monkeypatch.setattr("lookbook.training.versions", lambda: {"torch": "1.0"})
+    with pytest.warns(LookbookWarning, match="weights may differ in the last bits"):
+        resume(tmp_path / "run")
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(run):
+    with pytest.raises(InputError) as caught:
+        resume(run.folder)
+    assert str(caught.value) == f"{run.folder} is finished: there is nothing to go on with"
+
+
+def test_what_is_not_there_is_told_with_what_is(pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        read_request("nothing")
+    assert str(caught.value) == "no unfinished run nothing; no run here is unfinished"
+    train(pictures, CONV, should_stop=stop_after(5))
+    with pytest.raises(InputError) as caught:
+        read_request("nothing")
+    assert str(caught.value) == ("no unfinished run nothing; unfinished here: pictures-standard-1")
+    shutil.rmtree("runs/pictures-standard-1")
+    with pytest.raises(InputError) as caught:
+        read_run("runs/pictures-standard-1")
+    assert str(caught.value) == (
+        "runs/pictures-standard-1 is not finished; go on: lookbook train --resume "
+        "runs/pictures-standard-1"
+    )
+    assert resume("pictures-standard-1").folder.name == "pictures-standard-1"
+
+
+def test_a_place_that_was_begun_is_not_begun_again(pictures, tmp_path):
+    train(pictures, CONV, out=tmp_path / "run", should_stop=stop_after(5))
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(InputError) as caught:
+        train(pictures, CONV, out=tmp_path / "run")
+    assert str(caught.value) == (
+        f"{tmp_path}/run was begun and is not finished; go on: lookbook train --resume "
+        f"{tmp_path}/run, or delete {tmp_path}/run.unfinished"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"\x08" + bytes(40)])
+def test_a_damaged_point_is_told(pictures, tmp_path, content):
+    train(pictures, CONV, out=tmp_path / "run", should_stop=stop_after(5))
+    point = tmp_path / "run.unfinished" / "training.safetensors"
+    point.write_bytes(content)
+    with pytest.raises(DamagedFileError, match="is damaged") as caught:
+        resume(tmp_path / "run")
+    assert str(caught.value).endswith(f"delete {tmp_path}/run.unfinished and train again")
+
+
+def test_two_trainings_at_once_keep_a_folder_each(pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr("lookbook.training.free_folder", lambda *_: tmp_path / "runs" / "x-1")
+    monkeypatch.setattr("lookbook.training.check_target", lambda _: None)
+    first = train(pictures, CONV, should_stop=stop_after(5))
+    (tmp_path / "runs" / "x-2").mkdir()
+    second = train(pictures, CONV, should_stop=stop_after(7))
+    assert [first.folder.name, second.folder.name] == ["x-1", "x-3"]
+    assert list_unfinished(tmp_path / "runs") == [first.folder, second.folder]
