@@ -214,7 +214,7 @@ def test_our_command_is_that_of_a_user_with_so_many_minutes():
 
 def test_a_trial_measures_our_side(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(report.Record, "keras_python", lambda _record: None)
-    monkeypatch.setattr(photos, "TRIAL_PASSES", 4.0)
+    monkeypatch.setattr(photos, "TRIAL_PASSES", 20.0)
     arguments = ["--photos", str(folder), "--size", "16", "--trial", "--out", str(tmp_path / "o")]
     monkeypatch.setattr(sys, "argv", ["photos.py", *arguments])
     assert photos.main() == 0
@@ -222,9 +222,9 @@ def test_a_trial_measures_our_side(folder, tmp_path, monkeypatch):
     assert str(tmp_path) not in text
     (found,) = json.loads(text)["measurements"]
     assert found["accuracy"] > 0.6
-    assert 0 < found["passes"] <= 4
+    assert 0 < found["passes"] <= 20
     assert found["training_pictures"] == 68  # 15 % of the 80 are set aside
-    assert found["command"] == "--size 16 --recipe standard --epochs 4"
+    assert found["command"] == "--size 16 --recipe standard --epochs 20"
     assert found["process_seconds"] > found["fit_seconds"] > 0
     assert (tmp_path / "o" / "photos-trial-run.png").exists()
 

@@ -71,7 +71,7 @@ class Recipe:
         True
         >>> small = STANDARD.suited_to(1000)
         >>> small.epochs, small.batch_size, round(small.learning_rate, 3)
-        (30, 50, 0.032)
+        (30, 50, 0.038)
         """
         if n >= 20_000 or self.schedule == "constant":
             return self
@@ -119,7 +119,7 @@ STANDARD = Recipe(
     widths=(48, 48, 96, 96, 96),
     scaling="whitening",
     optimizer="muon",
-    learning_rate=0.1,
+    learning_rate=0.12,
     schedule="linear",
     batch_size=500,
     epochs=5,
@@ -128,8 +128,10 @@ STANDARD = Recipe(
     mirror=True,
     half=True,
 )
-SMALL = replace(STANDARD, name="small", widths=(32, 32, 32, 64, 64), epochs=1)
-MEDIUM = replace(STANDARD, name="medium", widths=(32, 32, 32, 64, 64), epochs=3.5)
+SMALL = replace(STANDARD, name="small", widths=(32, 32, 32, 64, 64), learning_rate=0.2, epochs=1.1)
+MEDIUM = replace(
+    STANDARD, name="medium", widths=(32, 32, 48, 64, 64), learning_rate=0.15, epochs=3.5
+)
 STRONG = replace(
     STANDARD, name="strong", widths=(64, 64, 128, 128, 128), epochs=14, hardest=0.4, shift=1
 )
