@@ -211,7 +211,7 @@ class _Passes:
     """Which pictures come next: shuffled passes over all, later over the hardest alone."""
 
     #: spread of the noise on log losses, by which other pictures have their turn, too
-    NOISE = 0.5
+    NOISE = 0.3
 
     def __init__(self, recipe: Recipe, n: int, seed: int) -> None:
         self._recipe, self._n, self._seed = recipe, n, seed

@@ -122,15 +122,15 @@ STANDARD = Recipe(
     learning_rate=0.12,
     schedule="linear",
     batch_size=500,
-    epochs=5,
-    hardest=0.6,
+    epochs=5.5,
+    hardest=0.35,
     label_smoothing=0.1,
     mirror=True,
     half=True,
 )
 SMALL = replace(STANDARD, name="small", widths=(32, 32, 32, 64, 64), learning_rate=0.2, epochs=1.1)
 MEDIUM = replace(
-    STANDARD, name="medium", widths=(32, 32, 48, 64, 64), learning_rate=0.15, epochs=3.5
+    STANDARD, name="medium", widths=(32, 32, 48, 64, 64), learning_rate=0.15, epochs=4.5
 )
 STRONG = replace(
     STANDARD, name="strong", widths=(64, 64, 128, 128, 128), epochs=14, hardest=0.4, shift=1
