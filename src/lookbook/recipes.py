@@ -64,8 +64,8 @@ class Recipe:
         """Return this recipe for `n` training pictures.
 
         The fast recipes are written for 60,000 pictures and make as few steps as those need. Fewer
-        than 20,000 pictures are passed more often, up to 30 times, in smaller batches, with a
-        learning rate that falls with the root of these.
+        than 20,000 pictures are passed more often, up to 30 times, all of them in each pass, in
+        smaller batches, with a learning rate that falls with the root of these.
 
         >>> STANDARD.suited_to(55_000) == STANDARD
         True
@@ -79,6 +79,7 @@ class Recipe:
         return replace(
             self,
             epochs=max(self.epochs, min(30, 200_000 // n)),
+            hardest=1.0,
             batch_size=batch_size,
             learning_rate=self.learning_rate * math.sqrt(batch_size / self.batch_size),
         )
