@@ -38,7 +38,8 @@ def main() -> None:
     from torch import get_num_threads
 
     from lookbook.conditions import versions
-    from lookbook.fitting import fit, pick_device
+    from lookbook.devices import pick_device
+    from lookbook.fitting import fit
     from lookbook.recipes import find_recipe
 
     before = peak_bytes()

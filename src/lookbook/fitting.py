@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import nn
 from lookbook import metrics
 from lookbook.augment import mirror, shift
 from lookbook.calibration import softmax
+from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import TrainingError
 from lookbook.networks import Classifier, Components, build_classifier
 from lookbook.optimizers import build_optimizer, rate_at
@@ -143,7 +143,7 @@ def fit(
     """
     start = time.perf_counter()
     device = pick_device()
-    half = recipe.half and has_half(device)
+    half = recipe.half and has_fast_half(device)
     classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
     scaler, network = classifier.scaler, classifier.network
     images, labels = (torch.from_numpy(array).to(device) for array in training)
@@ -505,25 +505,3 @@ def _answer(
     with torch.inference_mode():
         logits = torch.cat([answer(torch.from_numpy(batch).to(device)) for batch in batches])
     return logits.cpu().numpy()
-
-
-def pick_device() -> torch.device:
-    """Return the accelerator where there is one, else the processor."""
-    for name in ("cuda", "mps"):
-        if torch.get_device_module(name).is_available():
-            return torch.device(name)
-    return torch.device("cpu")
-
-
-def has_half(device: torch.device) -> bool:
-    """Say whether bfloat16 is computed by instructions of its own, and so pays."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # without them it is slower than float32
-    return device.type == "cpu" and _cpu_has_bf16()
-
-
-def _cpu_has_bf16() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -40,7 +40,7 @@ class Recipe:
     mirror: bool = False
     #: move each picture by up to so many pixels, down or up, right or left
     shift: int = 0
-    #: compute in bfloat16 where the processor has instructions for it
+    #: compute in bfloat16 where the device is faster in it than in float32
     half: bool = False
 
     def with_epochs(self, epochs: float | None) -> Recipe:

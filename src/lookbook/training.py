@@ -25,9 +25,10 @@ from lookbook.builtin import BUILTIN
 from lookbook.calibration import fit_temperature, softmax
 from lookbook.conditions import machine, versions
 from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
+from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.export import to_onnx
-from lookbook.fitting import Fitted, Tell, fit, pick_device
+from lookbook.fitting import Fitted, Tell, fit
 from lookbook.networks import Classifier, build_classifier
 from lookbook.photos import find_polarity
 from lookbook.recipes import STANDARD, Recipe
@@ -113,10 +114,14 @@ def train(
             left = budget - seconds_before - (time.perf_counter() - start)
             shapes = _arrays(whole if final else training), len(validation), len(whole.classes)
             planned = plan(left, *shapes, recipe=recipe, fits=1 + final)
-    mirrored = planned.recipe.mirror and _mirrors_well(data) if mirror is None else mirror
+    settled = replace(
+        planned.recipe,
+        mirror=planned.recipe.mirror and _mirrors_well(data) if mirror is None else mirror,
+        half=planned.recipe.half and has_fast_half(pick_device()),
+    )
     request = {
         "data": identify(data),
-        "recipe": replace(planned.recipe, mirror=mirrored).to_json(),
+        "recipe": settled.to_json(),
         "seed": seed,
         "size": size,
         "final": final,
