@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, pixel_unshuffle
 from conftest import made_pictures
 from lookbook import fitting
 from lookbook.calibration import softmax
-from lookbook.datasets import load
+from lookbook.datasets import load, split_validation
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.evaluation import load_part
 from lookbook.fitting import fit
@@ -295,13 +295,45 @@ def test_a_part_of_a_pass_takes_that_part_of_the_pictures():
     assert [entry["pictures"] for entry in fitted.history] == [400, 200]
 
 
-def test_the_model_answers_the_same_for_a_picture_and_its_mirror_image(more_bars, tmp_path):
+def test_pictures_that_the_network_is_not_sure_of_are_looked_at_in_several_views():
+    images, _ = made_pictures(40, seed=0)
+    classifier = build_classifier(replace(STANDARD, shift=2), images, 3, seed=0).eval()
+    pixels = torch.from_numpy(images)[:, None]
+
+    def one_view(view):
+        return (classifier.network(view) + classifier.network(view.flip(3))) / 2
+
+    with torch.no_grad():
+        own = classifier.network(pixels)
+        padded = torch.nn.functional.pad(pixels, (2, 2, 2, 2))
+        corners = [padded[:, :, y : y + 12, x : x + 10] for y in (0, 4) for x in (0, 4)]
+        averaged = one_view(pixels) / 2 + sum(map(one_view, corners)) / 8
+        top = own.softmax(1).amax(1)
+        sure = top.median() + 1e-6
+        for border, unsure in ((0.0, top < 0), (sure, top < sure), (np.inf, top < 1)):
+            classifier.sure.fill_(border)
+            share = ((border - top) / classifier.RAMP).clamp(0, 1)[:, None]
+            found = classifier.logits(torch.from_numpy(images))
+            np.testing.assert_allclose(found, own + share * (averaged - own), atol=1e-5)
+            np.testing.assert_array_equal(found[~unsure], own[~unsure])
+
+
+def test_about_a_quarter_of_the_validation_part_is_not_sure(more_bars, tmp_path):
     run = train(str(more_bars), STANDARD.with_epochs(1), out=tmp_path / "run")
-    model = Model.open(run.model)
-    images = load_part(run, "test").images
-    np.testing.assert_allclose(
-        model.predict(images)[1], model.predict(images[:, :, ::-1].copy())[1], atol=1e-5
+    network = load_network(run)
+    _, validation = split_validation(load(str(more_bars), "train"), seed=0)
+    with torch.no_grad():
+        logits = network.network(network.scaler(torch.from_numpy(validation.images)))
+    assert (logits.softmax(1).amax(1) < network.sure).float().mean() == pytest.approx(
+        0.25, abs=0.02
     )
+
+
+def test_a_final_run_takes_from_its_twin_when_it_is_sure(more_bars, tmp_path):
+    recipe = STANDARD.with_epochs(1)
+    final = train(str(more_bars), recipe, final=True, out=tmp_path / "final")
+    plain = train(str(more_bars), recipe, out=tmp_path / "plain")
+    assert load_network(final).sure == load_network(plain).sure < 1
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 30), (9, 224), (28, 28, 3), (64, 64), (224, 224)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lookbook.errors import InputError
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 #: passes that `standard` would make in the time → the recipe that gets further than the others;
 #: measured with Fashion-MNIST on two cores, see docs/log.md
-LADDER = ((0.4, QUICK), (2.5, MEDIUM), (6.0, STANDARD), (float("inf"), STRONG))
+LADDER = ((0.65, QUICK), (2.0, MEDIUM), (8.0, STANDARD), (math.inf, STRONG))
 #: seconds that writing the run takes, with some to spare
 WRITING = 0.5
-#: pictures on which the speed is measured
-TRIAL = 1000
+#: pictures on which the speed is measured, and for how long
+TRIAL, TRIAL_SECONDS = 1000, 0.3
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ def plan(
         The time is too short for any training.
     """
     speed, took = _measure(training, n_classes)
-    # an answer costs a third of what a picture costs in training, but is given in float32, to the
-    # picture and to its mirror image
-    available = (seconds - took - WRITING - fits * n_validation / speed) / fits
+    # an answer in one view costs a third of what a picture costs in training, but it is given in
+    # float32, and a quarter of the pictures has ten views
+    answering = fits * 2 * n_validation / speed
+    available = (seconds - took - WRITING - answering) / fits
     if available <= 0:
         raise InputError(
             f"the budget is too short: {seconds - available * fits:.1f} s go into everything but "
@@ -79,10 +81,8 @@ def plan(
 def _measure(training: Labelled, n_classes: int) -> tuple[float, float]:
     """Return how many pictures a second `standard` learns from, and how long finding out took."""
     part = sample(training[0], TRIAL), sample(training[1], TRIAL)
-    short = fit(part, None, STANDARD.with_epochs(1), n_classes)
-    # the first fit of a process loads kernels, and builds its network; a longer one tells steps
-    long = fit(part, None, STANDARD.with_epochs(2), n_classes)
-    again = fit(part, None, STANDARD.with_epochs(1), n_classes)
-    pictures = long.history[-1]["pictures"]
-    took = max(long.seconds - again.seconds, 0.1 * long.seconds)
-    return pictures / took, short.seconds + long.seconds + again.seconds
+    recipe = replace(STANDARD, hardest=1.0)
+    # the first fit of a process loads kernels: it tells nothing
+    first, second = (fit(part, None, recipe, n_classes, seconds=TRIAL_SECONDS) for _ in range(2))
+    pictures = sum(epoch["pictures"] for epoch in second.history)
+    return pictures / second.seconds, first.seconds + second.seconds

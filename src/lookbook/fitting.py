@@ -20,7 +20,7 @@ from lookbook.augment import mirror, shift
 from lookbook.calibration import softmax
 from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import TrainingError
-from lookbook.networks import Classifier, Components, build_classifier
+from lookbook.networks import Classifier, Components, build_classifier, sample
 from lookbook.optimizers import build_optimizer, rate_at
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 #: pictures that are gathered and scaled at once: a gather for each step of 32 costs as much as the
 #: step, and far more at once would take memory
 AT_ONCE = 2048
+#: share of the pictures that are looked at in several views: the least certain ones
+UNSURE = 0.25
 #: pictures that go through the network at once where nothing is learnt
 EVALUATION_BATCH = 1000
 
@@ -188,6 +190,8 @@ def fit(
             clock.end_epoch(passes.epoch, passes.pictures, *look())
 
     classifier.eval()
+    if validation is not None and classifier.has_views:
+        classifier.sure.fill_(_find_sure(classifier, validation, device))
     val_logits = _answer(classifier.logits, validation, device, n_classes)
     fitted = classifier.folded().cpu()
     stopped = stopped and not clock.is_over()
@@ -490,6 +494,17 @@ def _validate(
     probs = softmax(_answer(look, validation, device, 0))
     classifier.train()
     return metrics.log_loss(probs, validation[1]), metrics.accuracy(probs, validation[1])
+
+
+def _find_sure(classifier: Classifier, validation: Labelled, device: torch.device) -> float:
+    """Return the greatest probability that a quarter of the pictures does not reach in one view.
+
+    A thousand tell it well enough: more views of too many cost time, and of too few accuracy, but
+    both is flat around a quarter.
+    """
+    part = sample(validation[0], 1000), validation[1]
+    logits = _answer(lambda raw: classifier.network(classifier.scaler(raw)), part, device, 0)
+    return float(np.quantile(softmax(logits).max(axis=1), UNSURE))
 
 
 def _answer(

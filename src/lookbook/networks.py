@@ -149,9 +149,9 @@ class ConvNetwork(nn.Module):
     raw
         Some pictures, from which the whitening layer is computed.
     widths
-        Channels of the convolutions: three of the first stage, two of each further one, between
-        which a max pool halves the sides. Stages of the last width are added until 4 pixels or
-        fewer are left on the longer side.
+        Channels of the convolutions: two for each stage, of which the first halves the sides, and
+        one for the last, which looks at the whole of what is left of a picture of 28×28 pixels.
+        Stages are added where pictures are larger, until 4 pixels or fewer are left on a side.
     outputs
         How many logits.
     generator
@@ -174,52 +174,70 @@ class ConvNetwork(nn.Module):
         filters, shift = whitening_layer(raw, self.STEM)
         self.register_buffer("whitening", filters)
         self.register_buffer("whitening_shift", shift)
-        # whitening halves the sides, and so does the stride of the first convolution
+        layers = _Layers(len(filters), generator)
+        # whitening halves the sides, and so does each stage; the first one needs no border
         sides = [(side // 2 - 2) // 2 for side in raw.shape[1:3]]
-        channels = widths[2]
-        layers = [
-            *_layer(len(filters), widths[0], generator, stride=2, padding=0),
-            *_layer(widths[0], widths[1], generator),
-            *_layer(widths[1], channels, generator),
-        ]
-        further = list(widths[3:])
-        while further or (max(sides) > 4 and min(sides) > 1):
-            first, second, *further = further or [channels, channels]
-            pool = min(sides) > 1
-            # the pool comes before norm and ReLU, of which it leaves less to do
-            layers[-2:-2] = [nn.MaxPool2d(2)] if pool else []
-            layers += _layer(channels, first, generator) + _layer(first, second, generator)
-            sides = [side // 2 for side in sides] if pool else sides
-            channels = second
+        layers.add(widths[0], stride=(2, 2), padding=0)
+        layers.add(widths[1])
+        further = list(widths[2:-1])
+        while further or max(sides) > 4:
+            first, second, *further = further or [layers.channels] * 2
+            # in bfloat16, oneDNN's gradients of a stride along a single row or column are wrong
+            down, right = (2 if side > 1 else 1 for side in sides)
+            layers.add(first, stride=(down, right))
+            layers.add(second)
+            sides = [(side + 1) // 2 for side in sides]
+        layers.add(widths[-1], padding=0 if min(sides) >= 3 else 1)
         self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(channels, outputs, bias=False)
+        self.head = nn.Linear(widths[-1], outputs, bias=False)
         nn.init.normal_(self.head.weight, generator=generator)
-        self.scale = self.LOGIT_SCALE / math.sqrt(channels)
+        self.scale = self.LOGIT_SCALE / math.sqrt(widths[-1])
 
     whitening: Tensor
     whitening_shift: Tensor
 
     def forward(self, images: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N K"]:
         """Return logits."""
-        pixels = _fold_pixels(images).float().contiguous(memory_format=torch.channels_last)
-        features = F.relu(F.conv2d(pixels, self.whitening, self.whitening_shift))
+        pixels = _fold_pixels(images).float()
+        features = F.conv2d(pixels, self.whitening, self.whitening_shift).relu_()
         features = self.layers(features).amax(dim=(2, 3))
         logits: Tensor = self.head(features) * self.scale
         return logits
 
 
-def _layer(
-    inputs: int, width: int, generator: torch.Generator, *, stride: int = 1, padding: int = 1
-) -> list[nn.Module]:
-    """Return a 3×3 convolution whose first filters hand their inputs on, a norm and a ReLU."""
-    layer = nn.Conv2d(inputs, width, 3, stride=stride, padding=padding, bias=False)
-    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-    nn.init.dirac_(layer.weight[: min(inputs, width)])
-    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-    # a norm without a scale, whose statistics follow the last few batches
-    norm = nn.BatchNorm2d(width, momentum=0.6)
-    norm.weight.requires_grad = False
-    return [layer, norm, nn.ReLU()]
+class _Layers(list[nn.Module]):
+    """Layers of a network, each convolution with the norm and the ReLU that follow it."""
+
+    def __init__(self, channels: int, generator: torch.Generator) -> None:
+        super().__init__()
+        #: how many the layers so far give
+        self.channels = channels
+        self._generator = generator
+
+    def add(self, width: int, *, stride: tuple[int, int] = (1, 1), padding: int = 1) -> None:
+        """Add a 3×3 convolution whose first filters hand their inputs on, a norm and a ReLU."""
+        layer = _Convolution(
+            self.channels, width, (3, 3), stride=stride, padding=(padding, padding), bias=False
+        )
+        nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=self._generator)
+        nn.init.dirac_(layer.weight[: min(self.channels, width)])
+        layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        # a norm without a scale, whose statistics follow the last few batches
+        norm = nn.BatchNorm2d(width, momentum=0.6)
+        norm.weight.requires_grad = False
+        self.extend([layer, norm, nn.ReLU()])
+        self.channels = width
+
+
+class _Convolution(nn.Conv2d):
+    """A convolution that is a product of matrices where its filters see the whole map."""
+
+    def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N O H2 W2"]:
+        if not (self.training and self.padding == (0, 0) and maps.shape[2:] == self.kernel_size):
+            return super().forward(maps)
+        # a sixth of the time, on two cores
+        rows, filters = (each.permute(0, 2, 3, 1).flatten(1) for each in (maps, self.weight))
+        return F.linear(rows, filters)[:, :, None, None]
 
 
 def whitening_layer(
@@ -248,9 +266,16 @@ def whitening_layer(
 
 
 def _fold_pixels(images: Shaped[Tensor, "N C H W"]) -> Shaped[Tensor, "N D H2 W2"]:
-    """Lay each square of 2×2 pixels into four channels; an odd last row or column is left out."""
-    height, width = images.shape[2] // 2 * 2, images.shape[3] // 2 * 2
-    return F.pixel_unshuffle(images[:, :, :height, :width], 2)
+    """Lay each square of 2×2 pixels into four channels; an odd last row or column is left out.
+
+    The channels lie last in memory. `F.pixel_unshuffle` is the same, but takes no empty batch.
+    """
+    height, width = images.shape[2] // 2, images.shape[3] // 2
+    whole = images[:, :, : 2 * height, : 2 * width]
+    squares = whole.unflatten(3, (width, 2)).unflatten(2, (height, 2))
+    rows = squares.permute(0, 2, 4, 1, 3, 5).reshape(-1, height, width, 4 * images.shape[1])
+    folded: Tensor = rows.permute(0, 3, 1, 2)
+    return folded
 
 
 class Classifier(nn.Module):
@@ -259,7 +284,11 @@ class Classifier(nn.Module):
     This is what the model file holds.
     """
 
+    #: a probability that much below `sure` counts as not sure at all
+    RAMP = 0.02
+
     temperature: Tensor
+    sure: Tensor
 
     def __init__(
         self, scaler: nn.Module, network: nn.Module, *, mirror: bool = False, shift: int = 0
@@ -270,6 +299,13 @@ class Classifier(nn.Module):
         self.mirror = mirror
         self.shift = shift
         self.register_buffer("temperature", torch.ones(()))
+        # pictures whose greatest probability is below this are looked at in several views
+        self.register_buffer("sure", torch.tensor(math.inf))
+
+    @property
+    def has_views(self) -> bool:
+        """Whether pictures are looked at in several views."""
+        return self.mirror or self.shift > 0
 
     def forward(
         self, raw: Shaped[Tensor, "N *shape"]
@@ -279,24 +315,35 @@ class Classifier(nn.Module):
         return logits, torch.softmax(logits / self.temperature, dim=1)
 
     def logits(self, raw: Shaped[Tensor, "N *shape"]) -> Float[Tensor, "N K"]:
-        """Return logits, averaged over the views of a picture that the recipe asks for.
+        """Return logits, for pictures that the network is not `sure` of the mean over views.
 
-        Half of the weight is the picture's own; the other half goes, where pictures were shifted in
-        training, to the picture shifted along a diagonal, both ways. Each is the mean over the
-        view and its mirror image, where pictures were mirrored.
+        Source: Jordan (2024), multi-crop average on the least certain quarter.
         """
         pixels = self.scaler(raw)
-        logits = self._one_view(pixels)
-        if not self.shift:
-            return logits
-        there, back = (
-            self._one_view(F.pad(pixels, (by, -by, by, -by))) for by in (self.shift, -self.shift)
-        )
-        return logits / 2 + (there + back) / 4
-
-    def _one_view(self, pixels: Shaped[Tensor, "N *shape"]) -> Float[Tensor, "N K"]:
         logits: Tensor = self.network(pixels)
-        return (logits + self.network(pixels.flip(3))) / 2 if self.mirror else logits
+        if not self.has_views:
+            return logits
+        lacking = self.sure - torch.softmax(logits, dim=1).amax(dim=1)
+        unsure = (lacking > 0).nonzero().flatten()
+        averaged = self._mean_over_views(pixels.index_select(0, unsure))
+        # no step at the border, where rounding would decide
+        share = (lacking[unsure] / self.RAMP).clamp(max=1)[:, None]
+        return logits.index_put((unsure,), torch.lerp(logits[unsure], averaged, share))
+
+    def _mean_over_views(self, pixels: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N K"]:
+        """Return logits, averaged over the views that the recipe shows in training.
+
+        Half of the weight is the picture's own; the other half goes, where pictures are shifted, to
+        it shifted towards its four corners. Each is the mean over the view and its mirror image,
+        where pictures are mirrored.
+        """
+        by = self.shift
+        corners = [(x, -x, y, -y) for x in (by, -by) for y in (by, -by)] if by else []
+        views = [pixels, *(F.pad(pixels, corner) for corner in corners)]
+        sides = [*views, *(view.flip(3) for view in views)] if self.mirror else views
+        logits: Tensor = self.network(torch.cat(sides))
+        each = logits.view(1 + self.mirror, len(views), -1, logits.shape[1]).mean(0)
+        return (each[0] + each[1:].mean(0)) / 2 if corners else each[0]
 
     def folded(self) -> Classifier:
         """Return the same function of pixels, without a step that only training needed.

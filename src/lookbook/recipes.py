@@ -36,9 +36,11 @@ class Recipe:
     hardest: float = 1.0
     #: probability that is taken from the right class and spread over all of them
     label_smoothing: float = 0.0
-    #: show each picture mirrored in every other pass, and average over both when predicting
+    #: show each picture mirrored in every other pass, and average over both when predicting; only
+    #: the least certain quarter of the pictures needs an average
     mirror: bool = False
-    #: move each picture by up to so many pixels, down or up, right or left
+    #: move each picture by up to so many pixels, down or up, right or left, and average over its
+    #: four corners when predicting
     shift: int = 0
     #: compute in bfloat16 where the device is faster in it than in float32
     half: bool = False
@@ -117,26 +119,33 @@ QUICK = Recipe(
 STANDARD = Recipe(
     name="standard",
     network="conv",
-    widths=(48, 48, 96, 96, 96),
+    widths=(32, 48, 64, 64, 96),
     scaling="whitening",
     optimizer="muon",
-    learning_rate=0.12,
+    learning_rate=0.13,
     schedule="linear",
     batch_size=500,
-    epochs=5.5,
+    epochs=8,
     hardest=0.35,
     label_smoothing=0.1,
     mirror=True,
+    shift=1,
     half=True,
 )
-SMALL = replace(STANDARD, name="small", widths=(32, 32, 32, 64, 64), learning_rate=0.2, epochs=1.1)
-MEDIUM = replace(
-    STANDARD, name="medium", widths=(32, 32, 48, 64, 64), learning_rate=0.15, epochs=4.5
+SMALL = replace(
+    STANDARD, name="small", widths=(32, 32, 64, 64, 96), learning_rate=0.2, epochs=1.2, shift=0
 )
+MEDIUM = replace(SMALL, name="medium", learning_rate=0.15, epochs=4)
 STRONG = replace(
-    STANDARD, name="strong", widths=(64, 64, 128, 128, 128), epochs=14, hardest=0.4, shift=1
+    STANDARD,
+    name="strong",
+    widths=(64, 64, 128, 128, 256),
+    learning_rate=0.12,
+    epochs=14,
+    hardest=0.4,
 )
-COMPACT = replace(STANDARD, name="compact", widths=(32, 32, 48, 64, 64), epochs=40, shift=1)
+#: fewer than 100,000 parameters
+COMPACT = replace(STRONG, name="compact", widths=(32, 40, 48, 56, 64), epochs=40)
 
 RECIPES = {
     recipe.name: recipe for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, COMPACT)

@@ -262,6 +262,7 @@ def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
     """Give a fit the answers of its twin; those of a twin that was stopped say nothing."""
     if twin.stopped:
         return replace(fitted, stopped=True)
+    fitted.classifier.sure.copy_(twin.classifier.sure)
     return replace(fitted, val_logits=twin.val_logits)
 
 
