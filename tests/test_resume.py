@@ -20,8 +20,10 @@ from lookbook.recipes import QUICK, STANDARD, TUTORIAL
 from lookbook.runs import list_unfinished, read_request, read_run
 from lookbook.training import resume, train
 
-#: every kind of state: momenta of Muon, losses of pictures, shifts, mirrored passes, part of a pass
-CONV = replace(STANDARD, widths=(16,) * 5, batch_size=50, epochs=3.5, hardest=0.5, shift=1)
+#: every kind of state: momenta of Muon, losses of pictures, distortions, mirrored passes, a part
+CONV = replace(
+    STANDARD, widths=(16,) * 5, batch_size=50, epochs=3.5, hardest=0.5, shift=1, distort=0.2
+)
 DENSE = replace(QUICK, batch_size=64, epochs=4)
 
 
@@ -104,6 +106,7 @@ def test_points_are_kept_seldom(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(
         resume_module.ResumePoint, "keep", lambda self, *a: (kept.append(1), keep(self, *a))
     )
+    monkeypatch.setattr(resume_module, "APART", 3600.0)  # longer than any machine needs
     train(pictures, DENSE, out=tmp_path / "short")
     assert kept == []
     monkeypatch.setattr(resume_module, "APART", 0.0)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lookbook import metrics
-from lookbook.augment import mirror, shift
+from lookbook.augment import distort, mirror, relight, shift
 from lookbook.calibration import softmax
 from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import TrainingError
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     #: raw inputs and their labels
     Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
 
-#: pictures that are gathered and scaled at once: a gather for each step of 32 costs as much as the
-#: step, and far more at once would take memory
-AT_ONCE = 2048
+#: bytes that are gathered and scaled at once, 2,048 pictures of 28×28: a gather for each step of 32
+#: costs as much as the step, and far more at once would take memory
+AT_ONCE = 2048 * 28 * 28
 #: share of the pictures that are looked at in several views: the least certain ones
 UNSURE = 0.25
 #: pictures that go through the network at once where nothing is learnt
@@ -155,7 +155,7 @@ def fit(
         scaler = nn.Identity()
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = build_optimizer(recipe, weights)
-    passes = _Passes(recipe, len(labels), seed)
+    passes = _Passes(recipe, len(labels), seed, images[0].nbytes)
     clock = _Clock(stage, recipe, passes.steps, seconds, tell, start)
     state = _State(keeper, stage, (network, optimizer, passes, clock))
     state.restore()
@@ -166,10 +166,8 @@ def fit(
     while not (clock.is_over() or stopped):
         chosen = passes.next_pictures(clock.steps_left())
         batch = scaler(images[chosen.to(device)])
-        if classifier.mirror:
-            batch = mirror(batch, passes.are_mirrored(chosen).to(device))
-        if recipe.shift and batch.dim() == 4:
-            batch = shift(batch, passes.offsets(chosen).to(device), recipe.shift)
+        if recipe.network == "conv" and batch.dim() == 4:
+            batch = _change(batch, recipe, passes, chosen)
         answers = labels[chosen.to(device)]
         targets = _soften(answers, n_classes, recipe.label_smoothing)
         for begin in range(0, len(chosen), recipe.batch_size):
@@ -198,6 +196,21 @@ def fit(
     return Fitted(fitted, clock.history, clock.seconds(), val_logits, stopped)
 
 
+def _change(
+    batch: Shaped[Tensor, "N C H W"], recipe: Recipe, passes: _Passes, chosen: Int64[Tensor, "N"]
+) -> Shaped[Tensor, "N C H W"]:
+    """Show these pictures otherwise than in the pass before."""
+    chances = passes.chances(chosen).to(batch.device)
+    if recipe.mirror:
+        batch = mirror(batch, passes.are_mirrored(chosen).to(batch.device))
+    if recipe.shift:
+        batch = shift(batch, chances[:, :2], recipe.shift)
+    if recipe.distort:
+        batch = distort(batch, chances[:, 2:7], recipe.distort)
+        batch = relight(batch, chances[:, 7:], recipe.distort)
+    return batch
+
+
 def _soften(
     answers: Int64[Tensor, "N"], n_classes: int, smoothing: float
 ) -> Int64[Tensor, "N"] | Float[Tensor, "N K"]:
@@ -217,15 +230,16 @@ class _Passes:
     #: spread of the noise on log losses, by which other pictures have their turn, too
     NOISE = 0.3
 
-    def __init__(self, recipe: Recipe, n: int, seed: int) -> None:
+    def __init__(self, recipe: Recipe, n: int, seed: int, bytes_each: int) -> None:
         self._recipe, self._n, self._seed = recipe, n, seed
+        self._steps_at_once = max(1, AT_ONCE // (bytes_each * recipe.batch_size))
         self._shuffler = torch.Generator().manual_seed(seed)
         mirrored = torch.rand(n, generator=self._shuffler) if recipe.mirror else torch.ones(n)
         self._mirrored = mirrored < 0.5
         self._losses = torch.full((n,), math.inf)
         self._order = torch.arange(0)
         self._done = 0
-        self._offsets = 0, torch.empty(0, 2, dtype=torch.int8)
+        self._chances = 0, torch.empty(0, 12)
         self.epoch = 0
 
     @property
@@ -258,7 +272,7 @@ class _Passes:
             self.epoch += 1
             self._done = 0
             self._order = self._draw()[: steps_left * self._recipe.batch_size]
-        at_once = max(1, AT_ONCE // self._recipe.batch_size) * self._recipe.batch_size
+        at_once = self._steps_at_once * self._recipe.batch_size
         return self._order[self._done : self._done + at_once]
 
     def _draw(self) -> Int64[Tensor, "M"]:
@@ -278,16 +292,15 @@ class _Passes:
         """
         return self._mirrored[chosen] ^ (self.epoch % 2 == 0)
 
-    def offsets(self, chosen: Int64[Tensor, "M"]) -> Int64[Tensor, "M 2"]:
-        """Return by how many pixels these pictures are moved."""
-        drawn_for, offsets = self._offsets
+    def chances(self, chosen: Int64[Tensor, "M"]) -> Float[Tensor, "M 12"]:
+        """Return numbers of 0 to 1 that say how these pictures are changed in this pass."""
+        drawn_for, chances = self._chances
         if drawn_for != self.epoch:
             # from the epoch's own generator: the same wherever a training goes on from
             generator = torch.Generator().manual_seed((self._seed + self.epoch) % 2**63)
-            most = self._recipe.shift
-            offsets = torch.randint(-most, most + 1, (self._n, 2), generator=generator)
-            self._offsets = self.epoch, offsets.to(torch.int8)
-        return self._offsets[1][chosen].long()
+            chances = torch.rand(self._n, 12, generator=generator)
+            self._chances = self.epoch, chances
+        return chances[chosen]
 
     def note(self, chosen: Int64[Tensor, "M"], losses: Float[Tensor, "L"]) -> None:
         """Take down the losses of the first pictures of `chosen`: those that steps were done on."""

@@ -42,6 +42,8 @@ class Recipe:
     #: move each picture by up to so many pixels, down or up, right or left, and average over its
     #: four corners when predicting
     shift: int = 0
+    #: move, zoom, turn, stretch and relight each picture, at most so much: see `augment`
+    distort: float = 0.0
     #: compute in bfloat16 where the device is faster in it than in float32
     half: bool = False
 
@@ -73,7 +75,7 @@ class Recipe:
         True
         >>> small = STANDARD.suited_to(1000)
         >>> small.epochs, small.batch_size, round(small.learning_rate, 3)
-        (30, 50, 0.038)
+        (30, 50, 0.041)
         """
         if n >= 20_000 or self.schedule == "constant":
             return self
@@ -82,6 +84,7 @@ class Recipe:
             self,
             epochs=max(self.epochs, min(30, 200_000 // n)),
             hardest=1.0,
+            distort=max(self.distort, 0.25),
             batch_size=batch_size,
             learning_rate=self.learning_rate * math.sqrt(batch_size / self.batch_size),
         )
