@@ -75,7 +75,8 @@ def plan(
         )
     passes = available * speed / len(training[1])
     chosen = recipe or next(each for most, each in LADDER if passes < most)
-    return Plan(chosen.suited_to(len(training[1])), available)
+    suited = chosen.suited_to(len(training[1]), colour=training[0].ndim == 4)
+    return Plan(suited, available)
 
 
 def _measure(training: Labelled, n_classes: int) -> tuple[float, float]:

@@ -64,7 +64,7 @@ class Recipe:
             raise InputError(f"epochs must be a finite number above 0, got {epochs}")
         return replace(self, epochs=epochs)
 
-    def suited_to(self, n: int) -> Recipe:
+    def suited_to(self, n: int, *, colour: bool = False) -> Recipe:
         """Return this recipe for `n` training pictures.
 
         The fast recipes are written for 60,000 pictures and make as few steps as those need. Fewer
@@ -74,8 +74,10 @@ class Recipe:
         >>> STANDARD.suited_to(55_000) == STANDARD
         True
         >>> small = STANDARD.suited_to(1000)
-        >>> small.epochs, small.batch_size, round(small.learning_rate, 3)
-        (30, 50, 0.041)
+        >>> small.epochs, small.batch_size, round(small.learning_rate, 3), small.distort
+        (30, 50, 0.041, 0.0)
+        >>> STANDARD.suited_to(1000, colour=True).distort
+        0.25
         """
         if n >= 20_000 or self.schedule == "constant":
             return self
@@ -84,7 +86,7 @@ class Recipe:
             self,
             epochs=max(self.epochs, min(30, 200_000 // n)),
             hardest=1.0,
-            distort=max(self.distort, 0.25),
+            distort=0.25 if colour else self.distort,
             batch_size=batch_size,
             learning_rate=self.learning_rate * math.sqrt(batch_size / self.batch_size),
         )

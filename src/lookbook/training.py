@@ -108,7 +108,8 @@ def train(
         training, validation = split_validation(whole, seed=seed)
     n = len(whole if final else training)
     if budget is None:
-        planned = Plan((recipe or STANDARD).suited_to(n).with_epochs(epochs), None)
+        suited = (recipe or STANDARD).suited_to(n, colour=whole.channels == 3)
+        planned = Plan(suited.with_epochs(epochs), None)
     else:
         with _timed(seconds, "planning"):
             left = budget - seconds_before - (time.perf_counter() - start)
