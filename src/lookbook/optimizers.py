@@ -162,18 +162,22 @@ def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
     """Return about the nearest matrix whose rows (or columns) are orthonormal.
 
     Newton-Schulz iterations of the fifth order, tuned to bring all singular values near 1 soon
-    rather than to 1 in the end.
+    rather than to 1 in the end; done on the product of the matrix with itself.
 
     >>> values = torch.linalg.svdvals(orthogonalize(torch.diag(torch.tensor([3.0, 1.0]))))
     >>> bool((values - 1).abs().max() < 0.35)
     True
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = matrix if wide else matrix.T
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    found: Tensor = x if wide else x.T
-    return found
+    # every step multiplies x by a polynomial of x·xᵀ; these are small beside x, and commute
+    gram = x @ x.T
+    factor = unit = torch.eye(len(gram), device=gram.device)
+    for i in range(steps):
+        polynomial = torch.addmm(b * gram, gram, gram, alpha=c).add_(unit, alpha=a)
+        factor = polynomial @ factor if i else polynomial
+        gram = polynomial @ gram @ polynomial if i + 1 < steps else gram
+    found = factor @ x
+    return found.T if tall else found
