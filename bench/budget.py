@@ -1,0 +1,289 @@
+"""Measure what `lookbook train --budget` makes of its time, and whether it keeps to it.
+
+::
+
+    python bench/budget.py            everything, an hour: bench/results/budget.{json,md,png}
+    python bench/budget.py --trial    a quick trial, written under another name
+    python bench/budget.py --redraw   table and figure again, from the .json alone
+
+Run it with the Python of the project's environment. Each run is two processes of its own: the
+command that a user types, from whose start to whose end the clock runs, then `lookbook evaluate`.
+The exit code is 1 where a budget was not kept, or where more time gave less accuracy, by more than
+chance explains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterable
+from itertools import combinations, product
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.ticker import NullFormatter, PercentFormatter
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
+
+from bench import report, run  # noqa: E402
+from bench.summary import OURS, Spread, spread  # noqa: E402
+
+from lookbook.plots import INK  # noqa: E402
+
+if TYPE_CHECKING:
+    from bench.report import Results
+    from matplotlib.figure import Figure
+
+NAME = "budget"
+SCRIPT = run.SCRIPTS / "lookbook_budget.py"
+DATASET = "fashion-mnist"
+SEEDS = 3
+#: what is typed, and how many seconds that is
+BUDGETS = {"5s": 5, "10s": 10, "30s": 30, "1m": 60, "2m": 120, "5m": 300, "10m": 600}
+TRIAL_BUDGETS = ("5s", "10s")
+REQUIRED = {"train_seconds", "accuracy", "recipe", "passes", "fit_seconds", "versions"}
+
+
+def bar_seconds(budget: float) -> tuple[float, float]:
+    """Return when a run may end: a tenth, or a second, before or after its time.
+
+    >>> bar_seconds(5), bar_seconds(60)
+    ((4.0, 6.0), (54.0, 66.0))
+    """
+    room = max(0.1 * budget, 1.0)
+    return budget - room, budget + room
+
+
+# ---- measuring ----
+
+
+def measure(budgets: Iterable[str], seeds: int) -> report.Record:
+    """Train with each budget, seed by seed, and score each run once."""
+    record = report.Record()
+    for seed, budget in product(range(seeds), budgets):
+        command = [sys.executable, str(SCRIPT), "--data", DATASET, "--budget", budget]
+        which = {"budget": budget, "seed": seed}
+        if found := record.ask(which, [*command, "--seed", str(seed)], REQUIRED):
+            report.say(
+                f"seed {seed}  budget {budget:>3}  {found['recipe']:<9} "
+                f"accuracy {100 * found['accuracy']:.2f} %   took {found['train_seconds']:.1f} s"
+            )
+    return record
+
+
+# ---- what they say ----
+
+
+def runs(results: Results, budget: str) -> list[dict[str, Any]]:
+    """Return the measurements of one budget, one for each seed."""
+    return [one for one in results["measurements"] if one["budget"] == budget]
+
+
+def measured(results: Results) -> list[str]:
+    """List the budgets that were measured, the shortest first."""
+    return [budget for budget in BUDGETS if runs(results, budget)]
+
+
+def accuracies(results: Results, budget: str) -> list[float]:
+    """Return the accuracy of each seed, in percent."""
+    return [100 * one["accuracy"] for one in runs(results, budget)]
+
+
+def not_kept(results: Results) -> list[str]:
+    """List the runs that ended too early or too late."""
+    missed = []
+    for one in results["measurements"]:
+        low, high = bar_seconds(BUDGETS[one["budget"]])
+        if not low <= one["train_seconds"] <= high:
+            which = f"budget {one['budget']}, seed {one['seed']}"
+            missed.append(f"{which}: {one['train_seconds']:.1f} s, allowed {low:g} to {high:g} s")
+    return missed
+
+
+def falls(results: Results) -> list[str]:
+    """List where more time gave less accuracy by more than a standard error of the difference."""
+    found = []
+    for less, more in combinations(measured(results), 2):
+        before, after = accuracies(results, less), accuracies(results, more)
+        fall = fmean(before) - fmean(after)
+        if fall > standard_error(before, after):
+            found.append(f"{more} gives {fall:.2f} points less than {less}")
+    return found
+
+
+def standard_error(one: list[float], other: list[float]) -> float:
+    """Return the standard error of a difference of means; 0 of single values.
+
+    >>> round(standard_error([1.0, 2.0, 3.0], [5.0, 5.0, 5.0]), 3)
+    0.577
+    """
+    return math.sqrt(sum(stdev(each) ** 2 / len(each) for each in (one, other) if len(each) > 1))
+
+
+# ---- the table ----
+
+_HEADS = (
+    "budget",
+    "test accuracy: mean ± standard deviation",
+    "min to max",
+    "recipe: passes",
+    "whole process, seconds: min / median / max",
+    "allowed",
+    "fit, seconds: min / median / max",
+)
+
+
+def to_markdown(results: Results, figure: str) -> str:
+    """Write the table, then what it means, then the conditions."""
+    return "\n".join(
+        [
+            "# Accuracy for a budget of time",
+            "",
+            *report.warnings(results),
+            *report.table(_HEADS, [_row(results, budget) for budget in measured(results)]),
+            "",
+            f"![Test accuracy against the budget]({figure})",
+            "",
+            _MEANING,
+            "",
+            _verdict(results),
+            "",
+            "## Conditions",
+            "",
+            *(f"- {line}" for line in _conditions(results)),
+            "",
+        ]
+    )
+
+
+#: what is true of every table
+_MEANING = """\
+A run is `lookbook train fashion-mnist --budget …` as a user types it: 5,000 of the 60,000 \
+training pictures are set aside, the program measures the machine and chooses the recipe, and the \
+clock runs from the start of the process to its end. `lookbook evaluate` then reads the test part \
+once. A run may end a tenth of its time, or a second, early or late."""
+
+
+def _row(results: Results, budget: str) -> list[str]:
+    found, percent = runs(results, budget), accuracies(results, budget)
+    deviation = f" ± {stdev(percent):.2f}" if len(percent) > 1 else ""
+    low, high = bar_seconds(BUDGETS[budget])
+    return [
+        budget,
+        f"{fmean(percent):.2f}{deviation} %",
+        f"{min(percent):.2f} to {max(percent):.2f} %",
+        ", ".join(f"{one['recipe']}: {one['passes']:.1f}" for one in found),
+        report.three(_of(found, "train_seconds"), 1),
+        f"{low:g} to {high:g}",
+        report.three(_of(found, "fit_seconds"), 1),
+    ]
+
+
+def _of(found: list[dict[str, Any]], name: str) -> Spread:
+    return spread(one[name] for one in found)
+
+
+def _verdict(results: Results) -> str:
+    missed = [*not_kept(results), *falls(results)]
+    if missed:
+        return f"**Missed: {'; '.join(missed)}.**"
+    return (
+        "Every run kept to its time, and no more time gave less accuracy by more than a standard "
+        "error of the difference."
+    )
+
+
+def _conditions(results: Results) -> list[str]:
+    found, first = results["conditions"], results["measurements"][0]
+    seeds = sorted({one["seed"] for one in results["measurements"]})
+    versions = report.version_line(first["versions"])
+    return [
+        *report.condition_lines(results),
+        f"Data: {found['data']}",
+        f"Runs: seeds {', '.join(map(str, seeds))}; all budgets take their turn with each seed",
+        f"lookbook: {first['device']}, {first['threads']} threads; {versions}",
+    ]
+
+
+# ---- the figure ----
+
+
+def plot(results: Results) -> Figure:
+    """Draw the accuracy of each run, and the line through their means."""
+    title = "Fashion-MNIST: test accuracy for so much time, from start to written run"
+    with report.drawing(results, title, (7.2, 4.2), (1, 1)) as (figure, panels):
+        axes = panels[0, 0]
+        budgets = measured(results)
+        seconds = [BUDGETS[budget] for budget in budgets]
+        means = [fmean(accuracies(results, budget)) for budget in budgets]
+        axes.plot(seconds, means, color=OURS, lw=1.8, zorder=2)
+        for at, budget, mean in zip(seconds, budgets, means, strict=True):
+            values = accuracies(results, budget)
+            axes.plot([at] * len(values), values, "o", color=OURS, ms=5, mec="white", mew=0.8)
+            axes.annotate(
+                f"{mean:.1f} %\n{runs(results, budget)[0]['recipe']}",
+                (at, min(values)),
+                xytext=(0, -8),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=8,
+                color=INK,
+            )
+        axes.set_xscale("log")
+        axes.set_xticks(seconds, budgets)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.minorticks_off()
+        axes.margins(x=0.08)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - 0.25 * (high - low), high)  # room for the names below the dots
+        axes.yaxis.set_major_formatter(PercentFormatter(decimals=1))
+        axes.set_xlabel("budget (log scale)")
+        axes.set_ylabel("test accuracy")
+    return figure
+
+
+# ---- the command ----
+
+
+def main() -> int:
+    """Measure and draw, or only draw; return the exit code."""
+    args = _parser().parse_args()
+    if args.redraw is not None:
+        for path in redraw(args.redraw):
+            print(f"wrote {path}")
+        return 0
+    budgets, seeds = (TRIAL_BUDGETS, 1) if args.trial else (tuple(BUDGETS), args.seeds)
+    now = report.conditions("Fashion-MNIST, 55,000 training and 10,000 test pictures")
+    record = measure(budgets, seeds)
+    results = {
+        "name": NAME,
+        "trial": args.trial,
+        "conditions": now,
+        "measurements": record.measurements,
+        "failures": record.failures,
+    }
+    stem = report.stem(NAME, whole=seeds >= SEEDS, trial=args.trial)
+    written = report.finish(results, args.out, stem, redraw)
+    missed = [*not_kept(results), *falls(results)]
+    for line in missed:
+        print(f"missed: {line}")
+    return 1 if record.failures or missed or written is None else 0
+
+
+def redraw(path: Path) -> list[Path]:
+    """Write table and figure beside a file of results, from that file alone."""
+    return report.redraw(path, to_markdown, plot)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = report.parser(__doc__, NAME)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each budget: seeds 0…")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
