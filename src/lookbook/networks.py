@@ -151,7 +151,8 @@ class ConvNetwork(nn.Module):
     widths
         Channels of the convolutions: two for each stage, of which the first halves the sides, and
         one for the last, which looks at the whole of what is left of a picture of 28×28 pixels.
-        Stages are added where pictures are larger, until 4 pixels or fewer are left on a side.
+        Where their number is even, the first stage has one alone. Stages are added where pictures
+        are larger, until 4 pixels or fewer are left on a side.
     outputs
         How many logits.
     generator
@@ -161,7 +162,7 @@ class ConvNetwork(nn.Module):
     #: filters of the whitening layer, at the most
     STEM = 32
     #: logits are this many times a mean over features
-    LOGIT_SCALE = 0.2
+    LOGIT_SCALE = 0.5
 
     def __init__(
         self,
@@ -178,8 +179,9 @@ class ConvNetwork(nn.Module):
         # whitening halves the sides, and so does each stage; the first one needs no border
         sides = [(side // 2 - 2) // 2 for side in raw.shape[1:3]]
         layers.add(widths[0], stride=(2, 2), padding=0)
-        layers.add(widths[1])
-        further = list(widths[2:-1])
+        if len(widths) % 2:
+            layers.add(widths[1])
+        further = list(widths[1 + len(widths) % 2 : -1])
         while further or max(sides) > 4:
             first, second, *further = further or [layers.channels] * 2
             # in bfloat16, oneDNN's gradients of a stride along a single row or column are wrong

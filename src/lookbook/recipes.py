@@ -138,7 +138,7 @@ STANDARD = Recipe(
     half=True,
 )
 SMALL = replace(
-    STANDARD, name="small", widths=(32, 32, 64, 64, 96), learning_rate=0.2, epochs=1.2, shift=0
+    STANDARD, name="small", widths=(32, 64, 64, 96), learning_rate=0.2, epochs=1, shift=0
 )
 MEDIUM = replace(SMALL, name="medium", learning_rate=0.15, epochs=4)
 STRONG = replace(
