@@ -248,7 +248,7 @@ def train(
             mirror=mirror,
             final=final,
         )
-    print(f"\n{terminal.trained(run)}")
+    print(f"\n{terminal.trained(run, _seconds_so_far())}")
     print(f"run                  {run.folder}")
     print(f"next: {_command('evaluate', run.folder)}")
     if run.metrics["stopped"]:
@@ -349,7 +349,7 @@ def demo() -> None:
             look()
         with _step("lookbook train", seconds):
             run = _train("fashion-mnist", recipes.TUTORIAL)
-            print(f"\n{terminal.trained(run)}")
+            print(f"\n{terminal.trained(run, _seconds_so_far())}")
         if run.metrics["stopped"]:
             raise KeyboardInterrupt
         with _step(_command("evaluate", run.folder), seconds):

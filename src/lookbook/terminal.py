@@ -259,12 +259,13 @@ def run_table(runs: list[Run]) -> str:
     return table(rows)
 
 
-def trained(run: Run) -> str:
-    """Write how a training ended: accuracy on validation, and where the time went."""
-    seconds = run.conditions["seconds"]
+def trained(run: Run, whole: float) -> str:
+    """Write how a training ended: accuracy on validation, and where the `whole` time went."""
+    seconds = dict(run.conditions["seconds"])
+    seconds["saving and the rest"] = whole - sum(seconds.values())
     parts = ", ".join(f"{name} {duration(took)}" for name, took in seconds.items() if took >= 0.05)
     found = run.metrics["validation"]
-    lines = [f"time                 {duration(sum(seconds.values()))}  ({parts})"]
+    lines = [f"time                 {duration(whole)}  ({parts})"]
     if found:
         of = " of a twin trained without these pictures" if run.conditions["final"] else ""
         lines.insert(
