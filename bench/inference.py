@@ -62,7 +62,7 @@ ENTRIES = (
     Entry(
         "lookbook",
         "Model.predict with the run's model.onnx: uint8 in, logits and calibrated probabilities "
-        "out; scaling, the mean over the mirror image where the recipe mirrors, temperature and "
+        "out; scaling, the mean over views of the least certain pictures, temperature and "
         "softmax included",
         ours=True,
     ),
@@ -233,7 +233,7 @@ _MEANING = """\
 A call answers one batch, and the next one begins when it has; loading and the first calls are \
 before the clock. lookbook's time includes all that stands around its network, as a user gets it. \
 The peers need scaled pictures, too, but theirs are scaled before the clock starts. A network that \
-averages over the mirror image computes each picture twice."""
+averages over views computes the least certain pictures, about a quarter, two to ten times more."""
 
 
 def _run_part(results: Results, number: int, about: dict[str, Any]) -> list[str]:
