@@ -64,17 +64,18 @@ def plan(
         The time is too short for any training.
     """
     speed, took = _measure(training, n_classes)
+    left = (seconds - took - WRITING) / fits
     # an answer in one view costs a third of what a picture costs in training, but it is given in
     # float32, and a quarter of the pictures has ten views
-    answering = fits * 2 * n_validation / speed
-    available = (seconds - took - WRITING - answering) / fits
+    answering = 2 * n_validation / speed
+    passes = (left - answering) * speed / len(training[1])
+    chosen = recipe or next(each for most, each in LADDER if passes < most)
+    available = left if chosen.network == "dense" else left - answering  # dense ones answer at once
     if available <= 0:
         raise InputError(
             f"the budget is too short: {seconds - available * fits:.1f} s go into everything but "
             "training here; give more with --budget"
         )
-    passes = available * speed / len(training[1])
-    chosen = recipe or next(each for most, each in LADDER if passes < most)
     suited = chosen.suited_to(len(training[1]), colour=training[0].ndim == 4)
     return Plan(suited, available)
 
