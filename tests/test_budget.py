@@ -40,9 +40,9 @@ def test_a_budget_too_short_for_anything_is_refused(monkeypatch):
     monkeypatch.setattr(budget, "_measure", speed_of(10_000))
     training = np.zeros((1000, 8, 8), np.uint8), np.zeros(1000, np.int64)
     with pytest.raises(InputError) as caught:
-        plan(0.9, training, 500, 10)
+        plan(0.8, training, 500, 10)
     assert str(caught.value) == (
-        "the budget is too short: 1.0 s go into everything but training here; "
+        "the budget is too short: 0.9 s go into everything but training here; "
         "give more with --budget"
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: measured with Fashion-MNIST on two cores, see docs/log.md
 LADDER = ((0.65, QUICK), (2.0, MEDIUM), (8.0, STANDARD), (math.inf, STRONG))
 #: seconds that writing the run takes, with some to spare
-WRITING = 0.5
+WRITING = 0.4
 #: pictures on which the speed is measured, and for how long
 TRIAL, TRIAL_SECONDS = 1000, 0.3
 
