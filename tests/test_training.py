@@ -19,7 +19,7 @@ from lookbook.evaluation import load_part
 from lookbook.fitting import fit
 from lookbook.model import Model
 from lookbook.networks import Components, build_classifier, whitening_layer
-from lookbook.recipes import QUICK, SMALL, STANDARD, TUTORIAL, Recipe
+from lookbook.recipes import LARGE, QUICK, SMALL, STANDARD, TUTORIAL, Recipe
 from lookbook.training import load_network, train
 
 TINY = Recipe("tiny", widths=(7,), learning_rate=0.01, batch_size=8, epochs=2)
@@ -336,7 +336,7 @@ def test_a_final_run_takes_from_its_twin_when_it_is_sure(more_bars, tmp_path):
     assert load_network(final).sure == load_network(plain).sure < 1
 
 
-@pytest.mark.parametrize("recipe", [SMALL, STANDARD], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [SMALL, STANDARD, LARGE], ids=lambda recipe: recipe.name)
 @pytest.mark.parametrize("shape", [(8, 8), (8, 30), (9, 224), (28, 28, 3), (64, 64), (224, 224)])
 def test_the_convolutional_network_follows_size_and_channels(recipe, shape):
     raw = np.random.default_rng(0).integers(0, 255, (4, *shape), dtype=np.uint8)
@@ -348,10 +348,25 @@ def test_the_convolutional_network_follows_size_and_channels(recipe, shape):
 
 def test_widths_name_each_convolution_of_a_picture_of_28_pixels():
     raw = np.random.default_rng(0).integers(0, 255, (9, 28, 28), dtype=np.uint8)
-    for recipe, expected in ((SMALL, (32, 64, 64, 96)), (STANDARD, (32, 48, 64, 64, 96))):
+    for recipe, expected in (
+        (SMALL, (32, 64, 64, 96)),
+        (STANDARD, (32, 48, 64, 64, 96)),
+        (LARGE, (64, 96, 128, 192, 192, 384)),
+    ):
         layers = build_classifier(recipe, raw, 10, seed=0).network.layers
         found = tuple(one.out_channels for one in layers if isinstance(one, torch.nn.Conv2d))
         assert found == recipe.widths == expected
+
+
+def test_a_fine_network_keeps_the_sides_in_its_first_stage():
+    raw = np.random.default_rng(0).integers(0, 255, (9, 28, 28), dtype=np.uint8)
+    network = build_classifier(LARGE, raw, 10, seed=0).eval().network
+    sides = []
+    for layer in network.layers:
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda _layer, _given, maps: sides.append(maps.shape[2]))
+    network(torch.from_numpy(raw[:, None]))
+    assert sides == [13, 13, 6, 6, 3, 1]
 
 
 def test_the_last_convolution_is_a_product_of_matrices_in_training_alone():

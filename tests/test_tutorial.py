@@ -115,9 +115,9 @@ def test_s7_network(trained, fashion):
     ]  # fmt: skip
     recipe = json.loads((trained / "recipe.json").read_text())
     assert recipe == {
-        "name": "tutorial", "network": "dense", "widths": [128], "scaling": "min-max",
-        "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "batch_size": 32,
-        "epochs": 10, "hardest": 1.0, "label_smoothing": 0.0, "mirror": False, "shift": 0,
+        "name": "tutorial", "network": "dense", "widths": [128], "fine": False,
+        "scaling": "min-max", "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant",
+        "batch_size": 32, "epochs": 10, "hardest": 1.0, "label_smoothing": 0.0, "mirror": False, "shift": 0,
         "distort": 0.0, "half": False,
     }  # fmt: skip
 

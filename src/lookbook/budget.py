@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
+
+from lookbook.devices import pick_device
 from lookbook.errors import InputError
-from lookbook.fitting import fit
-from lookbook.networks import sample
-from lookbook.recipes import MEDIUM, QUICK, STANDARD, STRONG, Recipe
+from lookbook.fitting import UNSURE, fit
+from lookbook.networks import build_classifier, sample
+from lookbook.recipes import LARGE, MEDIUM, QUICK, STANDARD, STRONG, Recipe
 
 if TYPE_CHECKING:
     from lookbook.fitting import Labelled
 
-#: passes that `standard` would make in the time → the recipe that gets further than the others;
-#: measured with Fashion-MNIST on two cores, see docs/log.md
-LADDER = ((0.65, QUICK), (2.0, MEDIUM), (8.0, STANDARD), (math.inf, STRONG))
+#: passes that `standard` would make in all of the time → the recipe that gets further than the
+#: others; measured with Fashion-MNIST on two cores, see docs/log.md
+LADDER = (
+    (0.85, QUICK),
+    (2.0, MEDIUM),
+    (8.0, STANDARD),
+    (25.0, STRONG),
+    (math.inf, LARGE),
+)
 #: seconds that writing the run takes, with some to spare
 WRITING = 0.4
 #: pictures on which the speed is measured, and for how long
 TRIAL, TRIAL_SECONDS = 1000, 0.3
+#: pictures on which answers are timed
+ANSWERS = 64
 
 
 @dataclass(frozen=True)
@@ -63,28 +75,42 @@ def plan(
     InputError
         The time is too short for any training.
     """
-    speed, took = _measure(training, n_classes)
-    left = (seconds - took - WRITING) / fits
-    # an answer in one view costs a third of what a picture costs in training, but it is given in
-    # float32, and a quarter of the pictures has ten views
-    answering = 2 * n_validation / speed
-    passes = (left - answering) * speed / len(training[1])
-    chosen = recipe or next(each for most, each in LADDER if passes < most)
-    available = left if chosen.network == "dense" else left - answering  # dense ones answer at once
+    start = time.perf_counter()
+    speed = _learning_speed(training, n_classes)
+    left = (seconds - WRITING - (time.perf_counter() - start)) / fits
+    n, colour = len(training[1]), training[0].ndim == 4
+    chosen = recipe or next(each for most, each in LADDER if left * speed / n < most)
+    suited = chosen.suited_to(n, colour=colour)
+    answering = n_validation / _answering_speed(training, suited, n_classes)
+    available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
     if available <= 0:
         raise InputError(
             f"the budget is too short: {seconds - available * fits:.1f} s go into everything but "
             "training here; give more with --budget"
         )
-    suited = chosen.suited_to(len(training[1]), colour=training[0].ndim == 4)
     return Plan(suited, available)
 
 
-def _measure(training: Labelled, n_classes: int) -> tuple[float, float]:
-    """Return how many pictures a second `standard` learns from, and how long finding out took."""
+def _learning_speed(training: Labelled, n_classes: int) -> float:
+    """Return how many pictures a second `standard` learns from."""
     part = sample(training[0], TRIAL), sample(training[1], TRIAL)
     recipe = replace(STANDARD, hardest=1.0)
     # the first fit of a process loads kernels: it tells nothing
-    first, second = (fit(part, None, recipe, n_classes, seconds=TRIAL_SECONDS) for _ in range(2))
-    pictures = sum(epoch["pictures"] for epoch in second.history)
-    return pictures / second.seconds, first.seconds + second.seconds
+    _, fitted = (fit(part, None, recipe, n_classes, seconds=TRIAL_SECONDS) for _ in range(2))
+    return float(sum(epoch["pictures"] for epoch in fitted.history) / fitted.seconds)
+
+
+def _answering_speed(training: Labelled, recipe: Recipe, n_classes: int) -> float:
+    """Return how many pictures a second get an answer, with all its views where it has some."""
+    pictures = torch.from_numpy(sample(training[0], ANSWERS))
+    classifier = build_classifier(recipe, sample(training[0]), n_classes, seed=0).eval()
+    device = pick_device()
+    classifier, pictures = classifier.to(device), pictures.to(device)
+    with torch.inference_mode():
+        classifier.logits(pictures)  # loads kernels
+        start = time.perf_counter()
+        classifier.logits(pictures).cpu()
+        seconds = time.perf_counter() - start
+    # here all pictures get all views, later only those that one view leaves unsure
+    share = 1 / classifier.n_views + UNSURE if classifier.has_views else 1
+    return len(pictures) / (seconds * share)

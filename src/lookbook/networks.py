@@ -157,6 +157,9 @@ class ConvNetwork(nn.Module):
         How many logits.
     generator
         Draws the first weights.
+    fine
+        The first stage keeps its sides, and stages end in a maximum over 2×2 pixels: four times the
+        arithmetic, and more is seen. The last stage may have one convolution.
     """
 
     #: filters of the whitening layer, at the most
@@ -170,26 +173,18 @@ class ConvNetwork(nn.Module):
         widths: tuple[int, ...],
         outputs: int,
         generator: torch.Generator,
+        *,
+        fine: bool = False,
     ) -> None:
         super().__init__()
         filters, shift = whitening_layer(raw, self.STEM)
         self.register_buffer("whitening", filters)
         self.register_buffer("whitening_shift", shift)
         layers = _Layers(len(filters), generator)
-        # whitening halves the sides, and so does each stage; the first one needs no border
-        sides = [(side // 2 - 2) // 2 for side in raw.shape[1:3]]
-        layers.add(widths[0], stride=(2, 2), padding=0)
-        if len(widths) % 2:
-            layers.add(widths[1])
-        further = list(widths[1 + len(widths) % 2 : -1])
-        while further or max(sides) > 4:
-            first, second, *further = further or [layers.channels] * 2
-            # in bfloat16, oneDNN's gradients of a stride along a single row or column are wrong
-            down, right = (2 if side > 1 else 1 for side in sides)
-            layers.add(first, stride=(down, right))
-            layers.add(second)
-            sides = [(side + 1) // 2 for side in sides]
-        layers.add(widths[-1], padding=0 if min(sides) >= 3 else 1)
+        add_stages = _add_fine_stages if fine else _add_stages
+        # whitening halves the sides
+        smallest = add_stages(layers, widths[:-1], [side // 2 - 1 for side in raw.shape[1:3]])
+        layers.add(widths[-1], padding=0 if smallest >= 3 else 1)
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], outputs, bias=False)
         nn.init.normal_(self.head.weight, generator=generator)
@@ -205,6 +200,38 @@ class ConvNetwork(nn.Module):
         features = self.layers(features).amax(dim=(2, 3))
         logits: Tensor = self.head(features) * self.scale
         return logits
+
+
+def _add_stages(layers: _Layers, widths: tuple[int, ...], sides: list[int]) -> int:
+    """Add stages that begin with a step of 2; return the smaller side of what is left."""
+    # the first one needs no border
+    sides = [(side - 1) // 2 for side in sides]
+    layers.add(widths[0], stride=(2, 2), padding=0)
+    if len(widths) % 2 == 0:
+        layers.add(widths[1])
+    further = list(widths[2 - len(widths) % 2 :])
+    while further or max(sides) > 4:
+        first, second, *further = further or [layers.channels] * 2
+        # in bfloat16, oneDNN's gradients of a stride along a single row or column are wrong
+        down, right = (2 if side > 1 else 1 for side in sides)
+        layers.add(first, stride=(down, right))
+        layers.add(second)
+        sides = [(side + 1) // 2 for side in sides]
+    return min(sides)
+
+
+def _add_fine_stages(layers: _Layers, widths: tuple[int, ...], sides: list[int]) -> int:
+    """Add stages with a maximum over 2×2 pixels between them; return the smaller side left."""
+    further = list(widths)
+    while True:
+        for width in further[:2]:
+            layers.add(width)
+        further = further[2:]
+        if not further and max(sides) <= 4:
+            return min(sides)
+        down, right = (2 if side > 1 else 1 for side in sides)
+        layers.append(nn.MaxPool2d((down, right)))
+        sides = [side // 2 if side > 1 else side for side in sides]
 
 
 class _Layers(list[nn.Module]):
@@ -309,6 +336,11 @@ class Classifier(nn.Module):
         """Whether pictures are looked at in several views."""
         return self.mirror or self.shift > 0
 
+    @property
+    def n_views(self) -> int:
+        """How many views of a picture are averaged, where it is not sure."""
+        return (5 if self.shift else 1) * (2 if self.mirror else 1)
+
     def forward(
         self, raw: Shaped[Tensor, "N *shape"]
     ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N K"]]:
@@ -378,7 +410,7 @@ def build_classifier(
     """
     generator = torch.Generator().manual_seed(seed)
     if recipe.network == "conv" and raw.ndim > 2:
-        conv = ConvNetwork(raw, recipe.widths, n_classes, generator)
+        conv = ConvNetwork(raw, recipe.widths, n_classes, generator, fine=recipe.fine)
         return Classifier(Bytes(), conv, mirror=recipe.mirror, shift=recipe.shift)
     if recipe.scaling == "components" and raw.dtype == "uint8":
         components = Components(raw)

@@ -21,6 +21,8 @@ class Recipe:
     network: Literal["dense", "conv"] = "dense"
     #: widths of the hidden layers (dense) or of the convolutions (conv), first to last
     widths: tuple[int, ...] = (128,)
+    #: of a conv network: keep the sides in the first stage, four times the arithmetic
+    fine: bool = False
     #: what the first trained layer sees. `min-max`: 0..255 becomes 0..1; `components`: the leading
     #: principal components of the pictures; `whitening`: the answers of whitening filters
     scaling: Literal["min-max", "components", "whitening"] = "min-max"
@@ -149,11 +151,14 @@ STRONG = replace(
     epochs=14,
     hardest=0.4,
 )
+#: for minutes rather than seconds: more is seen of each picture
+LARGE = replace(STRONG, name="large", widths=(64, 96, 128, 192, 192, 384), fine=True)
 #: fewer than 100,000 parameters
 COMPACT = replace(STRONG, name="compact", widths=(32, 40, 48, 56, 64), epochs=40)
 
 RECIPES = {
-    recipe.name: recipe for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, COMPACT)
+    recipe.name: recipe
+    for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, LARGE, COMPACT)
 }
 
 
