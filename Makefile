@@ -9,12 +9,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
+AXE := axe-core@4.14.1
+# install a Debian package; where its lists are older than the machine, fetch them first
+debian = apt-get install -y -q $(1) >/dev/null 2>&1 \
+  || { apt-get update -q && apt-get install -y -q $(1); } >/dev/null
+
 .PHONY: demo test check bench docs notebooks clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/lookbook demo
 
-test: $(VENV)/.test $(VENV)/.fonts
+test: $(VENV)/.test $(VENV)/.fonts $(VENV)/.browser
 	$(BIN)/pytest
 
 check: $(VENV)/.test $(VENV)/.check
@@ -59,6 +64,14 @@ $(VENV)/.test: $(VENV)/.installed
 $(VENV)/.check: $(VENV)/.installed
 	@echo "installing what the checks need (once)"
 	@$(PIP) -e ".[test,check]"
+	@touch $@
+
+# reports are tested in a real browser, and by axe-core for those who cannot see or click
+$(VENV)/.browser: | $(BIN)/pip
+	@echo "installing what the tests of pages need (once)"
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(call debian,chromium)
+	@command -v npm >/dev/null || $(call debian,npm)
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/web $(AXE)
 	@touch $@
 
 # the Korean lesson's figures; without the font they are labelled in English, and say so

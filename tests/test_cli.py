@@ -85,7 +85,7 @@ def error_of(ended):
         (
             ["train", "--recipe", "tutorail"],
             "error: no recipe is called 'tutorail'; did you mean 'tutorial'?; recipes: tutorial, "
-            "quick, small, medium, standard, strong, compact\n",
+            "quick, small, medium, standard, strong, large, compact\n",
         ),
         (
             ["train", "--out", RUN],
@@ -246,7 +246,7 @@ def test_train_evaluate_predict_figures_runs(bars, tmp_path):
     lines = ended.stderr.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert all("255/255 pictures" in line and "val accuracy" in line for line in lines)
-    assert ended.stdout.endswith(f"next: lookbook evaluate {RUN}\n")
+    assert ended.stdout.endswith(f"next: lookbook evaluate {RUN}\n      lookbook report {RUN}\n")
 
     ended = lookbook("evaluate", RUN, cwd=tmp_path)
     assert ended.stdout.startswith("test accuracy ")
@@ -341,7 +341,7 @@ def test_the_next_command_can_be_pasted(bars, tmp_path):
     ended = lookbook("look", "my bars.npz", cwd=tmp_path)
     assert ended.stdout.endswith("next: lookbook train 'my bars.npz'\n")
     ended = lookbook("train", spaced.name, "--epochs", "0.5", "--out", "a run", cwd=tmp_path)
-    assert ended.stdout.endswith("next: lookbook evaluate 'a run'\n")
+    assert "next: lookbook evaluate 'a run'\n" in ended.stdout
     assert "epoch 1/1  128/128 pictures" in ended.stderr
     assert read_run(tmp_path / "a run").recipe["epochs"] == 0.5
 

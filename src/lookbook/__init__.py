@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lookbook.datasets import Dataset, load, load_data
     from lookbook.evaluation import evaluate
     from lookbook.model import Model
+    from lookbook.page import report
     from lookbook.prediction import predict
     from lookbook.recipes import RECIPES, Recipe
     from lookbook.runs import Run, list_runs, read_run
@@ -37,6 +38,7 @@ _HOMES = {
     "load_network": "training",
     "predict": "prediction",
     "read_run": "runs",
+    "report": "page",
     "train": "training",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "plots",
     "predict",
     "read_run",
+    "report",
     "train",
 ]
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -23,6 +23,7 @@ from lookbook import builtin, progress, recipes, runs, terminal
 from lookbook.errors import InputError, LookbookError, LookbookWarning
 
 if TYPE_CHECKING:
+    from lookbook.audit import Findings
     from lookbook.datasets import Dataset
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
@@ -221,6 +222,12 @@ def train(
             "without it gives the temperature.",
         ),
     ] = False,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table of suspected labels, from `lookbook report`, with a person's corrections."
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -247,10 +254,12 @@ def train(
             size=size,
             mirror=mirror,
             final=final,
+            corrections=corrections,
         )
     print(f"\n{terminal.trained(run, _seconds_so_far())}")
     print(f"run                  {run.folder}")
     print(f"next: {_command('evaluate', run.folder)}")
+    print(f"      {_command('report', run.folder)}")
     if run.metrics["stopped"]:
         last = run.history[-1]
         _say(
@@ -275,7 +284,7 @@ def evaluate(
         _print_json(found)
         return
     print(terminal.results(found))
-    print(f"\nnext: {_command('figures', chosen.folder)}")
+    print(f"\nnext: {_command('report', chosen.folder)}")
 
 
 @app.command(
@@ -322,6 +331,62 @@ def figures(
     print(f"next: {_command('predict', chosen.folder, 'test:0')}")
 
 
+@app.command(epilog="Example: lookbook report runs/fashion-mnist-standard-1 --lang ko")
+def report(
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Folder of a run, or its name in runs/.", autocompletion=_complete_run),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Instead of a run: an .npy file of probabilities for DATA's test part."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="With --predictions: the data, as `train` takes it.")
+    ] = None,
+    lang: Annotated[Literal["en", "ko"], typer.Option(help="Language of the page.")] = "en",
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file; default: report.html in the run.")
+    ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Also write the suspected labels into this CSV file, to be judged."),
+    ] = None,
+) -> None:
+    """Write one HTML file that shows everything about a run, or about any probabilities."""
+    if corrections is not None and corrections.exists():
+        raise InputError(f"{corrections} exists and is not overwritten; choose another name")
+    if predictions is not None:
+        if run is not None or corrections is not None:
+            raise InputError(
+                "--predictions goes with --data, --lang and --out alone; a run, and --corrections, "
+                "need a model of this program"
+            )
+        _report_predictions(predictions, data, lang, out)
+        return
+    if run is None or data is not None:
+        raise InputError(
+            "name a run, as in lookbook report runs/fashion-mnist-standard-1, or give both "
+            "--predictions probs.npy and --data DATA"
+        )
+    chosen = runs.read_run(run)
+    target = out or chosen.folder / REPORTS[lang]
+    _check_file(target)
+    tune_process()  # the first report on a run trains networks, too
+    from lookbook import page
+    from lookbook.dossier import gather
+
+    with progress.show_steps() as tell:
+        dossier = gather(chosen, tell)
+        written = page.write_run_report(dossier, target, lang)
+    if corrections is not None:
+        _write_corrections(corrections, dossier.findings, dossier.training, dossier.test)
+        again = _command("train", chosen.conditions["data"]["name"], "--corrections", corrections)
+        print(f"fill in its column 'correction', then: {again}")
+    print(f"report  {written}")
+    print("next: open it in a browser")
+
+
 @app.command("runs", epilog="Example: lookbook runs")
 def list_runs() -> None:
     """List the runs in this folder's runs/, newest first."""
@@ -357,12 +422,16 @@ def demo() -> None:
             evaluate(str(run.folder))
         with _step(_command("figures", run.folder), seconds):
             figures(str(run.folder))
+        with _step(_command("report", run.folder), seconds):
+            report(str(run.folder))
         runs.write_document(run.folder / DEMO, {"seconds": seconds})
     print(_demo_summary(run))
 
 
 #: what a demo leaves in its run: how long each step took
 DEMO = "demo.json"
+#: language → the page's name in its run
+REPORTS = {"en": "report.html", "ko": "report.ko.html"}
 LOOK_FIGURES = ("balance.png", "picture.png", "pictures.png")
 RUN_FIGURES = ("predictions.png", "first-15.png", "confusion.png", "history.png")
 
@@ -389,6 +458,7 @@ def _demo_files(folder: Path) -> list[Path]:
     return [
         folder / DEMO,
         folder / runs.EVALUATION,
+        folder / REPORTS["en"],
         *(folder / "figures" / name for name in RUN_FIGURES),
         *(Path("look") / "fashion-mnist" / name for name in LOOK_FIGURES),
     ]
@@ -408,6 +478,7 @@ Right for {accuracy} of {found["n"]:,} test pictures ({terminal.interval(found["
 time     {took}
 run      {run.folder}
 figures  {run.folder / "figures"} and look/fashion-mnist
+report   {run.folder / REPORTS["en"]}: open it in a browser
 next     {program} predict {shlex.quote(str(run.folder))} test:2000 test:800
          {program} look fashion-mnist --index 7
          {program} runs"""
@@ -593,6 +664,59 @@ def _prediction_json(one: Prediction) -> dict[str, Any]:
         "classes": one.classes,
         "inverted": one.inverted,
     }
+
+
+def _report_predictions(
+    predictions: Path, data: str | None, lang: Literal["en", "ko"], out: Path | None
+) -> None:
+    if data is None:
+        raise InputError("--predictions needs --data DATA, whose test part they are for")
+    if not predictions.is_file():
+        raise InputError(f"no file {predictions}; save it with numpy.save, one row for a picture")
+    target = out or predictions.with_suffix(".html")
+    _check_file(target)
+    import numpy as np
+
+    try:
+        probs = np.load(predictions, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(
+            f"{predictions} is no .npy file of numbers ({error}); save it with numpy.save"
+        ) from error
+    if not isinstance(probs, np.ndarray):
+        raise InputError(f"{predictions} holds several arrays; save one with numpy.save")
+    tune_process()
+    from lookbook import page
+    from lookbook.dossier import examine_data
+
+    with progress.show_steps() as tell:
+        training, test = _load_both(data, None)
+        findings = examine_data(training, test, tell)
+        written = page.report_on(
+            test,
+            probs,
+            target,
+            title=predictions.stem,
+            training=training,
+            findings=findings,
+            data=data,
+            lang=lang,
+        )
+    print(f"report  {written}")
+    print("next: open it in a browser")
+
+
+def _check_file(target: Path) -> None:
+    """Refuse a place for a page before any work is done for it."""
+    if target.is_dir():
+        raise InputError(f"{target} is a folder; name a file: --out {target / 'report.html'}")
+
+
+def _write_corrections(path: Path, findings: Findings, training: Dataset, test: Dataset) -> None:
+    from lookbook import corrections
+
+    runs.write_bytes(path, corrections.to_csv(findings, training, test).encode())
+    print(f"suspects {path}")
 
 
 # ---- messages and exit codes ----

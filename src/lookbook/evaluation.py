@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookbook import metrics
 from lookbook.builtin import BUILTIN, Part
@@ -13,6 +13,10 @@ from lookbook.datasets import Dataset, has_test_part, load
 from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.model import Model
 from lookbook.runs import EVALUATION, Run, write_document
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Int64
 
 
 def evaluate(run: Run) -> dict[str, Any]:
@@ -39,7 +43,9 @@ def evaluate(run: Run) -> dict[str, Any]:
         return kept
     start = time.perf_counter()
     test = load_part(run, "test")
-    found = score(Model.open(run.model), test)
+    logits, probs = Model.open(run.model).predict(test.images)
+    found = judge(probs, test.labels, test.classes)
+    found["uncalibrated_loss"] = metrics.log_loss(softmax(logits), test.labels)
     found["conditions"] = {
         "run": run.folder.name,
         "recipe": run.recipe["name"],
@@ -56,22 +62,27 @@ def evaluate(run: Run) -> dict[str, Any]:
     return found
 
 
-def score(model: Model, test: Dataset) -> dict[str, Any]:
-    """Return what a model does on a dataset, as `evaluate` describes it, without conditions."""
-    logits, probs = model.predict(test.images)
-    share = metrics.accuracy(probs, test.labels)
-    confusion = metrics.confusion_matrix(probs, test.labels)
+def judge(
+    probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"], classes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what probabilities are worth, as `evaluate` describes it, without conditions.
+
+    >>> import numpy as np
+    >>> judge(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]), ("cat", "dog"))["accuracy"]
+    1.0
+    """
+    share = metrics.accuracy(probs, labels)
+    confusion = metrics.confusion_matrix(probs, labels)
     return {
         "accuracy": share,
-        "interval": list(metrics.wilson_interval(share, len(test))),
-        "loss": metrics.log_loss(probs, test.labels),
-        "uncalibrated_loss": metrics.log_loss(softmax(logits), test.labels),
-        "n": len(test),
-        "ece": metrics.calibration_error(probs, test.labels),
+        "interval": list(metrics.wilson_interval(share, len(labels))),
+        "loss": metrics.log_loss(probs, labels),
+        "n": len(labels),
+        "ece": metrics.calibration_error(probs, labels),
         "confusion_matrix": confusion.tolist(),
-        "per_class": metrics.per_class(confusion, test.classes),
-        "most_confused": metrics.most_confused(confusion, test.classes),
-        "classes": list(test.classes),
+        "per_class": metrics.per_class(confusion, classes),
+        "most_confused": metrics.most_confused(confusion, classes),
+        "classes": list(classes),
     }
 
 

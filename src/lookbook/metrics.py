@@ -67,6 +67,42 @@ def calibration_error(
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def reliability(
+    probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"], bins: int = 15
+) -> list[tuple[float, float, float]]:
+    """Return (mean confidence, accuracy, share of the pictures) of each bin that is not empty.
+
+    The bins are those of `calibration_error`.
+
+    >>> reliability(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
+    [(0.75, 0.75, 1.0)]
+    """
+    confidence = probs.max(axis=1).astype(np.float64)
+    right = (probs.argmax(axis=1) == labels).astype(np.float64)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        (float(confidence[inside].mean()), float(right[inside].mean()), float(inside.mean()))
+        for inside in (bin_of == k for k in np.unique(bin_of))
+    ]
+
+
+def coverage_curve(
+    probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"], points: int = 100
+) -> tuple[list[float], list[float]]:
+    """Return shares of the pictures, the surest first, and the accuracy on each of these.
+
+    >>> shares, accuracies = coverage_curve(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))
+    >>> shares, accuracies
+    ([0.5, 1.0], [1.0, 0.5])
+    """
+    order = np.argsort(-probs.max(axis=1), kind="stable")
+    right = (probs.argmax(axis=1) == labels)[order]
+    counts = np.unique(np.linspace(len(labels) / points, len(labels), points).round().astype(int))
+    counts = counts[counts > 0]
+    shares = np.cumsum(right)[counts - 1] / counts
+    return (counts / len(labels)).tolist(), shares.tolist()
+
+
 def confusion_matrix(
     probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]
 ) -> Int64[np.ndarray, "K K"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,24 @@ def _now(progress: Progress, *, narrow: bool) -> str:
         f"accuracy {terminal.percent(progress.accuracy)}  "
         f"{terminal.duration(progress.seconds_left)} left"
     )
+
+
+@contextmanager
+def show_steps() -> Iterator[Callable[[str, float], None]]:
+    """Give a listener for long work in steps: what is done now, and how long all still takes."""
+    start = time.monotonic()
+    moving = sys.stderr.isatty()
+
+    def tell(step: str, done: float) -> None:
+        line = terminal.step_line(step, done, time.monotonic() - start)
+        sys.stderr.write(f"\x1b[2K{line}\r" if moving else f"{line}\n")
+        sys.stderr.flush()
+
+    try:
+        yield tell
+    finally:
+        if moving:
+            sys.stderr.write("\x1b[2K")
 
 
 @contextmanager

@@ -300,3 +300,26 @@ def epoch_line(progress: Progress) -> str:
         f"loss {progress.loss:.4f}  accuracy {percent(progress.accuracy, 2)}{validation}  "
         f"{duration(progress.seconds_left)} left"
     )
+
+
+#: steps of a report, as they are called while they last
+STEPS = {
+    "answers": "answers to the test pictures",
+    "opinions": "opinions of networks that have not seen the pictures",
+    "doubles": "doubles and suspected labels",
+    "map": "a map of the test pictures",
+    "nearest": "training pictures nearest to the mistakes",
+    "looked": "where the model looked",
+    "robustness": "what the model can stand",
+    "page": "the page",
+}
+
+
+def step_line(step: str, done: float, seconds: float) -> str:
+    """Write which step of a report begins, and how long all still takes.
+
+    >>> step_line("page", 0.8, 20.0)
+    '80 %  the page, about 5.0 s left'
+    """
+    left = f", about {duration(seconds * (1 - done) / done)} left" if done > 0 else ""
+    return f"{100 * done:.0f} %  {STEPS[step]}{left}"

@@ -24,6 +24,7 @@ from lookbook.budget import Plan, plan
 from lookbook.builtin import BUILTIN
 from lookbook.calibration import fit_temperature, softmax
 from lookbook.conditions import machine, versions
+from lookbook.corrections import apply, read
 from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
 from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import InputError, LookbookWarning
@@ -61,6 +62,7 @@ def train(
     final: bool = False,
     mirror: bool | None = None,
     budget: float | None = None,
+    corrections: Path | None = None,
     seconds_before: float = 0.0,
     tell: Tell = lambda _progress: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -88,6 +90,8 @@ def train(
         never for built-in datasets of digits and letters.
     budget
         Seconds after which the run is to be written; passes and learning rate follow the time.
+    corrections
+        A table of suspected labels of the training part, with what a person decided.
     seconds_before
         What starting took: it counts into the budget and the account in `conditions.json`.
 
@@ -104,7 +108,9 @@ def train(
     folder = out or free_folder(identify(data), named)
     check_target(folder)
     with _timed(seconds, "data"):
-        whole = load(data, "train", size=size)
+        given = load(data, "train", size=size)
+        corrected = read(corrections, given) if corrections else []
+        whole = apply(given, corrected)
         training, validation = split_validation(whole, seed=seed)
     n = len(whole if final else training)
     if budget is None:
@@ -127,7 +133,8 @@ def train(
         "size": size,
         "final": final,
         "fit_seconds": planned.fit_seconds,
-        "train_sha256": whole.sha256(),
+        "train_sha256": given.sha256(),
+        "corrections": corrected,
         "versions": versions(),
     }
     point = ResumePoint(folder, request, numbered=out is None)
@@ -160,8 +167,8 @@ def resume(
     seconds = {"imports": seconds_before}
     folder, request = read_request(run)
     with _timed(seconds, "data"):
-        whole = load(request["data"], "train", size=request["size"])
-    if whole.sha256() != request["train_sha256"]:
+        given = load(request["data"], "train", size=request["size"])
+    if given.sha256() != request["train_sha256"]:
         raise InputError(
             f"the training pictures of {request['data']} are not those that {folder} began with; "
             f"bring them back, or delete {unfinished(folder)} and train again"
@@ -170,6 +177,7 @@ def resume(
         message = f"{folder} was begun with other versions: its weights may differ in the last bits"
         warnings.warn(LookbookWarning(message), stacklevel=2)
     point = ResumePoint(folder, request, numbered=False, begun=True)
+    whole = apply(given, request.get("corrections", []))
     return _train(request, point, whole, seconds, tell, should_stop)
 
 
@@ -331,6 +339,7 @@ def _about_data(request: dict[str, Any], whole: Dataset) -> dict[str, Any]:
         "classes": whole.classes,
         "train_pictures": len(whole),
         "train_sha256": request["train_sha256"],
+        "corrections": len(request.get("corrections", [])),
     }
 
 

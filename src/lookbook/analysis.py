@@ -1,0 +1,410 @@
+"""Analyse a model's answers for a report: map, nearest pictures, where it looked, what it stands.
+
+Nothing here trains or reads labels to choose anything: it describes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from lookbook import anatomy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from jaxtyping import Float, Float32, Int64, UInt8
+
+    from lookbook.datasets import Dataset
+    from lookbook.model import Model
+
+#: test pictures that a page can hold, and the pixels that they may have in all
+MOST_SHOWN, MOST_PIXELS = 10_000, 8_000_000
+#: pixels on the longer side of a shown picture
+SHOWN_SIDE = 64
+#: pictures that t-SNE lays out itself; the others are placed between these
+LANDMARKS = 2000
+#: mistakes that are looked at in detail, and training pictures beside each
+HARDEST, NEAREST = 24, 3
+#: training pictures among which the nearest are looked for
+MOST_TRAINING = 60_000
+#: test pictures on which changes are tried
+CHANGED = 1000
+
+Change = Literal["shift", "rotation", "noise", "blur", "contrast", "flip", "inverted"]
+#: change → how much of it; the first is none at all. Shift and blur count pixels of 28
+LEVELS: dict[Change, tuple[float, ...]] = {
+    "shift": (0, 1, 2, 3, 4, 6, 8),
+    "rotation": (0, 5, 10, 15, 20, 30, 45),
+    "noise": (0, 10, 20, 30, 50, 70, 100),
+    "blur": (0, 0.5, 1, 1.5, 2, 3),
+    "contrast": (1, 0.8, 0.6, 0.4, 0.2, 0.1),
+    "flip": (0, 1),
+    "inverted": (0, 1),
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy under more and more of one change."""
+
+    change: Change
+    levels: tuple[float, ...]
+    accuracies: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found out about the answers to a test part."""
+
+    #: numbers of the test pictures that a page holds, ascending
+    shown: Int64[np.ndarray, "M"]
+    #: places of these on a map, 0 to 1; empty where there are too few
+    places: Float32[np.ndarray, "M 2"]
+    #: how many pictures the map was made of
+    landmarks: int
+    #: mistakes of the largest loss, the largest first
+    hardest: Int64[np.ndarray, "L"]
+    #: for each of these the nearest training pictures; none without a training part
+    nearest: Int64[np.ndarray, "L J"]
+    #: for each of these where the model looked, 0 to 1; none without a model
+    looked: Float32[np.ndarray, "L G G"]
+    #: none without a model
+    curves: tuple[Curve, ...]
+    #: how many pictures the curves are of
+    changed: int
+    #: whether map and nearest pictures are by the network's features; else by pixels
+    by_features: bool
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return what `from_arrays` takes."""
+        flat = {
+            f"curve-{c.change}": np.array([c.levels, c.accuracies], np.float64) for c in self.curves
+        }
+        names = ("shown", "places", "hardest", "nearest", "looked")
+        counts = np.array([self.landmarks, self.changed, self.by_features], np.int64)
+        return {name: getattr(self, name) for name in names} | flat | {"counts": counts}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Analysis:
+        """Return the analysis that `to_arrays` was called on."""
+        names = ("shown", "places", "hardest", "nearest", "looked")
+        landmarks, changed, by_features = arrays["counts"].tolist()
+        curves = tuple(
+            Curve(change, *(tuple(row) for row in arrays[f"curve-{change}"].tolist()))
+            for change in LEVELS
+            if f"curve-{change}" in arrays
+        )
+        return cls(
+            landmarks=landmarks,
+            changed=changed,
+            by_features=bool(by_features),
+            curves=curves,
+            **{name: arrays[name] for name in names},
+        )
+
+
+def analyse(
+    test: Dataset,
+    probs: Float[np.ndarray, "N K"],
+    *,
+    model: Model | None = None,
+    training: Dataset | None = None,
+    examples: Sequence[int] = (),
+    tell: Callable[[str], None] = lambda _step: None,
+) -> Analysis:
+    """Find out what a report shows of these answers.
+
+    Parameters
+    ----------
+    test, probs
+        The test part and the model's probabilities for it.
+    model
+        Who gave them; without it nothing is shown that needs new answers.
+    training
+        Where nearest pictures are looked for.
+    examples
+        Test pictures that the page must hold.
+    tell
+        Hears the name of each step as it begins.
+    """
+    of_truth = probs[np.arange(len(test)), test.labels]
+    wrong = np.flatnonzero(probs.argmax(axis=1) != test.labels)
+    hardest = wrong[np.argsort(of_truth[wrong], kind="stable")][:HARDEST]
+    shown = choose_shown(wrong, test, np.union1d(hardest, np.asarray(examples, np.int64)))
+
+    tell("map")
+    seen = _features(model, test.images[shown])
+    places, landmarks = lay_out(seen)
+    nearest = np.zeros((len(hardest), 0), np.int64)
+    if training is not None and len(hardest):
+        tell("nearest")
+        nearest = _nearest_training(model, training, test.images[hardest])
+    looked = np.zeros((len(hardest), 0, 0), np.float32)
+    curves: tuple[Curve, ...] = ()
+    chosen = _draw(len(test), CHANGED)
+    if model is not None:
+        tell("looked")
+        said = probs[hardest].argmax(axis=1)
+        looked = look_where(model, test.images[hardest], said)
+        tell("robustness")
+        curves = tuple(try_changes(model, test.images[chosen], test.labels[chosen]))
+    return Analysis(
+        shown=shown,
+        places=places,
+        landmarks=landmarks,
+        hardest=hardest,
+        nearest=nearest,
+        looked=looked,
+        curves=curves,
+        changed=len(chosen),
+        by_features=model is not None,
+    )
+
+
+def choose_shown(
+    wrong: Int64[np.ndarray, "W"], test: Dataset, must: Int64[np.ndarray, "E"]
+) -> Int64[np.ndarray, "M"]:
+    """Choose the test pictures that a page holds: all, or of too many the mistakes first."""
+    height, width = test.size
+    scale = min(1.0, SHOWN_SIDE / max(height, width))
+    # a pixel of three colours costs more than a grey one
+    pixels = height * width * scale**2 * (3 if test.channels == 3 else 1)
+    room = int(min(MOST_SHOWN, MOST_PIXELS // pixels))
+    n = len(test)
+    if n <= room:
+        return np.arange(n)
+    # whatever is in the first group goes before the second, and so on
+    group = np.full(n, 2)
+    group[wrong] = 1
+    group[must] = 0
+    order = np.lexsort((np.random.default_rng(0).random(n), group))
+    return np.sort(order[:room])
+
+
+def _draw(n: int, most: int) -> Int64[np.ndarray, "M"]:
+    """Draw pictures at random, always the same ones."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+
+
+def _features(
+    model: Model | None, images: UInt8[np.ndarray, "N H W *C"]
+) -> Float32[np.ndarray, "N F"]:
+    """Return what likeness is judged by: what the last layer sees, or the pixels."""
+    if model is not None:
+        return anatomy.features(model, images)
+    return images.reshape(len(images), -1).astype(np.float32)
+
+
+# ---- a map ----
+
+
+def lay_out(
+    features: Float32[np.ndarray, "N F"],
+) -> tuple[Float32[np.ndarray, "N 2"], int]:
+    """Lay pictures out in the plane, those alike near each other; return places and landmarks.
+
+    t-SNE of some of them (van der Maaten and Hinton, 2008); the others are placed at the weighted
+    mean of the five of these that are most alike. Fewer than ten different pictures get no place.
+    """
+    from sklearn.manifold import TSNE  # noqa: PLC0415  # 0.5 s
+
+    n = len(features)
+    chosen = _draw(n, LANDMARKS)
+    # scikit-learn ends the process where all are the same
+    if len(np.unique(features[chosen], axis=0)) < 10:
+        return np.zeros((0, 2), np.float32), 0
+    reduced = _reduce(features, 30)
+    tsne = TSNE(
+        perplexity=min(30.0, (len(chosen) - 1) / 3),
+        init="pca",
+        random_state=0,
+        max_iter=600,
+        n_jobs=-1,
+    )
+    spots = tsne.fit_transform(reduced[chosen]).astype(np.float32)
+    if len(chosen) < n:
+        distances, near = nearest(reduced[chosen], reduced, 5)
+        weights = 1 / (distances + 1e-6 * (1 + distances.mean()))
+        weights /= weights.sum(axis=1, keepdims=True)
+        spots = (spots[near] * weights[:, :, None]).sum(axis=1)
+    low, high = spots.min(axis=0), spots.max(axis=0)
+    return ((spots - low) / np.maximum(high - low, 1e-9)).astype(np.float32), len(chosen)
+
+
+def _reduce(features: Float32[np.ndarray, "N F"], most: int) -> Float32[np.ndarray, "N D"]:
+    """Return the leading principal components."""
+    centred = features - features.mean(axis=0)
+    if centred.shape[1] <= most:
+        return np.asarray(centred, np.float32)
+    sample = centred[_draw(len(centred), 2000)]
+    # of the smaller product: pixels by pixels, or pictures by pictures
+    if sample.shape[1] > len(sample):
+        _, vectors = np.linalg.eigh(sample @ sample.T)
+        basis = sample.T @ vectors[:, -most:]
+        basis /= np.maximum(np.linalg.norm(basis, axis=0), 1e-9)
+    else:
+        _, vectors = np.linalg.eigh(sample.T @ sample)
+        basis = vectors[:, -most:]
+    return np.asarray(centred @ basis, np.float32)
+
+
+def nearest(
+    among: Float32[np.ndarray, "M D"], queries: Float32[np.ndarray, "N D"], k: int
+) -> tuple[Float32[np.ndarray, "N J"], Int64[np.ndarray, "N J"]]:
+    """Return distances and indices of the `k` nearest, or of all if there are fewer.
+
+    >>> points = np.float32([[0, 0], [3, 4], [9, 9]])
+    >>> distances, indices = nearest(points, np.float32([[3, 3]]), 2)
+    >>> distances.tolist(), indices.tolist()
+    ([[1.0, 4.24...]], [[1, 0]])
+    """
+    k = min(k, len(among))
+    squares = (among**2).sum(axis=1)
+    distances, indices = [], []
+    for start in range(0, len(queries), 1000):
+        part = queries[start : start + 1000]
+        all_squares = squares - 2 * part @ among.T
+        near = np.argpartition(all_squares, k - 1, axis=1)[:, :k]
+        found = np.take_along_axis(all_squares, near, axis=1)
+        order = np.argsort(found, axis=1, kind="stable")
+        indices.append(np.take_along_axis(near, order, axis=1))
+        found = np.take_along_axis(found, order, axis=1) + (part**2).sum(axis=1, keepdims=True)
+        distances.append(np.sqrt(np.maximum(found, 0)))
+    return np.concatenate(distances), np.concatenate(indices)
+
+
+def _nearest_training(
+    model: Model | None, training: Dataset, images: UInt8[np.ndarray, "L H W *C"]
+) -> Int64[np.ndarray, "L J"]:
+    chosen = _draw(len(training), MOST_TRAINING)
+    among, queries = (_features(model, each) for each in (training.images[chosen], images))
+    return np.asarray(chosen[nearest(among, queries, NEAREST)[1]])
+
+
+# ---- where the model looked ----
+
+
+def look_where(
+    model: Model, images: UInt8[np.ndarray, "L H W *C"], said: Int64[np.ndarray, "L"]
+) -> Float32[np.ndarray, "L G G"]:
+    """Return how much the model's answer loses where a part of the picture is covered, 0 to 1.
+
+    A square of a seventh of the sides, in the colour of the border, moves over the picture.
+    Source: Zeiler and Fergus (2014), occlusion.
+    """
+    height, width = images.shape[1:3]
+    rows, columns = (_windows(side) for side in (height, width))
+    found = np.zeros((len(images), len(rows), len(columns)), np.float32)
+    for i, image in enumerate(images):
+        covered = np.repeat(image[None], len(rows) * len(columns) + 1, axis=0)
+        ground = _ground(image)
+        for j, (row, column) in enumerate((r, c) for r in rows for c in columns):
+            covered[j, row, column] = ground
+        _, probs = model.predict(covered)
+        share = probs[:, said[i]]
+        found[i] = np.maximum(share[-1] - share[:-1], 0).reshape(found.shape[1:])
+        found[i] /= max(found[i].max(), 1e-6)
+    return found
+
+
+def _windows(side: int) -> list[slice]:
+    """Return where a square of a seventh of the side may lie, in thirteen places at the most.
+
+    >>> [(w.start, w.stop) for w in _windows(28)][:3], len(_windows(28))
+    ([(0, 4), (2, 6), (4, 8)], 13)
+    """
+    span = max(2, round(side / 7))
+    starts = np.unique(np.linspace(0, side - span, 13).round().astype(int))
+    return [slice(int(start), int(start) + span) for start in starts]
+
+
+def _ground(image: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "*C"]:
+    """Return the middle value of a picture's border, of each colour."""
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return np.asarray(np.median(border, axis=0), np.uint8)
+
+
+# ---- what it stands ----
+
+
+def try_changes(
+    model: Model, images: UInt8[np.ndarray, "N H W *C"], labels: Int64[np.ndarray, "N"]
+) -> Iterator[Curve]:
+    """Measure the accuracy under each change, at each level."""
+    for kind, levels in LEVELS.items():
+        shares = []
+        for level in levels:
+            _, probs = model.predict(change(images, kind, level))
+            shares.append(float((probs.argmax(axis=1) == labels).mean()))
+        yield Curve(kind, levels, tuple(shares))
+
+
+def change(
+    images: UInt8[np.ndarray, "N H W *C"], kind: Change, level: float
+) -> UInt8[np.ndarray, "N H W *C"]:
+    """Return the pictures with so much of one change; directions and noise are always the same.
+
+    >>> change(np.uint8([[[0, 10]]]), "inverted", 1).tolist()
+    [[[255, 245]]]
+    """
+    rng = np.random.default_rng(0)
+    scale = max(images.shape[1:3]) / 28
+    pixels = images.astype(np.float32)
+    if kind == "shift":
+        return _shift(images, round(level * scale), rng)
+    if kind == "rotation":
+        return _rotate(images, level, rng)
+    if kind == "noise":
+        changed = pixels + level * rng.standard_normal(images.shape, np.float32)
+    elif kind == "blur":
+        from scipy.ndimage import gaussian_filter  # noqa: PLC0415
+
+        widths = (0, level * scale, level * scale, *([0] if images.ndim == 4 else []))
+        changed = gaussian_filter(pixels, widths)
+    elif kind == "contrast":
+        mean = pixels.mean(axis=tuple(range(1, images.ndim)), keepdims=True)
+        changed = mean + level * (pixels - mean)
+    elif level == 0:
+        return images
+    else:
+        return images[:, :, ::-1].copy() if kind == "flip" else 255 - images
+    return changed.round().clip(0, 255).astype(np.uint8)
+
+
+def _shift(
+    images: UInt8[np.ndarray, "N H W *C"], by: int, rng: np.random.Generator
+) -> UInt8[np.ndarray, "N H W *C"]:
+    """Move each picture towards one of its corners; what comes in repeats its border."""
+    if by == 0:
+        return images
+    height, width = images.shape[1:3]
+    room = ((0, 0), (by, by), (by, by), *([(0, 0)] if images.ndim == 4 else []))
+    wide = np.pad(images, room, mode="edge")
+    corners = rng.integers(0, 2, (len(images), 2)) * 2 * by
+    return np.stack(
+        [
+            one[down : down + height, right : right + width]
+            for one, (down, right) in zip(wide, corners, strict=True)
+        ]
+    )
+
+
+def _rotate(
+    images: UInt8[np.ndarray, "N H W *C"], degrees: float, rng: np.random.Generator
+) -> UInt8[np.ndarray, "N H W *C"]:
+    """Turn each picture left or right; what comes in has the colour of its border."""
+    ways = rng.choice([-1, 1], len(images))
+    turned = []
+    for image, way in zip(images, ways, strict=True):
+        ground = _ground(image)
+        fill = tuple(ground.tolist()) if image.ndim == 3 else int(ground)
+        picture = Image.fromarray(image)
+        bilinear = Image.Resampling.BILINEAR
+        turned.append(np.asarray(picture.rotate(float(way * degrees), bilinear, fillcolor=fill)))
+    return np.stack(turned)

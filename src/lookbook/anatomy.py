@@ -1,0 +1,164 @@
+"""Look into a model file: its layers, its first filters, and what its last layer sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from lookbook.conditions import usable_cores
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Shaped
+
+    from lookbook.model import Model
+
+#: pictures that go through the network at once
+BATCH = 1000
+#: name that a whitening layer's filters have in the file
+WHITENING = "network.whitening"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a network, as its model file has it."""
+
+    kind: Literal["whitening", "conv", "max", "dense", "logits"]
+    #: of what it hands on for one picture: (channels, height, width), or (numbers,)
+    shape: tuple[int, ...]
+    #: numbers that were learnt
+    learnt: int = 0
+    #: numbers that were computed from the pictures
+    computed: int = 0
+    #: pixels on the sides of a convolution's filters, and in its steps
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+
+
+def layers(model: Model) -> list[Layer]:
+    """List the layers that a picture goes through, first to last.
+
+    Parameters that follow a convolution, those of its norm, are part of it in the file.
+    """
+    graph = onnx.load_from_string(model.content).graph
+    weights = _weights(graph)
+    nodes = _trained(graph, weights)
+    shapes = _shapes(model, [node.output[0] for node in nodes] + [nodes[-1].input[0]])
+    found: list[Layer] = []
+    for node in nodes:
+        is_last = node is nodes[-1]
+        if is_last and found and len(found[-1].shape) == 3:
+            found.append(Layer("max", shapes[node.input[0]]))
+        found.append(_layer(node, weights, shapes[node.output[0]], is_last=is_last))
+    return found
+
+
+def _weights(graph: onnx.GraphProto) -> dict[str, Any]:
+    """Return the constants by name; the exporter keeps equal ones once, under several names."""
+    weights = {constant.name: constant for constant in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
+    return weights
+
+
+def _trained(graph: onnx.GraphProto, weights: dict[str, Any]) -> list[onnx.NodeProto]:
+    """Return the nodes with weights on the way of the first view, up to the first logits."""
+    found = []
+    for node in graph.node:
+        if node.op_type in {"Conv", "Gemm", "MatMul"} and node.input[1] in weights:
+            found.append(node)
+            if node.op_type != "Conv" and _outputs(node, weights) == _classes(graph, weights):
+                break
+    return found
+
+
+def _classes(graph: onnx.GraphProto, weights: dict[str, Any]) -> int:
+    last = [n for n in graph.node if n.op_type in {"Gemm", "MatMul"} and n.input[1] in weights]
+    return _outputs(last[-1], weights)
+
+
+def _outputs(node: onnx.NodeProto, weights: dict[str, Any]) -> int:
+    transposed = any(a.name == "transB" and a.i for a in node.attribute)
+    return int(weights[node.input[1]].dims[0 if transposed else 1])
+
+
+def _layer(
+    node: onnx.NodeProto, weights: dict[str, Any], shape: tuple[int, ...], *, is_last: bool
+) -> Layer:
+    count = sum(int(np.prod(weights[name].dims)) for name in node.input[1:] if name in weights)
+    if node.op_type != "Conv":
+        return Layer("logits" if is_last else "dense", shape, learnt=count)
+    sides = {a.name: tuple(a.ints) for a in node.attribute if a.name in {"kernel_shape", "strides"}}
+    kernel, stride = sides["kernel_shape"], sides["strides"]
+    if node.input[1] == WHITENING:
+        # folded in the file: a 2×2 filter over squares of 2×2 pixels is one of 4×4 pixels
+        return Layer("whitening", shape, 0, count, tuple(2 * k for k in kernel), (2, 2))
+    return Layer("conv", shape, count, 0, kernel, stride)
+
+
+def _shapes(model: Model, names: list[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of values inside the network, for one picture."""
+    blank = np.zeros((1, *model.input_shape), model.about["input_dtype"])
+    values = _session(model, names).run(names, {"images": blank})
+    return {name: value.shape[1:] for name, value in zip(names, values, strict=True)}
+
+
+def features(model: Model, inputs: Shaped[np.ndarray, "N *shape"]) -> Float32[np.ndarray, "N F"]:
+    """Return what the last layer of the network sees of each picture, in one view."""
+    graph = onnx.load_from_string(model.content).graph
+    last = _trained(graph, _weights(graph))[-1]
+    session = _session(model, [last.input[0]])
+    parts = [
+        session.run(None, {"images": inputs[start : start + BATCH]})[0]
+        for start in range(0, len(inputs), BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def _session(model: Model, names: list[str]) -> Any:
+    """Return a session that computes these values inside the network, and nothing beyond."""
+    import onnxruntime  # noqa: PLC0415  # 0.1 s
+
+    whole = onnx.load_from_string(model.content)
+    needed, kept = set(names), []
+    for node in reversed(whole.graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    del whole.graph.node[:], whole.graph.output[:]
+    whole.graph.node.extend(reversed(kept))
+    whole.graph.output.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in dict.fromkeys(names)
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    options.log_severity_level = 3
+    content = whole.SerializeToString()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def first_filters(model: Model) -> Float32[np.ndarray, "F H W *C"]:
+    """Return the first layer's filters as pictures.
+
+    A whitening layer has each filter and its negative: the negatives are left out.
+    """
+    graph = onnx.load_from_string(model.content).graph
+    weights = _weights(graph)
+    name = _trained(graph, weights)[0].input[1]
+    values = numpy_helper.to_array(weights[name]).astype(np.float32)
+    if name == WHITENING:
+        n, channels = len(values) // 2, values.shape[1] // 4
+        # filter, channel, place in the square (down, right), square (down, right)
+        folded = values[:n].reshape(n, channels, 2, 2, 2, 2)
+        pictures = folded.transpose(0, 4, 2, 5, 3, 1).reshape(n, 4, 4, channels)
+        return pictures if channels > 1 else pictures[..., 0]
+    shape = model.input_shape
+    if len(shape) == 3:  # dense, of colour pictures: N C H W inside the network
+        height, width, channels = shape
+        return values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+    return values.reshape(-1, *shape)

@@ -1,0 +1,184 @@
+"""Find what may be wrong with a dataset: doubles, near doubles, suspected labels.
+
+Nothing is changed or left out: the findings are for a person to judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64, UInt8
+
+    from lookbook.datasets import Dataset
+
+#: pictures nearer to each other than this, as a root mean square of 255 grey levels, are nearly the
+#: same
+NEAR = 8.0
+#: principal components in which near pictures are looked for, before their pixels are compared
+COMPONENTS = 8
+#: pictures among which near ones are looked for
+MOST_COMPARED = 100_000
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Pictures whose labels are suspected, the least credible first."""
+
+    indices: Int64[np.ndarray, "S"]
+    #: class that the networks would give, and how sure they are of it and of the label
+    opinions: Int64[np.ndarray, "S"]
+    shares: Float[np.ndarray, "S 2"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in a dataset."""
+
+    #: numbers of training pictures; indices of pairs beyond it are of test pictures
+    n_training: int
+    exact: Int64[np.ndarray, "P 2"]
+    near: Int64[np.ndarray, "Q 2"]
+    training: Suspects
+    test: Suspects
+    #: networks that judged; 0 where the pictures were too few
+    folds: int
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return what `from_arrays` takes."""
+        arrays = {"exact": self.exact, "near": self.near}
+        for part in ("training", "test"):
+            suspects = getattr(self, part)
+            arrays |= {f"{part}-{name}": value for name, value in vars(suspects).items()}
+        return arrays | {"found": np.array([self.n_training, self.folds], np.int64)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Findings:
+        """Return the findings that `to_arrays` was called on."""
+        training, test = (
+            Suspects(*(arrays[f"{part}-{name}"] for name in ("indices", "opinions", "shares")))
+            for part in ("training", "test")
+        )
+        n_training, folds = arrays["found"].tolist()
+        return cls(n_training, arrays["exact"], arrays["near"], training, test, folds)
+
+
+def audit(
+    training: Dataset,
+    test: Dataset,
+    opinions: tuple[Float[np.ndarray, "N K"], Float[np.ndarray, "M K"]] | None,
+    folds: int,
+) -> Findings:
+    """Look for doubles within and across the parts, and for labels that are suspected.
+
+    Parameters
+    ----------
+    training, test
+        The two parts.
+    opinions
+        Probabilities for both, by networks that had not seen the pictures; None where there are
+        none, so that no label is suspected.
+    folds
+        How many networks gave them.
+    """
+    images = np.concatenate([training.images, test.images])
+    exact, near = find_doubles(images)
+    nothing = Suspects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
+    if opinions is None:
+        return Findings(len(training), exact, near, nothing, nothing, 0)
+    inside, outside = (
+        find_suspects(part.labels, probs)
+        for part, probs in zip((training, test), opinions, strict=True)
+    )
+    return Findings(len(training), exact, near, inside, outside, folds)
+
+
+# ---- doubles ----
+
+
+def find_doubles(
+    images: UInt8[np.ndarray, "N H W *C"],
+) -> tuple[Int64[np.ndarray, "P 2"], Int64[np.ndarray, "Q 2"]]:
+    """Return pairs that are the same, and pairs that are nearly so; the lower index comes first.
+
+    Of several that are the same, each is paired with the first of them, and only that one counts
+    among the near. No pair is missed: two pictures cannot be further apart in a few principal
+    components than in all their pixels.
+
+    >>> images = np.zeros((4, 8, 8), np.uint8)
+    >>> images[1, 0, 0], images[3] = 9, 200
+    >>> exact, near = find_doubles(images)
+    >>> exact.tolist(), near.tolist()
+    ([[0, 2]], [[0, 1]])
+    """
+    from scipy.spatial import cKDTree  # noqa: PLC0415  # 0.1 s
+
+    first: dict[bytes, int] = {}
+    firsts = np.array([first.setdefault(image.tobytes(), i) for i, image in enumerate(images)])
+    again = np.flatnonzero(firsts != np.arange(len(images)))
+    exact = np.stack([firsts[again], again], axis=1)
+    kept = np.setdiff1d(np.arange(len(images)), again)[:MOST_COMPARED]
+    rows = images[kept].reshape(len(kept), -1)
+    radius = NEAR * np.sqrt(rows.shape[1])
+    candidates = cKDTree(_project(rows)).query_pairs(radius, output_type="ndarray")
+    near = [
+        pairs[_distances(rows, pairs) < radius]
+        for start in range(0, len(candidates), 50_000)
+        if len(pairs := candidates[start : start + 50_000])
+    ]
+    found = np.concatenate(near) if near else np.zeros((0, 2), np.int64)
+    found = kept[np.sort(found, axis=1)]
+    return exact, found[np.lexsort((found[:, 1], found[:, 0]))]
+
+
+def _project(rows: UInt8[np.ndarray, "N D"]) -> Float[np.ndarray, "N P"]:
+    sample = rows[:: max(1, len(rows) // 2000)].astype(np.float32)
+    mean = sample.mean(axis=0)
+    centred = sample - mean
+    if centred.shape[1] > len(centred):
+        basis, _ = np.linalg.qr(centred.T @ np.linalg.eigh(centred @ centred.T)[1][:, -COMPONENTS:])
+    else:
+        basis = np.linalg.eigh(centred.T @ centred)[1][:, -COMPONENTS:]
+    pieces = [rows[i : i + 8192].astype(np.float32) @ basis for i in range(0, len(rows), 8192)]
+    return np.asarray(np.concatenate(pieces) - mean @ basis)
+
+
+def _distances(
+    rows: UInt8[np.ndarray, "N D"], pairs: Int64[np.ndarray, "Q 2"]
+) -> Float[np.ndarray, "Q"]:
+    differences = rows[pairs[:, 0]].astype(np.float32) - rows[pairs[:, 1]]
+    return np.asarray(np.sqrt(np.einsum("qd,qd->q", differences, differences)))
+
+
+# ---- labels ----
+
+
+def find_suspects(labels: Int64[np.ndarray, "N"], probs: Float[np.ndarray, "N K"]) -> Suspects:
+    """Return the pictures whose labels are suspected, by confident learning.
+
+    A label is suspected where the networks are surer of another class than they are, on average,
+    of the pictures that bear that class's name. Source: Northcutt et al. (2021), "Confident
+    learning"; by the library cleanlab.
+    """
+    from cleanlab.filter import find_label_issues  # noqa: PLC0415  # 0.5 s
+
+    probs = probs.astype(np.float64)
+    probs /= probs.sum(axis=1, keepdims=True)
+    indices = np.asarray(
+        find_label_issues(
+            labels,
+            probs,
+            filter_by="confident_learning",
+            return_indices_ranked_by="self_confidence",
+            n_jobs=1,
+        ),
+        np.int64,
+    )
+    others = probs[indices].copy()
+    others[np.arange(len(indices)), labels[indices]] = -1
+    opinions = others.argmax(axis=1)
+    shares = np.stack([probs[indices, opinions], probs[indices, labels[indices]]], axis=1)
+    return Suspects(indices, opinions, shares)

@@ -1,0 +1,197 @@
+"""Doubles and suspected labels, and the table that brings corrections back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from conftest import lookbook, made_pictures
+from lookbook import corrections
+from lookbook.audit import NEAR, Findings, audit, find_doubles, find_suspects
+from lookbook.datasets import Dataset
+from lookbook.errors import InputError
+from lookbook.opinions import FOLDS, ask, assign_folds
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (28, 28), (10, 12, 3), (70, 70)])
+def test_no_pair_of_near_pictures_is_missed(shape):
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 256, (12, *shape)).astype(float)
+    # copies at many distances, below and above what counts as near
+    spread = rng.uniform(0, 2 * NEAR, 48).reshape(-1, *[1] * len(shape))
+    copies = base[np.arange(48) % 12] + spread * rng.choice([-1, 1], (48, *shape))
+    images = np.concatenate([base, copies, base[:3]]).round().clip(0, 255).astype(np.uint8)
+    exact, near = find_doubles(images)
+    rows = images.reshape(len(images), -1).astype(float)
+    distance = {
+        (a, b): np.sqrt(((rows[a] - rows[b]) ** 2).mean())
+        for a, b in combinations(range(len(images)), 2)
+    }
+    assert {tuple(pair) for pair in exact.tolist()} == {p for p, d in distance.items() if d == 0}
+    again = set(exact[:, 1].tolist())
+    expected = {pair for pair, d in distance.items() if 0 < d < NEAR and not again & set(pair)}
+    assert {tuple(pair) for pair in near.tolist()} == expected
+    assert len(expected) > 10
+
+
+def test_suspects_are_those_of_confident_learning():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 4, 2000)
+    probs = rng.dirichlet(np.ones(4), 2000) * 0.5 + 0.5 * np.eye(4)[truth]
+    labels = truth.copy()
+    turned = rng.choice(2000, 60, replace=False)
+    labels[turned] = (labels[turned] + 1) % 4
+    found = find_suspects(labels, probs)
+    # the rule, written out: some other class is above its own mean confidence, and most probable
+    bars = np.array([probs[labels == k, k].mean() for k in range(4)])
+    confident = np.where(probs >= bars, probs, -1)
+    best = confident.argmax(axis=1)
+    doubted = (best != labels) & (probs.argmax(axis=1) != labels)
+    expected = np.flatnonzero((confident.max(axis=1) >= 0) & doubted)
+    assert set(found.indices) == set(expected)
+    credible = probs[found.indices, labels[found.indices]]
+    assert (np.diff(credible) >= 0).all()
+    np.testing.assert_allclose(found.shares[:, 1], credible)
+    # careful rather than complete: what it suspects is wrong
+    assert set(found.indices) <= set(turned)
+    assert len(found.indices) > 20
+
+
+def test_folds_share_each_class_evenly():
+    labels = np.repeat([0, 1, 2], [50, 23, 7])
+    fold = assign_folds(labels, FOLDS)
+    for k, n in enumerate((50, 23, 7)):
+        counts = np.bincount(fold[labels == k], minlength=FOLDS)
+        assert counts.sum() == n
+        assert counts.max() - counts.min() <= 1
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Bars with wrong labels in each part: of every fortieth picture."""
+    made = []
+    for n, seed in ((600, 0), (200, 1)):
+        images, labels = made_pictures(n, seed=seed)
+        labels[::40] = (labels[::40] + 1) % 3
+        made.append(Dataset(images, labels, ("top", "middle", "bottom")))
+    return made
+
+
+@pytest.fixture(scope="module")
+def findings(parts):
+    return audit(*parts, ask(*parts), FOLDS)
+
+
+def test_networks_that_have_not_seen_a_picture_find_its_wrong_label(parts, findings):
+    for suspects, part in ((findings.training, parts[0]), (findings.test, parts[1])):
+        assert set(suspects.indices) <= set(range(0, len(part), 40))
+        assert len(suspects.indices) >= 0.6 * len(part) / 40
+        np.testing.assert_array_equal(suspects.opinions, (part.labels[suspects.indices] - 1) % 3)
+        assert suspects.shares[:, 0].min() > 0.7
+
+
+def test_findings_are_the_same_after_they_were_kept(findings):
+    again = Findings.from_arrays(findings.to_arrays())
+    np.testing.assert_array_equal(again.training.shares, findings.training.shares)
+    np.testing.assert_array_equal(again.exact, findings.exact)
+    assert (again.n_training, again.folds) == (600, FOLDS)
+
+
+def test_classes_of_one_picture_get_no_opinions():
+    images = np.zeros((3, 8, 8), np.uint8)
+    part = Dataset(images, np.array([0, 0, 1]), ("many", "one"))
+    assert ask(part, part) is None
+    found = audit(part, part, None, FOLDS)
+    assert found.folds == 0
+    assert len(found.training.indices) == 0
+    assert len(found.exact) == 5
+
+
+# ---- corrections ----
+
+
+def judged(findings, parts, judge, tmp_path):
+    """Write the table, let somebody judge each row, return the file."""
+    rows = list(csv.DictReader(io.StringIO(corrections.to_csv(findings, *parts))))
+    for row in rows:
+        judge(row)
+    path = tmp_path / "suspects.csv"
+    with path.open("w", newline="", encoding="utf-8-sig") as file:  # as spreadsheets write it
+        table = csv.DictWriter(file, corrections.COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+    return path
+
+
+def agree(row):
+    row["correction"] = row["suggestion"]
+
+
+def test_a_table_of_suspects_comes_back_as_corrections(findings, parts, tmp_path):
+    found = corrections.read(judged(findings, parts, agree, tmp_path), parts[0])
+    assert {index for index, _ in found} == set(findings.training.indices.tolist())
+    assert all(label == (parts[0].labels[index] - 1) % 3 for index, label in found)
+    corrected = corrections.apply(parts[0], found)
+    assert (corrected.labels != parts[0].labels).sum() == len(found)
+    np.testing.assert_array_equal(corrected.images, parts[0].images)
+
+
+@pytest.mark.parametrize(
+    ("judge", "message"),
+    [
+        (lambda row: row.update(correction=""),
+         "{} corrects no training picture; write the right class into the column 'correction' of "
+         "those that are wrong"),
+        (lambda row: row.update(correction="botom"),
+         "{}, line 2: no class is called 'botom'; did you mean 'bottom'?; classes: top, middle, "
+         "bottom"),
+        (lambda row: row.update(correction="top", index="9999"),
+         "{}, line 2: the training part has no picture 9999, it has 600; write the table again: "
+         "lookbook report RUN --corrections FILE"),
+        (lambda row: row.update(correction="top", picture="0" * 16),
+         "{}, line 2: training picture {index} is not the one that was judged: the data has "
+         "changed; write the table again: lookbook report RUN --corrections FILE"),
+    ],
+)  # fmt: skip
+def test_wrong_corrections_are_refused(findings, parts, tmp_path, judge, message):
+    path = judged(findings, parts, judge, tmp_path)
+    with pytest.raises(InputError) as caught:
+        corrections.read(path, parts[0])
+    first = findings.training.indices[0]
+    assert str(caught.value) == message.format(path, index=first)
+
+
+def test_any_other_file_is_refused(parts, tmp_path):
+    with pytest.raises(InputError, match=r"no file .*; write one: lookbook report RUN"):
+        corrections.read(tmp_path / "none.csv", parts[0])
+    (tmp_path / "a.csv").write_text("part,index\ntrain,1\n")
+    with pytest.raises(InputError, match="lacks the columns confidence, correction, label"):
+        corrections.read(tmp_path / "a.csv", parts[0])
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        corrections.read(tmp_path / "b.csv", parts[0])
+
+
+def test_a_training_takes_corrections_and_says_so(findings, parts, tmp_path):
+    names = np.array(parts[0].classes)
+    np.savez(
+        tmp_path / "bars.npz",
+        train_images=parts[0].images,
+        train_labels=parts[0].labels,
+        test_images=parts[1].images,
+        test_labels=parts[1].labels,
+        classes=names,
+    )
+    path = judged(findings, parts, agree, tmp_path)
+    options = ["--recipe", "tutorial", "--epochs", "1", "--out", "run"]
+    ended = lookbook("train", "bars.npz", *options, "--corrections", path, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    from lookbook.runs import read_run
+
+    data = read_run(tmp_path / "run").conditions["data"]
+    assert data["corrections"] == len(findings.training.indices)
+    assert lookbook("evaluate", "run", cwd=tmp_path).returncode == 0

@@ -1,0 +1,443 @@
+"""The lookbook in a real browser: what it shows, what it does, and that it is for everybody."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+import lookbook
+from browser import axe_violations, chromium, opened
+from conftest import lookbook as program
+from conftest import made_pictures
+from lookbook import dossier, page
+from lookbook.datasets import load
+from lookbook.errors import InputError
+from lookbook.evaluation import load_part
+from lookbook.model import Model
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def hard_run(tmp_path_factory):
+    """A run that makes mistakes: pictures in much noise, and a few wrong labels."""
+    from lookbook.recipes import TUTORIAL
+    from lookbook.training import train
+
+    folder = tmp_path_factory.mktemp("hard")
+    arrays = {}
+    for part, n, seed in (("train", 400, 0), ("test", 150, 1)):
+        images, labels = made_pictures(n, seed=seed)
+        noise = np.random.default_rng(seed).integers(0, 130, images.shape)
+        arrays[f"{part}_images"] = np.minimum(images.astype(int) + noise, 255).astype(np.uint8)
+        labels[::25] = (labels[::25] + 1) % 3
+        arrays[f"{part}_labels"] = labels
+    arrays["train_images"][7] = arrays["train_images"][4]
+    arrays["test_images"][3] = arrays["train_images"][3]
+    np.savez(folder / "bars.npz", **arrays, classes=np.array(["top", "middle", "bottom"]))
+    return train(str(folder / "bars.npz"), TUTORIAL.with_epochs(3), out=folder / "runs" / "bars-1")
+
+
+@pytest.fixture(scope="module")
+def pages(hard_run):
+    """The report on that run, in both languages."""
+    gathered = dossier.gather(hard_run)
+    return {
+        lang: page.write_run_report(gathered, hard_run.folder / f"{lang}.html", lang)
+        for lang in page.LANGS
+    }
+
+
+@pytest.fixture(scope="module")
+def answers(hard_run):
+    """The test part and the model's probabilities, by the only way to predict."""
+    test = load_part(hard_run, "test")
+    return test, Model.open(hard_run.model).predict(test.images)[1]
+
+
+# ---- what it does ----
+
+
+@pytest.mark.parametrize("lang", page.LANGS)
+def test_it_opens_from_a_file_without_any_network(browser, pages, lang):
+    with opened(browser, pages[lang]) as shown:
+        assert shown.get_attribute("html", "lang") == lang
+        assert shown.locator("main > section").count() == 11
+        assert shown.locator("nav li").count() == 11
+
+
+def test_a_cell_opens_exactly_its_pictures_the_surest_first(browser, pages, answers):
+    test, probs = answers
+    said = probs.argmax(axis=1)
+    with opened(browser, pages["en"]) as shown:
+        for cell in shown.locator(".matrix a").all():
+            truth, predicted = map(int, cell.get_attribute("href").split("-")[1:])
+            cell.click()
+            shown_indices = shown.eval_on_selector_all(
+                "#cell-pictures a", "links => links.map(link => Number(link.dataset.index))"
+            )
+            inside = np.flatnonzero((test.labels == truth) & (said == predicted))
+            assert sorted(shown_indices) == inside.tolist()[:60] or len(inside) > 60
+            confidences = np.round(probs[shown_indices].max(axis=1), 3)
+            assert (np.diff(confidences) <= 1e-6).all()
+            assert str(len(inside)) in shown.inner_text("#cell-title")
+
+
+def test_many_pictures_come_when_asked_for(browser, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (150, 8, 8), dtype=np.uint8)
+    labels = np.arange(150) % 2
+    written = lookbook.report(images, labels, np.eye(2)[labels], out=tmp_path / "a.html")
+    with opened(browser, written, "#cell-0-0") as shown:
+        assert shown.locator("#cell-pictures a").count() == 60
+        shown.click("#cell-pictures button")
+        assert shown.locator("#cell-pictures a").count() == 75
+        assert shown.locator("#cell-pictures button").count() == 0
+
+
+def test_a_deep_link_opens_a_picture_with_its_probabilities(browser, pages, answers):
+    test, probs = answers
+    with opened(browser, pages["en"], "#picture-42") as shown:
+        assert shown.inner_text("#picture-title") == "Test picture 42"
+        assert test.classes[probs[42].argmax()] in shown.inner_text("#picture-caption")
+        values = shown.locator("#picture-bars .value").all_inner_texts()
+        assert values == [f"{100 * round(1000 * float(p)) / 1000:.1f}\u00a0%" for p in probs[42]]
+        shown.keyboard.press("ArrowRight")
+        expect(shown.locator("#picture-title")).to_have_text("Test picture 43")
+        shown.keyboard.press("Escape")
+        assert not shown.locator("#picture").is_visible()
+    with opened(browser, pages["en"], "#trust") as shown:
+        assert shown.locator("#trust").is_visible()
+        assert shown.evaluate("scrollY") > 100
+
+
+def test_the_search_finds_what_it_is_asked_for(browser, pages, answers):
+    test, probs = answers
+    wrong = np.flatnonzero(probs.argmax(axis=1) != test.labels)
+    with opened(browser, pages["en"]) as shown:
+        shown.select_option("[name=right]", "0")
+        assert shown.inner_text("#found") == f"{len(wrong)} of {len(test)} pictures"
+        shown.select_option("[name=order]", "least")
+        first = shown.locator("#results a").first.get_attribute("data-index")
+        assert int(first) == wrong[probs[wrong].max(axis=1).argmin()]
+        shown.click("[type=reset]")
+        shown.fill("[name=index]", "7")
+        assert shown.locator("#results a").count() == 1
+        shown.click("#results a")
+        assert shown.inner_text("#picture-title") == "Test picture 7"
+
+
+def test_the_matrix_shows_shares_of_rows_and_of_columns(browser, pages, answers):
+    test, probs = answers
+    matrix = np.zeros((3, 3), int)
+    np.add.at(matrix, (test.labels, probs.argmax(axis=1)), 1)
+    with opened(browser, pages["en"]) as shown:
+        for unit, sums in (("row", matrix.sum(axis=1)), ("column", matrix.sum(axis=0))):
+            shown.check(f"[value={unit}]")
+            for truth, said in product(range(3), range(3)):
+                if matrix[truth, said]:
+                    text = shown.inner_text(f'.matrix a[href="#cell-{truth}-{said}"] b')
+                    share = matrix[truth, said] / sums[truth if unit == "row" else said]
+                    assert float(text.removesuffix("\u00a0%")) == pytest.approx(
+                        100 * share, abs=0.06
+                    )
+
+
+def test_the_map_shows_a_picture_under_the_pointer(browser, pages):
+    with opened(browser, pages["en"], "#map") as shown:
+        shown.locator("#plane").scroll_into_view_if_needed()
+        box = shown.locator("#plane").bounding_box()
+        for x, y in product(np.linspace(0.02, 0.98, 40), np.linspace(0.02, 0.98, 30)):
+            shown.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+            if shown.locator("#hover").is_visible():
+                break
+        assert shown.locator("#hover .p").is_visible()
+        shown.mouse.down()
+        shown.mouse.up()
+        assert shown.locator("#picture").is_visible()
+
+
+def test_dark_mode_follows_the_system_and_the_button(browser, pages):
+    paper = "getComputedStyle(document.body).backgroundColor"
+    with opened(browser, pages["en"]) as shown:
+        assert shown.evaluate(paper) == "rgb(255, 255, 255)"
+        shown.click("#theme")
+        assert shown.evaluate(paper) == "rgb(19, 21, 20)"
+        assert shown.get_attribute("#theme", "aria-pressed") == "true"
+    with opened(browser, pages["en"], dark=True) as shown:
+        assert shown.evaluate(paper) == "rgb(19, 21, 20)"
+        shown.click("#theme")
+        assert shown.evaluate(paper) == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("lang", page.LANGS)
+def test_a_phone_scrolls_down_and_not_sideways(browser, pages, lang):
+    with opened(browser, pages[lang], width=360) as shown:
+        assert shown.evaluate("document.documentElement.scrollWidth") <= 360
+        assert not shown.evaluate("document.getElementById('contents').open")
+
+
+# ---- for everybody ----
+
+
+@pytest.mark.parametrize("lang", page.LANGS)
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_no_violation(browser, pages, lang, dark, width):
+    with opened(browser, pages[lang], width=width, dark=dark) as shown:
+        for finding in shown.locator(".finding summary").all()[1:]:
+            finding.click()
+        shown.locator(".matrix a").first.click()
+        assert axe_violations(shown) == []
+        shown.evaluate("location.hash = 'picture-1'")
+        shown.wait_for_selector("#picture[open]")
+        assert axe_violations(shown) == []
+
+
+def test_both_languages_say_the_same_things():
+    def texts(lang):
+        source = files("lookbook").joinpath("web", f"report.{lang}.json").read_text("utf-8")
+        return {
+            (section, name): text
+            for section, names in json.loads(source).items()
+            if isinstance(names, dict)
+            for name, text in names.items()
+        }
+
+    english, korean = texts("en"), texts("ko")
+    assert english.keys() == korean.keys()
+    for key, text in english.items():
+        places = sorted(re.findall(r"\{\w*\}", text))
+        assert places == sorted(re.findall(r"\{\w*\}", korean[key])), key
+        assert re.search("[가-힣]", korean[key]) or not re.search("[a-z]{4}", korean[key]), key
+
+
+def test_the_korean_page_holds_no_english_sentence(browser, pages):
+    with opened(browser, pages["ko"]) as shown:
+        text = shown.inner_text("main")
+    # names of versions, of methods and of people apart, no four English words follow each other
+    assert re.findall(r"\b[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}\b", text) in (
+        [],
+        ["van der Maaten"],
+    )
+
+
+# ---- what it says ----
+
+
+def test_every_number_is_the_one_of_evaluate(browser, pages, hard_run):
+    ended = program("evaluate", hard_run.folder, "--json", cwd=hard_run.folder.parent)
+    found = json.loads(ended.stdout)
+    expected = {
+        name: str(found[name]) for name in ("accuracy", "loss", "uncalibrated_loss", "n", "ece")
+    }
+    expected["interval"] = " ".join(map(str, found["interval"]))
+    for k, one in enumerate(found["per_class"]):
+        expected |= {f"{name}-{k}": str(one[name]) for name in ("precision", "recall", "f1", "n")}
+    for k, one in enumerate(found["most_confused"]):
+        expected[f"confused-{k}"] = str(one["count"])
+    for lang in page.LANGS:
+        with opened(browser, pages[lang]) as shown:
+            values = shown.eval_on_selector_all(
+                "data", "all => all.map(one => [one.dataset.metric, one.value, one.innerText])"
+            )
+            cells = shown.eval_on_selector_all(
+                ".matrix tbody td",
+                "all => all.map(one => Number(one.querySelector('a')?.dataset.count || 0))",
+            )
+        assert {name: value for name, value, _ in values} == expected
+        assert cells == np.ravel(found["confusion_matrix"]).tolist()
+        for name, value, text in values:
+            if name != "interval":
+                written = float(re.search(r"[\d,]+(\.\d+)?", text)[0].replace(",", ""))
+                exact = float(value)
+                percent = "%" in text
+                assert written == pytest.approx(100 * exact if percent else exact, abs=0.051), name
+
+
+def test_it_tells_what_was_found_in_the_data(browser, pages):
+    with opened(browser, pages["en"]) as shown:
+        counts = {}
+        for finding in shown.locator(".finding summary").all_inner_texts():
+            title, _, count = finding.rpartition(": ")
+            counts[title] = int(count.replace(",", ""))
+    assert counts["Test pictures that stand in the training part, too, pixel by pixel"] == 1
+    repeated = "Pictures of the training part that repeat another one, pixel by pixel"
+    assert counts[repeated] == 1
+    assert counts["Suspected label errors in the training part"] >= 8
+
+
+def test_an_unfinished_looking_place_is_not_overwritten(hard_run):
+    ended = program("report", hard_run.folder, "--out", ".", cwd=hard_run.folder)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: . is a folder; name a file: --out report.html\n"
+
+
+# ---- any data, any framework ----
+
+
+def made_answers(n, k, shape, *, wrong=0.2, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
+    labels = rng.integers(0, k, n)
+    said = np.where(rng.random(n) < wrong, rng.integers(0, k, n), labels)
+    probs = np.full((n, k), 0.3 / k) + 0.7 * np.eye(k)[said]
+    return images, labels, probs.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "shape"),
+    [
+        (1, 2, (8, 8)),
+        (3, 2, (28, 28)),
+        (60, 3, (224, 224, 3)),
+        (300, 11, (40, 70)),
+        (1500, 200, (8, 8)),
+        (100_000, 10, (8, 8)),
+    ],
+)
+def test_any_size_gives_a_correct_page(browser, tmp_path, n, k, shape):
+    images, labels, probs = made_answers(n, k, shape)
+    written = lookbook.report(images, labels, probs, out=tmp_path / "a.html")
+    assert written.stat().st_size < 6_000_000
+    accuracy = float((probs.argmax(axis=1) == labels).mean())
+    with opened(browser, written) as shown:
+        assert float(shown.get_attribute("[data-metric=accuracy]", "value")) == accuracy
+        total = shown.eval_on_selector_all(
+            ".matrix a", "all => all.reduce((sum, one) => sum + Number(one.dataset.count), 0)"
+        )
+        assert total == n
+        note = shown.inner_text("#search")
+        if n == 100_000:
+            assert "The page holds 10,000 of 100,000 test pictures" in note
+        else:
+            assert "The page holds" not in note
+
+
+def test_a_class_without_a_picture_and_a_model_that_is_always_right(browser, tmp_path):
+    images = np.zeros((6, 8, 8), np.uint8)
+    labels = np.array([0, 0, 0, 2, 2, 2])
+    written = lookbook.report(images, labels, np.eye(3)[labels], out=tmp_path / "a.html")
+    with opened(browser, written) as shown:
+        assert shown.inner_text(".claim").startswith("Right for all of 6 test pictures.")
+        assert "There are none: every test picture was named rightly." in shown.inner_text(
+            "#mistakes"
+        )
+        assert shown.inner_text(".perclass tbody tr:nth-child(2) td:nth-child(5)") == "0"
+
+
+def test_names_cannot_break_the_page(browser, tmp_path):
+    names = ["<script>document.title='x'</script>", "\"quoted' & </script>", "티셔츠", "👟 {{ t }}"]
+    images, labels, probs = made_answers(40, 4, (12, 12))
+    written = lookbook.report(
+        images, labels, probs, classes=names, title=names[0], out=tmp_path / "a.html"
+    )
+    with opened(browser, written, "#picture-3") as shown:
+        assert shown.title() == f"Lookbook of {names[0]}"
+        assert shown.locator(".perclass tbody th").all_inner_texts() == names
+        assert shown.locator("#picture-bars .name").all_inner_texts() == names
+        assert axe_violations(shown) == []
+
+
+def test_ten_thousand_pictures_of_fashion_stay_below_6_mb(browser, tmp_path):
+    test = load("fashion-mnist", "test")
+    probs = np.full((10_000, 10), 0.02) + 0.8 * np.eye(10)[test.labels]
+    written = lookbook.report(
+        test.images, test.labels, probs, classes=test.classes, out=tmp_path / "a.html"
+    )
+    assert written.stat().st_size < 6_000_000
+    with opened(browser, written, "#picture-9999") as shown:
+        assert shown.inner_text("#picture-title") == "Test picture 9,999"
+
+
+@pytest.mark.parametrize(
+    ("probs", "message"),
+    [
+        (np.ones((4, 2)), "each row of probs must sum to 1, row 0 sums to 2.0000; are they logits, "
+         "or single-class scores? then apply softmax first"),
+        (np.array([[2.0, -1.0]] * 4), "probs must be between 0 and 1, got others; are they logits? "
+         "then apply softmax first"),
+        (np.full((3, 2), 0.5), "probs must be floats of shape (4, 2), a row for each picture and a "
+         "column for each class, got float64 of shape (3, 2)"),
+        (np.eye(2, dtype=int)[[0, 1, 0, 1]], "probs must be floats of shape (4, 2), a row for each "
+         "picture and a column for each class, got int64 of shape (4, 2)"),
+    ],
+)  # fmt: skip
+def test_what_are_no_probabilities_is_refused(tmp_path, probs, message):
+    with pytest.raises(InputError) as caught:
+        lookbook.report(np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1], probs, out=tmp_path / "a.html")
+    assert str(caught.value) == message
+    assert not list(tmp_path.iterdir())
+
+
+def test_probabilities_of_another_program_become_a_page(browser, hard_run, answers, tmp_path):
+    _, probs = answers
+    np.save(tmp_path / "probs.npy", probs)
+    data = Path(hard_run.conditions["data"]["name"])
+    ended = program("report", "--predictions", "probs.npy", "--data", data, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "report  probs.html\nnext: open it in a browser\n"
+    with opened(browser, tmp_path / "probs.html") as shown:
+        assert shown.locator("#training, #network, #robustness").count() == 0
+        assert shown.locator("main > section").count() == 8
+        assert "handed to this report" in shown.inner_text("#verdict")
+        assert shown.locator(".finding").count() > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a run, as in lookbook report runs/fashion-mnist-standard-1, or give both "
+         "--predictions probs.npy and --data DATA"),
+        (["--predictions", "p.npy"],
+         "--predictions needs --data DATA, whose test part they are for"),
+        (["--predictions", "p.npy", "--data", "mnist"],
+         "no file p.npy; save it with numpy.save, one row for a picture"),
+        (["x"], "no run x; there are none yet: lookbook train"),
+        (["x", "--predictions", "p.npy"],
+         "--predictions goes with --data, --lang and --out alone; a run, and --corrections, need a "
+         "model of this program"),
+    ],
+)  # fmt: skip
+def test_wrong_use(tmp_path, arguments, message):
+    ended = program("report", *arguments, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (2, f"error: {message}\n")
+
+
+# ---- a second time ----
+
+
+@pytest.mark.usefixtures("pages")
+def test_the_second_report_needs_no_training_and_no_torch(hard_run):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom lookbook.cli import main\n"
+        f"sys.argv = ['lookbook', 'report', {str(hard_run.folder)!r}, '--lang', 'ko']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines()[-1] == "False"
+    assert ended.stdout.splitlines()[0] == f"report  {hard_run.folder / 'report.ko.html'}"
+
+
+@pytest.mark.usefixtures("pages")
+def test_a_damaged_or_foreign_analysis_is_made_anew(hard_run):
+    kept = hard_run.folder / dossier.ANALYSIS
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:1000])
+    again = dossier.gather(hard_run)
+    assert kept.read_bytes()[:2] == b"PK"
+    assert len(again.analysis.shown) == 150
