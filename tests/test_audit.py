@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from conftest import lookbook, made_pictures
+from lookbook import audit as audits
 from lookbook import corrections
-from lookbook.audit import NEAR, Findings, audit, find_doubles, find_suspects
+from lookbook.audit import NEAR, Findings, audit, find_first, find_near, find_suspects
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError
 from lookbook.opinions import FOLDS, ask, assign_folds
@@ -25,14 +26,17 @@ def test_no_pair_of_near_pictures_is_missed(shape):
     spread = rng.uniform(0, 2 * NEAR, 48).reshape(-1, *[1] * len(shape))
     copies = base[np.arange(48) % 12] + spread * rng.choice([-1, 1], (48, *shape))
     images = np.concatenate([base, copies, base[:3]]).round().clip(0, 255).astype(np.uint8)
-    exact, near = find_doubles(images)
+    firsts = find_first(images)
+    near, compared = find_near(images, np.unique(firsts))
+    again = set(np.flatnonzero(firsts != np.arange(len(images))).tolist())
     rows = images.reshape(len(images), -1).astype(float)
     distance = {
         (a, b): np.sqrt(((rows[a] - rows[b]) ** 2).mean())
         for a, b in combinations(range(len(images)), 2)
     }
-    assert {tuple(pair) for pair in exact.tolist()} == {p for p, d in distance.items() if d == 0}
-    again = set(exact[:, 1].tolist())
+    same = {p for p, d in distance.items() if d == 0}
+    assert {(int(firsts[i]), i) for i in again} == same
+    assert compared == len(images) - len(again)
     expected = {pair for pair, d in distance.items() if 0 < d < NEAR and not again & set(pair)}
     assert {tuple(pair) for pair in near.tolist()} == expected
     assert len(expected) > 10
@@ -116,7 +120,7 @@ def test_classes_of_one_picture_get_no_opinions():
 
 def judged(findings, parts, judge, tmp_path):
     """Write the table, let somebody judge each row, return the file."""
-    rows = list(csv.DictReader(io.StringIO(corrections.to_csv(findings, *parts))))
+    rows = list(csv.DictReader(io.StringIO(corrections.to_csv(findings, parts[0], *parts))))
     for row in rows:
         judge(row)
     path = tmp_path / "suspects.csv"
@@ -152,7 +156,7 @@ def test_a_table_of_suspects_comes_back_as_corrections(findings, parts, tmp_path
         (lambda row: row.update(correction="top", index="9999"),
          "{}, line 2: the training part has no picture 9999, it has 600; write the table again: "
          "lookbook report RUN --corrections FILE"),
-        (lambda row: row.update(correction="top", picture="0" * 16),
+        (lambda row: row.update(correction="top", picture="sha256:0"),
          "{}, line 2: training picture {index} is not the one that was judged: the data has "
          "changed; write the table again: lookbook report RUN --corrections FILE"),
     ],
@@ -193,5 +197,40 @@ def test_a_training_takes_corrections_and_says_so(findings, parts, tmp_path):
     from lookbook.runs import read_run
 
     data = read_run(tmp_path / "run").conditions["data"]
-    assert data["corrections"] == len(findings.training.indices)
+    assert len(data["corrections"]) == len(findings.training.indices)
     assert lookbook("evaluate", "run", cwd=tmp_path).returncode == 0
+    # the next table holds what was decided before
+    ended = lookbook("report", "run", "--corrections", "next.csv", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "lookbook train" in ended.stdout
+    again = corrections.read(tmp_path / "next.csv", parts[0])
+    assert again == sorted(map(tuple, data["corrections"]))
+    html = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert f"{len(again)} labels of the training part were corrected by a person" in html
+
+
+def test_of_too_many_pictures_the_test_part_is_compared(monkeypatch):
+    monkeypatch.setattr(audits, "MOST_COMPARED", 30)
+    rng = np.random.default_rng(0)
+    training, test = (
+        Dataset(rng.integers(0, 256, (n, 8, 8), dtype=np.uint8), np.arange(n) % 2, ("a", "b"))
+        for n in (100, 10)
+    )
+    test.images[1] = test.images[0]
+    test.images[1, 0, 0] ^= 1
+    found = audit(training, test, None, 0)
+    assert (found.compared, found.different) == (30, 110)
+    assert [100, 101] in found.near.tolist()
+
+
+def test_pictures_that_are_all_alike_are_sampled(monkeypatch):
+    monkeypatch.setattr(audits, "MOST_CANDIDATES", 1000)
+    images = np.random.default_rng(0).integers(100, 103, (200, 8, 8), dtype=np.uint8)
+    near, compared = find_near(images, np.arange(200))
+    assert compared == 25
+    assert len(near) == 25 * 24 / 2
+
+
+def test_a_part_of_one_class_has_no_suspects():
+    found = find_suspects(np.array([1, 1]), np.array([[0.9, 0.1], [0.5, 0.5]]))
+    assert len(found.indices) == 0

@@ -43,7 +43,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(tmp_path):
             Image.fromarray(image).save(tmp_path / "mine" / name / f"{i}.jpg")
     Image.fromarray(np.zeros((50, 40), np.uint8)).save(tmp_path / "photo.jpg")
     ran = commands("README.md")
-    assert len(ran) == 11
+    assert len(ran) == 12
     for command in ran:
         ended = lookbook(*command, cwd=tmp_path)
         assert ended.returncode == 0, (command, ended.stderr)
@@ -58,6 +58,14 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
         compile(code.replace("random_state=0", "random_state=0, epochs=1"), "README", "exec"), names
     )
     assert type(names["classifier"]).__name__ == "LookbookClassifier"
+
+
+def test_the_example_of_a_report_with_scikit_learn_runs(tmp_path, monkeypatch):
+    code = blocks("docs/report.md", "python")[0]
+    assert "LogisticRegression" in code
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "report.md", "exec"), {})
+    assert "<title>Lookbook of Digits</title>" in (tmp_path / "digits.html").read_text("utf-8")
 
 
 def test_both_readmes_show_the_same_commands_and_code():

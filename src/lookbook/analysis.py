@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lookbook import anatomy
+from lookbook.sprites import shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ SHOWN_SIDE = 64
 LANDMARKS = 2000
 #: mistakes that are looked at in detail, and training pictures beside each
 HARDEST, NEAREST = 24, 3
+#: pixels on the longer side by which likeness is judged where there is no model
+LIKENESS_SIDE = 32
 #: training pictures among which the nearest are looked for
 MOST_TRAINING = 60_000
 #: test pictures on which changes are tried
@@ -198,7 +201,9 @@ def _features(
     """Return what likeness is judged by: what the last layer sees, or the pixels."""
     if model is not None:
         return anatomy.features(model, images)
-    return images.reshape(len(images), -1).astype(np.float32)
+    # small ones are enough to tell which are alike
+    small = shrink(images, LIKENESS_SIDE)
+    return small.reshape(len(small), -1).astype(np.float32)
 
 
 # ---- a map ----

@@ -67,23 +67,14 @@ def _weights(graph: onnx.GraphProto) -> dict[str, Any]:
 
 def _trained(graph: onnx.GraphProto, weights: dict[str, Any]) -> list[onnx.NodeProto]:
     """Return the nodes with weights on the way of the first view, up to the first logits."""
-    found = []
-    for node in graph.node:
-        if node.op_type in {"Conv", "Gemm", "MatMul"} and node.input[1] in weights:
-            found.append(node)
-            if node.op_type != "Conv" and _outputs(node, weights) == _classes(graph, weights):
-                break
-    return found
-
-
-def _classes(graph: onnx.GraphProto, weights: dict[str, Any]) -> int:
-    last = [n for n in graph.node if n.op_type in {"Gemm", "MatMul"} and n.input[1] in weights]
-    return _outputs(last[-1], weights)
-
-
-def _outputs(node: onnx.NodeProto, weights: dict[str, Any]) -> int:
-    transposed = any(a.name == "transB" and a.i for a in node.attribute)
-    return int(weights[node.input[1]].dims[0 if transposed else 1])
+    trained = [
+        node
+        for node in graph.node
+        if node.op_type in {"Conv", "Gemm", "MatMul"} and node.input[1] in weights
+    ]
+    # other views go through the same weights again; the logits' are the last of all
+    names = [weights[node.input[1]].name for node in trained]
+    return trained[: names.index(names[-1]) + 1]
 
 
 def _layer(

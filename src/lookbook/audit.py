@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 NEAR = 8.0
 #: principal components in which near pictures are looked for, before their pixels are compared
 COMPONENTS = 8
-#: pictures among which near ones are looked for
-MOST_COMPARED = 100_000
+#: pictures among which near ones are looked for, and pairs whose pixels are compared
+MOST_COMPARED, MOST_CANDIDATES = 100_000, 20_000_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class Findings:
     n_training: int
     exact: Int64[np.ndarray, "P 2"]
     near: Int64[np.ndarray, "Q 2"]
+    #: different pictures among which near ones were looked for, and how many there are
+    compared: int
+    different: int
     training: Suspects
     test: Suspects
     #: networks that judged; 0 where the pictures were too few
@@ -53,7 +56,8 @@ class Findings:
         for part in ("training", "test"):
             suspects = getattr(self, part)
             arrays |= {f"{part}-{name}": value for name, value in vars(suspects).items()}
-        return arrays | {"found": np.array([self.n_training, self.folds], np.int64)}
+        counts = (self.n_training, self.compared, self.different, self.folds)
+        return arrays | {"found": np.array(counts, np.int64)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Findings:
@@ -62,8 +66,9 @@ class Findings:
             Suspects(*(arrays[f"{part}-{name}"] for name in ("indices", "opinions", "shares")))
             for part in ("training", "test")
         )
-        n_training, folds = arrays["found"].tolist()
-        return cls(n_training, arrays["exact"], arrays["near"], training, test, folds)
+        n_training, compared, different, folds = arrays["found"].tolist()
+        pairs = arrays["exact"], arrays["near"], compared, different
+        return cls(n_training, *pairs, training, test, folds)
 
 
 def audit(
@@ -85,53 +90,74 @@ def audit(
         How many networks gave them.
     """
     images = np.concatenate([training.images, test.images])
-    exact, near = find_doubles(images)
+    firsts = find_first(images)
+    kept = _choose(np.unique(firsts), len(training))
+    near, compared = find_near(images, kept)
+    again = np.flatnonzero(firsts != np.arange(len(images)))
+    pairs = np.stack([firsts[again], again], axis=1), near, compared, len(images) - len(again)
     nothing = Suspects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
     if opinions is None:
-        return Findings(len(training), exact, near, nothing, nothing, 0)
+        return Findings(len(training), *pairs, nothing, nothing, 0)
     inside, outside = (
         find_suspects(part.labels, probs)
         for part, probs in zip((training, test), opinions, strict=True)
     )
-    return Findings(len(training), exact, near, inside, outside, folds)
+    return Findings(len(training), *pairs, inside, outside, folds)
 
 
 # ---- doubles ----
 
 
-def find_doubles(
-    images: UInt8[np.ndarray, "N H W *C"],
-) -> tuple[Int64[np.ndarray, "P 2"], Int64[np.ndarray, "Q 2"]]:
-    """Return pairs that are the same, and pairs that are nearly so; the lower index comes first.
+def find_first(images: UInt8[np.ndarray, "N H W *C"]) -> Int64[np.ndarray, "N"]:
+    """Return for each picture the first one that is the same, pixel by pixel.
 
-    Of several that are the same, each is paired with the first of them, and only that one counts
-    among the near. No pair is missed: two pictures cannot be further apart in a few principal
-    components than in all their pixels.
+    >>> find_first(np.uint8([[[1]], [[2]], [[1]]])).tolist()
+    [0, 1, 0]
+    """
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(image.tobytes(), i) for i, image in enumerate(images)])
 
-    >>> images = np.zeros((4, 8, 8), np.uint8)
-    >>> images[1, 0, 0], images[3] = 9, 200
-    >>> exact, near = find_doubles(images)
-    >>> exact.tolist(), near.tolist()
-    ([[0, 2]], [[0, 1]])
+
+def _choose(different: Int64[np.ndarray, "M"], n_training: int) -> Int64[np.ndarray, "L"]:
+    """Choose the pictures that are compared: of too many the test part, and others at random."""
+    if len(different) <= MOST_COMPARED:
+        return different
+    inside, outside = different[different < n_training], different[different >= n_training]
+    room = max(0, MOST_COMPARED - len(outside))
+    drawn = np.random.default_rng(0).choice(inside, min(room, len(inside)), replace=False)
+    return np.sort(np.concatenate([drawn, outside[:MOST_COMPARED]]))
+
+
+def find_near(
+    images: UInt8[np.ndarray, "N H W *C"], kept: Int64[np.ndarray, "L"]
+) -> tuple[Int64[np.ndarray, "Q 2"], int]:
+    """Return pairs of different pictures that are nearly the same, the lower index first.
+
+    No pair among those `kept` is missed: two pictures cannot be further apart in a few principal
+    components than in all their pixels. Where too many are alike to be compared, half of them are
+    left out, until it can be done. The second number says how many were compared.
+
+    >>> images = np.zeros((3, 8, 8), np.uint8)
+    >>> images[1, 0, 0], images[2] = 9, 200
+    >>> near, compared = find_near(images, np.arange(3))
+    >>> near.tolist(), compared
+    ([[0, 1]], 3)
     """
     from scipy.spatial import cKDTree  # noqa: PLC0415  # 0.1 s
 
-    first: dict[bytes, int] = {}
-    firsts = np.array([first.setdefault(image.tobytes(), i) for i, image in enumerate(images)])
-    again = np.flatnonzero(firsts != np.arange(len(images)))
-    exact = np.stack([firsts[again], again], axis=1)
-    kept = np.setdiff1d(np.arange(len(images)), again)[:MOST_COMPARED]
-    rows = images[kept].reshape(len(kept), -1)
+    rows = images.reshape(len(images), -1)
     radius = NEAR * np.sqrt(rows.shape[1])
-    candidates = cKDTree(_project(rows)).query_pairs(radius, output_type="ndarray")
+    tree = cKDTree(_project(rows[kept]))
+    while tree.count_neighbors(tree, radius) > 2 * MOST_CANDIDATES:
+        kept = kept[::2]
+        tree = cKDTree(_project(rows[kept]))
+    candidates = kept[np.sort(tree.query_pairs(radius, output_type="ndarray"), axis=1)]
     near = [
         pairs[_distances(rows, pairs) < radius]
-        for start in range(0, len(candidates), 50_000)
-        if len(pairs := candidates[start : start + 50_000])
+        for pairs in np.split(candidates, range(50_000, len(candidates), 50_000))
     ]
-    found = np.concatenate(near) if near else np.zeros((0, 2), np.int64)
-    found = kept[np.sort(found, axis=1)]
-    return exact, found[np.lexsort((found[:, 1], found[:, 0]))]
+    found = np.concatenate(near)
+    return found[np.lexsort((found[:, 1], found[:, 0]))], len(kept)
 
 
 def _project(rows: UInt8[np.ndarray, "N D"]) -> Float[np.ndarray, "N P"]:
@@ -160,11 +186,13 @@ def find_suspects(labels: Int64[np.ndarray, "N"], probs: Float[np.ndarray, "N K"
     """Return the pictures whose labels are suspected, by confident learning.
 
     A label is suspected where the networks are surer of another class than they are, on average,
-    of the pictures that bear that class's name. Source: Northcutt et al. (2021), "Confident
-    learning"; by the library cleanlab.
+    of the pictures that bear that class's name, and do not hold the label the likeliest.
+    Source: Northcutt et al. (2021), "Confident learning"; by the library cleanlab.
     """
     from cleanlab.filter import find_label_issues  # noqa: PLC0415  # 0.5 s
 
+    if len(np.unique(labels)) < 2:  # nothing to compare with
+        return Suspects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
     probs = probs.astype(np.float64)
     probs /= probs.sum(axis=1, keepdims=True)
     indices = np.asarray(

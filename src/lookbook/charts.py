@@ -94,11 +94,22 @@ def chart(
         parts += _draw(line, place)
     if len(named) > 1:
         parts += _legend(named, left)
-    about = escape(f"{title}: {y.name}, {x.name}", quote=True)
+    about = escape(f"{title}: {_spoken(x, y, lines)}", quote=True)
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{about}">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def _spoken(x: Axis, y: Axis, lines: Sequence[Line]) -> str:
+    """Say the values of the lines, at most twelve of each, for those who cannot see them."""
+    said = []
+    for line in lines:
+        points = list(zip(line.xs, line.ys, strict=True))
+        step = max(1, -(-len(points) // 12))
+        values = ", ".join(f"{x.write(px)}: {y.write(py)}" for px, py in points[::step])
+        said.append(f"{line.name} {values}".strip())
+    return f"{y.name}, {x.name}. {'. '.join(said)}"
 
 
 def _draw(line: Line, place: Callable[[float, float], tuple[float, float]]) -> list[str]:
@@ -136,7 +147,8 @@ def number_line(
     stand on lines of their own.
     """
     width, base, left, right = 720, 96.0, 16.0, 704.0
-    least = max(0.0, math.floor(10 * min(share for *_, share, _ in points) - 0.2) / 10)
+    lowest = min(interval[0], *(share for *_, share, _ in points))
+    least = max(0.0, math.floor(10 * lowest - 0.2) / 10)
 
     def at(share: float) -> float:
         return left + (share - least) / (1 - least) * (right - left)

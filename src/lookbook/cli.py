@@ -23,8 +23,8 @@ from lookbook import builtin, progress, recipes, runs, terminal
 from lookbook.errors import InputError, LookbookError, LookbookWarning
 
 if TYPE_CHECKING:
-    from lookbook.audit import Findings
     from lookbook.datasets import Dataset
+    from lookbook.dossier import Dossier
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
 
@@ -380,8 +380,8 @@ def report(
         dossier = gather(chosen, tell)
         written = page.write_run_report(dossier, target, lang)
     if corrections is not None:
-        _write_corrections(corrections, dossier.findings, dossier.training, dossier.test)
-        again = _command("train", chosen.conditions["data"]["name"], "--corrections", corrections)
+        _write_corrections(corrections, dossier)
+        again = f"{chosen.train_command()} --corrections {shlex.quote(str(corrections))}"
         print(f"fill in its column 'correction', then: {again}")
     print(f"report  {written}")
     print("next: open it in a browser")
@@ -691,6 +691,7 @@ def _report_predictions(
 
     with progress.show_steps() as tell:
         training, test = _load_both(data, None)
+        probs = page.check_probs(probs, test)
         findings = examine_data(training, test, tell)
         written = page.report_on(
             test,
@@ -712,10 +713,12 @@ def _check_file(target: Path) -> None:
         raise InputError(f"{target} is a folder; name a file: --out {target / 'report.html'}")
 
 
-def _write_corrections(path: Path, findings: Findings, training: Dataset, test: Dataset) -> None:
+def _write_corrections(path: Path, dossier: Dossier) -> None:
     from lookbook import corrections
 
-    runs.write_bytes(path, corrections.to_csv(findings, training, test).encode())
+    parts = dossier.given, dossier.training, dossier.test
+    # with a mark, by which spreadsheets know the encoding
+    runs.write_bytes(path, corrections.to_csv(dossier.findings, *parts).encode("utf-8-sig"))
     print(f"suspects {path}")
 
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lookbook.errors import InputError, closest
 
 if TYPE_CHECKING:
-    import numpy as np
     from jaxtyping import UInt8
 
     from lookbook.audit import Findings
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 COLUMNS = ("part", "index", "picture", "label", "suggestion", "confidence", "correction")
 
 
-def to_csv(findings: Findings, training: Dataset, test: Dataset) -> str:
+def to_csv(findings: Findings, given: Dataset, training: Dataset, test: Dataset) -> str:
     """Write the suspects of both parts as a table in which a person fills in `correction`.
+
+    Labels that were corrected before, where `training` differs from what was `given`, come first,
+    with their corrections: the new table holds all that is known.
 
     `picture` is the beginning of the SHA-256 of its pixels, so that a correction can never reach
     another picture.
@@ -31,6 +35,9 @@ def to_csv(findings: Findings, training: Dataset, test: Dataset) -> str:
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(COLUMNS)
+    for index in np.flatnonzero(given.labels != training.labels):
+        before, now = (part.classes[part.labels[index]] for part in (given, training))
+        table.writerow(["train", index, _digest(given.images[index]), before, now, "", now])
     parts = (("train", training, findings.training), ("test", test, findings.test))
     for name, part, suspects in parts:
         rows = zip(suspects.indices, suspects.opinions, suspects.shares, strict=True)
@@ -42,7 +49,8 @@ def to_csv(findings: Findings, training: Dataset, test: Dataset) -> str:
 
 
 def _digest(image: UInt8[np.ndarray, "H W *C"]) -> str:
-    return hashlib.sha256(image.tobytes()).hexdigest()[:16]
+    # the prefix keeps spreadsheets from reading a number
+    return "sha256:" + hashlib.sha256(image.tobytes()).hexdigest()[:16]
 
 
 def read(path: Path, training: Dataset) -> list[tuple[int, int]]:
@@ -98,7 +106,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a table ({error})") from error
-    table = csv.DictReader(io.StringIO(text), restval="")
+    first = text.partition("\n")[0]
+    # in much of Europe, spreadsheets write semicolons
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    table = csv.DictReader(io.StringIO(text), restval="", delimiter=delimiter)
     if missing := set(COLUMNS) - set(table.fieldnames or ()):
         raise InputError(
             f"{path} is no table of corrections: it lacks the columns "

@@ -14,18 +14,19 @@ import numpy as np
 from lookbook.analysis import Analysis, analyse
 from lookbook.audit import Findings, audit
 from lookbook.builtin import BUILTIN
+from lookbook.corrections import apply
 from lookbook.datasets import Dataset
-from lookbook.errors import LookbookWarning, OutputError
+from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.evaluation import evaluate, load_part
 from lookbook.model import Model
-from lookbook.runs import Run, write_bytes
+from lookbook.runs import EVALUATION, Run, write_bytes
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
 
 #: file in the run; another version of what it holds has another number
 ANALYSIS = "analysis.npz"
-FORMAT = 1
+FORMAT = 2
 #: step → share of the seconds that it takes with Fashion-MNIST
 STEPS = {
     "answers": 0.1,
@@ -47,6 +48,8 @@ class Dossier:
 
     run: Run
     model: Model
+    #: the training part as it was stored, and with the labels that a person corrected
+    given: Dataset
     training: Dataset
     test: Dataset
     probs: Float32[np.ndarray, "N K"]
@@ -66,7 +69,13 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
     _begin(tell, "answers")
     found = evaluate(run)
     model = Model.open(run.model)
-    training, test = load_part(run, "train"), load_part(run, "test")
+    given, test = load_part(run, "train"), load_part(run, "test")
+    if found["conditions"]["test_sha256"] != test.sha256():
+        raise InputError(
+            f"the test part of {run.conditions['data']['name']} changed since {run.folder} was "
+            f"evaluated; bring it back, or delete {run.folder / EVALUATION} to evaluate again"
+        )
+    training = apply(given, run.conditions["data"].get("corrections", []))
     kept = _read(run, _key(run, training, test))
     if kept is None:
         probs = model.predict(test.images)[1]
@@ -86,6 +95,7 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
     return Dossier(
         run,
         model,
+        given,
         training,
         test,
         kept["probs"],

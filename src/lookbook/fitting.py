@@ -401,6 +401,8 @@ class _Clock:
                 "val_loss": val_loss,
                 "val_accuracy": val_accuracy,
                 "seconds": self.seconds(),
+                "learning_rate": self._recipe.learning_rate
+                * rate_at(self._recipe, min(1.0, self.share())),
             }
         )
         self._loss, self._hits, self._pictures = 0.0, 0, 0

@@ -14,7 +14,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from jaxtyping import UInt8
 
-#: larger pictures are shown smaller; a multiple of 8, the blocks of JPEG
+#: larger pictures are shown smaller
 MOST_SIDE = 64
 #: pixels up to which grey pictures keep their 256 levels; more have 16
 MOST_EXACT = 700_000
@@ -30,6 +30,8 @@ class Sprite:
     media_type: str
     #: height and width of one picture as it is shown
     side: tuple[int, int]
+    #: and of the place that it has: of colour pictures a multiple of 8, the blocks of JPEG
+    cell: tuple[int, int]
     columns: int
     rows: int
     #: levels of grey, or 256 where nothing was left out
@@ -49,6 +51,10 @@ def pack(images: UInt8[np.ndarray, "N H W *C"]) -> Sprite:
     ((3, 2), (8, 10), 'image/png')
     """
     images = shrink(images)
+    side = images.shape[1], images.shape[2]
+    if images.ndim == 4:
+        room = ((0, 0), (0, -side[0] % 8), (0, -side[1] % 8), (0, 0))
+        images = np.pad(images, room, mode="edge")
     n, height, width = images.shape[:3]
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
@@ -62,7 +68,18 @@ def pack(images: UInt8[np.ndarray, "N H W *C"]) -> Sprite:
         levels = 256 if images.size <= MOST_EXACT else GREYS
         content = png(sheet, levels)
     media_type = "image/jpeg" if images.ndim == 4 else "image/png"
-    return Sprite(content, media_type, (height, width), columns, rows, levels)
+    return Sprite(content, media_type, side, (height, width), columns, rows, levels)
+
+
+def address(image: UInt8[np.ndarray, "H W *C"]) -> str:
+    """Return one image, grey, in colour or with transparency, as an address.
+
+    >>> address(np.zeros((4, 4), np.uint8))[:22]
+    'data:image/png;base64,'
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def shrink(

@@ -339,7 +339,7 @@ def _about_data(request: dict[str, Any], whole: Dataset) -> dict[str, Any]:
         "classes": whole.classes,
         "train_pictures": len(whole),
         "train_sha256": request["train_sha256"],
-        "corrections": len(request.get("corrections", [])),
+        "corrections": request.get("corrections", []),
     }
 
 

@@ -12,16 +12,13 @@
   const label = bytes(page.label);
   const leading = bytes(page.leading);
   const tenths = new Uint16Array(bytes(page.tenths).buffer); // of a percent
+  const rank = new Uint16Array(bytes(page.rank).buffer); // 0: the largest loss
   const most = page.most;
   const shown = index.length;
   const place = new Map(Array.from(index, (number, at) => [number, at]));
   const said = (at) => leading[at * most];
   const sure = (at) => tenths[at * most];
   const right = (at) => said(at) === label[at];
-  const ofTruth = (at) => {
-    for (let k = 0; k < most; k++) if (leading[at * most + k] === label[at]) return tenths[at * most + k];
-    return 0;
-  };
   const percent = (value) => text.percent.replace("{}", (value / 10).toFixed(1));
   const fill = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const count = (number) => number.toLocaleString("en-US");
@@ -75,10 +72,14 @@
       gallery.children[first].focus();
     });
     add();
-    list = found;
+    gallery.found = found;
   };
-  /** the pictures that "before" and "after" walk through */
+  /** the pictures that "before" and "after" walk through: those of the gallery it was chosen from */
   let list = [];
+  addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (link && link.hash.startsWith("#picture-")) list = link.closest(".gallery")?.found || [];
+  });
 
   // ---- dark mode ----
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -129,7 +130,8 @@
     byId("cell").focus({ preventScroll: true });
     byId("cell").scrollIntoView({ block: "nearest" });
   };
-  for (const cell of cells) cell.addEventListener("click", () => openCell(...where(cell)));
+  // a new cell is opened by its address; this one was left, and is chosen again
+  for (const cell of cells) cell.addEventListener("click", () => location.hash === cell.hash && openCell(...where(cell)));
 
   // ---- one picture ----
   const dialog = byId("picture");
@@ -147,26 +149,29 @@
       const inner = make("i");
       inner.style.setProperty("--p", tenths[at * most + k] / 10);
       bar.append(inner);
-      row.append(make("span", "name", page.classes[which]), bar, make("span", "value", percent(tenths[at * most + k])));
+      const name = make("span", "name", page.classes[which]);
+      if (kind) name.append(make("span", "hide", ` (${kind === "right" ? text.of_truth : text.of_said})`));
+      row.append(name, bar, make("span", "value", percent(tenths[at * most + k])));
       rows.append(row);
     }
     return rows;
   };
   const openPicture = (number) => {
     const at = place.get(number);
+    byId("picture-title").textContent = fill(at === undefined ? text.absent : text.number, { index: count(number) });
+    dialog.querySelector(".detail").hidden = at === undefined;
+    if (!dialog.open) dialog.showModal();
     if (at === undefined) return;
     current = at;
-    byId("picture-title").textContent = fill(text.number, { index: count(number) });
     setPicture(byId("picture-image"), at).setAttribute("aria-label", page.classes[label[at]]);
     byId("picture-caption").replaceChildren(
       make("span", right(at) ? "right" : "wrong", `${page.classes[said(at)]} ${percent(sure(at))}`),
       ` ${fill(text.truth, { truth: page.classes[label[at]] })}`,
     );
     byId("picture-bars").replaceChildren(bars(at));
-    const [first, last] = [walk(-1) === undefined, walk(1) === undefined];
-    byId("before").disabled = first;
-    byId("after").disabled = last;
-    if (!dialog.open) dialog.showModal();
+    // disabled by name alone: a button that is disabled outright would lose the focus
+    byId("before").setAttribute("aria-disabled", String(walk(-1) === undefined));
+    byId("after").setAttribute("aria-disabled", String(walk(1) === undefined));
   };
   const walk = (step) => {
     const inList = list.indexOf(current);
@@ -175,7 +180,7 @@
   };
   const go = (step) => {
     const next = walk(step);
-    if (next !== undefined) location.hash = `picture-${index[next]}`;
+    if (next !== undefined) location.replace(`#picture-${index[next]}`);
   };
   byId("before").addEventListener("click", () => go(-1));
   byId("after").addEventListener("click", () => go(1));
@@ -302,7 +307,7 @@
     index: (a, b) => index[a] - index[b],
     surest: (a, b) => sure(b) - sure(a) || index[a] - index[b],
     least: (a, b) => sure(a) - sure(b) || index[a] - index[b],
-    loss: (a, b) => ofTruth(a) - ofTruth(b) || index[a] - index[b],
+    loss: (a, b) => rank[a] - rank[b],
   };
   const search = () => {
     const asked = Object.fromEntries(new FormData(filter));

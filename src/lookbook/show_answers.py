@@ -1,0 +1,423 @@
+"""Show a model's answers in a report: how good they are, which are wrong, which can be believed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookbook import charts, metrics, sprites
+from lookbook.analysis import NEAREST
+from lookbook.builtin import BUILTIN
+from lookbook.charts import Axis, Line
+from lookbook.sheet import Sheet, grouped, tenths, texts
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
+
+#: typical and worst pictures of a class
+FEW = 5
+#: classes whose probabilities are shown and kept for each picture
+LEADING = 10
+#: classes beyond which the matrix is written small
+SMALL = 20
+#: colours of classes on the map
+COLOURS = 10
+#: pictures that run across the top
+COVER = 48
+
+
+def cover(sheet: Sheet) -> list[int]:
+    """Choose pictures that run across the top: class by class, all that the model knew."""
+    right = sheet.analysis.shown[
+        sheet.said[sheet.analysis.shown] == sheet.test.labels[sheet.analysis.shown]
+    ]
+    chosen: list[int] = []
+    for turn in range(COVER):
+        for k in range(len(sheet.test.classes)):
+            of_class = right[sheet.test.labels[right] == k]
+            if turn < len(of_class):
+                chosen.append(int(of_class[turn]))
+    return [sheet.at("test", index) for index in chosen[:COVER]]
+
+
+def verdict(sheet: Sheet) -> dict[str, Any]:
+    """Say how good the answers are, beside others, and how that was measured."""
+    found = sheet.answers.found
+    share, n = found["accuracy"], found["n"]
+    low, high = found["interval"]
+    known = BUILTIN[sheet.answers.data].references if sheet.answers.data in BUILTIN else {}
+    return {
+        "accuracy": share,
+        "text": sheet.percent(share, 2),
+        "bounds": f"{low} {high}",
+        "interval": sheet.t("verdict.interval", low=sheet.percent(low), high=sheet.percent(high)),
+        "claim": _claim(sheet, round(share * n), n),
+        "line": charts.number_line(_points(sheet, known), (low, high)),
+        "sources": sheet.t("verdict.sources") if known else "",
+        "facts": _facts(sheet),
+        "how": _how(sheet),
+    }
+
+
+def _points(sheet: Sheet, known: dict[str, float]) -> list[tuple[str, str, float, charts.Kind]]:
+    """Return what stands on the line of accuracies: the model's, and what it is judged by."""
+    # beside people and networks, a guess says nothing
+    others = known or {"commonest": float(sheet.test.counts.max() / len(sheet.test))}
+    points: list[tuple[str, str, float, charts.Kind]] = [
+        (sheet.t(f"verdict.{who}"), sheet.percent(share), share, "quiet")
+        for who, share in others.items()
+    ]
+    own = sheet.answers.found["accuracy"]
+    return [*points, (sheet.t("verdict.this"), sheet.percent(own), own, "right")]
+
+
+def _facts(sheet: Sheet) -> list[dict[str, Any]]:
+    """List what is known of the run and of its evaluation."""
+    found, run = sheet.answers.found, sheet.answers.run
+    facts = []
+    if run is not None:
+        facts = [
+            _fact(sheet, "fit", sheet.duration(run.metrics["fit_seconds"])),
+            _fact(sheet, "recipe", run.recipe["name"]),
+            _fact(sheet, "parameters", grouped(sum(layer.learnt for layer in sheet.layers))),
+        ]
+    facts.append(_fact(sheet, "n", grouped(found["n"]), "n", found["n"]))
+    for key, metric in (("loss", "loss"), ("before", "uncalibrated_loss")):
+        if metric in found:
+            facts.append(_fact(sheet, key, f"{found[metric]:.4f}", metric, found[metric]))
+    return facts
+
+
+def _fact(
+    sheet: Sheet, key: str, text: str, metric: str = "", value: object = ""
+) -> dict[str, Any]:
+    """Return a fact with its name."""
+    return {"name": sheet.t(f"verdict.{key}"), "text": text, "metric": metric, "value": value}
+
+
+def _claim(sheet: Sheet, right: int, n: int) -> str:
+    """Say in one sentence how often the model is wrong."""
+    wrong = n - right
+    if wrong == 0:
+        return sheet.t("verdict.all_right", n=grouped(n))
+    if right == 0:
+        return sheet.t("verdict.all_wrong", n=grouped(n))
+    said = {"right": grouped(right), "n": grouped(n)}
+    if wrong / n > 0.3:
+        return sheet.t("verdict.in_ten", **said, k=min(9, max(1, round(10 * wrong / n))))
+    return sheet.t("verdict.one_in", **said, k=grouped(round(n / wrong)))
+
+
+def _how(sheet: Sheet) -> list[str]:
+    """Say what was chosen on which pictures, and under which conditions."""
+    run = sheet.answers.run
+    if run is None:
+        return [sheet.t("verdict.handed")]
+    measured, conditions = run.metrics, run.conditions
+    lines = [sheet.t("verdict.trained", n=grouped(measured["training_pictures"]))]
+    if measured["validation"]:
+        key = "final" if conditions["final"] else "validation"
+        accuracy = sheet.percent(measured["validation"]["accuracy"])
+        n = grouped(measured["validation"]["n"])
+        lines.append(sheet.t(f"verdict.{key}", n=n, accuracy=accuracy))
+        if measured["temperature"] == 1:
+            lines.append(sheet.t("verdict.uncalibrated"))
+    if corrected := conditions["data"].get("corrections"):
+        lines.append(sheet.t("verdict.corrected", n=grouped(len(corrected))))
+    lines.append(sheet.t("verdict.once", n=grouped(len(sheet.test))))
+    if measured["stopped"]:
+        lines.append(sheet.t("verdict.stopped"))
+    machine = conditions["machine"]
+    named = machine.get("accelerator") or machine["processor"]
+    software = ", ".join(
+        f"{name} {number}"
+        for name, number in conditions["versions"].items()
+        if not name.endswith("sha256")
+    )
+    lines.append(
+        sheet.t(
+            "verdict.conditions",
+            device=named,
+            threads=conditions["threads"],
+            versions=software,
+            seed=conditions["seed"],
+            started=conditions["started"][:16].replace("T", " "),
+        )
+    )
+    return lines
+
+
+def confusion(sheet: Sheet) -> dict[str, Any]:
+    """Write the matrix as a table of links."""
+    matrix = np.array(sheet.answers.found["confusion_matrix"])
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    rows = []
+    for k, name in enumerate(sheet.test.classes):
+        cells: list[dict[str, Any]] = []
+        for j, count in enumerate(matrix[k].tolist()):
+            if not count:
+                cells.append({"count": 0})
+                continue
+            hit = j == k
+            shade = shares[k, j] if hit else np.sqrt(shares[k, j])
+            about = sheet.t(
+                "confusion.hit" if hit else "confusion.cell",
+                truth=name,
+                said=sheet.name(j),
+            )
+            cells.append(
+                {
+                    "count": count,
+                    "text": grouped(count),
+                    "hit": hit,
+                    "shade": f"{shade:.3f}",
+                    "about": about,
+                }
+            )
+        rows.append({"name": name, "cells": cells})
+    return {
+        "rows": rows,
+        "small": len(rows) > SMALL,
+        "caption": sheet.t("confusion.caption", n=grouped(len(sheet.test))),
+    }
+
+
+def mistakes(sheet: Sheet) -> dict[str, Any]:
+    """Show the most confused pairs and the largest losses."""
+    numbers = {name: k for k, name in enumerate(sheet.test.classes)}
+    pairs = []
+    for one in sheet.answers.found["most_confused"]:
+        a, b = one["pair"]
+        ways = [
+            {
+                "true": numbers[truth],
+                "predicted": numbers[said],
+                "text": sheet.t("mistakes.way", n=grouped(n), truth=truth, said=said),
+            }
+            for truth, said, n in (
+                (a, b, one["first_as_second"]),
+                (b, a, one["second_as_first"]),
+            )
+            if n
+        ]
+        pairs.append(
+            {
+                "title": sheet.t("mistakes.pair", a=a, b=b),
+                "count": one["count"],
+                "text": sheet.t("mistakes.count", n=grouped(one["count"])),
+                "ways": ways,
+            }
+        )
+    cards = [_card(sheet, place, int(index)) for place, index in enumerate(sheet.analysis.hardest)]
+    read = [sheet.t("mistakes.largest_read", n=len(cards))]
+    if sheet.analysis.looked.size:
+        read.append(sheet.t("mistakes.looked_read"))
+    if sheet.analysis.nearest.size:
+        key = "nearest_read" if sheet.analysis.by_features else "nearest_read_pixels"
+        read.append(sheet.t(f"mistakes.{key}"))
+    return {"pairs": pairs, "cards": cards, "read": " ".join(read)}
+
+
+def _card(sheet: Sheet, place: int, index: int) -> dict[str, Any]:
+    """Show one mistake: picture, where the model looked, probabilities, its like."""
+    truth = int(sheet.test.labels[index])
+    neighbours = []
+    training = sheet.answers.training
+    for near in sheet.analysis.nearest[place] if training is not None else ():
+        label = int(training.labels[near])  # type: ignore[union-attr]
+        kind = "right" if label == truth else "wrong" if label == sheet.said[index] else ""
+        neighbours.append(
+            {
+                "at": sheet.at("training", int(near)),
+                "about": sheet.describe("training", int(near)),
+                "name": sheet.name(label),
+                "kind": kind,
+            }
+        )
+    sure = sheet.percent(tenths(sheet.probs[index].max()) / 1000)
+    return {
+        "index": index,
+        "at": sheet.at("test", index),
+        "about": sheet.about_test(index),
+        "said": f"{sheet.name(sheet.said[index])} {sure}",
+        "truth": sheet.t("mistakes.truth", truth=sheet.name(truth)),
+        "number": sheet.t("mistakes.number", index=grouped(index)),
+        "bars": _bars(sheet, index),
+        "heat": _heat(sheet, place),
+        "neighbours": neighbours[:NEAREST],
+    }
+
+
+def _bars(sheet: Sheet, index: int) -> list[dict[str, Any]]:
+    """Return the probabilities of one picture: of all classes, or of the leading ones."""
+    probs, truth = sheet.probs[index], int(sheet.test.labels[index])
+    leading = _leading(probs[None], sheet.test.labels[[index]])[0]
+    rows = []
+    for k in sorted(leading) if len(probs) <= LEADING else leading:
+        kind = "right" if k == truth else "wrong" if k == sheet.said[index] else ""
+        share = tenths(probs[k]) / 1000
+        rows.append(
+            {
+                "name": sheet.name(k),
+                "share": round(100 * share, 1),
+                "text": sheet.percent(share),
+                "kind": kind,
+            }
+        )
+    return rows
+
+
+def _leading(
+    probs: Float[np.ndarray, "M K"], labels: Int64[np.ndarray, "M"]
+) -> Int64[np.ndarray, "M L"]:
+    """Return the most probable classes of each picture, and in any case the true one."""
+    leading = np.argsort(-probs, axis=1, kind="stable")[:, :LEADING]
+    lacking = ~(leading == labels[:, None]).any(axis=1)
+    leading[lacking, -1] = labels[lacking]
+    return leading
+
+
+def _heat(sheet: Sheet, place: int) -> str:
+    """Return where the model looked as a transparent image, orange where it matters."""
+    if not sheet.analysis.looked.size:
+        return ""
+    map_ = sheet.analysis.looked[place]
+    pixels = np.zeros((*map_.shape, 4), np.uint8)
+    pixels[..., :3] = (230, 110, 0)
+    pixels[..., 3] = (200 * map_).round().astype(np.uint8)
+    return sprites.address(pixels)
+
+
+def per_class(sheet: Sheet) -> list[dict[str, Any]]:
+    """Write precision, recall and F1 of each class, with its easiest and hardest pictures."""
+    on_page = np.zeros(len(sheet.test), bool)
+    on_page[sheet.analysis.shown] = True
+    rows = []
+    for k, one in enumerate(sheet.answers.found["per_class"]):
+        members = np.flatnonzero((sheet.test.labels == k) & on_page)
+        order = members[np.argsort(sheet.of_truth[members], kind="stable")]
+        typical = [i for i in order[::-1] if sheet.said[i] == k][:FEW]
+        worst = [i for i in order if i not in typical][:FEW]
+        measured = [
+            {
+                "name": f"{key}-{k}",
+                "value": one[key],
+                # without a picture there is nothing to measure
+                "text": sheet.percent(one[key]) if one["n"] else "–",
+            }
+            for key in ("precision", "recall", "f1")
+        ]
+        measured.append({"name": f"n-{k}", "value": one["n"], "text": grouped(one["n"])})
+        rows.append(
+            {
+                "name": one["class"],
+                "metrics": measured,
+                "typical": [sheet.shown_test(i) for i in typical],
+                "worst": [sheet.shown_test(i) for i in worst],
+            }
+        )
+    return rows
+
+
+def trust(sheet: Sheet) -> dict[str, Any]:
+    """Draw confidence against accuracy, and coverage against accuracy."""
+    bins = metrics.reliability(sheet.probs, sheet.test.labels)
+    most = max((share for *_, share in bins), default=1)
+    dots = [2 + 7 * float(np.sqrt(share / most)) for *_, share in bins]
+    whole = lambda share: sheet.percent(share, 0)  # noqa: E731
+    lines = [
+        Line("", [0, 1], [0, 1], "quiet"),
+        Line("", [c for c, _, _ in bins], [a for _, a, _ in bins], "right", dots, joined=False),
+    ]
+    reliability = charts.chart(
+        sheet.t("trust.reliability"),
+        Axis(sheet.t("trust.confidence"), 0, 1, whole),
+        Axis(sheet.t("trust.accuracy"), 0, 1, whole),
+        lines,
+        size=(360, 300),
+    )
+    shares, accuracies = metrics.coverage_curve(sheet.probs, sheet.test.labels)
+    low = min(accuracies)
+    coverage = charts.chart(
+        sheet.t("trust.coverage"),
+        Axis(sheet.t("trust.answered"), 0, 1, whole),
+        Axis(
+            sheet.t("trust.right_of_answered"),
+            max(0.0, low - 0.02),
+            1.0,
+            lambda s: sheet.percent(s, 0 if low < 0.96 else 1),
+        ),
+        [Line("", shares, accuracies, "right")],
+        size=(360, 300),
+    )
+    at_ninety = float(np.interp(0.9, shares, accuracies))
+    ece = sheet.answers.found["ece"]
+    return {
+        "ece": ece,
+        "ece_text": sheet.t("trust.ece", ece=sheet.percent(ece, 2)),
+        "coverage_text": sheet.t("trust.covered", accuracy=sheet.percent(at_ninety)),
+        "charts": [reliability, coverage],
+        "note": sheet.t("trust.note"),
+    }
+
+
+def the_map(sheet: Sheet) -> dict[str, Any] | None:
+    """Say what the map is of; the script draws it."""
+    analysis = sheet.analysis
+    if not len(analysis.places):
+        return None
+    features = sheet.t("map.features" if analysis.by_features else "map.pixels")
+    note = sheet.t("map.note", features=features)
+    if analysis.landmarks < len(analysis.shown):
+        note += " " + sheet.t("map.landmarks", landmarks=grouped(analysis.landmarks))
+    if len(sheet.test.classes) > COLOURS:
+        note += " " + sheet.t("map.colours")
+    read = sheet.t("map.read" if analysis.by_features else "map.read_pixels")
+    return {"legend": sheet.test.classes, "note": note, "read": read}
+
+
+def search(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
+    """Say what the page holds of the test part."""
+    n, shown = len(sheet.test), len(sheet.analysis.shown)
+    named = BUILTIN[sheet.answers.data].examples if sheet.answers.data in BUILTIN else ()
+    notes = []
+    if shown < n:
+        notes.append(sheet.t("search.sampled", shown=grouped(shown), all=grouped(n)))
+    if sprite.side != sheet.test.size:
+        notes.append(sheet.t("search.small"))
+    if sprite.levels < 256:
+        notes.append(sheet.t("search.greys"))
+    return {
+        "examples": [index for index in named if index < n],
+        "example": int(sheet.analysis.shown[0]),
+        "note": " ".join(notes),
+    }
+
+
+def for_script(sheet: Sheet, sprite: sprites.Sprite) -> str:
+    """Return what the script needs, as JSON that cannot end its element."""
+    shown = sheet.analysis.shown
+    probs = sheet.probs[shown]
+    leading = _leading(probs, sheet.test.labels[shown])
+    shares = np.take_along_axis(probs, leading, axis=1)
+    document = {
+        "classes": sheet.test.classes,
+        "most": leading.shape[1],
+        "columns": sprite.columns,
+        "index": _packed(shown.astype("<u4")),
+        "label": _packed(sheet.test.labels[shown].astype(np.uint8)),
+        "leading": _packed(leading.astype(np.uint8)),
+        "tenths": _packed(np.rint(1000 * shares.astype(np.float64)).astype("<u2")),
+        "rank": _packed(sheet.of_truth[shown].argsort(kind="stable").argsort().astype("<u2")),
+        "xy": _packed((65535 * sheet.analysis.places).astype("<u2")),
+        "text": texts(sheet.lang)["script"],
+    }
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _packed(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode()

@@ -1,0 +1,210 @@
+"""Show the data in a report: classes, pixels, and what was found in it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookbook.audit import NEAR
+from lookbook.sheet import Sheet, grouped
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
+
+    from lookbook.audit import Findings, Suspects
+    from lookbook.datasets import Dataset
+
+#: example pictures of a class, fewer of each where there are many, and classes that have some
+EXAMPLES, FEWER, MANY, MOST_CLASSES = 16, 5, 20, 50
+#: pairs and suspects that are shown of each kind of finding
+FOUND = 18
+
+
+def data(sheet: Sheet) -> dict[str, Any]:
+    """Show the classes, the pixels, and what was found in the data."""
+    word = "training" if "training" in sheet.parts else "test"
+    part = sheet.parts[word]
+    counts = part.counts
+    rows = []
+    for k in range(len(part.classes)):
+        of_class = np.flatnonzero(part.labels == k)
+        rows.append(
+            {
+                "name": part.classes[k],
+                "count": grouped(int(counts[k])),
+                "share": round(100 * float(counts[k] / counts.max()), 1),
+                "empty": not counts[k],
+                "average": _average(sheet, part, k, of_class),
+                "examples": [sheet.at(word, i) for i in _examples(sheet, of_class, k)],
+            }
+        )
+    height, width = part.size
+    colour = sheet.t("data.grey" if part.channels == 1 else "data.colour")
+    hidden = ""
+    if len(part.classes) > MOST_CLASSES:
+        hidden = sheet.t("data.hidden", shown=MOST_CLASSES, all=len(part.classes))
+    return {
+        "caption": sheet.t(
+            "data.caption",
+            part=sheet.t(f"word.{word}"),
+            n=grouped(len(part)),
+            size=f"{width}×{height}",
+            colour=colour,
+            k=len(part.classes),
+        ),
+        "rows": rows,
+        "hidden": hidden,
+        "pixels": _pixels(sheet, part, word),
+        "findings": _findings(sheet),
+    }
+
+
+def _examples(sheet: Sheet, of_class: Int64[np.ndarray, "n"], k: int) -> list[int]:
+    """Choose examples of a class, spread over all of it."""
+    if k >= MOST_CLASSES:
+        return []
+    most = EXAMPLES if len(sheet.test.classes) <= MANY else FEWER
+    step = max(1, len(of_class) // most)
+    return [int(i) for i in of_class[::step][:most]]
+
+
+def _average(sheet: Sheet, part: Dataset, k: int, of_class: Int64[np.ndarray, "n"]) -> int | None:
+    """Return where the average picture of a class is in the sprite."""
+    if len(of_class) == 0 or k >= MOST_CLASSES:
+        return None
+    mean = np.mean([part.images[i] for i in of_class[:: max(1, len(of_class) // 2000)]], axis=0)
+    return sheet.pictures.add("average", k, mean.round().astype(np.uint8))
+
+
+def _pixels(sheet: Sheet, part: Dataset, word: str) -> dict[str, Any]:
+    """Show one row of one picture, before scaling and after."""
+    index = len(part) // 3
+    image = part.images[index]
+    row = min(10, len(image) - 1)
+    levels = image[row] if image.ndim == 2 else image[row, :, 0]
+    picture = sheet.t(
+        "data.picture",
+        part=sheet.t(f"word.{word}"),
+        index=grouped(index),
+        name=part.classes[part.labels[index]],
+    )
+    scaled = (
+        np.format_float_positional(np.float32(level) / np.float32(255), precision=8)
+        for level in levels
+    )
+    key = "data.row" if image.ndim == 2 else "data.row_red"
+    return {
+        "about": sheet.t(key, picture=picture, row=row),
+        "at": sheet.at(word, index),
+        "label": picture,
+        "before": " ".join(str(level) for level in levels),
+        "after": " ".join(scaled),
+    }
+
+
+def _findings(sheet: Sheet) -> list[dict[str, Any]]:
+    """List what an audit of the data found, with some pictures of each."""
+    found = sheet.answers.findings
+    if found is None:
+        return []
+    listed = []
+    for kind, pairs in (("doubles", found.exact), ("near", found.near)):
+        about = {"threshold": f"{NEAR:g}"}
+        both = pairs >= found.n_training
+        across = pairs[both[:, 0] != both[:, 1]]
+        listed.append(_pairs(sheet, f"{kind}_across", across, found, about, part=""))
+        for part, inside in (("training", ~both.any(axis=1)), ("test", both.all(axis=1))):
+            if inside.any():
+                listed.append(_pairs(sheet, f"{kind}_within", pairs[inside], found, about, part))
+    every = np.concatenate([found.exact, found.near])
+    if len(every):
+        labels = np.concatenate([sheet.parts["training"].labels, sheet.test.labels])
+        odd = every[labels[every[:, 0]] != labels[every[:, 1]]]
+        listed.append(_pairs(sheet, "conflicting", odd, found, {}, part=""))
+    if found.compared < found.different:
+        n = grouped(found.compared)
+        listed.append(
+            {"count": n, "title": sheet.t("data.compared"), "about": sheet.t("data.sampled", n=n)}
+        )
+    if found.folds:
+        listed += [_suspects(sheet, part, found) for part in ("training", "test")]
+    return listed
+
+
+def _pairs(
+    sheet: Sheet,
+    key: str,
+    pairs: Int64[np.ndarray, "P 2"],
+    found: Findings,
+    about: dict[str, str],
+    part: str,
+) -> dict[str, Any]:
+    """Show some of the pairs of one kind."""
+    word = sheet.t(f"word.{part}") if part else ""
+    about_key = "near_about" if key.startswith("near") else f"{key}_about"
+    several = len(np.unique(pairs[:, 1])) if key == "near_across" else len(pairs)
+    hidden = ""
+    if len(pairs) > FOUND:
+        hidden = sheet.t("data.shown", shown=FOUND, all=grouped(len(pairs)))
+    return {
+        "count": grouped(several),
+        "title": sheet.t(f"data.{key}", part=word),
+        "about": sheet.t(f"data.{about_key}", **about) if about else sheet.t(f"data.{about_key}"),
+        "pairs": [
+            {"first": _member(sheet, a, found), "second": _member(sheet, b, found)}
+            for a, b in pairs[:FOUND].tolist()
+        ],
+        "hidden": hidden,
+    }
+
+
+def _member(sheet: Sheet, index: int, found: Findings) -> dict[str, Any]:
+    """Describe one picture of a pair."""
+    word = "training" if index < found.n_training else "test"
+    own = index if word == "training" else index - found.n_training
+    return {"at": sheet.at(word, own), "about": sheet.describe(word, own)}
+
+
+def _suspects(sheet: Sheet, word: str, found: Findings) -> dict[str, Any]:
+    """Show the least credible labels of one part."""
+    suspects: Suspects = getattr(found, word)
+    part = sheet.parts[word]
+    about = "suspects_train_about" if word == "training" else "suspects_test_about"
+    hidden = ""
+    n = len(suspects.indices)
+    if n > FOUND:
+        run = sheet.answers.run
+        hidden = sheet.t("data.shown", shown=FOUND, all=grouped(n))
+        if run is not None:
+            words = ["lookbook", "report", str(run.folder), "--corrections", "suspects.csv"]
+            command = shlex.join(words)
+            hidden = sheet.t("data.more", shown=FOUND, all=grouped(n), command=command)
+    return {
+        "count": grouped(n),
+        "title": sheet.t("data.suspects", part=sheet.t(f"word.{word}")),
+        "about": sheet.t(f"data.{about}", folds=found.folds),
+        "suspects": [
+            {
+                "at": sheet.at(word, int(index)),
+                "about": sheet.t(
+                    "data.number", part=sheet.t(f"word.{word}"), index=grouped(int(index))
+                ),
+                "given": sheet.t("data.given", name=sheet.name(part.labels[index])),
+                "opinion": sheet.t(
+                    "data.opinion",
+                    name=sheet.name(opinion),
+                    share=sheet.percent(share[0]),
+                    given=sheet.percent(share[1]),
+                ),
+            }
+            for index, opinion, share in zip(
+                suspects.indices[:FOUND],
+                suspects.opinions[:FOUND],
+                suspects.shares[:FOUND],
+                strict=True,
+            )
+        ],
+        "hidden": hidden,
+    }
