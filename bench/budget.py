@@ -226,9 +226,10 @@ def plot(results: Results) -> Figure:
             axes.annotate(
                 f"{mean:.1f} %\n{runs(results, budget)[0]['recipe']}",
                 (at, min(values)),
-                xytext=(0, -8),
+                # to the right: the line comes from the left, and rises
+                xytext=(-2, -8),
                 textcoords="offset points",
-                ha="center",
+                ha="left",
                 va="top",
                 fontsize=8,
                 color=INK,
@@ -237,7 +238,7 @@ def plot(results: Results) -> Figure:
         axes.set_xticks(seconds, budgets)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.minorticks_off()
-        axes.margins(x=0.08)
+        axes.margins(x=0.11)
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.25 * (high - low), high)  # room for the names below the dots
         axes.yaxis.set_major_formatter(PercentFormatter(decimals=1))
