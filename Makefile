@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-AXE := axe-core@4.14.1
+WEB := axe-core@4.14.1 onnxruntime-node@1.30.0
 # install a Debian package; where its lists are older than the machine, fetch them first
 debian = apt-get install -y -q $(1) >/dev/null 2>&1 \
   || { apt-get update -q && apt-get install -y -q $(1); } >/dev/null
@@ -66,12 +66,13 @@ $(VENV)/.check: $(VENV)/.installed
 	@$(PIP) -e ".[test,check]"
 	@touch $@
 
-# reports are tested in a real browser, and by axe-core for those who cannot see or click
+# pages are tested in a real browser, and by axe-core for those who cannot see or click; the model
+# file also in Node.js, whose package brings its library and needs no further download
 $(VENV)/.browser: | $(BIN)/pip
 	@echo "installing what the tests of pages need (once)"
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(call debian,chromium)
 	@command -v npm >/dev/null || $(call debian,npm)
-	@npm install --silent --no-audit --no-fund --prefix $(VENV)/web $(AXE)
+	@ONNXRUNTIME_NODE_INSTALL=skip npm install --silent --no-audit --no-fund --prefix $(VENV)/web $(WEB)
 	@touch $@
 
 # the Korean lesson's figures; without the font they are labelled in English, and say so

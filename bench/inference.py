@@ -107,17 +107,19 @@ def describe_run(chosen: Run) -> dict[str, Any]:
     }
 
 
-def prepare(chosen: Run, folder: Path, seed: int = 0) -> tuple[Path, Path]:
-    """Write made-up pictures and the bare network, float32 N C H W in, logits out; return both.
+def prepare(chosen: Run, folder: Path) -> tuple[Path, Path]:
+    """Write test pictures and the bare network, float32 N C H W in, logits out; return both.
 
-    How long a network takes does not depend on what a picture shows.
+    How long the bare network takes does not depend on what a picture shows; how many views a model
+    file looks at does, as it looks again at those that one view leaves unsure.
     """
     import torch
 
+    from lookbook.evaluation import load_part
     from lookbook.training import load_network
 
-    shape = describe_run(chosen)["shape"]
-    raw = np.random.default_rng(seed).integers(0, 256, (max(BATCHES), *shape), np.uint8)
+    test = load_part(chosen, "test").images
+    raw = np.resize(test[: max(BATCHES)], (max(BATCHES), *test.shape[1:]))
     classifier: Any = load_network(chosen)
     with torch.no_grad():
         scaled = classifier.scaler(torch.from_numpy(raw)).float().contiguous()
@@ -298,7 +300,7 @@ def _conditions(results: Results) -> list[str]:
     found = results["conditions"]
     return [
         *report.condition_lines(results),
-        f"Pictures: {max(found['batches']):,} made-up ones (noise, seed 0)",
+        f"Pictures: {max(found['batches']):,} test pictures of the run's data",
         f"Rounds: {found['rounds']}; {_TURNS.format(seconds=found['seconds'])}",
         f"Threads: {_CORES}",
         *(_keras_line(about) for about in found["data"]),

@@ -13,7 +13,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "lookbook"
-COMMANDS = ("fetch", "look", "train", "evaluate", "predict", "figures", "report", "runs", "demo")
+COMMANDS = (
+    "fetch",
+    "look",
+    "train",
+    "evaluate",
+    "predict",
+    "figures",
+    "report",
+    "export",
+    "runs",
+    "demo",
+)
 
 
 def module_table() -> str:

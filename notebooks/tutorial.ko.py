@@ -231,7 +231,7 @@ print(f"accuracy {found['accuracy']:.4f}  [{low:.4f}, {high:.4f}]  loss {found['
 
 # %%
 model = lookbook.Model.open(run.model)
-logits, probs = model.predict(x_test)
+logits, probs, novelty = model.predict(x_test)
 temperature = run.metrics["temperature"]
 print(probs.shape, probs.sum(axis=1).round(6))
 print(np.allclose(probs, softmax(logits / temperature), atol=1e-6))

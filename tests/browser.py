@@ -24,13 +24,13 @@ FLAGS = [
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """Start the machine's Chromium."""
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if program is None:
         pytest.fail("no Chromium on this machine; make test installs it (Debian: chromium)")
     with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=program, args=FLAGS)
+        browser = tools.chromium.launch(executable_path=program, args=[*FLAGS, *flags])
         yield browser
         browser.close()
 
@@ -62,7 +62,8 @@ def opened(
 
 
 def _leaves(url: str, path: Path) -> bool:
-    return not url.startswith("data:") and not url.startswith(path.resolve().as_uri())
+    inside = ("data:", "blob:", path.resolve().as_uri())
+    return not url.startswith(inside)
 
 
 def axe_violations(page: Page) -> list[Any]:

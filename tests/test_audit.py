@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from itertools import combinations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import lookbook, made_pictures
 from lookbook import audit as audits
@@ -234,3 +237,31 @@ def test_pictures_that_are_all_alike_are_sampled(monkeypatch):
 def test_a_part_of_one_class_has_no_suspects():
     found = find_suspects(np.array([1, 1]), np.array([[0.9, 0.1], [0.5, 0.5]]))
     assert len(found.indices) == 0
+
+
+def test_picture_files_brought_to_one_size_take_corrections_back(tmp_path):
+    images, labels = made_pictures(240, seed=0, classes=2)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        named = 1 - label if i in (20, 21) else label  # in the wrong folder
+        folder = tmp_path / "mine" / ("bottom", "top")[named]
+        folder.mkdir(parents=True, exist_ok=True)
+        size = 20 + i % 3, 24 + i % 3
+        Image.fromarray(image).resize(size, Image.Resampling.NEAREST).save(folder / f"{i}.png")
+    options = ["mine", "--size", "12", "--recipe", "tutorial", "--epochs", "4"]
+    assert lookbook("train", *options, "--out", "run", cwd=tmp_path).returncode == 0
+    ended = lookbook("report", "run", "--corrections", "suspects.csv", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    again = re.search(r"then: lookbook (.*)$", ended.stdout, re.MULTILINE)[1].split()
+    with (tmp_path / "suspects.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        agree(row)
+    with (tmp_path / "suspects.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, corrections.COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+    ended = lookbook(*again, "--out", "corrected", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    conditions = json.loads((tmp_path / "corrected" / "conditions.json").read_text())
+    of_training = [row for row in rows if row["part"] == "train"]
+    assert len(conditions["data"]["corrections"]) == len(of_training) > 0

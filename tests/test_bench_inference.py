@@ -154,7 +154,7 @@ def test_the_bare_network_gives_the_logits_of_the_whole_model(run, tmp_path):
     arrays = np.load(inputs)
     assert arrays["raw"].shape == (1000, 12, 10)
     assert arrays["scaled"].shape == (1000, 1, 12, 10)
-    logits, _ = Model.open(run.model).predict(arrays["raw"])
+    logits = Model.open(run.model).predict(arrays["raw"]).logits
     np.testing.assert_allclose(_bare(bare, arrays["scaled"]), logits, atol=1e-4)
 
 
@@ -164,7 +164,7 @@ def test_the_bare_network_sees_one_view_alone(tmp_path):
     run = train(str(tmp_path / "noise.npz"), SMALL.with_epochs(0.1), out=tmp_path / "run")
     inputs, bare = inference.prepare(run, tmp_path)
     arrays = np.load(inputs)
-    logits, _ = Model.open(run.model).predict(arrays["raw"])
+    logits = Model.open(run.model).predict(arrays["raw"]).logits
     found = _bare(bare, arrays["scaled"])
     sure = softmax(found).max(axis=1) >= load_network(run).sure.item()
     assert 0.5 < sure.mean() < 1

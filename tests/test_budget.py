@@ -21,7 +21,7 @@ from lookbook.training import train
 def speeds(monkeypatch):
     """10,000 pictures a second to learn from, 5,000 to answer, found out in no time."""
     monkeypatch.setattr(budget, "_learning_speed", lambda *_: 10_000)
-    monkeypatch.setattr(budget, "_answering_speed", lambda *_: 5_000)
+    monkeypatch.setattr(budget, "_answering_seconds", lambda _training, n, *_: n / 5_000)
     monkeypatch.setattr(budget.time, "perf_counter", lambda: 0.0)
 
 
@@ -55,7 +55,7 @@ def test_speeds_are_measured():
     training = made_pictures(300, seed=0)
     assert budget._learning_speed(training, 3) > 0
     for recipe in (TUTORIAL, STANDARD):
-        assert budget._answering_speed(training, recipe, 3) > 0
+        assert budget._answering_seconds(training, 10, recipe, 3) > 0
 
 
 def test_a_fit_ends_by_time_with_its_learning_rate_at_the_end(monkeypatch):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
-from lookbook.calibration import TEMPERATURES, fit_temperature, softmax
+from lookbook.calibration import TEMPERATURES, CalibrationSet, fit_temperature, softmax
 
 
 def made(seed: int, scale: float, n: int = 400, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -69,3 +69,51 @@ def test_equal_logits_keep_finite_numbers():
 def test_softmax_of_huge_logits_is_finite_and_sums_to_one():
     probs = softmax(np.array([[1000.0, 0.0], [-1000.0, 0.0]]))
     assert probs.sum(axis=1) == pytest.approx([1, 1])
+
+
+# ---- what else validation pictures say ----
+
+
+def said(n: int, seed: int, k: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities that are true, classes drawn from them, and novelties."""
+    logits, labels = made(seed, 1.0, n=n, k=k)
+    return softmax(logits), labels, np.random.default_rng(seed).chisquare(5, n)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.99])
+def test_thresholds_keep_their_promise_on_others(coverage):
+    kept = CalibrationSet.of(*said(4000, seed=0))
+    probs, labels, novelties = said(20_000, seed=1)
+    answered = probs.max(axis=1) >= kept.sure_from(coverage)
+    assert answered.mean() == pytest.approx(coverage, abs=0.02)
+    held = probs[np.arange(len(labels)), labels] >= kept.likely_from(coverage)
+    assert held.mean() == pytest.approx(coverage, abs=0.02)
+    assert (novelties > kept.strange_from).mean() == pytest.approx(0.03, abs=0.01)
+
+
+@pytest.mark.parametrize("n", [50, 51, 75, 99, 100])
+def test_sets_hold_the_truth_often_enough_however_few_vouch_for_it(n):
+    """Over many draws, of both parts, the share is asked for or more: to that it is exact."""
+    held = []
+    for seed in range(300):
+        probs, labels, novelties = said(n + 1, seed=seed)
+        kept = CalibrationSet.of(probs[:n], labels[:n], novelties[:n])
+        held.append(probs[n, labels[n]] >= kept.likely_from(0.9))
+    assert np.mean(held) > 0.9 - 2.5 * np.sqrt(0.09 / 300)
+
+
+def test_so_few_pictures_vouch_for_all_classes_alone():
+    kept = CalibrationSet.of(*said(50, seed=0))
+    assert kept.likely_from(0.99) == 0
+    assert CalibrationSet.of(*said(49, seed=0)) is None
+
+
+def test_a_file_keeps_a_thousand_ranks_of_many_pictures():
+    probs, labels, novelties = said(20_000, seed=0)
+    kept = CalibrationSet.of(probs, labels, novelties)
+    assert len(kept.confidences) == len(kept.truths) == len(kept.novelties) == 1001
+    assert kept.n == 20_000
+    np.testing.assert_allclose(
+        kept.novelties, np.quantile(novelties, np.linspace(0, 1, 1001)), rtol=0.01
+    )
+    assert CalibrationSet.from_json(kept.to_json()) == kept

@@ -43,7 +43,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(tmp_path):
             Image.fromarray(image).save(tmp_path / "mine" / name / f"{i}.jpg")
     Image.fromarray(np.zeros((50, 40), np.uint8)).save(tmp_path / "photo.jpg")
     ran = commands("README.md")
-    assert len(ran) == 12
+    assert len(ran) == 16
     for command in ran:
         ended = lookbook(*command, cwd=tmp_path)
         assert ended.returncode == 0, (command, ended.stderr)

@@ -29,7 +29,7 @@ def test_the_kept_result_is_the_returned_one(own_run):
 
 def test_the_figures_are_those_of_the_models_answers(run, bars):
     test = load(str(bars), "test")
-    _, probs = Model.open(run.model).predict(test.images)
+    probs = Model.open(run.model).predict(test.images).probs
     found = evaluate(run)
     assert found["accuracy"] == accuracy_score(test.labels, probs.argmax(axis=1))
     assert found["loss"] == pytest.approx(log_loss(test.labels, probs), abs=1e-6)

@@ -13,6 +13,7 @@ import torch
 
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.export import check_parity, to_onnx
+from lookbook.fitting import learn_novelty
 from lookbook.model import Model
 from lookbook.networks import build_classifier
 from lookbook.recipes import TUTORIAL
@@ -29,13 +30,16 @@ def test_the_file_says_what_the_network_says(shape, n):
     sample = made(shape, np.float32 if len(shape) == 2 else np.uint8)
     classifier = build_classifier(TUTORIAL, sample, 4, seed=0)
     classifier.temperature.fill_(1.7)
-    model = to_onnx(classifier, sample, {"classes": list("abcd")})
     inputs = np.resize(sample, (n, *sample.shape[1:]))
+    labels = np.arange(len(sample)) % 4
+    learn_novelty(classifier, (sample, labels))
+    model = to_onnx(classifier, sample, {"classes": list("abcd")})
     with torch.no_grad():
-        logits, probs = classifier(torch.from_numpy(inputs))
-    found_logits, found_probs = model.predict(inputs)
-    np.testing.assert_allclose(found_logits, logits.numpy(), atol=1e-4)
-    np.testing.assert_allclose(found_probs, probs.numpy(), atol=1e-5)
+        logits, probs, novelty = classifier(torch.from_numpy(inputs))
+    found = model.predict(inputs)
+    np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.probs, probs.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.novelty, novelty.numpy(), rtol=1e-3)
 
 
 def test_a_file_that_differs_is_refused():
@@ -51,28 +55,54 @@ def test_the_file_alone_is_enough_for_any_program_with_onnx_runtime(run):
     assert [i.name for i in written.graph.input] == ["images"]
     assert written.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     session = onnxruntime.InferenceSession(run.model.read_bytes())
-    logits, probs = session.run(["logits", "probs"], {"images": np.zeros((3, 12, 10), np.uint8)})
-    assert logits.shape == probs.shape == (3, 3)
+    outputs = session.run(None, {"images": np.zeros((3, 12, 10), np.uint8)})
+    assert [o.name for o in session.get_outputs()] == ["logits", "probs", "novelty"]
+    assert [o.shape for o in outputs] == [(3, 3), (3, 3), (3,)]
     about = json.loads(session.get_modelmeta().custom_metadata_map["lookbook"])
     assert about["classes"] == ["top", "middle", "bottom"]
     assert about["polarity"] == "light on dark"
-    # weights and little else
-    assert run.model.stat().st_size < run.weights.stat().st_size + 8192
+    assert about["licence"].startswith("not stated")
+    assert about["data"]["train_sha256"] == run.conditions["data"]["train_sha256"]
+    assert about["validation"]["interval"] == run.metrics["validation"]["interval"]
+    assert about["calibration"] is None  # 45 validation pictures say too little
+    # the weights, 4 bytes each, and little else
+    assert run.model.stat().st_size < 4 * run.metrics["parameters"] + 256 * 1024
 
 
 def test_a_model_can_be_pickled_without_its_session(run):
     model = Model.open(run.model)
     images = np.zeros((2, 12, 10), np.uint8)
     expected = model.predict(images)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(images), expected)
+    again = pickle.loads(pickle.dumps(model)).predict(images)
+    np.testing.assert_array_equal(again.probs, expected.probs)
 
 
 @pytest.mark.parametrize(
     ("inputs", "got"),
     [
-        (np.zeros((2, 10, 12), np.uint8), "uint8 of shape (2, 10, 12)"),
-        (np.zeros((2, 12, 10), np.float64), "float64 of shape (2, 12, 10)"),
-        (np.zeros((12, 10), np.uint8), "uint8 of shape (12, 10)"),
+        (
+            np.zeros((2, 10, 12), np.uint8),
+            "uint8 of shape (2, 10, 12); bring picture files to size and colour with: lookbook "
+            "predict MODEL PICTURE",
+        ),
+        (
+            np.zeros((2, 12, 10, 3), np.uint8),
+            "uint8 of shape (2, 12, 10, 3); bring picture files to size and colour with: lookbook "
+            "predict MODEL PICTURE",
+        ),
+        (
+            np.full((2, 12, 10), 0.5),
+            "float64 of shape (2, 12, 10); they are 0 to 1: (images * 255).round().astype('uint8')",
+        ),
+        (
+            np.full((2, 12, 10), np.nan, np.float32),
+            "float32 of shape (2, 12, 10) with NaN or infinity; look for them with np.isfinite",
+        ),
+        (
+            np.full((2, 12, 10), 200),
+            "int64 of shape (2, 12, 10); where they are levels of 0 to 255: images.astype('uint8')",
+        ),
+        (np.zeros((12, 10), np.uint8), "uint8 of shape (12, 10); one picture alone: images[None]"),
         (np.zeros((0, 12, 10), np.uint8), "uint8 of shape (0, 12, 10)"),
     ],
 )
@@ -80,8 +110,31 @@ def test_wrong_inputs_are_told_what_is_expected(run, inputs, got):
     with pytest.raises(InputError) as caught:
         Model.open(run.model).predict(inputs)
     assert str(caught.value) == (
-        f"the model takes uint8 arrays of shape (N, 12, 10) with N of 1 or more, got {got}"
+        "the model takes uint8 arrays of shape (N, 12, 10) with N of 1 or more, levels 0 to 255, "
+        f"got {got}"
     )
+
+
+def test_a_strangers_model_is_refused(run, tmp_path):
+    """A sound ONNX file that says nothing of itself, as others write them."""
+    written = onnx.load_from_string(run.model.read_bytes())
+    del written.metadata_props[:]
+    path = tmp_path / "theirs.onnx"
+    onnx.save(written, path)
+    with pytest.raises(DamagedFileError) as caught:
+        Model.open(path)
+    assert str(caught.value) == (
+        f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
+    )
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_file_that_was_cut_is_refused(run, tmp_path, share):
+    content = run.model.read_bytes()
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DamagedFileError):
+        Model.open(path)
 
 
 def test_weights_in_other_files_are_refused(run, tmp_path):

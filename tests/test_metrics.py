@@ -87,3 +87,19 @@ def test_most_confused_pairs_count_both_directions_and_leave_out_the_never_confu
     confusion = np.array([[5, 2, 0], [3, 5, 0], [0, 1, 9]])
     found = metrics.most_confused(confusion, ("a", "b", "c"))
     assert [(one["pair"], one["count"]) for one in found] == [(["a", "b"], 5), (["b", "c"], 1)]
+
+
+def test_the_calibration_error_by_chance_is_that_of_true_probabilities():
+    """Against answers that are drawn here, with the probabilities that were said."""
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform(0.4, 1, 3000)
+    probs = np.stack([confidence, 1 - confidence], axis=1)
+    probs[confidence < 0.5] = probs[confidence < 0.5][:, ::-1]
+    top = probs.max(axis=1)
+    errors = []
+    for _ in range(100):
+        right = rng.random(len(top)) < top
+        labels = np.where(right, probs.argmax(axis=1), 1 - probs.argmax(axis=1))
+        errors.append(metrics.calibration_error(probs, labels))
+    found = metrics.calibration_error_by_chance(probs)
+    assert found == pytest.approx(np.mean(errors), rel=0.05)

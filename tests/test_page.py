@@ -64,7 +64,7 @@ def pages(hard_run):
 def answers(hard_run):
     """The test part and the model's probabilities, by the only way to predict."""
     test = load_part(hard_run, "test")
-    return test, Model.open(hard_run.model).predict(test.images)[1]
+    return test, Model.open(hard_run.model).predict(test.images).probs
 
 
 # ---- what it does ----
@@ -137,7 +137,7 @@ def test_the_search_finds_what_it_is_asked_for(browser, pages, answers):
         shown.fill("[name=index]", "7")
         assert shown.locator("#results a").count() == 1
         shown.click("#results a")
-        assert shown.inner_text("#picture-title") == "Test picture 7"
+        expect(shown.locator("#picture-title")).to_have_text("Test picture 7")
 
 
 def test_the_matrix_shows_shares_of_rows_and_of_columns(browser, pages, answers):
@@ -241,9 +241,8 @@ def test_the_korean_page_holds_no_english_sentence(browser, pages):
 def test_every_number_is_the_one_of_evaluate(browser, pages, hard_run):
     ended = program("evaluate", hard_run.folder, "--json", cwd=hard_run.folder.parent)
     found = json.loads(ended.stdout)
-    expected = {
-        name: str(found[name]) for name in ("accuracy", "loss", "uncalibrated_loss", "n", "ece")
-    }
+    names = ("accuracy", "loss", "uncalibrated_loss", "n", "ece", "ece_by_chance")
+    expected = {name: str(found[name]) for name in names}
     expected["interval"] = " ".join(map(str, found["interval"]))
     for k, one in enumerate(found["per_class"]):
         expected |= {f"{name}-{k}": str(one[name]) for name in ("precision", "recall", "f1", "n")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -196,3 +198,16 @@ def test_a_history_of_one_epoch_has_one_tick():
     entry = {"epoch": 1, "loss": 0.5, "accuracy": 0.8, "val_loss": 0.6, "val_accuracy": 0.7}
     axes = plots.plot_history([entry]).axes[0]
     assert list(axes.get_xticks()) == [1]
+
+
+@pytest.mark.parametrize(
+    ("doubt", "text"),
+    [
+        ({"unsure": True}, "not sure"),
+        ({"strange": True}, "not one of these?"),
+        ({"strange": True, "unsure": True}, "not one of these?"),
+    ],
+)
+def test_doubts_stand_above_the_class(doubt, text):
+    figure = plots.plot_predictions([replace(prediction(1), **doubt)])
+    assert figure.axes[0].get_xlabel().splitlines()[0] == text

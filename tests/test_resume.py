@@ -68,14 +68,22 @@ def test_a_twin_goes_on_too(pictures, tmp_path):
 def test_a_killed_program_goes_on_to_the_same_weights(pictures, tmp_path):
     """SIGKILL, again and again, wherever it hits; the last one ends by itself."""
     options = [pictures, "--recipe", "tutorial", "--epochs", "200", "--out", "run"]
-    whole = train(pictures, replace(TUTORIAL, epochs=200), out=tmp_path / "whole")
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, "-m", "lookbook", "train", *options[:-1], "whole"],
+        cwd=tmp_path,
+        env=one_thread,
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    whole = read_run(tmp_path / "whole")
     code = "from lookbook import cli, resume; resume.APART = resume.TIMES = 0; cli.app()"
     kills = 0
     while True:
         child = subprocess.Popen(
             [sys.executable, "-c", code, "train", *options],
             cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=one_thread,
             stderr=subprocess.DEVNULL,
         )
         if kills == 3:

@@ -72,7 +72,7 @@ def test_history_counts_pictures_and_agrees_with_the_networks_own_answers():
     fitted = fit((images, labels), (other, others), TINY, 3, seed=0)
     last = fitted.history[-1]
     with torch.no_grad():
-        logits, _ = fitted.classifier(torch.from_numpy(other))
+        logits, *_ = fitted.classifier(torch.from_numpy(other))
     np.testing.assert_allclose(fitted.val_logits, logits.numpy(), atol=1e-5)
     assert last["pictures"] == 50
     assert last["val_accuracy"] == (logits.argmax(1).numpy() == others).mean()
@@ -161,10 +161,11 @@ def test_saved_weights_and_model_file_predict_the_same(run):
     test = load_part(run, "test")
     network = load_network(run)
     with torch.no_grad():
-        logits, probs = network(torch.from_numpy(test.images))
-    found_logits, found_probs = Model.open(run.model).predict(test.images)
+        logits, probs, novelty = network(torch.from_numpy(test.images))
+    found_logits, found_probs, found_novelty = Model.open(run.model).predict(test.images)
     np.testing.assert_allclose(found_logits, logits.numpy(), atol=1e-4)
     np.testing.assert_allclose(found_probs, probs.numpy(), atol=1e-6)
+    np.testing.assert_allclose(found_novelty, novelty.numpy(), rtol=1e-3)
     assert (found_probs.argmax(1) == probs.numpy().argmax(1)).all()
 
 
@@ -179,7 +180,7 @@ def more_bars(tmp_path):
 def test_the_model_file_holds_the_scaling_and_the_temperature(more_bars, tmp_path):
     run = train(str(more_bars), TINY, out=tmp_path / "run")
     test = load_part(run, "test")
-    logits, probs = Model.open(run.model).predict(test.images)
+    logits, probs, _ = Model.open(run.model).predict(test.images)
     assert run.metrics["temperature"] != 1
     np.testing.assert_allclose(probs, softmax(logits / run.metrics["temperature"]), atol=1e-5)
 
@@ -240,7 +241,7 @@ def test_a_stopped_run_can_be_used(bars, tmp_path):
     run = train(str(bars), TINY, out=tmp_path / "run", should_stop=lambda: True)
     assert run.metrics["stopped"]
     assert run.history[-1]["pictures"] == TINY.batch_size
-    assert Model.open(run.model).predict(load_part(run, "test").images)[1].shape == (90, 3)
+    assert Model.open(run.model).predict(load_part(run, "test").images).probs.shape == (90, 3)
 
 
 def test_colour_pictures_of_another_size_train_too(tmp_path):
@@ -282,8 +283,8 @@ def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp
     test = load_part(run, "test")
     network = load_network(run)
     with torch.no_grad():
-        _, probs = network(torch.from_numpy(test.images))
-    _, found = Model.open(run.model).predict(test.images)
+        _, probs, _ = network(torch.from_numpy(test.images))
+    found = Model.open(run.model).predict(test.images).probs
     np.testing.assert_allclose(found, probs.numpy(), atol=1e-4)
 
 
@@ -313,7 +314,7 @@ def test_pictures_that_the_network_is_not_sure_of_are_looked_at_in_several_views
         for border, unsure in ((0.0, top < 0), (sure, top < sure), (np.inf, top < 1)):
             classifier.sure.fill_(border)
             share = ((border - top) / classifier.RAMP).clamp(0, 1)[:, None]
-            found = classifier.logits(torch.from_numpy(images))
+            found = classifier.look(torch.from_numpy(images))[0]
             np.testing.assert_allclose(found, own + share * (averaged - own), atol=1e-5)
             np.testing.assert_array_equal(found[~unsure], own[~unsure])
 
@@ -341,7 +342,7 @@ def test_a_final_run_takes_from_its_twin_when_it_is_sure(more_bars, tmp_path):
 def test_the_convolutional_network_follows_size_and_channels(recipe, shape):
     raw = np.random.default_rng(0).integers(0, 255, (4, *shape), dtype=np.uint8)
     classifier = build_classifier(recipe, raw, 7, seed=0)
-    logits, probs = classifier(torch.from_numpy(raw))
+    logits, probs, _ = classifier(torch.from_numpy(raw))
     assert logits.shape == (4, 7)
     np.testing.assert_allclose(probs.detach().sum(1), 1, atol=1e-5)
 
@@ -423,8 +424,8 @@ def test_a_folded_network_is_the_tutorials_and_answers_the_same(fashion, n):
     assert [p.shape for p in folded.network.parameters()] == [(128, 400), (128,), (10, 128), (10,)]
     with torch.no_grad():
         np.testing.assert_allclose(
-            folded.logits(torch.from_numpy(raw)),
-            classifier.logits(torch.from_numpy(raw)),
+            folded.look(torch.from_numpy(raw))[0],
+            classifier.look(torch.from_numpy(raw))[0],
             atol=1e-4,
         )
 

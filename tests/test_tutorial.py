@@ -145,7 +145,7 @@ def test_s9_evaluate(found):
 def test_s10_probabilities(trained, found):
     run = lookbook.read_run(trained)
     _, (x_test, y_test) = lookbook.load_data("fashion-mnist")
-    logits, probs = lookbook.Model.open(run.model).predict(x_test)
+    logits, probs, _ = lookbook.Model.open(run.model).predict(x_test)
     assert probs.shape == (10_000, 10)
     np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-5)
     assert np.mean(probs.argmax(axis=1) == y_test) == found["accuracy"]

@@ -229,7 +229,7 @@ def lay_out(
         perplexity=min(30.0, (len(chosen) - 1) / 3),
         init="pca",
         random_state=0,
-        max_iter=600,
+        max_iter=400,
         n_jobs=-1,
     )
     spots = tsne.fit_transform(reduced[chosen]).astype(np.float32)
@@ -311,7 +311,7 @@ def look_where(
         ground = _ground(image)
         for j, (row, column) in enumerate((r, c) for r in rows for c in columns):
             covered[j, row, column] = ground
-        _, probs = model.predict(covered)
+        probs = model.predict(covered).probs
         share = probs[:, said[i]]
         found[i] = np.maximum(share[-1] - share[:-1], 0).reshape(found.shape[1:])
         found[i] /= max(found[i].max(), 1e-6)
@@ -345,7 +345,7 @@ def try_changes(
     for kind, levels in LEVELS.items():
         shares = []
         for level in levels:
-            _, probs = model.predict(change(images, kind, level))
+            probs = model.predict(change(images, kind, level)).probs
             shares.append(float((probs.argmax(axis=1) == labels).mean()))
         yield Curve(kind, levels, tuple(shares))
 

@@ -1,8 +1,8 @@
-"""Look into a model file: its layers, its first filters, and what its last layer sees."""
+"""Look into a model file: its layers, its filters, what it computes, what its last layer sees."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 BATCH = 1000
 #: name that a whitening layer's filters have in the file
 WHITENING = "network.whitening"
+#: below `sure`, over which width of probabilities views come in: `networks.Classifier.RAMP`
+RAMP = 0.02
+#: beginning of the names of what novelty is judged by
+NOVELTY = "novelty."
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ def _trained(graph: onnx.GraphProto, weights: dict[str, Any]) -> list[onnx.NodeP
     trained = [
         node
         for node in graph.node
-        if node.op_type in {"Conv", "Gemm", "MatMul"} and node.input[1] in weights
+        if node.op_type in {"Conv", "Gemm", "MatMul"}
+        and node.input[1] in weights
+        and not node.input[1].startswith(NOVELTY)
     ]
     # other views go through the same weights again; the logits' are the last of all
     names = [weights[node.input[1]].name for node in trained]
@@ -153,3 +159,122 @@ def first_filters(model: Model) -> Float32[np.ndarray, "F H W *C"]:
         height, width, channels = shape
         return values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
     return values.reshape(-1, *shape)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of what a network computes of one view, pixels and channels last."""
+
+    #: `fold` lays squares of 2×2 pixels into channels; `pool` takes the maximum over a square,
+    #: `top` over the whole map; `dense` multiplies all that comes, `conv` a square of it
+    kind: Literal["fold", "conv", "pool", "top", "dense"]
+    #: (filters, rows, columns, channels), or (outputs, inputs)
+    weights: Float32[np.ndarray, "..."] | None = None
+    shifts: Float32[np.ndarray, "F"] | None = None
+    #: a ReLU follows, and what comes of it is a trait
+    rectified: bool = False
+    #: rows and columns of a pool
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    #: rows and columns of zeros around it: top, left, bottom, right
+    pads: tuple[int, ...] = ()
+
+
+def steps(model: Model) -> list[Step]:
+    """Return what the network computes of one view, from raw bytes to logits."""
+    graph = onnx.load_from_string(model.content).graph
+    weights = _weights(graph)
+    trained = [node.output[0] for node in _trained(graph, weights)]
+    nodes = list(graph.node)
+    last = next(i for i, node in enumerate(nodes) if node.output[0] == trained[-1])
+    followers = {name: node for node in nodes for name in node.input}
+    found: list[Step] = []
+    for node in nodes[: last + 1]:
+        if node.op_type == "MaxPool":
+            sides = {a.name: tuple(a.ints) for a in node.attribute}
+            found.append(Step("pool", kernel=sides["kernel_shape"], stride=sides["strides"]))
+        elif node.output[0] in trained:
+            if not found and node.op_type == "Conv":
+                found.append(Step("fold"))
+            if node.output[0] == trained[-1] and len(trained) > 1 and found[-1].kind != "dense":
+                found.append(Step("top"))
+            found.append(_step(node, weights, followers[node.output[0]], nodes))
+    if found[0].kind == "dense":  # its pixels are scaled to 0..1 before
+        found[0] = _on_bytes(found[0], model.input_shape)
+    return found
+
+
+def _step(
+    node: onnx.NodeProto,
+    weights: dict[str, Any],
+    follower: onnx.NodeProto,
+    nodes: list[onnx.NodeProto],
+) -> Step:
+    values = numpy_helper.to_array(weights[node.input[1]]).astype(np.float32)
+    shifts = numpy_helper.to_array(weights[node.input[2]]) if len(node.input) > 2 else None
+    rectified = follower.op_type == "Relu"
+    if node.op_type == "Conv":
+        sides = {a.name: tuple(a.ints) for a in node.attribute}
+        return Step(
+            "conv",
+            values.transpose(0, 2, 3, 1),
+            shifts,
+            rectified,
+            stride=sides["strides"],
+            pads=sides["pads"],
+        )
+    if node.op_type == "MatMul":
+        values = values.T
+        if follower.op_type == "Mul":  # logits that are kept small
+            constants = {n.output[0]: n for n in nodes if n.op_type == "Constant"}
+            (factor,) = (constants[name] for name in follower.input if name in constants)
+            values = values * numpy_helper.to_array(factor.attribute[0].t)
+    return Step("dense", values, shifts, rectified)
+
+
+def _on_bytes(step: Step, shape: tuple[int, ...]) -> Step:
+    """Return a first dense layer that takes bytes, the channels of a pixel beside each other."""
+    values = np.asarray(step.weights) / np.float32(255)
+    if len(shape) == 3:
+        height, width, channels = shape
+        by_channel = values.reshape(-1, channels, height, width)
+        values = by_channel.transpose(0, 2, 3, 1).reshape(len(values), -1)
+    return replace(step, weights=values)
+
+
+def novelty_parts(model: Model) -> dict[str, Float32[np.ndarray, "..."]]:
+    """Return what novelty is judged by: the numbers of `novelty.Novelty`, by their names."""
+    graph = onnx.load_from_string(model.content).graph
+    return {
+        constant.name.removeprefix(NOVELTY): numpy_helper.to_array(constant)
+        for constant in graph.initializer
+        if constant.name.startswith(NOVELTY)
+    }
+
+
+def delicate_nodes(model: Model) -> list[str]:
+    """Name the nodes that 8 bits would cost most accuracy and gain least time.
+
+    The whitening layer, which sees raw bytes, the logits, and what judges novelty.
+    """
+    graph = onnx.load_from_string(model.content).graph
+    weights = _weights(graph)
+    names = [weights[node.input[1]].name for node in _trained(graph, weights)]
+    delicate = {names[-1], WHITENING}
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type in {"Conv", "Gemm", "MatMul"}
+        and (
+            node.input[1] not in weights
+            or weights[node.input[1]].name in delicate
+            or node.input[1].startswith(NOVELTY)
+        )
+    ]
+
+
+def sure_from(model: Model) -> float | None:
+    """Return the probability from which on one view of a picture is enough; None without views."""
+    graph = onnx.load_from_string(model.content).graph
+    found = [constant for constant in graph.initializer if constant.name == "sure"]
+    return float(numpy_helper.to_array(found[0])) if found else None

@@ -12,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64, UInt8
+    from scipy.spatial import cKDTree
 
     from lookbook.datasets import Dataset
 
@@ -148,7 +149,7 @@ def find_near(
     rows = images.reshape(len(images), -1)
     radius = NEAR * np.sqrt(rows.shape[1])
     tree = cKDTree(_project(rows[kept]))
-    while tree.count_neighbors(tree, radius) > 2 * MOST_CANDIDATES:
+    while _candidates(tree, radius) > MOST_CANDIDATES:
         kept = kept[::2]
         tree = cKDTree(_project(rows[kept]))
     candidates = kept[np.sort(tree.query_pairs(radius, output_type="ndarray"), axis=1)]
@@ -158,6 +159,13 @@ def find_near(
     ]
     found = np.concatenate(near)
     return found[np.lexsort((found[:, 1], found[:, 0]))], len(kept)
+
+
+def _candidates(tree: cKDTree, radius: float) -> float:
+    """Estimate how many pairs are that near, from one point in every so many."""
+    points = tree.data[:: max(1, tree.n // 2000)]
+    neighbours = tree.query_ball_point(points, radius, return_length=True)
+    return float((neighbours - 1).mean() * tree.n / 2)
 
 
 def _project(rows: UInt8[np.ndarray, "N D"]) -> Float[np.ndarray, "N P"]:

@@ -13,6 +13,7 @@ from lookbook.devices import pick_device
 from lookbook.errors import InputError
 from lookbook.fitting import UNSURE, fit
 from lookbook.networks import build_classifier, sample
+from lookbook.novelty import LEARNT
 from lookbook.recipes import LARGE, MEDIUM, QUICK, STANDARD, STRONG, Recipe
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def plan(
     n, colour = len(training[1]), training[0].ndim == 4
     chosen = recipe or next(each for most, each in LADDER if left * speed / n < most)
     suited = chosen.suited_to(n, colour=colour)
-    answering = n_validation / _answering_speed(training, suited, n_classes)
+    answering = _answering_seconds(training, n_validation, suited, n_classes)
     available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
     if available <= 0:
         raise InputError(
@@ -100,17 +101,26 @@ def _learning_speed(training: Labelled, n_classes: int) -> float:
     return float(sum(epoch["pictures"] for epoch in fitted.history) / fitted.seconds)
 
 
-def _answering_speed(training: Labelled, recipe: Recipe, n_classes: int) -> float:
-    """Return how many pictures a second get an answer, with all its views where it has some."""
+def _answering_seconds(
+    training: Labelled, n_validation: int, recipe: Recipe, n_classes: int
+) -> float:
+    """Return how long it takes to answer the validation part and to learn what is usual.
+
+    The answers come with all their views, where the recipe has some; the traits of one view, by
+    which novelty is learnt, are taken of training and of validation pictures.
+    """
     pictures = torch.from_numpy(sample(training[0], ANSWERS))
     classifier = build_classifier(recipe, sample(training[0]), n_classes, seed=0).eval()
     device = pick_device()
     classifier, pictures = classifier.to(device), pictures.to(device)
     with torch.inference_mode():
-        classifier.logits(pictures)  # loads kernels
+        classifier.look(pictures)  # loads kernels
         start = time.perf_counter()
-        classifier.logits(pictures).cpu()
+        classifier.look(pictures)[0].cpu()
         seconds = time.perf_counter() - start
-    # here all pictures get all views, later only those that one view leaves unsure
-    share = 1 / classifier.n_views + UNSURE if classifier.has_views else 1
-    return len(pictures) / (seconds * share)
+    # here all pictures get all views, after their own
+    one_view = seconds / len(pictures) / (1 + classifier.n_views * classifier.has_views)
+    # later only those that one view leaves unsure
+    views = 1 + UNSURE * classifier.n_views * classifier.has_views
+    traits = min(len(training[0]), LEARNT) + n_validation
+    return one_view * (n_validation * views + traits)

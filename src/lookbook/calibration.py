@@ -1,8 +1,13 @@
-"""Make probabilities believable: a temperature, fitted on pictures that training did not see."""
+"""Make answers believable, from pictures that training did not see.
+
+A temperature for the probabilities, and thresholds for "not sure" and "not one of these".
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -11,8 +16,12 @@ if TYPE_CHECKING:
 
 #: bounds of the temperature; beyond them the pictures say nothing about it (all right, say)
 TEMPERATURES = (0.05, 20.0)
-#: labels below which no temperature is fitted
+#: labels below which nothing is fitted
 FEWEST_LABELS = 50
+#: values of each kind that a model file keeps of its calibration set
+KEPT = 1001
+#: share of the pictures of a calibration set that count as usual
+USUAL = 0.97
 
 
 def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
@@ -61,3 +70,86 @@ def fit_temperature(logits: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, 
             break
         inverse = following
     return 1 / inverse
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """What a model said about pictures that training did not see, whose classes are known.
+
+    Each tuple is sorted, and at most 1,001 long: of more pictures evenly spaced ranks.
+    """
+
+    #: how many pictures there were
+    n: int
+    #: probability of the most probable class, and of the right one
+    confidences: tuple[float, ...]
+    truths: tuple[float, ...]
+    novelties: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls,
+        probs: Float[np.ndarray, "N K"],
+        labels: Int64[np.ndarray, "N"],
+        novelties: Float[np.ndarray, "N"],
+    ) -> Self | None:
+        """Keep what was said; None where fewer than 50 pictures say too little."""
+        if len(labels) < FEWEST_LABELS:
+            return None
+        truths = probs[np.arange(len(labels)), labels]
+        # down, so that a picture at a threshold stays on its side
+        kept = (np.floor(np.float64(each) * 1e7) / 1e7 for each in (probs.max(axis=1), truths))
+        return cls(len(labels), *map(_ranks, (*kept, novelties)))
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Return the set that `to_json` was called on."""
+        n, *ranks = (document[name] for name in ("n", "confidences", "truths", "novelties"))
+        return cls(n, *map(tuple, ranks))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the set as a model file holds it."""
+        return asdict(self)
+
+    def sure_from(self, coverage: float) -> float:
+        """Return the probability that the most probable class of such a share of pictures reaches.
+
+        Who answers from there on alone, answers that share of all pictures.
+
+        >>> confidences = np.linspace(0.5, 1, 101)
+        >>> probs = np.stack([confidences, 1 - confidences], axis=1)
+        >>> CalibrationSet.of(probs, np.zeros(101, np.int64), confidences).sure_from(0.9)
+        0.55
+        """
+        if coverage == 1:
+            return 0.0
+        return self.confidences[math.floor((1 - coverage) * (len(self.confidences) - 1) + 1e-9)]
+
+    def likely_from(self, coverage: float) -> float:
+        """Return the probability from which on a class belongs to the set of likely ones.
+
+        Such sets hold the right class with that probability or more, whatever the pictures are, as
+        long as those of the calibration set are like them. They are the smallest that do, on
+        average; a picture that fits no class well may have none.
+        Source: Sadinle, Lei and Wasserman (2019), "Least ambiguous set-valued classifiers".
+
+        >>> truths = np.arange(1, 100) / 100
+        >>> probs = np.stack([truths, 1 - truths], axis=1)
+        >>> CalibrationSet.of(probs, np.zeros(99, np.int64), truths).likely_from(0.9)
+        0.1
+        """
+        rank = math.floor((self.n + 1) * (1 - coverage) + 1e-9)
+        if rank == 0:
+            return 0.0  # so few pictures vouch for all classes alone
+        return self.truths[(rank - 1) * (len(self.truths) - 1) // (self.n - 1)]
+
+    @property
+    def strange_from(self) -> float:
+        """Return the novelty beyond which a picture is strange: that of 3 in 100 pictures."""
+        return float(np.quantile(self.novelties, USUAL, method="higher"))
+
+
+def _ranks(values: Float[np.ndarray, "N"]) -> tuple[float, ...]:
+    """Sort values, and choose evenly spaced ones of many; seven digits say enough."""
+    ranks = np.linspace(0, len(values) - 1, min(len(values), KEPT)).round().astype(int)
+    return tuple(float(f"{value:.7g}") for value in np.sort(values)[ranks])

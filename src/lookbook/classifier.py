@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lookbook.calibration import FEWEST_LABELS, fit_temperature
+from lookbook.calibration import FEWEST_LABELS
 from lookbook.datasets import SIDES, stratified_choice
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.photos import find_polarity
@@ -78,7 +78,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             ValueError, as scikit-learn expects.
         """
         from lookbook.export import to_onnx  # noqa: PLC0415  # torch: for training alone
-        from lookbook.fitting import fit  # noqa: PLC0415
+        from lookbook.fitting import calibrate, fit, learn_novelty  # noqa: PLC0415
 
         inputs, y = self._validate_training(X, y)
         check_classification_targets(y)
@@ -92,18 +92,19 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if len(held_out) < FEWEST_LABELS:
             held_out = held_out[:0]  # too few for a temperature: better learnt from
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
+        validation = inputs[held_out], labels[held_out]
         fitted = fit(
             (inputs[kept], labels[kept]),
-            (inputs[held_out], labels[held_out]) if len(held_out) else None,
+            validation if len(held_out) else None,
             find_recipe(self.recipe).with_epochs(self.epochs),
             len(self.classes_),
             seed=seed,
         )
-        if len(held_out):
-            temperature = fit_temperature(fitted.val_logits, labels[held_out])
-            fitted.classifier.temperature.fill_(temperature)
+        learn_novelty(fitted.classifier, (inputs[kept], labels[kept]))
+        calibration = calibrate(fitted, fitted.classifier, validation)
         about = {
             "classes": [str(name) for name in self.classes_],
+            "calibration": calibration.to_json() if calibration else None,
             "polarity": find_polarity(inputs) if inputs.dtype == np.uint8 else "mixed",
         }
         self.model_ = to_onnx(fitted.classifier, inputs[:64], about)
@@ -119,8 +120,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             `X` is not what the classifier was fitted on.
         """
         check_is_fitted(self)
-        _, probs = self.model_.predict(self._validate_prediction(X))
-        return probs
+        return self.model_.predict(self._validate_prediction(X)).probs
 
     def predict(self, X: Any) -> Shaped[np.ndarray, "N"]:  # noqa: N803
         """Return the most probable label of each row.

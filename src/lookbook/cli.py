@@ -25,6 +25,7 @@ from lookbook.errors import InputError, LookbookError, LookbookWarning
 if TYPE_CHECKING:
     from lookbook.datasets import Dataset
     from lookbook.dossier import Dossier
+    from lookbook.model import Model
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
 
@@ -291,26 +292,48 @@ def evaluate(
     epilog="Example: lookbook predict runs/fashion-mnist-tutorial-1 test:2000 test:800 coat.jpg"
 )
 def predict(
-    run: RunName,
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a run, its name in runs/, or a model file alone: model.onnx.",
+            autocompletion=_complete_run,
+        ),
+    ],
     inputs: Annotated[
         list[str], typer.Argument(help="test:NUMBER for a test picture, or picture files.")
     ],
     figure: Annotated[
         Path | None, typer.Option(help="Draw pictures and bar charts into this PNG file.")
     ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of pictures that get an answer; the others are 'not sure'.",
+            min=0.01,
+            max=1,
+        ),
+    ] = None,
+    sets: Annotated[
+        float | None,
+        typer.Option(
+            help="Also name the likely classes, so many that they hold the right one this often.",
+            min=0.01,
+            max=0.999,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Say what pictures show, with the probability of every class."""
-    chosen = runs.read_run(run)
+    chosen = _run_or_model(run)
     from lookbook import prediction
 
-    found, failures = prediction.predict_each(chosen, inputs)
+    found, failures = prediction.predict_each(chosen, inputs, coverage=coverage, sets=sets)
     if found:
         drawn = _draw_predictions(found, figure) if figure else None
         if as_json:
             _print_json([_prediction_json(one) for one in found])
         else:
-            _print_predictions(found, chosen, drawn)
+            _print_predictions(found, run, drawn)
     for failure in failures:
         _say(f"error: {failure}")
     if failures:
@@ -371,7 +394,7 @@ def report(
         )
     chosen = runs.read_run(run)
     target = out or chosen.folder / REPORTS[lang]
-    _check_file(target)
+    _check_file(target, REPORTS[lang])
     tune_process()  # the first report on a run trains networks, too
     from lookbook import page
     from lookbook.dossier import gather
@@ -385,6 +408,28 @@ def report(
         print(f"fill in its column 'correction', then: {again}")
     print(f"report  {written}")
     print("next: open it in a browser")
+
+
+@app.command(epilog="Example: lookbook export runs/fashion-mnist-standard-1 --to html")
+def export(
+    run: RunName,
+    to: Annotated[
+        Literal["int8", "html", "folder"],
+        typer.Option(
+            help="int8: a model file in 8 bits; html: a page to try the model on; folder: the "
+            "model with its card and examples."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="File or folder; default: a place in the run.")
+    ] = None,
+) -> None:
+    """Write a run's model for use elsewhere: in 8 bits, as a page, or with all that explains it."""
+    chosen = runs.read_run(run)
+    target = out or chosen.folder / EXPORTS[to]
+    if out is not None:
+        _check_export(out, to)
+    {"int8": _export_int8, "html": _export_page, "folder": _export_kit}[to](chosen, target)
 
 
 @app.command("runs", epilog="Example: lookbook runs")
@@ -432,6 +477,8 @@ def demo() -> None:
 DEMO = "demo.json"
 #: language → the page's name in its run
 REPORTS = {"en": "report.html", "ko": "report.ko.html"}
+#: form → its name in the run
+EXPORTS = {"int8": "model.int8.onnx", "html": "try.html", "folder": "kit"}
 LOOK_FIGURES = ("balance.png", "picture.png", "pictures.png")
 RUN_FIGURES = ("predictions.png", "first-15.png", "confusion.png", "history.png")
 
@@ -643,12 +690,21 @@ def _draw_predictions(found: list[Prediction], path: Path) -> Path:
     return plots.save(plots.plot_predictions(found), path)
 
 
-def _print_predictions(found: list[Prediction], run: Run, drawn: Path | None) -> None:
+def _run_or_model(name: str) -> Run | Model:
+    """Return the run of that name, or the model file of that path."""
+    if not name.endswith(".onnx"):
+        return runs.read_run(name)
+    from lookbook.model import Model
+
+    return Model.open(Path(name))
+
+
+def _print_predictions(found: list[Prediction], run: str, drawn: Path | None) -> None:
     print("\n\n".join(terminal.prediction(one) for one in found))
     if drawn:
         print(f"\ndrawn {drawn}")
     else:
-        again = _command("predict", run.folder, found[0].source, "--figure", "prediction.png")
+        again = _command("predict", run, found[0].source, "--figure", "prediction.png")
         print(f"\nnext: {again}")
 
 
@@ -663,7 +719,37 @@ def _prediction_json(one: Prediction) -> dict[str, Any]:
         "probs": [float(p) for p in one.probs],
         "classes": one.classes,
         "inverted": one.inverted,
+        "novelty": one.novelty,
+        "strange": one.strange,
+        "unsure": one.unsure,
+        "likely": None if one.likely is None else [one.classes[k] for k in one.likely],
     }
+
+
+def _export_int8(run: Run, target: Path) -> None:
+    from lookbook import int8
+
+    print(terminal.comparison(int8.quantize(run, target)))
+    print(f"next: {_command('predict', target, 'photo.jpg')}")
+
+
+def _export_page(run: Run, target: Path) -> None:
+    from lookbook import tryout
+
+    written, samples = tryout.write_tryout(run, target)
+    print(f"page  {written}  ({written.stat().st_size / 1e6:.1f} MB, needs no network)")
+    print(f"      it holds {samples} test pictures of {run.conditions['data']['name']} as samples")
+    print("next: open it in a browser, or send it to your phone")
+
+
+def _export_kit(run: Run, target: Path) -> None:
+    from lookbook import kit
+
+    written = kit.write_kit(run, target)
+    print("\n".join(f"wrote  {path}" for path in sorted(written.iterdir())))
+    sample = next(path for path in written.iterdir() if path.stem == "sample")
+    print(f"       {sample.name} is a test picture of {run.conditions['data']['name']}")
+    print(f"next: {shlex.join(['python', str(written / 'predict.py'), str(sample)])}")
 
 
 def _report_predictions(
@@ -674,7 +760,7 @@ def _report_predictions(
     if not predictions.is_file():
         raise InputError(f"no file {predictions}; save it with numpy.save, one row for a picture")
     target = out or predictions.with_suffix(".html")
-    _check_file(target)
+    _check_file(target, REPORTS[lang])
     import numpy as np
 
     try:
@@ -707,10 +793,30 @@ def _report_predictions(
     print("next: open it in a browser")
 
 
-def _check_file(target: Path) -> None:
-    """Refuse a place for a page before any work is done for it."""
+#: how the head of a page begins that this program wrote
+GENERATOR = b'<meta name="generator" content="lookbook '
+
+
+def _check_file(target: Path, name: str) -> None:
+    """Refuse a place for a page before any work is done for it: a folder, or what is no page."""
     if target.is_dir():
-        raise InputError(f"{target} is a folder; name a file: --out {target / 'report.html'}")
+        raise InputError(f"{target} is a folder; name a file: --out {target / name}")
+    try:
+        ours = not target.exists() or GENERATOR in target.read_bytes()[:2000]
+    except OSError as error:
+        raise InputError(
+            f"{target} cannot be read: {error.strerror}; choose another name"
+        ) from error
+    if not ours:
+        raise InputError(f"{target} exists and was not written by lookbook; choose another name")
+
+
+def _check_export(target: Path, to: str) -> None:
+    """Refuse a place for an export before any work is done for it."""
+    if os.path.lexists(target):
+        raise InputError(f"{target} exists and is not overwritten; choose another --out")
+    if to == "int8" and target.suffix != ".onnx":
+        raise InputError(f"{target} must end in .onnx, by which model files are known")
 
 
 def _write_corrections(path: Path, dossier: Dossier) -> None:

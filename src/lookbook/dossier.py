@@ -78,7 +78,7 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
     training = apply(given, run.conditions["data"].get("corrections", []))
     kept = _read(run, _key(run, training, test))
     if kept is None:
-        probs = model.predict(test.images)[1]
+        probs = model.predict(test.images).probs
         findings = examine_data(training, test, tell)
         data = run.conditions["data"]["name"]
         analysis = analyse(

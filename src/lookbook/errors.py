@@ -8,7 +8,8 @@
           ├── DownloadError         no source gave a dataset that has the right hash
           ├── DamagedFileError      a file of a run or a dataset is not what was written
           ├── OutputError           (also OSError) a result could not be written
-          └── TrainingError         training could not give a usable model
+          ├── TrainingError         training could not give a usable model
+          └── ExportError           a model in another form would not be as good
     Warning
      └── LookbookWarning            something was left out or changed, and the work goes on
 
@@ -44,6 +45,10 @@ class OutputError(LookbookError, OSError):
 
 class TrainingError(LookbookError):
     """Training could not give a usable model."""
+
+
+class ExportError(LookbookError):
+    """A model in another form would not be as good as it is."""
 
 
 class LookbookWarning(UserWarning):

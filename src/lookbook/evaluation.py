@@ -6,17 +6,24 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lookbook import metrics
 from lookbook.builtin import BUILTIN, Part
 from lookbook.calibration import softmax
+from lookbook.corrections import apply
 from lookbook.datasets import Dataset, has_test_part, load
 from lookbook.errors import InputError, LookbookWarning, OutputError
-from lookbook.model import Model
+from lookbook.model import Model, Outputs
 from lookbook.runs import EVALUATION, Run, write_document
 
 if TYPE_CHECKING:
-    import numpy as np
     from jaxtyping import Float, Int64
+
+    from lookbook.calibration import CalibrationSet
+
+#: share of the pictures that an evaluation asks answers for, and sets to hold the truth of
+COVERAGE = 0.9
 
 
 def evaluate(run: Run) -> dict[str, Any]:
@@ -29,8 +36,10 @@ def evaluate(run: Run) -> dict[str, Any]:
     -------
     dict
         `accuracy`, its 95 % `interval`, `loss` (of the calibrated probabilities) and
-        `uncalibrated_loss`, `n`, `ece` (expected calibration error, 15 bins), `confusion_matrix`
-        (true class by predicted class), `per_class`, `most_confused`, `classes`, `conditions`.
+        `uncalibrated_loss`, `n`, `ece` (expected calibration error, 15 bins) and `ece_by_chance`
+        (that of probabilities that are exactly true), `confusion_matrix` (true class by predicted
+        class), `per_class`, `most_confused`, `classes`, `thresholds` (what those that validation
+        pictures set do here: see `judge_thresholds`), `conditions`.
 
     Raises
     ------
@@ -43,9 +52,11 @@ def evaluate(run: Run) -> dict[str, Any]:
         return kept
     start = time.perf_counter()
     test = load_part(run, "test")
-    logits, probs = Model.open(run.model).predict(test.images)
-    found = judge(probs, test.labels, test.classes)
-    found["uncalibrated_loss"] = metrics.log_loss(softmax(logits), test.labels)
+    model = Model.open(run.model)
+    said = model.predict(test.images)
+    found = judge(said.probs, test.labels, test.classes)
+    found["uncalibrated_loss"] = metrics.log_loss(softmax(said.logits), test.labels)
+    found["thresholds"] = judge_thresholds(model.calibration, said, test.labels)
     found["conditions"] = {
         "run": run.folder.name,
         "recipe": run.recipe["name"],
@@ -79,10 +90,40 @@ def judge(
         "loss": metrics.log_loss(probs, labels),
         "n": len(labels),
         "ece": metrics.calibration_error(probs, labels),
+        "ece_by_chance": metrics.calibration_error_by_chance(probs),
         "confusion_matrix": confusion.tolist(),
         "per_class": metrics.per_class(confusion, classes),
         "most_confused": metrics.most_confused(confusion, classes),
         "classes": list(classes),
+    }
+
+
+def judge_thresholds(
+    calibration: CalibrationSet | None,
+    said: Outputs,
+    labels: Int64[np.ndarray, "N"],
+    coverage: float = COVERAGE,
+) -> dict[str, float] | None:
+    """Return what thresholds that were set on validation pictures do here.
+
+    `answered`: share of the pictures that get an answer where it may be "not sure", of which
+    `right` are right; `held`: share of the sets of likely classes that hold the truth, with
+    `set_size` classes on average; both aim at `coverage`. `refused`: share that counts as none of
+    the classes.
+    None where too few validation pictures set no threshold.
+    """
+    if calibration is None:
+        return None
+    confidence, right = said.probs.max(axis=1), said.probs.argmax(axis=1) == labels
+    sure = confidence >= calibration.sure_from(coverage)
+    likely = said.probs >= calibration.likely_from(coverage)
+    return {
+        "coverage": coverage,
+        "answered": float(sure.mean()),
+        "right": float(right[sure].mean()) if sure.any() else 0.0,
+        "held": float(likely[np.arange(len(labels)), labels].mean()),
+        "set_size": float(likely.sum(axis=1).mean()),
+        "refused": float((said.novelty > calibration.strange_from).mean()),
     }
 
 
@@ -112,6 +153,21 @@ def load_part(run: Run, part: Part) -> Dataset:
                 f"{data['train_pictures']:,})",
             )
     return dataset
+
+
+def load_training(run: Run) -> Dataset:
+    """Return the training part as a run was trained on it, with the labels that were corrected.
+
+    Raises
+    ------
+    InputError
+        The data is no longer there, or it was changed.
+    """
+    data = run.conditions["data"]
+    given = load_part(run, "train")
+    if given.sha256() != data["train_sha256"]:
+        raise _changed(run, f"its training part is not the same ({len(given):,} pictures now)")
+    return apply(given, data.get("corrections", []))
 
 
 def _load_as(run: Run, part: Part) -> Dataset:

@@ -15,7 +15,7 @@ import onnx
 import torch
 
 from lookbook.errors import TrainingError
-from lookbook.model import Model
+from lookbook.model import Model, Outputs
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 OPSET = 17
 #: largest difference of probabilities between the network and its file
 TOLERANCE = 1e-4
+#: and share by which a novelty may differ
+NOVELTY_TOLERANCE = 1e-2
 PARITY_BATCHES = (1, 2, 7, 64)
 
 
@@ -45,10 +47,10 @@ def to_onnx(
     Raises
     ------
     TrainingError
-        The file's probabilities differ from the network's by more than 1e-4.
+        The file's answers differ from the network's: see `check_parity`.
     """
     classifier = classifier.eval().cpu()
-    names = ["images", "logits", "probs"]
+    names = ["images", *Outputs._fields]
     buffer = io.BytesIO()
     with warnings.catch_warnings(), _unsure_of_all(classifier):
         # the exporter through TorchScript takes 0.1 s and needs no further package;
@@ -92,21 +94,27 @@ def _unsure_of_all(classifier: Classifier) -> Iterator[None]:
 def check_parity(
     classifier: Classifier, model: Model, sample: Shaped[np.ndarray, "N *shape"]
 ) -> None:
-    """Compare the network's probabilities with the file's, at batches of 1, 2, 7 and 64.
+    """Compare the network's answers with the file's, at batches of 1, 2, 7 and 64.
 
     Raises
     ------
     TrainingError
-        They differ by more than 1e-4.
+        Probabilities differ by more than 1e-4, or a novelty by more than a hundredth.
     """
     for n in PARITY_BATCHES:
         batch = np.resize(sample, (n, *sample.shape[1:]))
         with torch.inference_mode():
-            _, expected = classifier(torch.from_numpy(batch))
-        _, found = model.predict(batch)
-        difference = float(np.abs(found - expected.numpy()).max())
+            expected = Outputs(*(each.numpy() for each in classifier(torch.from_numpy(batch))))
+        found = model.predict(batch)
+        difference = float(np.abs(found.probs - expected.probs).max())
         if not difference <= TOLERANCE:
             raise TrainingError(
                 f"the model file differs from the network by {difference:.1e} in a probability "
                 f"(allowed: {TOLERANCE:.0e}, batch of {n}); please report this with the recipe"
+            )
+        if not np.allclose(found.novelty, expected.novelty, rtol=NOVELTY_TOLERANCE, atol=1e-3):
+            raise TrainingError(
+                f"the model file differs from the network in novelty (batch of {n}): "
+                f"{found.novelty.max():g} is not {expected.novelty.max():g}; please report this "
+                "with the recipe"
             )

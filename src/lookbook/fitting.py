@@ -17,10 +17,11 @@ from torch import nn
 
 from lookbook import metrics
 from lookbook.augment import distort, mirror, relight, shift
-from lookbook.calibration import softmax
+from lookbook.calibration import CalibrationSet, fit_temperature, softmax
 from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import TrainingError
 from lookbook.networks import Classifier, Components, build_classifier, sample
+from lookbook.novelty import LEARNT
 from lookbook.optimizers import build_optimizer, rate_at
 
 if TYPE_CHECKING:
@@ -190,10 +191,58 @@ def fit(
     classifier.eval()
     if validation is not None and classifier.has_views:
         classifier.sure.fill_(_find_sure(classifier, validation, device))
-    val_logits = _answer(classifier.logits, validation, device, n_classes)
+    val_logits = _answer(lambda raw: classifier.look(raw)[0], validation, device, n_classes)
     fitted = classifier.folded().cpu()
     stopped = stopped and not clock.is_over()
     return Fitted(fitted, clock.history, clock.seconds(), val_logits, stopped)
+
+
+def calibrate(fitted: Fitted, judge: Classifier, validation: Labelled) -> CalibrationSet | None:
+    """Set a classifier's temperature by the validation part; return what else that part says.
+
+    The answers are those that the fit ended with; novelties are those to its `judge`, which learnt
+    what is usual. Both are of a network that did not see these pictures. None where there are too
+    few of them, or no answers.
+    """
+    answered = len(fitted.val_logits)
+    images, labels = (each[:answered] for each in validation)
+    temperature = fit_temperature(fitted.val_logits, labels)
+    fitted.classifier.temperature.fill_(temperature)
+    probs = softmax(fitted.val_logits / temperature)
+    return CalibrationSet.of(probs, labels, novelties(judge, images))
+
+
+def learn_novelty(classifier: Classifier, training: Labelled) -> None:
+    """Let a trained classifier learn which traits are usual, from a sample of training pictures."""
+    images, labels = (sample(each, LEARNT) for each in training)
+    _, traits = _look_once(classifier, images)
+    classifier.novelty.learn(traits, torch.from_numpy(labels))
+
+
+def novelties(
+    classifier: Classifier, images: Shaped[np.ndarray, "N *shape"]
+) -> Float32[np.ndarray, "N"]:
+    """Return how strange pictures are to a classifier."""
+    if len(images) == 0:
+        return np.zeros(0, np.float32)
+    logits, traits = _look_once(classifier, images)
+    with torch.inference_mode():
+        novelty: Tensor = classifier.novelty(traits, logits)
+    return novelty.numpy()
+
+
+@torch.inference_mode()
+def _look_once(
+    classifier: Classifier, images: Shaped[np.ndarray, "N *shape"]
+) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N T"]]:
+    """Return logits and traits of one view, computed where that is fastest."""
+    device = pick_device()
+    scaler, network = classifier.scaler.to(device), classifier.network.to(device)
+    batches = np.array_split(images, math.ceil(len(images) / EVALUATION_BATCH))
+    seen = [network.with_traits(scaler(torch.from_numpy(each).to(device))) for each in batches]
+    classifier.cpu()
+    logits, traits = (torch.cat(each).cpu() for each in zip(*seen, strict=True))
+    return logits, traits
 
 
 def _change(

@@ -67,6 +67,30 @@ def calibration_error(
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def calibration_error_by_chance(
+    probs: Float[np.ndarray, "N K"], bins: int = 15, draws: int = 200
+) -> float:
+    """Return the mean calibration error of answers whose probabilities are exactly true.
+
+    Even these differ from the shares of few pictures: what is right is drawn here, again and again,
+    with the probabilities that were said.
+
+    >>> 0 < calibration_error_by_chance(np.full((100, 2), 0.5)) < 0.1
+    True
+    >>> calibration_error_by_chance(np.array([[1.0, 0.0]]))
+    0.0
+    """
+    rng = np.random.default_rng(0)
+    confidence = probs.max(axis=1).astype(np.float64)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    errors = []
+    for _ in range(draws):
+        right = rng.random(len(confidence)) < confidence
+        gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
+        errors.append(np.abs(gaps).sum() / len(confidence))
+    return float(np.mean(errors))
+
+
 def reliability(
     probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"], bins: int = 15
 ) -> list[tuple[float, float, float]]:

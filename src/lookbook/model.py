@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lookbook.calibration import CalibrationSet
 from lookbook.conditions import usable_cores
 from lookbook.errors import DamagedFileError, InputError
 
@@ -23,6 +24,22 @@ if TYPE_CHECKING:
 EXTERNAL = b"\x0a\x08location"
 #: pictures that go through the network at once
 BATCH = 1000
+
+
+#: what every model file says of itself
+KNOWN = {"classes", "input_shape", "input_dtype", "polarity", "calibration"}
+
+
+class Outputs(NamedTuple):
+    """What a model says about pictures: the outputs of its file, by their names.
+
+    `probs` are calibrated, `logits` are before temperature; `novelty` is higher for stranger
+    pictures, about 1 for those it learnt from.
+    """
+
+    logits: Float32[np.ndarray, "N K"]
+    probs: Float32[np.ndarray, "N K"]
+    novelty: Float32[np.ndarray, "N"]
 
 
 @dataclass(frozen=True)
@@ -50,15 +67,19 @@ class Model:
         """
         if not path.is_file():
             raise InputError(f"no model file {path}; train one: lookbook train")
-        model = cls(path.read_bytes())
+        try:
+            model = cls(path.read_bytes())
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
         if EXTERNAL in model.content:
             raise DamagedFileError(
                 f"{path} wants weights from other files, which is refused; a model of lookbook is "
                 "one file: lookbook train"
             )
         try:
-            if not {"classes", "input_shape", "input_dtype", "polarity"} <= set(model.about):
+            if not set(model.about) >= KNOWN or not isinstance(model.about.get("data", {}), dict):
                 raise KeyError("classes")  # noqa: TRY301  # one refusal for all strangers
+            _ = model.classes, model.input_shape, model.calibration
         except Exception as error:  # ONNX Runtime's own have no common class
             raise DamagedFileError(
                 f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
@@ -101,25 +122,49 @@ class Model:
         polarity: Polarity = self.about["polarity"]
         return polarity
 
-    def predict(
-        self, inputs: Shaped[np.ndarray, "N *shape"]
-    ) -> tuple[Float32[np.ndarray, "N K"], Float32[np.ndarray, "N K"]]:
-        """Return logits and probabilities of raw pictures (uint8) or rows of features (float32).
+    @cached_property
+    def calibration(self) -> CalibrationSet | None:
+        """What it said about validation pictures, for thresholds; None where they were too few."""
+        kept = self.about["calibration"]
+        return None if kept is None else CalibrationSet.from_json(kept)
+
+    def predict(self, inputs: Shaped[np.ndarray, "N *shape"]) -> Outputs:
+        """Return the answers to raw pictures (uint8) or rows of features (float32).
 
         Raises
         ------
         InputError
             Type or shape are not those that the model was trained on.
         """
-        expected = np.dtype(self.about["input_dtype"])
-        if inputs.shape[1:] != self.input_shape or inputs.dtype != expected or len(inputs) == 0:
-            wanted = ", ".join(str(side) for side in self.input_shape)
-            raise InputError(
-                f"the model takes {expected} arrays of shape (N, {wanted}) with N of 1 or more, "
-                f"got {inputs.dtype} of shape {inputs.shape}"
-            )
+        self._check(inputs)
         parts = [
-            self._session.run(["logits", "probs"], {"images": inputs[start : start + BATCH]})
+            self._session.run(list(Outputs._fields), {"images": inputs[start : start + BATCH]})
             for start in range(0, len(inputs), BATCH)
         ]
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        return Outputs(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _check(self, inputs: Shaped[np.ndarray, "N *shape"]) -> None:
+        """Refuse what the model cannot take, with what it takes."""
+        expected = np.dtype(self.about["input_dtype"])
+        if inputs.shape[1:] == self.input_shape and inputs.dtype == expected and len(inputs):
+            return
+        wanted = ", ".join(str(side) for side in self.input_shape)
+        pictures = expected == np.uint8
+        raise InputError(
+            f"the model takes {expected} arrays of shape (N, {wanted}) with N of 1 or more"
+            f"{', levels 0 to 255' if pictures else ''}, got {inputs.dtype} of shape "
+            f"{inputs.shape}{_remedy(inputs, self.input_shape) if pictures else ''}"
+        )
+
+
+def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> str:
+    """Say what to do with pictures that a model does not take, where that is known."""
+    if inputs.shape == shape:
+        return "; one picture alone: images[None]"
+    if inputs.shape[1:] != shape:
+        return "; bring picture files to size and colour with: lookbook predict MODEL PICTURE"
+    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
+        return " with NaN or infinity; look for them with np.isfinite"
+    if inputs.dtype.kind == "f" and inputs.size and inputs.min() >= 0 and inputs.max() <= 1:
+        return "; they are 0 to 1: (images * 255).round().astype('uint8')"
+    return "; where they are levels of 0 to 255: images.astype('uint8')" if inputs.size else ""

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lookbook.novelty import Novelty
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped, UInt8
     from torch import Tensor
@@ -32,7 +34,8 @@ def sample(
     >>> sample(np.arange(10), 5).tolist()
     [0, 2, 4, 6, 8]
     """
-    return raw[:: max(1, len(raw) // most)][:most]
+    n = len(raw)
+    return raw if n <= most else raw[np.arange(most) * n // most]
 
 
 class Scaler(nn.Module):
@@ -135,6 +138,19 @@ class DenseNetwork(nn.Sequential):
             nn.init.zeros_(layer.bias)
             layers += [layer, nn.ReLU()]
         super().__init__(*layers[:-1])
+        #: how many traits `with_traits` gives
+        self.n_traits, self.n_classes = sum(widths) or outputs, outputs
+
+    def with_traits(
+        self, inputs: Float[Tensor, "N *shape"]
+    ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N T"]]:
+        """Return logits, and the activations of all hidden layers."""
+        hidden = []
+        for layer in self:
+            inputs = layer(inputs)
+            if isinstance(layer, nn.ReLU):
+                hidden.append(inputs)
+        return inputs, torch.cat(hidden or [inputs], dim=1)
 
 
 class ConvNetwork(nn.Module):
@@ -189,16 +205,34 @@ class ConvNetwork(nn.Module):
         self.head = nn.Linear(widths[-1], outputs, bias=False)
         nn.init.normal_(self.head.weight, generator=generator)
         self.scale = self.LOGIT_SCALE / math.sqrt(widths[-1])
+        #: how many traits `with_traits` gives
+        self.n_traits, self.n_classes = len(filters) + sum(layers.widths), outputs
 
     whitening: Tensor
     whitening_shift: Tensor
 
     def forward(self, images: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N K"]:
         """Return logits."""
+        return self._judge(self.layers(self._whiten(images)))
+
+    def with_traits(
+        self, images: UInt8[Tensor, "N C H W"]
+    ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N T"]]:
+        """Return logits, and how much each filter of each layer answers, its mean over the map."""
+        maps = self._whiten(images)
+        traits = [maps.mean(dim=(2, 3))]
+        for layer in self.layers:
+            maps = layer(maps)
+            if isinstance(layer, nn.ReLU):
+                traits.append(maps.mean(dim=(2, 3)))
+        return self._judge(maps), torch.cat(traits, dim=1)
+
+    def _whiten(self, images: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N F H2 W2"]:
         pixels = _fold_pixels(images).float()
-        features = F.conv2d(pixels, self.whitening, self.whitening_shift).relu_()
-        features = self.layers(features).amax(dim=(2, 3))
-        logits: Tensor = self.head(features) * self.scale
+        return F.conv2d(pixels, self.whitening, self.whitening_shift).relu_()
+
+    def _judge(self, maps: Float[Tensor, "N F H2 W2"]) -> Float[Tensor, "N K"]:
+        logits: Tensor = self.head(maps.amax(dim=(2, 3))) * self.scale
         return logits
 
 
@@ -241,6 +275,8 @@ class _Layers(list[nn.Module]):
         super().__init__()
         #: how many the layers so far give
         self.channels = channels
+        #: channels of each convolution, first to last
+        self.widths: list[int] = []
         self._generator = generator
 
     def add(self, width: int, *, stride: tuple[int, int] = (1, 1), padding: int = 1) -> None:
@@ -256,6 +292,7 @@ class _Layers(list[nn.Module]):
         norm.weight.requires_grad = False
         self.extend([layer, norm, nn.ReLU()])
         self.channels = width
+        self.widths.append(width)
 
 
 class _Convolution(nn.Conv2d):
@@ -310,7 +347,7 @@ def _fold_pixels(images: Shaped[Tensor, "N C H W"]) -> Shaped[Tensor, "N D H2 W2
 class Classifier(nn.Module):
     """A network with all that stands around it: scaling before, temperature and softmax after.
 
-    This is what the model file holds.
+    This is what the model file holds. `novelty` tells how strange a picture is to the network.
     """
 
     #: a probability that much below `sure` counts as not sure at all
@@ -320,11 +357,17 @@ class Classifier(nn.Module):
     sure: Tensor
 
     def __init__(
-        self, scaler: nn.Module, network: nn.Module, *, mirror: bool = False, shift: int = 0
+        self,
+        scaler: nn.Module,
+        network: DenseNetwork | ConvNetwork,
+        *,
+        mirror: bool = False,
+        shift: int = 0,
     ) -> None:
         super().__init__()
         self.scaler = scaler
         self.network = network
+        self.novelty = Novelty(network.n_traits, network.n_classes)
         self.mirror = mirror
         self.shift = shift
         self.register_buffer("temperature", torch.ones(()))
@@ -343,26 +386,31 @@ class Classifier(nn.Module):
 
     def forward(
         self, raw: Shaped[Tensor, "N *shape"]
-    ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N K"]]:
-        """Return logits (before temperature) and calibrated probabilities."""
-        logits = self.logits(raw)
-        return logits, torch.softmax(logits / self.temperature, dim=1)
+    ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N K"], Float[Tensor, "N"]]:
+        """Return logits (before temperature), calibrated probabilities, and novelty."""
+        logits, novelty = self.look(raw)
+        return logits, torch.softmax(logits / self.temperature, dim=1), novelty
 
-    def logits(self, raw: Shaped[Tensor, "N *shape"]) -> Float[Tensor, "N K"]:
+    def look(
+        self, raw: Shaped[Tensor, "N *shape"]
+    ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N"]]:
         """Return logits, for pictures that the network is not `sure` of the mean over views.
 
+        The novelty beside them is judged by one view.
         Source: Jordan (2024), multi-crop average on the least certain quarter.
         """
         pixels = self.scaler(raw)
-        logits: Tensor = self.network(pixels)
+        logits, traits = self.network.with_traits(pixels)
+        novelty = self.novelty(traits, logits)
         if not self.has_views:
-            return logits
+            return logits, novelty
         lacking = self.sure - torch.softmax(logits, dim=1).amax(dim=1)
         unsure = (lacking > 0).nonzero().flatten()
         averaged = self._mean_over_views(pixels.index_select(0, unsure))
         # no step at the border, where rounding would decide
         share = (lacking[unsure] / self.RAMP).clamp(max=1)[:, None]
-        return logits.index_put((unsure,), torch.lerp(logits[unsure], averaged, share))
+        mixed = torch.lerp(logits[unsure], averaged, share)
+        return logits.index_put((unsure,), mixed), novelty
 
     def _mean_over_views(self, pixels: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N K"]:
         """Return logits, averaged over the views that the recipe shows in training.
@@ -394,7 +442,9 @@ class Classifier(nn.Module):
             first.bias.sub_(first.weight @ (basis.T @ mean))
             first.weight = nn.Parameter(first.weight @ basis.T * 255)
         first.in_features = len(mean)
-        return Classifier(scaler.to(mean.device), network)
+        classifier = Classifier(scaler.to(mean.device), network)
+        classifier.novelty = self.novelty
+        return classifier
 
 
 def build_classifier(

@@ -234,7 +234,7 @@ def _frame(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
             "down": sprite.cell[0] / sprite.side[1],
             "address": sprite.address,
         },
-        "style": asset("report.css"),
+        "style": asset("base.css") + asset("report.css"),
         "script": script,
         # no other script may run in the page
         "script_hash": f"sha256-{digest}",

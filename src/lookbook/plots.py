@@ -48,6 +48,8 @@ DPI = 300
 TEXTS = {
     "en": {
         "true": "true: {}",
+        "unsure": "not sure",
+        "strange": "not one of these?",
         "grey level": "grey level (0 to 255)",
         "epoch": "epoch",
         "loss": "loss",
@@ -62,6 +64,8 @@ TEXTS = {
     },
     "ko": {
         "true": "정답: {}",
+        "unsure": "잘 모르겠음",
+        "strange": "이 가운데 없는 듯",
         "grey level": "밝기 (0~255)",
         "epoch": "에포크",
         "loss": "손실",
@@ -319,6 +323,8 @@ def _draw_prediction(
         caption += f"\n({texts['true'].format(_short(prediction.classes[prediction.truth], 14))})"
     left.set_axis_on()
     _draw_picture(left, prediction.image)
+    if prediction.strange or prediction.unsure:
+        caption = f"{texts['strange' if prediction.strange else 'unsure']}\n{caption}"
     left.set_xlabel(caption, color=colour, fontsize=9)
     left.set_title(prediction.source[-40:], fontsize=8, color="#5B626B")
 

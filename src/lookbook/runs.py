@@ -69,6 +69,8 @@ _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "loss": (int, float),
         "uncalibrated_loss": (int, float),
         "ece": (int, float),
+        "ece_by_chance": (int, float),
+        "thresholds": (dict, type(None)),
         "n": int,
         "confusion_matrix": list,
         "per_class": list,

@@ -354,14 +354,30 @@ def trust(sheet: Sheet) -> dict[str, Any]:
         size=(360, 300),
     )
     at_ninety = float(np.interp(0.9, shares, accuracies))
-    ece = sheet.answers.found["ece"]
+    found = sheet.answers.found
     return {
-        "ece": ece,
-        "ece_text": sheet.t("trust.ece", ece=sheet.percent(ece, 2)),
+        "ece": found["ece"],
+        "ece_text": sheet.t("trust.ece", ece=sheet.percent(found["ece"], 2)),
+        "chance": found["ece_by_chance"],
+        "chance_text": sheet.t("trust.chance", ece=sheet.percent(found["ece_by_chance"], 2)),
+        "thresholds": _thresholds(sheet, found.get("thresholds")),
         "coverage_text": sheet.t("trust.covered", accuracy=sheet.percent(at_ninety)),
         "charts": [reliability, coverage],
         "note": sheet.t("trust.note"),
     }
+
+
+def _thresholds(sheet: Sheet, found: dict[str, float] | None) -> list[str]:
+    """Say what thresholds that validation pictures set do on the test part; nothing without any."""
+    if found is None:
+        return []
+    asked = sheet.percent(found["coverage"], 0)
+    shares = {name: sheet.percent(found[name]) for name in ("answered", "right", "held", "refused")}
+    size = f"{found['set_size']:.2f}"
+    return [
+        sheet.t(f"trust.{name}", asked=asked, size=size, **shares)
+        for name in ("sure", "sets", "strange")
+    ]
 
 
 def the_map(sheet: Sheet) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from lookbook.datasets import Dataset
     from lookbook.fitting import Progress
+    from lookbook.int8 import Comparison
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
 
@@ -202,9 +203,24 @@ def results(found: dict[str, Any]) -> str:
         f"test loss          {found['loss']:.4f}  "
         f"(before calibration: {found['uncalibrated_loss']:.4f})\n"
         f"calibration error  {percent(found['ece'], 2)}  "
-        "(how far percentages and truth lie apart, on average)\n\n"
+        f"(exactly true percentages would show {percent(found['ece_by_chance'], 2)})\n"
+        f"{_thresholds(found['thresholds'])}\n"
         f"{table(rows, right={1, 2, 3, 4})}\n\n"
         f"most confused\n{confused or '  none'}"
+    )
+
+
+def _thresholds(found: dict[str, float] | None) -> str:
+    """Write what thresholds of the validation part do on the test part."""
+    if found is None:
+        return ""
+    asked = f"{found['coverage']:g}"
+    return (
+        f"not sure           where it may say so, it answers {percent(found['answered'])}, and "
+        f"{percent(found['right'])} of these right  (--coverage {asked})\n"
+        f"likely classes     sets of {found['set_size']:.2f} on average hold the right one for "
+        f"{percent(found['held'])}  (--sets {asked})\n"
+        f"not one of these   said of {percent(found['refused'])}, wrongly: all of them are\n"
     )
 
 
@@ -227,9 +243,41 @@ def prediction(one: Prediction) -> str:
         ]
         for k in one.shown_classes()
     ]
+    unsure = "not sure; most likely " if one.unsure else ""
     return (
-        f"{visible(one.source)}: {visible(one.name)}, {percent(one.confidence)}{truth}"
-        f"{inverted if one.inverted else ''}\n{table(rows, right={2})}"
+        f"{visible(one.source)}: {unsure}{visible(one.name)}, {percent(one.confidence)}{truth}"
+        f"{inverted if one.inverted else ''}{_doubts(one)}\n{table(rows, right={2})}"
+    )
+
+
+def _doubts(one: Prediction) -> str:
+    """Write what a prediction says beside its probabilities."""
+    lines = []
+    if one.strange:
+        lines.append("not one of these? the picture is unlike those that the model learnt from")
+    if one.likely is not None:
+        names = ", ".join(visible(one.classes[k]) for k in one.likely)
+        lines.append(f"likely: {names or 'no class; it is too unsure of all of them'}")
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def comparison(found: Comparison) -> str:
+    """Write how a model in 8 bits compares with the same in 32, and which one to use."""
+    of = "training accuracy" if found.final else "validation accuracy"
+    rows = [["", of, "size", "pictures a second"]]
+    for i, bits in enumerate(("8 bits", "32 bits")):
+        size, speed = f"{found.size[i] / 1000:,.0f} kB", f"{found.speed[i]:,.0f}"
+        rows.append([bits, percent(found.accuracy[i], 2), size, speed])
+    smaller = found.size[0] < found.size[1]
+    if found.pays:
+        use = f"use it: it is faster here{' and smaller' if smaller else ''}"
+    elif smaller:
+        use = "use it where size counts; it is not faster here, so keep model.onnx otherwise"
+    else:
+        use = "keep model.onnx: this one is neither smaller nor faster here"
+    return (
+        f"wrote  {found.path}\n\n{table(rows, right={1, 2, 3})}\n\n"
+        f"same class for {percent(found.agreement, 2)} of {found.n:,} pictures\n{use}"
     )
 
 

@@ -22,14 +22,14 @@ from torch import nn
 from lookbook import metrics
 from lookbook.budget import Plan, plan
 from lookbook.builtin import BUILTIN
-from lookbook.calibration import fit_temperature, softmax
+from lookbook.calibration import CalibrationSet, softmax
 from lookbook.conditions import machine, versions
 from lookbook.corrections import apply, read
 from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
 from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.export import to_onnx
-from lookbook.fitting import Fitted, Tell, fit
+from lookbook.fitting import Fitted, Tell, calibrate, fit, learn_novelty
 from lookbook.networks import Classifier, build_classifier
 from lookbook.photos import find_polarity
 from lookbook.recipes import STANDARD, Recipe
@@ -209,14 +209,15 @@ def _train(
         fitted = fit_on(_arrays(training), _arrays(validation))
     seconds["fit"] = fitted.seconds
     with _timed(seconds, "calibration"):
+        learn_novelty(fitted.classifier, _arrays(whole if final else training))
+        judge = fitted.classifier
         if final and not fitted.stopped:
             # what must come from unseen pictures comes from a twin that did not see them
             twin = fit_on(_arrays(training), _arrays(validation), stage="calibration twin")
-            fitted = _take_answers(fitted, twin)
-        temperature = fit_temperature(
-            fitted.val_logits, validation.labels[: len(fitted.val_logits)]
-        )
-        fitted.classifier.temperature.fill_(temperature)
+            learn_novelty(twin.classifier, _arrays(training))
+            fitted, judge = _take_answers(fitted, twin), twin.classifier
+        calibration = calibrate(fitted, judge, _arrays(validation))
+        temperature = float(fitted.classifier.temperature)
 
     measured = {
         "fit_seconds": seconds["fit"],
@@ -231,7 +232,7 @@ def _train(
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=_passes_done(fitted.history))
     with _timed(seconds, "export"):
-        blobs = _blobs(fitted.classifier, whole, recipe, measured)
+        blobs = _blobs(fitted.classifier, whole, recipe, measured, calibration, request)
     conditions = {
         "started": started,
         "data": _about_data(request, whole),
@@ -276,15 +277,24 @@ def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
 
 
 def _blobs(
-    classifier: Classifier, whole: Dataset, recipe: Recipe, measured: dict[str, Any]
+    classifier: Classifier,
+    whole: Dataset,
+    recipe: Recipe,
+    measured: dict[str, Any],
+    calibration: CalibrationSet | None,
+    request: dict[str, Any],
 ) -> dict[str, bytes]:
     """Return the weights and the model, as files hold them."""
     about = {
         "classes": whole.classes,
         "polarity": find_polarity(whole.images),
         "temperature": measured["temperature"],
+        "calibration": calibration.to_json() if calibration else None,
         "recipe": recipe.to_json(),
         "validation": measured["validation"],
+        # of one's own data the last part of its name: where it lies is nobody else's business
+        "data": {"name": Path(request["data"]).name, "train_sha256": request["train_sha256"]},
+        "licence": _licence(request["data"]),
         "lookbook": version("lookbook"),
     }
     state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
@@ -292,6 +302,14 @@ def _blobs(
         WEIGHTS: safetensors.torch.save(state),
         MODEL: to_onnx(classifier, whole.images[:64], about).content,
     }
+
+
+def _licence(data: str) -> str:
+    """Say under which licence the data is; nobody but who trained a model decides on its own."""
+    if data not in BUILTIN:
+        return "not stated: it is for whoever trained this model to say, as the pictures allow"
+    known = BUILTIN[data]
+    return f"trained on {known.title} ({known.licence}, {known.homepage})"
 
 
 @contextmanager

@@ -1,0 +1,127 @@
+"""Write a folder that needs nothing of this program: model, its card, and how to use it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from lookbook.builtin import BUILTIN
+from lookbook.errors import InputError
+from lookbook.evaluation import load_part
+from lookbook.prediction import open_model
+from lookbook.runs import cannot_write, to_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lookbook.model import Model
+    from lookbook.runs import Run
+
+#: polarity → how the card says it
+GROUNDS = {
+    "light on dark": "light things on dark ground",
+    "dark on light": "dark things on light ground",
+}
+#: files that are the same for every model
+EXAMPLES = ("predict.py", "predict.mjs")
+
+
+def write_kit(run: Run, folder: Path) -> Path:
+    """Write a run's model with a card and examples in Python and JavaScript; return the folder.
+
+    Raises
+    ------
+    InputError
+        The folder exists.
+    DamagedFileError
+        The run's model was changed.
+    OutputError
+        The folder cannot be written.
+    """
+    if os.path.lexists(folder):
+        raise InputError(f"{folder} exists and is not overwritten; choose another --out")
+    model = open_model(run)
+    image, label = _sample(run)
+    suffix = "pgm" if image.ndim == 2 else "ppm"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
+        try:
+            (scratch / "model.onnx").write_bytes(model.content)
+            (scratch / "about.json").write_text(to_json(model.about), encoding="utf-8")
+            for name in EXAMPLES:
+                (scratch / name).write_text(_read(name), encoding="utf-8")
+            Image.fromarray(image).save(scratch / f"sample.{suffix}")
+            card = _card(run, model, f"sample.{suffix}", label)
+            (scratch / "README.md").write_text(card, encoding="utf-8")
+            scratch.chmod(0o755)
+            scratch.rename(folder)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise cannot_write(folder, error, unchanged=True) from error
+    return folder
+
+
+def _read(name: str) -> str:
+    return files("lookbook").joinpath("kit_files", name).read_text(encoding="utf-8")
+
+
+def _sample(run: Run) -> tuple[np.ndarray, str]:
+    """Return the first test picture and its class."""
+    test = load_part(run, "test")
+    return test.images[0], test.classes[test.labels[0]]
+
+
+def _card(run: Run, model: Model, sample: str, label: str) -> str:
+    """Write what the model is, what it can do, and what not."""
+    import jinja2  # noqa: PLC0415  # 0.1 s
+
+    data = run.conditions["data"]["name"]
+    template = jinja2.Environment(  # noqa: S701  # Markdown, no page
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return template.from_string(_read("README.md")).render(
+        title=BUILTIN[data].title if data in BUILTIN else Path(data).name.removesuffix(".npz"),
+        about=model.about,
+        calibration=model.calibration,
+        metrics=run.metrics,
+        conditions=run.conditions,
+        found=run.evaluation(),
+        sample=sample,
+        label=_plain(label),
+        percent=_percent,
+        rows=_rows(run.evaluation()),
+        classes=[_plain(name) for name in model.classes],
+        ground=GROUNDS.get(model.polarity) if len(model.input_shape) == 2 else None,
+    )
+
+
+def _plain(name: str) -> str:
+    """Write a class name so that it stays a name in Markdown and in a shell's comment."""
+    printable = "".join(c if c.isprintable() else " " for c in name)
+    return re.sub(r"([\\`*_{}\[\]<>()#|])", r"\\\1", printable)
+
+
+def _percent(share: float, digits: int = 2) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def _rows(found: dict[str, Any] | None) -> list[list[str]]:
+    """Return precision and recall of each class, for the card's table."""
+    return [
+        [
+            one["class"].replace("|", "\\|"),
+            _percent(one["precision"], 1),
+            _percent(one["recall"], 1),
+        ]
+        for one in (found["per_class"] if found else [])
+    ]

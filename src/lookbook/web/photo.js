@@ -1,0 +1,127 @@
+"use strict";
+/* A picture of any size → the bytes that the model expects, by the arithmetic of `photos.py` and of
+   Pillow, on which that stands: the same bytes here as there. */
+const Photo = (() => {
+  /** As Python rounds: halves to the even number. */
+  const round = (x) => {
+    const low = Math.floor(x), rest = x - low;
+    return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
+  };
+
+  /** RGBA of a canvas → grey (ITU-R 601-2, fixed point) or RGB. */
+  const fromCanvas = ({ data, width, height }, colour) => {
+    const channels = colour ? 3 : 1, values = new Uint8Array(width * height * channels);
+    for (let i = 0; i < width * height; i++) {
+      const r = data[4 * i], g = data[4 * i + 1], b = data[4 * i + 2];
+      if (colour) values.set([r, g, b], 3 * i);
+      else values[i] = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+    }
+    return { values, width, height, channels };
+  };
+
+  /** Averages over squares of `by` pixels; those at the right and lower border may be smaller. */
+  const reduce = ({ values, width, height, channels }, by) => {
+    if (by === 1) return { values, width, height, channels };
+    const w = Math.ceil(width / by), h = Math.ceil(height / by), out = new Uint8Array(w * h * channels);
+    for (let y = 0; y < h; y++)
+      for (let x = 0; x < w; x++) {
+        const right = Math.min(width, (x + 1) * by), bottom = Math.min(height, (y + 1) * by);
+        const n = (right - x * by) * (bottom - y * by);
+        const multiplier = Math.floor(Math.fround(2 ** 32 / (256 * n)));
+        for (let c = 0; c < channels; c++) {
+          let sum = n >> 1;
+          for (let yy = y * by; yy < bottom; yy++)
+            for (let xx = x * by; xx < right; xx++) sum += values[(yy * width + xx) * channels + c];
+          out[(y * w + x) * channels + c] = Math.floor((sum * multiplier) / 2 ** 24);
+        }
+      }
+    return { values: out, width: w, height: h, channels };
+  };
+
+  /** The median of the outermost pixels, for each channel. */
+  const borderMedian = ({ values, width, height, channels }) =>
+    Array.from({ length: channels }, (_, c) => {
+      const levels = [];
+      const note = (x, y) => levels.push(values[(y * width + x) * channels + c]);
+      for (let x = 0; x < width; x++) { note(x, 0); note(x, height - 1); }
+      for (let y = 1; y < height - 1; y++) { note(0, y); note(width - 1, y); }
+      levels.sort((a, b) => a - b);
+      const middle = levels.length >> 1;
+      return levels.length % 2 ? levels[middle] : (levels[middle - 1] + levels[middle]) / 2;
+    });
+
+  const pad = (picture, width, height) => {
+    const { channels } = picture, fill = borderMedian(picture).map(Math.floor);
+    const out = new Uint8Array(width * height * channels);
+    for (let i = 0; i < out.length; i++) out[i] = fill[i % channels];
+    const left = Math.floor((width - picture.width) / 2), top = Math.floor((height - picture.height) / 2);
+    for (let y = 0; y < picture.height; y++) {
+      const row = picture.values.subarray(y * picture.width * channels, (y + 1) * picture.width * channels);
+      out.set(row, ((y + top) * width + left) * channels);
+    }
+    return { values: out, width, height, channels };
+  };
+
+  /** Which pixels make each new one, and by which shares, as whole numbers of 2⁻²²: a triangle that
+      widens where a picture is shrunk. */
+  const shares = (before, after) => {
+    const scale = before / after, support = Math.max(1, scale);
+    return Array.from({ length: after }, (_, i) => {
+      const centre = (i + 0.5) * scale;
+      const first = Math.max(0, Math.trunc(centre - support + 0.5));
+      const end = Math.min(before, Math.trunc(centre + support + 0.5));
+      const weights = [];
+      for (let j = first; j < end; j++) weights.push(Math.max(0, 1 - Math.abs((j - centre + 0.5) / support)));
+      const sum = weights.reduce((a, b) => a + b, 0);
+      return { first, weights: weights.map((w) => Math.trunc(0.5 + (w / sum) * 2 ** 22)) };
+    });
+  };
+
+  /** Along rows first, then along columns, rounded to bytes after each. */
+  const resize = (picture, width, height) => {
+    const along = ({ values, width: w, height: h, channels }, to, horizontal) => {
+      const outW = horizontal ? to : w, outH = horizontal ? h : to;
+      if (outW === w && outH === h) return { values, width: w, height: h, channels };
+      const out = new Uint8Array(outW * outH * channels), taken = shares(horizontal ? w : h, to);
+      const step = horizontal ? channels : w * channels;
+      for (let y = 0; y < outH; y++)
+        for (let x = 0; x < outW; x++) {
+          const { first, weights } = taken[horizontal ? x : y];
+          const start = horizontal ? (y * w + first) * channels : (first * w + x) * channels;
+          for (let c = 0; c < channels; c++) {
+            let sum = 2 ** 21;
+            for (let j = 0; j < weights.length; j++) sum += values[start + j * step + c] * weights[j];
+            out[(y * outW + x) * channels + c] = sum >> 22;
+          }
+        }
+      return { values: out, width: outW, height: outH, channels };
+    };
+    return along(along(picture, width, true), height, false);
+  };
+
+  /** Bring a picture to the model's size; nothing is cut off, nothing squashed: `photos.fit_picture`. */
+  const fit = (picture, height, width) => {
+    if (picture.width === width && picture.height === height) return picture;
+    const excess = Math.max(picture.width / width, picture.height / height);
+    const reduced = reduce(picture, Math.max(1, Math.floor(excess / 16)));
+    const scale = Math.max(reduced.width / width, reduced.height / height);
+    const whole = pad(reduced, Math.max(reduced.width, round(width * scale)), Math.max(reduced.height, round(height * scale)));
+    return resize(whole, width, height);
+  };
+
+  const polarity = (picture) => {
+    const [level] = borderMedian(picture);
+    return level < 64 ? "light on dark" : level > 191 ? "dark on light" : "mixed";
+  };
+
+  /** Pixels of a canvas → what the model takes, and whether light and dark were swapped. */
+  const see = (canvas, [height, width, channels], wanted) => {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const { values } = fit(fromCanvas(pixels, channels === 3), height, width);
+    const own = channels === 3 ? "mixed" : polarity({ values, height, width, channels });
+    const inverted = own !== "mixed" && wanted !== "mixed" && own !== wanted;
+    return { values: inverted ? values.map((level) => 255 - level) : values, inverted };
+  };
+
+  return { see, fit, fromCanvas };
+})();

@@ -1,0 +1,388 @@
+"use strict";
+/* The page: what is shown to the model, and what it makes of it. */
+const MODEL = JSON.parse(document.getElementById("document").textContent);
+const answer = Engine.build(MODEL);
+const $ = (id) => document.getElementById(id);
+const [HEIGHT, WIDTH, CHANNELS] = MODEL.shape;
+const MOST_PIXELS = 89478485, MOST_SHOWN = 20;
+
+// ---- language and theme ----
+
+let lang = (navigator.language || "en").toLowerCase().startsWith("ko") ? "ko" : "en";
+const t = (key, values = {}) => MODEL.texts[lang][key].replace(/{(\w+)}/g, (all, name) => values[name] ?? all);
+const percent = (share, digits = 1) => t("percent").replace("{}", (100 * share).toFixed(digits));
+const grouped = (n) => n.toLocaleString("en");
+
+function translate() {
+  document.documentElement.lang = lang;
+  for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  $("lang").textContent = lang === "en" ? "한국어" : "English";
+  $("lang").lang = lang === "en" ? "ko" : "en";
+  $("pad").setAttribute("aria-label", t("pad_label"));
+  MODEL.samples.labels.forEach((label, i) => $("samples").children[i].firstChild.setAttribute("aria-label",
+    t("sample", { name: MODEL.classes[label], index: grouped(MODEL.samples.indices[i]) })));
+  showFacts();
+  showAnswer();
+}
+
+$("lang").addEventListener("click", () => { lang = lang === "en" ? "ko" : "en"; translate(); });
+const system = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => {
+  const { theme } = document.documentElement.dataset;
+  return theme === "auto" ? system.matches : theme === "dark";
+};
+const showTheme = () => $("theme").setAttribute("aria-pressed", isDark());
+system.addEventListener("change", showTheme);
+$("theme").addEventListener("click", () => {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  showTheme();
+});
+showTheme();
+
+// ---- what the model makes of it ----
+
+/** Of the picture that is shown: pixels, what the model said, what is known of it; null before any. */
+let current = null;
+
+/** Let the model look at bytes of its own size. */
+function look(pixels, known = {}) {
+  const start = performance.now();
+  const said = answer(pixels);
+  current = { pixels, ...said, ...known, ms: performance.now() - start };
+  showAnswer();
+}
+
+/** Let it look at a canvas of any size. */
+function lookAt(canvas) {
+  const { values, inverted } = Photo.see(canvas, MODEL.shape, MODEL.polarity);
+  look(values, { inverted });
+}
+
+function paint(canvas, pixels) {
+  canvas.width = WIDTH;
+  canvas.height = HEIGHT;
+  const image = new ImageData(WIDTH, HEIGHT);
+  for (let i = 0; i < WIDTH * HEIGHT; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = pixels[CHANNELS * i + (CHANNELS === 3 ? c : 0)];
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** Set a text, where it changed. */
+function say(id, text) { if ($(id).textContent !== text) $(id).textContent = text; }
+
+let toSpeak = null;
+
+/** Have a screen reader read out the answer; at most once a second, as it changes with each stroke. */
+function speak() {
+  toSpeak ??= setTimeout(() => {
+    toSpeak = null;
+    say("spoken", ["said", "sure", "doubt", "note"].map((id) => $(id).textContent).filter(Boolean).join(". "));
+  }, 1000);
+}
+
+function showAnswer() {
+  speak();
+  const seen = t(current ? "seen" : "seen_nothing", { height: HEIGHT, width: WIDTH });
+  $("seen").setAttribute("aria-label", seen);
+  if (!current) {
+    $("seen").width = WIDTH;
+    $("seen").height = HEIGHT;
+    for (const id of ["sure", "doubt", "note", "time"]) say(id, "");
+    say("said", t("nothing"));
+    showBars(MODEL.classes.map(() => 0));
+    return;
+  }
+  paint($("seen"), current.pixels);
+  const { probs } = current;
+  const first = probs.indexOf(Math.max(...probs)), name = MODEL.classes[first];
+  const strange = MODEL.strangeFrom !== null && current.novelty > MODEL.strangeFrom;
+  const unsure = MODEL.sureFrom !== null && probs[first] < MODEL.sureFrom;
+  const values = { name, percent: percent(probs[first]) };
+  say("said", strange ? t("not_these") : unsure ? t("not_sure") : name);
+  say("sure", strange || unsure ? "" : values.percent);
+  say("doubt", strange ? t("if_one", values) : unsure ? t("most_likely", values) : "");
+  const notes = [];
+  if (current.truth !== undefined)
+    notes.push(t(current.truth === first ? "truth_right" : "truth_wrong", { name: MODEL.classes[current.truth] }));
+  if (current.inverted) notes.push(t("inverted"));
+  say("note", notes.join(" "));
+  say("time", t("time", { ms: current.ms.toFixed(1) }));
+  $("bars").classList.toggle("doubtful", strange || unsure);
+  showBars(probs, first);
+}
+
+function showBars(probs, first = -1) {
+  let shown = probs.map((_, k) => k);
+  if (shown.length > MOST_SHOWN) shown = shown.sort((a, b) => probs[b] - probs[a]).slice(0, 10);
+  const bars = $("bars");
+  while (bars.children.length < shown.length) {
+    const row = bars.appendChild(document.createElement("li"));
+    for (const kind of ["name", "bar", "value"]) row.appendChild(document.createElement("span")).className = kind;
+    row.children[1].appendChild(document.createElement("i"));
+  }
+  shown.forEach((k, i) => {
+    const [name, bar, value] = bars.children[i].children;
+    bars.children[i].className = k === first ? "first" : "";
+    name.textContent = name.title = MODEL.classes[k];
+    bar.firstChild.style.setProperty("--p", (100 * probs[k]).toFixed(2));
+    value.textContent = percent(probs[k]);
+  });
+}
+
+function showFacts() {
+  const { recipe, parameters, trainingPictures, final, validation, test, licence } = MODEL.about;
+  const measured = (key, { accuracy, interval: [low, high], n }) =>
+    t(key, { n: grouped(n), accuracy: percent(accuracy, 2), low: percent(low), high: percent(high) });
+  const facts = [
+    t("fact_what", { recipe, parameters: grouped(parameters), n: grouped(trainingPictures), k: MODEL.classes.length }),
+    ...(validation ? [measured(final ? "fact_twin" : "fact_validation", validation)] : []),
+    ...(test ? [measured("fact_test", test)] : []),
+    t("fact_percent"),
+    t("fact_limits"),
+    t("fact_licence", { licence: licence.startsWith("not stated") ? t("licence_unknown") : licence }),
+  ];
+  $("facts").replaceChildren(...facts.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+}
+
+// ---- ways to show something ----
+
+/** Show one of photo, video and pad; end what the others did. */
+function stage(shown) {
+  for (const id of ["photo", "video", "pad"]) $(id).hidden = id !== shown;
+  $("pen").hidden = shown !== "pad";
+  if (shown !== "video") stopCamera();
+  $("hint").hidden = shown === "pad";
+  $("pad-help").hidden = $("clear").hidden = shown !== "pad";
+  $("draw").setAttribute("aria-pressed", shown === "pad");
+  $("camera").setAttribute("aria-pressed", shown === "video");
+  for (const sample of $("samples").children) sample.firstChild.setAttribute("aria-pressed", false);
+  say("trouble", "");
+}
+
+function showSample(i) {
+  asked++;
+  const size = HEIGHT * WIDTH * CHANNELS;
+  const pixels = samplePixels.subarray(i * size, (i + 1) * size);
+  stage("photo");
+  const canvas = document.createElement("canvas");
+  paint(canvas, pixels);
+  $("photo").className = "small";
+  $("photo").src = canvas.toDataURL();
+  $("samples").children[i].firstChild.setAttribute("aria-pressed", true);
+  look(pixels, { truth: MODEL.samples.labels[i] });
+}
+
+/** Draw a picture file as it is read everywhere in this program: turned as its camera says,
+    transparency on white, no colours changed. */
+async function canvasOf(file) {
+  const picture = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  if (picture.width * picture.height > MOST_PIXELS) return null;
+  const canvas = Object.assign(document.createElement("canvas"), { width: picture.width, height: picture.height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(picture, 0, 0);
+  return canvas;
+}
+
+let asked = 0; // pictures that were asked about: an older one that comes late is left out
+
+async function showFile(file) {
+  const mine = ++asked;
+  if (!file) {
+    say("trouble", t("no_file"));
+    return;
+  }
+  const name = file.name || "?";
+  const canvas = await canvasOf(file).catch(() => undefined);
+  if (mine !== asked) return;
+  current = null;
+  try {
+    if (!canvas) throw new Error("no picture");
+    stage("photo");
+    if ($("photo").src.startsWith("blob:")) URL.revokeObjectURL($("photo").src);
+    $("photo").className = Math.max(canvas.width, canvas.height) < 100 ? "small" : "";
+    $("photo").src = URL.createObjectURL(file);
+    lookAt(canvas);
+  } catch {
+    showAnswer();
+    say("trouble", t(canvas === null ? "too_large" : "no_picture", { name }));
+  }
+}
+
+for (const [button, input] of [["choose", "file"], [null, "snapshot"]]) {
+  if (button) $(button).addEventListener("click", () => $(input).click());
+  $(input).addEventListener("change", () => { if ($(input).files[0]) showFile($(input).files[0]); $(input).value = ""; });
+}
+addEventListener("paste", (event) => showFile(event.clipboardData.files[0]));
+addEventListener("dragover", (event) => { event.preventDefault(); $("stage").classList.add("over"); });
+addEventListener("dragleave", () => $("stage").classList.remove("over"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  $("stage").classList.remove("over");
+  showFile(event.dataTransfer.files[0]);
+});
+
+// ---- the camera ----
+
+let stream = null, opening = false;
+
+function stopCamera() {
+  if (stream) for (const track of stream.getTracks()) track.stop();
+  stream = null;
+}
+
+$("camera").addEventListener("click", async () => {
+  if (stream) { keepFrame(); return; }
+  if (opening) return;
+  const mine = ++asked;
+  opening = true;
+  let opened = null;
+  try {
+    opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+  } catch {
+    // a page from a file may not: phones then open their own camera
+    say("trouble", t("no_camera"));
+    if (matchMedia("(pointer: coarse)").matches) $("snapshot").click();
+    return;
+  } finally {
+    opening = false;
+  }
+  if (mine !== asked) { // something else is shown by now
+    for (const track of opened.getTracks()) track.stop();
+    return;
+  }
+  stage("video");
+  stream = opened;
+  $("video").srcObject = stream;
+  await $("video").play();
+  watch();
+});
+
+/** The square in the middle of what the camera sees. */
+function frame() {
+  const video = $("video"), side = Math.min(video.videoWidth, video.videoHeight), size = Math.min(side, 448);
+  const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size });
+  const from = [(video.videoWidth - side) / 2, (video.videoHeight - side) / 2, side, side];
+  canvas.getContext("2d", { willReadFrequently: true }).drawImage(video, ...from, 0, 0, size, size);
+  return canvas;
+}
+
+function watch() {
+  if (!stream) return;
+  if ($("video").videoWidth) lookAt(frame());
+  setTimeout(() => requestAnimationFrame(watch), 100);
+}
+
+/** Stop, and keep what was seen last. */
+function keepFrame() {
+  if (!$("video").videoWidth) { stage("photo"); return; }
+  const canvas = frame();
+  stage("photo");
+  $("photo").className = "";
+  $("photo").src = canvas.toDataURL();
+  lookAt(canvas);
+}
+
+// ---- the drawing pad ----
+
+const SCALE = 10, PEN = 2.4; // canvas pixels to one of the model's (of 28), and the pen's width in these
+const paper = MODEL.polarity === "light on dark" ? "black" : "white", ink = paper === "black" ? "white" : "black";
+const unit = (SCALE * 28) / Math.max(HEIGHT, WIDTH);
+let pen = null, down = false;
+
+function clearPad() {
+  const pad = $("pad");
+  pad.width = Math.round(WIDTH * unit);
+  pad.height = Math.round(HEIGHT * unit);
+  const context = pad.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = paper;
+  context.fillRect(0, 0, pad.width, pad.height);
+  movePen(pad.width / 2, pad.height / 2);
+  down = false;
+  current = null;
+  showAnswer();
+}
+
+/** Move the pen without drawing, and show where it is. */
+function movePen(x, y) {
+  pen = [x, y];
+  const pad = $("pad"), box = pad.getBoundingClientRect(), stage = $("stage").getBoundingClientRect();
+  const scale = Math.max(pad.width / box.width, pad.height / box.height);
+  $("pen").style.left = `${(stage.width + (2 * x - pad.width) / scale) / 2}px`;
+  $("pen").style.top = `${(stage.height + (2 * y - pad.height) / scale) / 2}px`;
+}
+
+let isDue = false;
+
+/** Look at the pad before the next picture of the screen, however many strokes there are until then. */
+function lookSoon() {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(() => { isDue = false; if (!$("pad").hidden) lookAt($("pad")); });
+}
+
+function drawTo(x, y) {
+  const context = $("pad").getContext("2d");
+  Object.assign(context, { strokeStyle: ink, lineWidth: PEN * SCALE, lineCap: "round", lineJoin: "round" });
+  context.beginPath();
+  context.moveTo(...pen);
+  context.lineTo(x, y);
+  context.stroke();
+  movePen(x, y);
+  lookSoon();
+}
+
+$("draw").addEventListener("click", () => { asked++; stage("pad"); clearPad(); $("pad").focus(); });
+$("clear").addEventListener("click", () => { clearPad(); $("pad").focus(); });
+
+const place = (event) => {
+  const pad = $("pad"), box = pad.getBoundingClientRect();
+  const scale = Math.max(pad.width / box.width, pad.height / box.height); // it is fitted into its box
+  return [
+    (event.clientX - box.left - box.width / 2) * scale + pad.width / 2,
+    (event.clientY - box.top - box.height / 2) * scale + pad.height / 2,
+  ];
+};
+$("pad").addEventListener("pointerdown", (event) => {
+  $("pad").setPointerCapture(event.pointerId);
+  pen = place(event);
+  down = true;
+  drawTo(...pen);
+});
+$("pad").addEventListener("pointermove", (event) => {
+  if (!down || !event.buttons) return;
+  for (const each of event.getCoalescedEvents?.() ?? [event]) drawTo(...place(each));
+});
+for (const end of ["pointerup", "pointercancel"]) $("pad").addEventListener(end, () => { down = false; });
+$("pad").addEventListener("keydown", (event) => {
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  if (event.key === " ") {
+    down = !down;
+    if (down) drawTo(...pen);
+  } else if (ways[event.key]) {
+    const limits = [$("pad").width, $("pad").height];
+    const [x, y] = ways[event.key].map((by, i) => Math.min(limits[i], Math.max(0, pen[i] + by * SCALE)));
+    if (down) drawTo(x, y);
+    else movePen(x, y);
+  } else return;
+  $("pen").classList.toggle("down", down);
+  event.preventDefault();
+});
+
+// ---- samples, and the beginning ----
+
+const samplePixels = Uint8Array.from(atob(MODEL.samples.pixels), (c) => c.charCodeAt(0));
+MODEL.samples.labels.forEach((_, i) => {
+  const button = document.createElement("button"), canvas = button.appendChild(document.createElement("canvas"));
+  button.type = "button";
+  button.setAttribute("aria-pressed", false);
+  button.addEventListener("click", () => showSample(i));
+  const size = HEIGHT * WIDTH * CHANNELS;
+  paint(canvas, samplePixels.subarray(i * size, (i + 1) * size));
+  $("samples").appendChild(document.createElement("li")).appendChild(button);
+});
+translate();
+showSample(0);

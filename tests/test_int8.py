@@ -1,0 +1,65 @@
+"""The model in 8 bits: the same answers, or it is not kept."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from conftest import lookbook, made_pictures
+from lookbook import int8
+from lookbook.errors import ExportError
+from lookbook.evaluation import load_part
+from lookbook.model import Model
+from lookbook.recipes import STANDARD, TUTORIAL
+from lookbook.training import train
+
+
+@pytest.fixture(scope="module", params=["dense", "convolutions", "colour"])
+def some_run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    images, labels = made_pictures(900, seed=3)
+    if request.param == "colour":
+        images = np.stack([images, 255 - images, images // 2], axis=-1)
+    np.savez(folder / "bars.npz", images=images, labels=labels)
+    recipe = TUTORIAL.with_epochs(4) if request.param == "dense" else STANDARD
+    return train(str(folder / "bars.npz"), recipe, out=folder / "run")
+
+
+def test_it_says_the_same_in_fewer_bytes(some_run, tmp_path):
+    found = int8.quantize(some_run, tmp_path / "small.onnx")
+    small, model = Model.open(found.path), Model.open(some_run.model)
+    images = load_part(some_run, "test").images
+    mine, theirs = small.predict(images), model.predict(images)
+    assert (mine.probs.argmax(1) == theirs.probs.argmax(1)).mean() >= 0.99
+    # blurred, but it still calls the same share of pictures strange
+    refused = [
+        (out.novelty > each.calibration.strange_from).mean()
+        for out, each in ((mine, small), (theirs, model))
+    ]
+    assert refused[0] == pytest.approx(refused[1], abs=0.06)
+    assert np.corrcoef(np.log(mine.novelty), np.log(theirs.novelty))[0, 1] > 0.7
+    assert not np.array_equal(mine.logits, theirs.logits)
+    assert found.size == (found.path.stat().st_size, some_run.model.stat().st_size)
+    assert found.accuracy[1] == pytest.approx(some_run.metrics["validation"]["accuracy"], abs=0.01)
+    assert small.about["bits"] == 8
+    assert small.classes == model.classes
+    for n in (1, 2, 7):
+        assert small.predict(images[:n]).probs.shape == (n, 3)
+
+
+def test_where_accuracy_falls_nothing_is_written(some_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(int8, "MOST_LOST", -1)
+    with pytest.raises(ExportError, match=r"^in 8 bits the model is right for [\d.]+ % of \d+ val"):
+        int8.quantize(some_run, tmp_path / "small.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_which_to_use(some_run, tmp_path):
+    ended = lookbook("export", some_run.folder, "--to", "int8", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "8 bits " in ended.stdout
+    assert re.search(r"\n(use it|keep model\.onnx)", ended.stdout)
+    assert ended.stderr == ""
+    assert (some_run.folder / "model.int8.onnx").exists()
