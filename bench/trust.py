@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
 from bench import report, run  # noqa: E402
-from bench.summary import OURS  # noqa: E402
+from bench.summary import OURS, PEER  # noqa: E402
 
 from lookbook.plots import INK  # noqa: E402
 
@@ -39,6 +39,8 @@ NAME = "trust"
 SCRIPT = run.SCRIPTS / "lookbook_trust.py"
 RECIPES, SEEDS = ("tutorial", "standard"), 5
 TRIAL_EPOCHS = 0.2
+#: of the recipes in the figure, in their order
+COLOURS = (PEER, OURS)
 REQUIRED = {"accuracy", "ece", "ece_by_chance", "thresholds", "foreign", "versions", "threads"}
 
 
@@ -194,23 +196,28 @@ def _draw_errors(axes: Axes, results: Results, recipes: list[str]) -> None:
     for place, name in enumerate(recipes):
         errors = [one["ece"] for one in of(results, name)]
         chance = fmean(one["ece_by_chance"] for one in of(results, name))
-        axes.scatter([place] * len(errors), errors, s=30, c=OURS, edgecolors=INK, zorder=3)
+        axes.scatter(
+            [place] * len(errors), errors, s=30, c=COLOURS[place], edgecolors=INK, zorder=3
+        )
         axes.plot([place - 0.25, place + 0.25], [chance, chance], color=INK, lw=1, ls=":")
-    axes.annotate("by chance alone", (0.27, chance), va="center", fontsize=8, color=report.QUIET)
+    place = (len(recipes) - 0.72, chance)
+    axes.annotate("by chance\nalone", place, va="center", fontsize=8, color=report.QUIET)
     axes.set_xticks(range(len(recipes)), recipes)
-    axes.set_xlim(-0.6, len(recipes) - 0.4)
+    axes.set_xlim(-0.6, len(recipes) - 0.25)
     axes.set_ylim(0, None)
     axes.set_ylabel("expected calibration error")
 
 
 def _draw_aurocs(axes: Axes, results: Results, recipes: list[str]) -> None:
     names = _sets(results)
-    for shift, (name, mark) in zip((0.12, -0.12), zip(recipes, "so", strict=False), strict=False):
+    for shift, name, mark, colour in zip((0.12, -0.12), recipes, "so", COLOURS, strict=False):
         for place, kind in enumerate(names):
             aurocs = [one["foreign"][kind]["auroc"] for one in of(results, name)]
             places = np.full(len(aurocs), place + shift)
             label = name if place == 0 else None
-            axes.scatter(aurocs, places, s=30, marker=mark, edgecolors=INK, zorder=3, label=label)
+            axes.scatter(
+                aurocs, places, s=30, c=colour, marker=mark, edgecolors=INK, zorder=3, label=label
+            )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("AUROC against the test pictures")

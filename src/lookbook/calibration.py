@@ -19,7 +19,7 @@ TEMPERATURES = (0.05, 20.0)
 #: labels below which nothing is fitted
 FEWEST_LABELS = 50
 #: values of each kind that a model file keeps of its calibration set
-KEPT = 1001
+KEPT = 501
 #: share of the pictures of a calibration set that count as usual
 USUAL = 0.97
 
@@ -76,7 +76,7 @@ def fit_temperature(logits: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, 
 class CalibrationSet:
     """What a model said about pictures that training did not see, whose classes are known.
 
-    Each tuple is sorted, and at most 1,001 long: of more pictures evenly spaced ranks.
+    Each tuple is sorted, and at most 501 long: of more pictures evenly spaced ranks.
     """
 
     #: how many pictures there were
