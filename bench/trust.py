@@ -200,8 +200,8 @@ def _draw_errors(axes: Axes, results: Results, recipes: list[str]) -> None:
             [place] * len(errors), errors, s=30, c=COLOURS[place], edgecolors=INK, zorder=3
         )
         axes.plot([place - 0.25, place + 0.25], [chance, chance], color=INK, lw=1, ls=":")
-    place = (len(recipes) - 0.72, chance)
-    axes.annotate("by chance\nalone", place, va="center", fontsize=8, color=report.QUIET)
+    beside = (len(recipes) - 0.72, chance)
+    axes.annotate("by chance\nalone", beside, va="center", fontsize=8, color=report.QUIET)
     axes.set_xticks(range(len(recipes)), recipes)
     axes.set_xlim(-0.6, len(recipes) - 0.25)
     axes.set_ylim(0, None)
