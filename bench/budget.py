@@ -138,25 +138,16 @@ _HEADS = (
 
 def to_markdown(results: Results, figure: str) -> str:
     """Write the table, then what it means, then the conditions."""
-    return "\n".join(
-        [
-            "# Accuracy for a budget of time",
-            "",
-            *report.warnings(results),
-            *report.table(_HEADS, [_row(results, budget) for budget in measured(results)]),
-            "",
-            f"![Test accuracy against the budget]({figure})",
-            "",
-            _MEANING,
-            "",
-            _verdict(results),
-            "",
-            "## Conditions",
-            "",
-            *(f"- {line}" for line in _conditions(results)),
-            "",
-        ]
-    )
+    body = [
+        *report.table(_HEADS, [_row(results, budget) for budget in measured(results)]),
+        "",
+        f"![Test accuracy against the budget]({figure})",
+        "",
+        _MEANING,
+        "",
+        _verdict(results),
+    ]
+    return report.markdown(results, "Accuracy for a budget of time", body, _conditions(results))
 
 
 #: what is true of every table
@@ -254,9 +245,7 @@ def main() -> int:
     """Measure and draw, or only draw; return the exit code."""
     args = _parser().parse_args()
     if args.redraw is not None:
-        for path in redraw(args.redraw):
-            print(f"wrote {path}")
-        return 0
+        return report.redraw_only(args.redraw, redraw)
     budgets, seeds = (TRIAL_BUDGETS, 1) if args.trial else (tuple(BUDGETS), args.seeds)
     now = report.conditions("Fashion-MNIST, 55,000 training and 10,000 test pictures")
     record = measure(budgets, seeds)

@@ -77,7 +77,7 @@ def measure(run: Run) -> dict[str, Any]:
             "the network in PyTorch": _apart(_ask_network(run, images), said),
             "onnxruntime-node": _apart(_ask_node(run, images, place), said),
         }
-        written, _ = tryout.write_tryout(run, place / "try.html")
+        written = tryout.write_tryout(run, place / "try.html")
         page, took = _ask_page(written, images)
         found["the page in Chromium"] = _apart(page, said)
         size = written.stat().st_size
@@ -150,19 +150,12 @@ def _ask_page(page: Path, images: np.ndarray) -> tuple[np.ndarray, list[float]]:
 
 def to_markdown(results: Results) -> str:
     """Write what differs, how fast it is, then the conditions."""
-    return "\n".join(
-        [
-            "# A model elsewhere",
-            "",
-            *report.warnings(results),
-            *(line for one in results["measurements"] for line in _lines(one)),
-            "## Conditions",
-            "",
-            *(f"- {line}" for line in report.condition_lines(results)),
-            f"- Versions: {report.version_line(results['measurements'][0]['versions'])}",
-            "",
-        ]
-    )
+    conditions = [
+        *report.condition_lines(results),
+        f"Versions: {report.version_line(results['measurements'][0]['versions'])}",
+    ]
+    body = [line for one in results["measurements"] for line in ["", *_lines(one)]]
+    return report.markdown(results, "A model elsewhere", body[1:], conditions)
 
 
 def _lines(one: dict[str, Any]) -> list[str]:
@@ -202,7 +195,6 @@ def _lines(one: dict[str, Any]) -> list[str]:
         f"Against `model.onnx` in ONNX Runtime for Python, the first {one['n']} test pictures:",
         "",
         *report.table(("", "measured"), rows),
-        "",
     ]
 
 
@@ -215,9 +207,7 @@ def main() -> int:
     parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of runs, or their names")
     args = parser.parse_args()
     if args.redraw is not None:
-        for path in redraw(args.redraw):
-            print(f"wrote {path}")
-        return 0
+        return report.redraw_only(args.redraw, redraw)
     if not args.runs:
         parser.error("name at least one RUN: the folder of a run, or its name in runs/")
     now = report.conditions("the test parts of the runs")

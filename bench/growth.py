@@ -166,24 +166,17 @@ def to_markdown(results: Results, figure: str) -> str:
     rows = [
         _row(results, recipe, side, n) for recipe, side, numbers in series(results) for n in numbers
     ]
-    return "\n".join(
-        [
-            "# Growth with the number of pictures",
-            "",
-            *report.warnings(results),
-            *report.table(_HEADS, rows),
-            "",
-            f"![Time and memory of a fit against the number of pictures]({figure})",
-            "",
-            _MEANING,
-            "",
-            _verdict(results),
-            "",
-            "## Conditions",
-            "",
-            *(f"- {line}" for line in _conditions(results)),
-            "",
-        ]
+    body = [
+        *report.table(_HEADS, rows),
+        "",
+        f"![Time and memory of a fit against the number of pictures]({figure})",
+        "",
+        _MEANING,
+        "",
+        _verdict(results),
+    ]
+    return report.markdown(
+        results, "Growth with the number of pictures", body, _conditions(results)
     )
 
 
@@ -349,9 +342,7 @@ def main() -> int:
     """Measure and draw, or only draw; return the exit code."""
     args = _parser().parse_args()
     if args.redraw is not None:
-        for path in redraw(args.redraw):
-            print(f"wrote {path}")
-        return 0
+        return report.redraw_only(args.redraw, redraw)
     sizes, sides = (TRIAL_SIZES, TRIAL_SIDES) if args.trial else (SIZES, SIDES)
     rounds = 1 if args.trial else args.rounds
     now = report.conditions("Fashion-MNIST's 60,000 training pictures: fewer are the first ones")

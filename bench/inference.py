@@ -212,22 +212,13 @@ def to_markdown(results: Results, figure: str) -> str:
         for number, about in enumerate(results["conditions"]["data"])
         for line in _run_part(results, number, about)
     ]
-    return "\n".join(
-        [
-            "# Pictures per second",
-            "",
-            *report.warnings(results),
-            *parts,
-            f"![Pictures per second, least, median and most of the rounds]({figure})",
-            "",
-            _MEANING,
-            "",
-            "## Conditions",
-            "",
-            *(f"- {line}" for line in _conditions(results)),
-            "",
-        ]
-    )
+    body = [
+        *parts,
+        f"![Pictures per second, least, median and most of the rounds]({figure})",
+        "",
+        _MEANING,
+    ]
+    return report.markdown(results, "Pictures per second", body, _conditions(results))
 
 
 #: what is true of every table
@@ -408,9 +399,7 @@ def main() -> int:
     """Measure and draw, or only draw; return the exit code."""
     args = _parser().parse_args()
     if args.redraw is not None:
-        for path in redraw(args.redraw):
-            print(f"wrote {path}")
-        return 0
+        return report.redraw_only(args.redraw, redraw)
     runs = choose_runs(args.run)
     if not runs:
         report.say("no runs in runs/ yet; train one: lookbook train")

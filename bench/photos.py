@@ -212,25 +212,16 @@ def to_markdown(results: Results, figure: str) -> str:
         for time, entry in product(minutes, results["entries"])
         if (found := runs(results, entry["name"], time))
     ]
-    return "\n".join(
-        [
-            "# A user's own photographs",
-            "",
-            *report.warnings(results),
-            *report.table(_HEADS, rows),
-            "",
-            *(_difference(results, time) for time in minutes),
-            "",
-            f"![Accuracy after so many minutes of training, one dot a seed]({figure})",
-            "",
-            _meaning(results),
-            "",
-            "## Conditions",
-            "",
-            *(f"- {line}" for line in _conditions(results)),
-            "",
-        ]
-    )
+    body = [
+        *report.table(_HEADS, rows),
+        "",
+        *(_difference(results, time) for time in minutes),
+        "",
+        f"![Accuracy after so many minutes of training, one dot a seed]({figure})",
+        "",
+        _meaning(results),
+    ]
+    return report.markdown(results, "A user's own photographs", body, _conditions(results))
 
 
 def _row(name: str, minutes: float, found: list[dict[str, Any]]) -> list[str]:
@@ -416,9 +407,7 @@ def main() -> int:
     parser = _parser()
     args = parser.parse_args()
     if args.redraw is not None:
-        for path in redraw(args.redraw):
-            print(f"wrote {path}")
-        return 0
+        return report.redraw_only(args.redraw, redraw)
     if args.photos is None:
         parser.error("--photos FOLDER is needed: a folder with train/ and validation/")
     plan = Plan(

@@ -71,30 +71,21 @@ def of(results: Results, recipe: str) -> list[dict[str, Any]]:
 def to_markdown(results: Results, figure: str) -> str:
     """Write the tables, then what they mean, then the conditions."""
     recipes = [name for name in results["conditions"]["recipes"] if of(results, name)]
-    return "\n".join(
-        [
-            "# How far answers can be trusted",
-            "",
-            *report.warnings(results),
-            *report.table(("", *recipes), _answer_rows(results, recipes)),
-            "",
-            "Pictures that are none of the classes, told from the test pictures by `novelty`:",
-            "",
-            *report.table(
-                ("", *_heads(recipes)),
-                _foreign_rows(results, recipes),
-            ),
-            "",
-            f"![Calibration error and AUROC, one dot a seed]({figure})",
-            "",
-            _MEANING,
-            "",
-            "## Conditions",
-            "",
-            *(f"- {line}" for line in _conditions(results)),
-            "",
-        ]
-    )
+    body = [
+        *report.table(("", *recipes), _answer_rows(results, recipes)),
+        "",
+        "Pictures that are none of the classes, told from the test pictures by `novelty`:",
+        "",
+        *report.table(
+            ("", *_heads(recipes)),
+            _foreign_rows(results, recipes),
+        ),
+        "",
+        f"![Calibration error and AUROC, one dot a seed]({figure})",
+        "",
+        _MEANING,
+    ]
+    return report.markdown(results, "How far answers can be trusted", body, _conditions(results))
 
 
 def _heads(recipes: list[str]) -> list[str]:
@@ -235,9 +226,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", default=RECIPES, help="recipes to measure")
     args = parser.parse_args()
     if args.redraw is not None:
-        for path in redraw(args.redraw):
-            print(f"wrote {path}")
-        return 0
+        return report.redraw_only(args.redraw, redraw)
     if args.digits is None:
         parser.error("--digits FILE is needed: MNIST's test pictures as IDX")
     return _measure_all(args)

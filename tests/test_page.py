@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from lookbook.datasets import load
 from lookbook.errors import InputError
 from lookbook.evaluation import load_part
 from lookbook.model import Model
-from lookbook.sheet import LANGS
+from lookbook.templates import LANGS, texts
 
 
 @pytest.fixture(scope="module")
@@ -208,16 +207,15 @@ def test_axe_finds_no_violation(browser, pages, lang, dark, width):
 
 
 def test_both_languages_say_the_same_things():
-    def texts(lang):
-        source = files("lookbook").joinpath("web", f"report.{lang}.json").read_text("utf-8")
+    def flat(lang):
         return {
             (section, name): text
-            for section, names in json.loads(source).items()
+            for section, names in texts("report", lang).items()
             if isinstance(names, dict)
             for name, text in names.items()
         }
 
-    english, korean = texts("en"), texts("ko")
+    english, korean = flat("en"), flat("ko")
     assert english.keys() == korean.keys()
     for key, text in english.items():
         places = sorted(re.findall(r"\{\w*\}", text))

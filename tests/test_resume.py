@@ -200,3 +200,13 @@ def test_two_trainings_at_once_keep_a_folder_each(pictures, tmp_path, monkeypatc
     second = train(pictures, CONV, should_stop=stop_after(7))
     assert [first.folder.name, second.folder.name] == ["x-1", "x-3"]
     assert list_unfinished(tmp_path / "runs") == [first.folder, second.folder]
+
+
+def test_what_was_made_from_a_stopped_run_is_kept(pictures, tmp_path):
+    train(pictures, CONV, out=tmp_path / "run", should_stop=stop_after(5))
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.warns(LookbookWarning, match=r"is kept in .*/run-stopped-1$"):
+        resume(tmp_path / "run")
+    assert (tmp_path / "run-stopped-1" / "notes.txt").read_text() == "mine"
+    assert read_run(tmp_path / "run-stopped-1").metrics["stopped"]
+    assert not read_run(tmp_path / "run").metrics["stopped"]

@@ -25,6 +25,7 @@ from lookbook.evaluation import evaluate, load_part
 from lookbook.model import Model
 from lookbook.photos import fit_picture, read_picture
 from lookbook.recipes import LARGE, STANDARD, TUTORIAL
+from lookbook.templates import texts
 from lookbook.training import load_network, train
 from test_kit import NODE_MODULES
 from test_photos import GOLDEN
@@ -73,7 +74,7 @@ def some_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(some_run):
-    return tryout.write_tryout(some_run, some_run.folder / "try.html")[0]
+    return tryout.write_tryout(some_run, some_run.folder / "try.html")
 
 
 def ask_page(browser, path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +122,7 @@ def test_network_file_node_and_page_say_the_same(browser, any_run, tmp_path):
     by_file = Model.open(any_run.model).predict(images)
     with torch.inference_mode():
         _, by_network, novelty = load_network(any_run)(torch.from_numpy(images))
-    path, _ = tryout.write_tryout(any_run, tmp_path / "try.html")
+    path = tryout.write_tryout(any_run, tmp_path / "try.html")
     by_page, page_novelty = ask_page(browser, path, images)
     for probs in (by_network.numpy(), ask_node(any_run.model, images, tmp_path), by_page):
         assert np.abs(probs - by_file.probs).max() < 1e-3
@@ -130,9 +131,9 @@ def test_network_file_node_and_page_say_the_same(browser, any_run, tmp_path):
 
 
 def test_in_half_precision_it_still_does(browser, some_run, tmp_path, monkeypatch):
-    whole, _ = tryout.write_tryout(some_run, tmp_path / "whole.html")
+    whole = tryout.write_tryout(some_run, tmp_path / "whole.html")
     monkeypatch.setattr(tryout, "MOST_EXACT", 1000)
-    path, _ = tryout.write_tryout(some_run, tmp_path / "try.html")
+    path = tryout.write_tryout(some_run, tmp_path / "try.html")
     assert path.stat().st_size < whole.stat().st_size - 2 * some_run.metrics["parameters"]
     images = load_part(some_run, "test").images
     probs, _ = ask_page(browser, path, images)
@@ -324,7 +325,7 @@ def test_axe_finds_nothing(browser, page, lang, dark, width):
 
 
 def test_both_languages_say_everything():
-    english, korean = tryout.texts("en"), tryout.texts("ko")
+    english, korean = texts("try", "en"), texts("try", "ko")
     assert english.keys() == korean.keys()
     for key in english:
         wanted = sorted(re.findall(r"{\w*}", english[key]))
@@ -374,7 +375,7 @@ def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):
         should_stop=lambda: next(steps) > 3,
     )  # fmt: skip
     assert run.metrics["stopped"]
-    path, _ = tryout.write_tryout(run, tmp_path / "try.html")
+    path = tryout.write_tryout(run, tmp_path / "try.html")
     test = load_part(run, "test").images
     probs, _ = ask_page(browser, path, test)
     assert np.abs(probs - Model.open(run.model).predict(test).probs).max() < 1e-3

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 BATCH = 1000
 #: name that a whitening layer's filters have in the file
 WHITENING = "network.whitening"
-#: below `sure`, over which width of probabilities views come in: `networks.Classifier.RAMP`
-RAMP = 0.02
 #: beginning of the names of what novelty is judged by
 NOVELTY = "novelty."
 
@@ -271,10 +269,3 @@ def delicate_nodes(model: Model) -> list[str]:
             or node.input[1].startswith(NOVELTY)
         )
     ]
-
-
-def sure_from(model: Model) -> float | None:
-    """Return the probability from which on one view of a picture is enough; None without views."""
-    graph = onnx.load_from_string(model.content).graph
-    found = [constant for constant in graph.initializer if constant.name == "sure"]
-    return float(numpy_helper.to_array(found[0])) if found else None

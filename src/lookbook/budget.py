@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lookbook.datasets import sample
 from lookbook.devices import pick_device
 from lookbook.errors import InputError
 from lookbook.fitting import UNSURE, fit
-from lookbook.networks import build_classifier, sample
+from lookbook.networks import SAMPLE, build_classifier
 from lookbook.novelty import LEARNT
 from lookbook.recipes import LARGE, MEDIUM, QUICK, STANDARD, STRONG, Recipe
 
@@ -32,8 +33,8 @@ LADDER = (
 WRITING = 0.4
 #: pictures on which the speed is measured, and for how long
 TRIAL, TRIAL_SECONDS = 1000, 0.3
-#: pictures on which answers are timed
-ANSWERS = 64
+#: pictures of 28×28 on which answers are timed; of larger ones as many pixels, but a few pictures
+ANSWERS, FEWEST_ANSWERS = 64, 8
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,10 @@ def _answering_seconds(
     The answers come with all their views, where the recipe has some; the traits of one view, by
     which novelty is learnt, are taken of training and of validation pictures.
     """
-    pictures = torch.from_numpy(sample(training[0], ANSWERS))
-    classifier = build_classifier(recipe, sample(training[0]), n_classes, seed=0).eval()
+    pixels = math.prod(training[0].shape[1:])
+    few = max(FEWEST_ANSWERS, min(ANSWERS, ANSWERS * 28 * 28 // pixels))
+    pictures = torch.from_numpy(sample(training[0], few))
+    classifier = build_classifier(recipe, sample(training[0], SAMPLE), n_classes, seed=0).eval()
     device = pick_device()
     classifier, pictures = classifier.to(device), pictures.to(device)
     with torch.inference_mode():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Part = Literal["train", "test"]
@@ -213,3 +214,12 @@ BUILTIN = {
     dataset.name: dataset
     for dataset in (FASHION_MNIST, MNIST, KMNIST, EMNIST_LETTERS, EMNIST_BALANCED)
 }
+
+
+def title_of(data: str) -> str:
+    """Return how data is called: a built-in dataset's title, or the name of a folder or file.
+
+    >>> title_of("fashion-mnist"), title_of("/home/me/pictures"), title_of("bars.npz")
+    ('Fashion-MNIST', 'pictures', 'bars')
+    """
+    return BUILTIN[data].title if data in BUILTIN else Path(data).name.removesuffix(".npz")

@@ -736,9 +736,9 @@ def _export_int8(run: Run, target: Path) -> None:
 def _export_page(run: Run, target: Path) -> None:
     from lookbook import tryout
 
-    written, samples = tryout.write_tryout(run, target)
+    written = tryout.write_tryout(run, target)
     print(f"page  {written}  ({written.stat().st_size / 1e6:.1f} MB, needs no network)")
-    print(f"      it holds {samples} test pictures of {run.conditions['data']['name']} as samples")
+    print(f"      its samples are test pictures of {run.conditions['data']['name']}")
     print("next: open it in a browser, or send it to your phone")
 
 

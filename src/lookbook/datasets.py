@@ -23,7 +23,7 @@ from lookbook.idx import read_idx
 from lookbook.photos import SUFFIXES, fit_picture, read_picture, read_size
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float64, Int64, UInt8
+    from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
 
 #: smallest and largest side of a picture, in pixels
 SIDES = (8, 224)
@@ -252,6 +252,16 @@ def split_validation(dataset: Dataset, *, seed: int, most: int = 5000) -> tuple[
         )
     kept = np.setdiff1d(np.arange(len(dataset)), chosen)
     return dataset.take(kept), dataset.take(chosen)
+
+
+def sample(raw: Shaped[np.ndarray, "N *shape"], most: int) -> Shaped[np.ndarray, "M *shape"]:
+    """Take evenly spaced inputs: picture folders are in the order of their classes.
+
+    >>> sample(np.arange(10), 5).tolist()
+    [0, 2, 4, 6, 8]
+    """
+    n = len(raw)
+    return raw if n <= most else raw[np.arange(most) * n // most]
 
 
 def stratified_choice(

@@ -73,11 +73,29 @@ def to_onnx(
     for constant in written.graph.initializer:
         if constant.name == "sure":
             constant.CopyFrom(onnx.numpy_helper.from_array(classifier.sure.numpy(), "sure"))
-    about = {**about, "input_shape": sample.shape[1:], "input_dtype": str(sample.dtype)}
+    about = {
+        **about,
+        "input_shape": sample.shape[1:],
+        "input_dtype": str(sample.dtype),
+        "views": _views(classifier),
+    }
     onnx.helper.set_model_props(written, {"lookbook": json.dumps(about)})
     model = Model(written.SerializeToString())
     check_parity(classifier, model, sample)
     return model
+
+
+def _views(classifier: Classifier) -> dict[str, Any] | None:
+    """Say which views a picture is looked at in, where one leaves the network unsure."""
+    if not classifier.has_views:
+        return None
+    return {
+        "mirror": classifier.mirror,
+        "shift": classifier.shift,
+        # infinity is no JSON; no probability reaches 2
+        "sure": min(float(classifier.sure), 2.0),
+        "ramp": classifier.RAMP,
+    }
 
 
 @contextmanager

@@ -18,9 +18,10 @@ from torch import nn
 from lookbook import metrics
 from lookbook.augment import distort, mirror, relight, shift
 from lookbook.calibration import CalibrationSet, fit_temperature, softmax
+from lookbook.datasets import sample
 from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import TrainingError
-from lookbook.networks import Classifier, Components, build_classifier, sample
+from lookbook.networks import Classifier, Components, build_classifier
 from lookbook.novelty import LEARNT
 from lookbook.optimizers import build_optimizer, rate_at
 

@@ -18,12 +18,12 @@ import onnx
 
 from lookbook import anatomy, metrics
 from lookbook.calibration import CalibrationSet
-from lookbook.datasets import split_validation
+from lookbook.datasets import sample, split_validation
 from lookbook.errors import ExportError
 from lookbook.evaluation import load_training
 from lookbook.model import Model, Outputs
 from lookbook.prediction import open_model
-from lookbook.runs import cannot_write, write_bytes
+from lookbook.runs import write_bytes
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
@@ -78,8 +78,7 @@ def quantize(run: Run, out: Path) -> Comparison:
     """
     model = open_model(run)
     training, validation = split_validation(load_training(run), seed=run.conditions["seed"])
-    spaced = np.linspace(0, len(training) - 1, min(len(training), CALIBRATION)).round().astype(int)
-    small = Model(_quantize(model, training.images[spaced]))
+    small = Model(_quantize(model, sample(training.images, CALIBRATION)))
     mine, theirs = (each.predict(validation.images) for each in (small, model))
     accuracy = [metrics.accuracy(each.probs, validation.labels) for each in (mine, theirs)]
     if accuracy[1] - accuracy[0] > MOST_LOST:
@@ -90,10 +89,6 @@ def quantize(run: Run, out: Path) -> Comparison:
         )
     final = bool(run.conditions["final"])
     small = _recalibrate(small, mine, theirs, validation.labels, final=final)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
     write_bytes(out, small.content)
     return Comparison(
         out,

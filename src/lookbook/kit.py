@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from lookbook.builtin import BUILTIN
+from lookbook.builtin import title_of
 from lookbook.errors import InputError
 from lookbook.evaluation import load_part
 from lookbook.prediction import open_model
@@ -85,12 +85,11 @@ def _card(run: Run, model: Model, sample: str, label: str) -> str:
     """Write what the model is, what it can do, and what not."""
     import jinja2  # noqa: PLC0415  # 0.1 s
 
-    data = run.conditions["data"]["name"]
     template = jinja2.Environment(  # noqa: S701  # Markdown, no page
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     return template.from_string(_read("README.md")).render(
-        title=BUILTIN[data].title if data in BUILTIN else Path(data).name.removesuffix(".npz"),
+        title=title_of(run.conditions["data"]["name"]),
         about=model.about,
         calibration=model.calibration,
         metrics=run.metrics,
@@ -118,10 +117,6 @@ def _percent(share: float, digits: int = 2) -> str:
 def _rows(found: dict[str, Any] | None) -> list[list[str]]:
     """Return precision and recall of each class, for the card's table."""
     return [
-        [
-            one["class"].replace("|", "\\|"),
-            _percent(one["precision"], 1),
-            _percent(one["recall"], 1),
-        ]
+        [_plain(one["class"]), _percent(one["precision"], 1), _percent(one["recall"], 1)]
         for one in (found["per_class"] if found else [])
     ]

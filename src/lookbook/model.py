@@ -27,7 +27,7 @@ BATCH = 1000
 
 
 #: what every model file says of itself
-KNOWN = {"classes", "input_shape", "input_dtype", "polarity", "calibration"}
+KNOWN = {"classes", "input_shape", "input_dtype", "polarity", "calibration", "views"}
 
 
 class Outputs(NamedTuple):

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lookbook.datasets import sample
 from lookbook.novelty import Novelty
 
 if TYPE_CHECKING:
@@ -23,19 +24,6 @@ if TYPE_CHECKING:
 
 #: training pictures on which statistics are taken before the first step
 SAMPLE = 2000
-
-
-def sample(
-    raw: Shaped[np.ndarray, "N *shape"], most: int = SAMPLE
-) -> Shaped[np.ndarray, "M *shape"]:
-    """Take evenly spaced inputs: picture folders are in the order of their classes.
-
-    >>> import numpy as np
-    >>> sample(np.arange(10), 5).tolist()
-    [0, 2, 4, 6, 8]
-    """
-    n = len(raw)
-    return raw if n <= most else raw[np.arange(most) * n // most]
 
 
 class Scaler(nn.Module):
@@ -80,7 +68,7 @@ class Components(nn.Module):
 
     def __init__(self, raw: UInt8[np.ndarray, "N *shape"]) -> None:
         super().__init__()
-        rows = torch.from_numpy(sample(raw)).flatten(1).float()
+        rows = torch.from_numpy(sample(raw, SAMPLE)).flatten(1).float()
         mean = rows.mean(0)
         rows = rows - mean
         # whichever is smaller: pixels by pixels, or pictures by pictures

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +16,9 @@ from lookbook.datasets import Dataset
 from lookbook.errors import InputError
 from lookbook.evaluation import judge
 from lookbook.photos import find_polarity
-from lookbook.runs import cannot_write, write_bytes
-from lookbook.sheet import Answers, Lang, Sheet, asset
+from lookbook.runs import write_bytes
+from lookbook.sheet import Answers, Sheet
+from lookbook.templates import Lang, fill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,10 +166,6 @@ def write_report(answers: Answers, out: Path, lang: Lang = "en") -> Path:
     OutputError
         The file cannot be written.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
     write_bytes(out, _render(Sheet(answers, lang)).encode())
     return out
 
@@ -180,8 +175,6 @@ def write_report(answers: Answers, out: Path, lang: Lang = "en") -> Path:
 
 def _render(sheet: Sheet) -> str:
     """Return the page: whatever has nothing to show is left out."""
-    import jinja2  # noqa: PLC0415  # 0.1 s
-
     parts: dict[str, Any] = {
         "verdict": show_answers.verdict(sheet),
         "data": show_data.data(sheet),
@@ -199,8 +192,9 @@ def _render(sheet: Sheet) -> str:
     sprite = sprites.pack(np.stack(sheet.pictures.images))
     parts["search"] = show_answers.search(sheet, sprite)
     sections = [name for name, part in parts.items() if part]
-    template = jinja2.Environment(autoescape=True).from_string(asset("report.html"))
-    return template.render(
+    return fill(
+        "report",
+        ("report.js",),
         **parts,
         sections=sections,
         n={name: number for number, name in enumerate(sections, 1)},
@@ -212,15 +206,13 @@ def _render(sheet: Sheet) -> str:
 
 def _frame(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
     """Return what stands around the parts."""
-    script, run = asset("report.js"), sheet.answers.run
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    run = sheet.answers.run
     today = datetime.now(UTC).date().isoformat()
     return {
         "lang": sheet.lang,
         "t": sheet.t,
         "title": sheet.answers.title,
         "subtitle": run.recipe["name"] if run else "",
-        "version": version("lookbook"),
         "footer": sheet.t("page.footer", version=version("lookbook"), date=today),
         "polarity": _polarity(sheet.test),
         "names": sheet.test.classes,
@@ -234,10 +226,6 @@ def _frame(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
             "down": sprite.cell[0] / sprite.side[1],
             "address": sprite.address,
         },
-        "style": asset("base.css") + asset("report.css"),
-        "script": script,
-        # no other script may run in the page
-        "script_hash": f"sha256-{digest}",
     }
 
 

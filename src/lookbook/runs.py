@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -279,7 +280,8 @@ def write_run(
 ) -> Run:
     """Write a run beside its place, then move it there in one step: it is whole, or not there.
 
-    Where it `replaces` the run of a training that was stopped, that one goes.
+    Where it `replaces` the run of a training that was stopped, that one goes, or is kept under
+    another name if more than the training wrote is in it.
 
     Where another process took the place meanwhile, the run is moved to the next free one:
     `runs/mnist-quick-2` after `runs/mnist-quick-1` if the name is a `numbered` one.
@@ -313,11 +315,23 @@ def write_run(
 
 
 def _set_aside(folder: Path) -> None:
-    """Remove what stands there, in one step as others see it."""
-    if _stands(folder):
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
-        folder.rename(aside / folder.name)
-        shutil.rmtree(aside)
+    """Remove what stands there, in one step as others see it; keep what was made from it."""
+    if not _stands(folder):
+        return
+    own = {WEIGHTS, MODEL, EVALUATION, *(f"{name}.json" for name in _PARTS)}
+    if {path.name for path in folder.iterdir()} - own:
+        kept = next(
+            place
+            for number in itertools.count(1)
+            if not _stands(place := folder.with_name(f"{folder.name}-stopped-{number}"))
+        )
+        folder.rename(kept)
+        message = f"the run as it was stopped, with what was made from it, is kept in {kept}"
+        warnings.warn(LookbookWarning(message), stacklevel=2)
+        return
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
+    folder.rename(aside / folder.name)
+    shutil.rmtree(aside)
 
 
 def _write_whole(
@@ -375,6 +389,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _write(fresh, content)
             fresh.replace(path)

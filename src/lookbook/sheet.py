@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookbook import anatomy
+from lookbook.templates import Lang, texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from lookbook.datasets import Dataset
     from lookbook.model import Model
     from lookbook.runs import Run
-
-Lang = Literal["en", "ko"]
-LANGS: tuple[Lang, ...] = ("en", "ko")
 
 
 @dataclass(frozen=True)
@@ -81,12 +76,12 @@ class Sheet:
     def t(self, key: str, **values: object) -> str:
         """Return a text in the page's language, with values filled in."""
         section, _, name = key.partition(".")
-        text: str = texts(self.lang)[section][name]
+        text: str = texts("report", self.lang)[section][name]
         return text.format(**values) if values else text
 
     def percent(self, share: float, digits: int = 1) -> str:
         """Write a share as a percentage."""
-        text: str = texts(self.lang)["percent"]
+        text: str = texts("report", self.lang)["percent"]
         return text.format(f"{100 * share:.{digits}f}")
 
     def duration(self, seconds: float) -> str:
@@ -110,7 +105,7 @@ class Sheet:
 
     def about_test(self, index: int) -> str:
         """Describe a test picture and the answer to it."""
-        text: str = texts(self.lang)["script"]["about"]
+        text: str = texts("report", self.lang)["script"]["about"]
         return text.format(
             index=grouped(int(index)),
             said=self.name(self.said[index]),
@@ -133,19 +128,7 @@ class Sheet:
         )
 
 
-# ---- texts and numbers ----
-
-
-@cache
-def texts(lang: Lang) -> dict[str, Any]:
-    """Return all texts of a report in one language."""
-    return dict(json.loads(asset(f"report.{lang}.json")))
-
-
-@cache
-def asset(name: str) -> str:
-    """Return a file of the package's folder `web`."""
-    return files("lookbook").joinpath("web", name).read_text(encoding="utf-8")
+# ---- numbers ----
 
 
 def grouped(n: float) -> str:

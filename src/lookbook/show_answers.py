@@ -12,7 +12,8 @@ from lookbook import charts, metrics, sprites
 from lookbook.analysis import NEAREST
 from lookbook.builtin import BUILTIN
 from lookbook.charts import Axis, Line
-from lookbook.sheet import Sheet, grouped, tenths, texts
+from lookbook.sheet import Sheet, grouped, tenths
+from lookbook.templates import texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -429,7 +430,7 @@ def for_script(sheet: Sheet, sprite: sprites.Sprite) -> str:
         "tenths": _packed(np.rint(1000 * shares.astype(np.float64)).astype("<u2")),
         "rank": _packed(sheet.of_truth[shown].argsort(kind="stable").argsort().astype("<u2")),
         "xy": _packed((65535 * sheet.analysis.places).astype("<u2")),
-        "text": texts(sheet.lang)["script"],
+        "text": texts("report", sheet.lang)["script"],
     }
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookbook import anatomy
-from lookbook.builtin import BUILTIN
+from lookbook.builtin import title_of
 from lookbook.evaluation import COVERAGE, load_part
 from lookbook.model import Model
 from lookbook.prediction import open_model
-from lookbook.runs import cannot_write, write_bytes
-from lookbook.sheet import LANGS, asset
+from lookbook.runs import write_bytes
+from lookbook.templates import LANGS, fill, texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -32,11 +30,11 @@ MOST_EXACT = 450_000
 SAMPLES, SAMPLE_BYTES = 20, 400_000
 
 
-def write_tryout(run: Run, out: Path) -> tuple[Path, int]:
-    """Write the page on a run's model; return the file, and how many test pictures it holds.
+def write_tryout(run: Run, out: Path) -> Path:
+    """Write the page on a run's model; return the file.
 
-    The page asks nothing of any network: weights and sample pictures are in it. It answers as the
-    model file does, pictures that are photographed, dropped, pasted or drawn.
+    The page asks nothing of any network: weights are in it, and test pictures as samples. It
+    answers as the model file does, pictures that are photographed, dropped, pasted or drawn.
 
     Raises
     ------
@@ -45,38 +43,16 @@ def write_tryout(run: Run, out: Path) -> tuple[Path, int]:
     OutputError
         The file cannot be written.
     """
-    import jinja2  # noqa: PLC0415  # 0.1 s
-
     model = open_model(run)
-    script = "\n".join(map(asset, SCRIPTS))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = jinja2.Environment(autoescape=True).from_string(asset("try.html"))
-    around = _around(run, model)
-    text = page.render(
-        title=_title(run),
-        version=version("lookbook"),
-        style=asset("base.css") + asset("try.css"),
-        script=script,
-        script_hash=f"sha256-{digest}",
-        texts=texts("en"),
-        document=_for_script(describe(model) | around),
+    page = fill(
+        "try",
+        SCRIPTS,
+        title=title_of(run.conditions["data"]["name"]),
+        texts=texts("try", "en"),
+        document=_for_script(describe(model) | _around(run, model)),
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    write_bytes(out, text.encode())
-    return out, len(around["samples"]["labels"])
-
-
-def texts(lang: str) -> dict[str, str]:
-    """Return the texts of the page in one language."""
-    return dict(json.loads(asset(f"try.{lang}.json")))
-
-
-def _title(run: Run) -> str:
-    data = run.conditions["data"]["name"]
-    return BUILTIN[data].title if data in BUILTIN else Path(data).name.removesuffix(".npz")
+    write_bytes(out, page.encode())
+    return out
 
 
 def _for_script(document: dict[str, Any]) -> str:
@@ -96,19 +72,13 @@ def describe(model: Model) -> dict[str, Any]:
     parts = anatomy.novelty_parts(model)
     chosen = parts.pop("chosen").tolist()
     novelty = {name: numbers.add(part) for name, part in parts.items()}
-    recipe = model.about["recipe"]
     half = numbers.count > MOST_EXACT
-    sure = anatomy.sure_from(model)
     return {
         "shape": [*model.input_shape, 1][:3],
         "steps": listed,
         "novelty": novelty,
         "chosen": chosen,
-        "mirror": recipe["mirror"],
-        "shift": recipe["shift"],
-        # infinity, of a run that was stopped, is no JSON; no probability reaches 2
-        "sure": None if sure is None else min(sure, 2.0),
-        "ramp": anatomy.RAMP,
+        "views": model.about["views"],
         "temperature": model.about["temperature"],
         "half": half,
         "weights": numbers.to_base64("<f2" if half else "<f4"),
@@ -167,7 +137,7 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
             "licence": model.about["licence"],
         },
         "samples": _samples(run),
-        "texts": {lang: texts(lang) for lang in LANGS},
+        "texts": {lang: texts("try", lang) for lang in LANGS},
     }
 
 

@@ -174,11 +174,11 @@ const Engine = (() => {
 
     /** The mean over the views that training showed: see `Classifier._mean_over_views`. */
     const overViews = (pixels) => {
-      const by = spec.shift;
+      const { shift: by, mirror } = spec.views;
       const places = by ? [[0, 0], [by, by], [by, -by], [-by, by], [-by, -by]] : [[0, 0]];
       const each = places.map(([dx, dy]) => {
         const view = dx || dy ? moved(pixels, spec.shape, dx, dy) : pixels;
-        const sides = spec.mirror ? [view, mirrored(view, spec.shape)] : [view];
+        const sides = mirror ? [view, mirrored(view, spec.shape)] : [view];
         return mean(sides.map((side) => look(side).logits));
       });
       return by ? mean([each[0], mean(each.slice(1))]) : each[0];
@@ -188,8 +188,9 @@ const Engine = (() => {
     return (pixels) => {
       let { logits, traits } = look(pixels);
       const novelty = strangeness(traits, logits);
-      if (spec.sure !== null) {
-        const share = Math.min(1, (spec.sure - Math.max(...softmax(logits))) / spec.ramp);
+      if (spec.views) {
+        const { sure, ramp } = spec.views;
+        const share = Math.min(1, (sure - Math.max(...softmax(logits))) / ramp);
         if (share > 0) {
           const averaged = overViews(pixels);
           logits = logits.map((z, k) => z + share * (averaged[k] - z));

@@ -1,0 +1,51 @@
+"""Fill in the template of a page: one HTML file with its style, its script and its texts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any, Literal
+
+Lang = Literal["en", "ko"]
+LANGS: tuple[Lang, ...] = ("en", "ko")
+
+
+def fill(page: str, scripts: tuple[str, ...], **values: Any) -> str:
+    """Return a page with its style and these scripts in it; no other script may run there.
+
+    Parameters
+    ----------
+    page
+        Name of the template and of its style in the package's folder `web`.
+    scripts
+        Names of the scripts there, in the order in which they stand in the page.
+    values
+        What else the template asks for.
+    """
+    import jinja2  # noqa: PLC0415  # 0.1 s
+
+    script = "\n".join(map(_asset, scripts))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    template = jinja2.Environment(autoescape=True).from_string(_asset(f"{page}.html"))
+    return template.render(
+        version=version("lookbook"),
+        style=_asset("base.css") + _asset(f"{page}.css"),
+        script=script,
+        script_hash=f"sha256-{digest}",
+        **values,
+    )
+
+
+@cache
+def texts(page: str, lang: Lang) -> dict[str, Any]:
+    """Return all texts of a page in one language."""
+    return dict(json.loads(_asset(f"{page}.{lang}.json")))
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("lookbook").joinpath("web", name).read_text(encoding="utf-8")
