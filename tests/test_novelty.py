@@ -26,8 +26,13 @@ def made_traits(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def taught(n_classes: int = K) -> Novelty:
     judge = Novelty(T, n_classes)
     traits, labels = made_traits(N)
-    judge.learn(torch.from_numpy(traits), torch.from_numpy(labels))
+    learn(judge, traits, labels)
     return judge
+
+
+def learn(judge: Novelty, traits: np.ndarray, labels: np.ndarray) -> None:
+    """All logits have the same energy: it counts nothing."""
+    judge.learn(torch.from_numpy(traits), torch.eye(K)[labels], torch.from_numpy(labels))
 
 
 def judged(judge: Novelty, traits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -70,6 +75,21 @@ def test_of_too_many_classes_one_mean_stands_for_all(monkeypatch):
     np.testing.assert_allclose(found, expected_novelty(by_class=False), rtol=2e-3)
 
 
+def test_small_logits_make_it_greater_as_the_spreads_say():
+    traits, labels = made_traits(N)
+    rng = np.random.default_rng(3)
+    logits = torch.from_numpy(rng.normal(size=(N, K)) + 4 * np.eye(K)[labels]).float()
+    judge = Novelty(T, K)
+    judge.learn(torch.from_numpy(traits), logits, torch.from_numpy(labels))
+    without = taught()
+    without.energy_rate.zero_()
+    plain = without(torch.from_numpy(traits).float(), logits).log().numpy()
+    energy = -np.log(np.exp(logits.numpy()).sum(axis=1))
+    rate = novelty.ENERGY * plain.std() / energy.std()
+    found = judge(torch.from_numpy(traits).float(), logits).log().numpy()
+    np.testing.assert_allclose(found, plain + rate * (energy - energy.mean()), atol=2e-3)
+
+
 @pytest.mark.parametrize(("n_traits", "n_classes"), [(1, 2), (128, 10), (1088, 200), (336, 62)])
 def test_its_numbers_stay_few(n_traits, n_classes):
     judge = Novelty(n_traits, n_classes)
@@ -88,7 +108,7 @@ def test_traits_that_never_change_and_classes_without_pictures_do_no_harm():
     traits, labels = made_traits(200)
     traits[:, 2], labels[labels == 1] = 0, 0
     judge = Novelty(T, K)
-    judge.learn(torch.from_numpy(traits), torch.from_numpy(labels))
+    learn(judge, traits, labels)
     found = judged(judge, traits, labels)
     assert np.isfinite(found).all()
     assert np.isfinite(judged(judge, traits, np.ones_like(labels))).all()

@@ -216,8 +216,8 @@ def calibrate(fitted: Fitted, judge: Classifier, validation: Labelled) -> Calibr
 def learn_novelty(classifier: Classifier, training: Labelled) -> None:
     """Let a trained classifier learn which traits are usual, from a sample of training pictures."""
     images, labels = (sample(each, LEARNT) for each in training)
-    _, traits = _look_once(classifier, images)
-    classifier.novelty.learn(traits, torch.from_numpy(labels))
+    logits, traits = _look_once(classifier, images)
+    classifier.novelty.learn(traits, logits, torch.from_numpy(labels))
 
 
 def novelties(

@@ -17,6 +17,8 @@ LEARNT = 10_000
 MOST_TRAITS = 448
 #: numbers that class means may take in a model file, and these with the directions of the traits
 MOST_IN_MEANS, MOST_NUMBERS = 20_000, 48_000
+#: what the energy of the logits counts beside the distance's logarithm, both in their spreads
+ENERGY = 0.25
 
 
 class Novelty(nn.Module):
@@ -25,9 +27,11 @@ class Novelty(nn.Module):
     The traits' logarithms are taken for Gaussian clouds, one for each class, all of one shape: some
     directions in which it is stretched, each with its spread, and one spread for all others. The
     distance is that of Mahalanobis, squared, a mean over the traits, from the class that the
-    network says: about 1 for a training picture. No other picture is needed to fit it.
+    network says: about 1 for a training picture. Where all logits are small, whatever the class,
+    it counts more. No other picture is needed to fit it.
     Sources: Lee et al. (2018), "A simple unified framework for detecting out-of-distribution
-    samples"; Tipping and Bishop (1999), "Probabilistic principal component analysis".
+    samples"; Tipping and Bishop (1999), "Probabilistic principal component analysis"; Liu et al.
+    (2020), "Energy-based out-of-distribution detection".
 
     Parameters
     ----------
@@ -43,6 +47,8 @@ class Novelty(nn.Module):
     directions: Tensor
     weights: Tensor
     rest: Tensor
+    energy: Tensor
+    energy_rate: Tensor
 
     def __init__(self, n_traits: int, n_classes: int) -> None:
         super().__init__()
@@ -57,6 +63,9 @@ class Novelty(nn.Module):
         # what the square of a step counts, any step, and more or less of it along a direction
         self.register_buffer("rest", torch.zeros(()))
         self.register_buffer("weights", torch.zeros(n_directions))
+        # the usual energy, and by how much one more of it moves the distance's logarithm
+        self.register_buffer("energy", torch.zeros(()))
+        self.register_buffer("energy_rate", torch.zeros(()))
 
     def forward(
         self, traits: Float[Tensor, "N T"], logits: Float[Tensor, "N K"]
@@ -65,7 +74,9 @@ class Novelty(nn.Module):
         means = self.means[logits.argmax(dim=1)] if self.by_class else self.means
         steps = (self._logarithms(traits) - means) * self.scale
         along = (steps @ self.directions).square() @ self.weights
-        novelty: Tensor = along + self.rest * steps.square().sum(dim=1)
+        distance = along + self.rest * steps.square().sum(dim=1)
+        excess = self.energy_rate * (_energy(logits) - self.energy)
+        novelty: Tensor = distance * excess.clamp(-10, 10).exp()
         return novelty
 
     def _logarithms(self, traits: Float[Tensor, "N T"]) -> Float[Tensor, "N C"]:
@@ -73,8 +84,13 @@ class Novelty(nn.Module):
         return (traits.index_select(1, self.chosen).clamp_min(0) + 0.01).log()
 
     @torch.no_grad()
-    def learn(self, traits: Float[Tensor, "N T"], labels: Int64[Tensor, "N"]) -> None:
-        """Learn what is usual from the traits and the classes of training pictures."""
+    def learn(
+        self,
+        traits: Float[Tensor, "N T"],
+        logits: Float[Tensor, "N K"],
+        labels: Int64[Tensor, "N"],
+    ) -> None:
+        """Learn what is usual from traits, logits and classes of training pictures."""
         logs = self._logarithms(traits.double())
         classes = labels if self.by_class else torch.zeros_like(labels)
         counts = torch.bincount(classes, minlength=len(self.means)).clamp_min(1)[:, None]
@@ -98,3 +114,16 @@ class Novelty(nn.Module):
         self.directions.copy_(vectors.flip(1)[:, :k])
         self.weights.copy_((1 / values[:k] - rest) / n)
         self.rest.copy_(rest / n)
+        energy = _energy(logits)
+        self.energy.copy_(energy.mean())
+        self.energy_rate.zero_()
+        distances = self(traits.float(), logits).clamp_min(1e-6).log()
+        self.energy_rate.copy_(ENERGY * _spread(distances) / _spread(energy).clamp_min(0.1))
+
+
+def _energy(logits: Float[Tensor, "N K"]) -> Float[Tensor, "N"]:
+    return -logits.logsumexp(dim=1)
+
+
+def _spread(values: Float[Tensor, "N"]) -> Float[Tensor, ""]:
+    return values.std(correction=0)

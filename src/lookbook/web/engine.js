@@ -169,7 +169,11 @@ const Engine = (() => {
         sum += step * step;
         for (let j = 0; j < along.length; j++) along[j] += step * directions[i * along.length + j];
       });
-      return along.reduce((total, a, j) => total + a * a * weights[j], rest[0] * sum);
+      const distance = along.reduce((total, a, j) => total + a * a * weights[j], rest[0] * sum);
+      const most = Math.max(...logits);
+      const energy = -most - Math.log(logits.reduce((total, z) => total + Math.exp(z - most), 0));
+      const excess = novel.energy_rate[0] * (energy - novel.energy[0]);
+      return distance * Math.exp(Math.min(10, Math.max(-10, excess)));
     };
 
     /** The mean over the views that training showed: see `Classifier._mean_over_views`. */
