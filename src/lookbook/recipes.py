@@ -134,13 +134,18 @@ STANDARD = Recipe(
     batch_size=500,
     epochs=10,
     hardest=0.35,
-    label_smoothing=0.1,
     mirror=True,
     shift=1,
     half=True,
 )
 SMALL = replace(
-    STANDARD, name="small", widths=(32, 64, 64, 96), learning_rate=0.2, epochs=1, shift=0
+    STANDARD,
+    name="small",
+    widths=(32, 64, 64, 96),
+    learning_rate=0.2,
+    epochs=1,
+    label_smoothing=0.1,
+    shift=0,
 )
 MEDIUM = replace(SMALL, name="medium", learning_rate=0.15, epochs=4)
 STRONG = replace(
@@ -152,7 +157,13 @@ STRONG = replace(
     hardest=0.4,
 )
 #: for minutes rather than seconds: more is seen of each picture
-LARGE = replace(STRONG, name="large", widths=(64, 96, 128, 192, 192, 384), fine=True)
+LARGE = replace(
+    STRONG,
+    name="large",
+    widths=(64, 96, 128, 192, 192, 384),
+    label_smoothing=0.1,
+    fine=True,
+)
 #: fewer than 100,000 parameters
 COMPACT = replace(STRONG, name="compact", widths=(32, 40, 48, 56, 64), epochs=40)
 
