@@ -100,7 +100,10 @@ def test_the_program_keeps_its_budget(bars, tmp_path):
             ["--resume", "x", "--seed", "3"],
             "--resume goes alone, got seed beside it: the run says itself what it is made of",
         ),
-        (["--resume", "x"], "no unfinished run x; no run here is unfinished"),
+        (
+            ["--resume", "x"],
+            "no unfinished run x; no run here is unfinished; start one: lookbook train",
+        ),
     ],
 )
 def test_wrong_use(tmp_path, options, message):

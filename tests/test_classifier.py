@@ -184,9 +184,23 @@ def test_scikit_learns_tools_work():
     assert pipeline.fit(images, labels).predict(images).shape == (120,)
     assert clone(LookbookClassifier(epochs=7)).get_params() == {
         "epochs": 7,
+        "mirror": None,
         "random_state": None,
         "recipe": "tutorial",
     }
+
+
+def test_the_recipe_is_suited_to_the_pictures():
+    """Few pictures make many passes, as in `lookbook train`; digits are not to be mirrored."""
+    images, labels = squares(120)
+    classifier = LookbookClassifier("small", mirror=False, random_state=0).fit(images, labels)
+    assert len(classifier.history_) == 30
+    recipe = classifier.model_.about["recipe"]
+    assert (recipe["epochs"], recipe["mirror"]) == (30, False)
+    assert classifier.model_.about["views"] is None
+    assert classifier.score(images, labels) > 0.9
+    dense = LookbookClassifier("tutorial", mirror=True, epochs=1, random_state=0)
+    assert dense.fit(images, labels).model_.about["recipe"]["mirror"] is False
 
 
 def test_an_unknown_recipe_is_refused():

@@ -503,7 +503,7 @@ def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("train", "stopped by Ctrl-C; nothing was written\n"),
+        ("train", "stopped by Ctrl-C; lookbook runs lists what can go on\n"),
         ("look", "stopped by Ctrl-C\n"),
     ],
 )

@@ -202,8 +202,8 @@ def test_a_stratified_choice_depends_on_the_seed():
 
 
 @settings(deadline=None)
-@given(labels_and_number(), st.integers(0, 100), st.integers(1, 30))
-def test_the_validation_part_is_disjoint_and_complete(case, seed, most):
+@given(labels_and_number(), st.integers(0, 100))
+def test_the_validation_part_is_disjoint_and_complete(case, seed):
     labels, _ = case
     dataset = Dataset(pictures(len(labels)), labels, tuple("abcdef"))
     if np.bincount(labels).max() == 1:
@@ -214,10 +214,10 @@ def test_the_validation_part_is_disjoint_and_complete(case, seed, most):
             "are needed"
         )
         return
-    training, validation = split_validation(dataset, seed=seed, most=most)
+    training, validation = split_validation(dataset, seed=seed)
     assert sorted(numbers_of(training) + numbers_of(validation)) == list(range(len(labels)))
     assert (training.counts[dataset.counts > 0] > 0).all()
-    assert len(validation) <= min(most, 0.15 * len(labels)) + 6  # rounded class by class
+    assert len(validation) <= 0.15 * len(labels) + 6  # rounded class by class
     for part in (training, validation):
         assert part.labels.tolist() == labels[numbers_of(part)].tolist()
 

@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 from lookbook.datasets import load
+from lookbook.dossier import gather
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import evaluate, load_part
 from lookbook.model import Model
@@ -129,6 +130,23 @@ def test_arrays_whose_labels_changed_are_told(tmp_path):
     run = train(str(path), TUTORIAL.with_epochs(1), out=tmp_path / "run")
     np.savez(path, images=images, labels=labels[::-1])
     assert refusal(run) == changed(run, "its training part is not the same (32 pictures, were 32)")
+
+
+def test_a_training_part_beside_a_test_part_is_the_one_that_was_learnt_from(
+    own_run, bars, tmp_path
+):
+    """Corrected labels and suspects are known by their number: of other pictures, they mislead."""
+    with np.load(bars) as arrays:
+        kept = dict(arrays)
+    path = tmp_path / "other.npz"
+    np.savez(path, **kept | {"train_images": kept["train_images"][::-1]})
+    own_run.conditions["data"]["name"] = str(path)
+    for read in (lambda: load_part(own_run, "train"), lambda: gather(own_run)):
+        with pytest.raises(InputError) as caught:
+            read()
+        assert str(caught.value) == changed(
+            own_run, "its training part is not the same (300 pictures, were 300)"
+        )
 
 
 def test_a_test_part_of_its_own_may_be_another(own_run, bars, tmp_path):

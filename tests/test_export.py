@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,12 +12,16 @@ import onnxruntime
 import pytest
 import torch
 
+from conftest import made_pictures
+from lookbook.classifier import LookbookClassifier
+from lookbook.doubt import learn_novelty
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.export import check_parity, to_onnx
-from lookbook.fitting import learn_novelty
 from lookbook.model import Model
+from lookbook.model import _wants_other_files as wants_other_files
 from lookbook.networks import build_classifier
 from lookbook.recipes import TUTORIAL
+from lookbook.training import train
 
 
 def made(shape=(70, 9, 8), dtype=np.uint8, seed=0):
@@ -146,6 +151,111 @@ def test_weights_in_other_files_are_refused(run, tmp_path):
     assert str(caught.value) == (
         f"{path} wants weights from other files, which is refused; a model of lookbook is one "
         "file: lookbook train"
+    )
+
+
+def test_weights_in_other_files_are_refused_however_they_are_named(run, tmp_path, monkeypatch):
+    """Protobuf takes the length of a name in more bytes than it needs, too."""
+    monkeypatch.chdir(tmp_path)
+    written = onnx.load_from_string(run.model.read_bytes())
+    onnx.save(written, "x.onnx", save_as_external_data=True, location="x.bin", size_threshold=0)
+    content = Path("x.onnx").read_bytes()
+    usual = b"\x6a\x11\x0a\x08location\x12\x05x.bin"
+    longer = b"\x6a\x11\x0a\x88\x00location\x12\x04x.bi"
+    assert usual in content
+    assert wants_other_files(content) == wants_other_files(content.replace(usual, longer)) is True
+    assert not wants_other_files(run.model.read_bytes())
+    assert not wants_other_files(b"location")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"classes": ["top", "bottom"]},
+        {"classes": 3},
+        {"input_shape": [12, 11]},
+        {"input_shape": [12, 10, 3]},
+        {"input_dtype": "float32"},
+        {"input_dtype": "no type"},
+        {"calibration": {"n": 3}},
+        {"data": "mine"},
+    ],
+)
+def test_a_file_that_tells_wrong_things_of_itself_is_refused(run, tmp_path, wrong):
+    written = onnx.load_from_string(run.model.read_bytes())
+    about = json.loads(written.metadata_props[0].value) | wrong
+    onnx.helper.set_model_props(written, {"lookbook": json.dumps(about)})
+    path = tmp_path / "model.onnx"
+    onnx.save(written, path)
+    with pytest.raises(DamagedFileError, match="is not a model of lookbook, or it is damaged"):
+        Model.open(path)
+
+
+def test_every_model_says_all_of_itself(run):
+    """Of a run, and of the estimator."""
+    images, labels = made_pictures(60, seed=0)
+    classifier = LookbookClassifier("quick", epochs=1, random_state=0).fit(images, labels)
+    for about in (Model.open(run.model).about, classifier.model_.about):
+        assert set(about) == {
+            *("classes", "polarity", "temperature", "calibration", "recipe", "validation", "data"),
+            *("licence", "lookbook", "input_shape", "input_dtype", "views"),
+        }
+        assert set(about["data"]) == {"name", "train_sha256"}
+    assert Model.open(run.model).about["temperature"] == run.metrics["temperature"]
+    assert Model.open(run.model).about["recipe"] == run.recipe
+
+
+def test_a_network_whose_file_differs_keeps_its_weights(bars, tmp_path, monkeypatch):
+    monkeypatch.setattr("lookbook.export.TOLERANCE", -1.0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrainingError) as caught:
+        train(str(bars), TUTORIAL.with_epochs(1))
+    kept = Path("runs/bars-tutorial-1.unfinished/weights.safetensors")
+    assert str(caught.value).startswith("the model file differs from the network by ")
+    assert str(caught.value).endswith(f"; the weights are kept: {kept}")
+    assert not Path("runs/bars-tutorial-1").exists()
+    monkeypatch.undo()
+    again = train(str(bars), TUTORIAL.with_epochs(1), out=tmp_path / "again")
+    assert again.weights.read_bytes() == (tmp_path / kept).read_bytes()
+
+
+class Marks:
+    """What a pickle runs when it is opened: a file by that name tells."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_is_refused_and_not_opened(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(pickle.dumps(Marks(tmp_path / "opened")))
+    with pytest.raises(DamagedFileError, match="is not a model of lookbook, or it is damaged"):
+        Model.open(path)
+    assert not (tmp_path / "opened").exists()
+    pickle.loads(path.read_bytes())
+    assert (tmp_path / "opened").exists()  # it would have been
+
+
+def test_grey_pictures_may_have_an_axis_of_one_channel(run):
+    model = Model.open(run.model)
+    images = np.random.default_rng(0).integers(0, 256, (3, 12, 10), np.uint8)
+    np.testing.assert_array_equal(
+        model.predict(images[..., None]).probs, model.predict(images).probs
+    )
+
+
+def test_features_that_are_no_numbers_are_refused():
+    sample = made((20, 5), np.float32)
+    classifier = build_classifier(TUTORIAL, sample, 2, seed=0)
+    model = to_onnx(classifier, sample, {"classes": ["a", "b"]})
+    sample[3, 2] = np.nan
+    with pytest.raises(InputError) as caught:
+        model.predict(sample)
+    assert str(caught.value) == (
+        "features must not be NaN or infinite; look for them with np.isfinite"
     )
 
 

@@ -8,7 +8,8 @@ import torch
 
 from conftest import made_pictures
 from lookbook import novelty
-from lookbook.fitting import fit, learn_novelty, novelties
+from lookbook.doubt import learn_novelty, novelties
+from lookbook.fitting import fit
 from lookbook.novelty import Novelty
 from lookbook.recipes import STANDARD, TUTORIAL
 

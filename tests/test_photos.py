@@ -78,6 +78,9 @@ def save_cmyk(path: Path) -> None:
     Image.merge("CMYK", [none, none, none, ink]).save(path, quality=95)
 
 
+#: a grey level and a colour that a PNG may call transparent
+LEVEL, SHADE = int(GREY[3, 4]), COLOUR[3, 4].tolist()
+
 #: kind → (file name, how it is saved, the pixels that it must give, how far off they may be)
 GOLDEN: dict[str, tuple[str, Callable[[Path], None], np.ndarray, int]] = {
     "grey": ("x.png", lambda p: Image.fromarray(GREY).save(p), GREY, 0),
@@ -118,6 +121,32 @@ GOLDEN: dict[str, tuple[str, Callable[[Path], None], np.ndarray, int]] = {
         "x.tiff",
         lambda p: Image.fromarray(GREY.astype(np.int32) * 256 + 200).save(p),
         GREY,
+        0,
+    ),
+    "black and white with a transparent colour": (
+        "x.png",
+        lambda p: Image.fromarray(GREY > 127).save(p, transparency=0),
+        np.full_like(GREY, 255),
+        0,
+    ),
+    "grey with a transparent level": (
+        "x.png",
+        lambda p: Image.fromarray(GREY).save(p, transparency=LEVEL),
+        np.where(GREY == LEVEL, 255, GREY),
+        0,
+    ),
+    "colour with a transparent colour": (
+        "x.png",
+        lambda p: Image.fromarray(COLOUR).save(p, transparency=tuple(SHADE)),
+        np.where((COLOUR == SHADE).all(axis=2, keepdims=True), 255, COLOUR),
+        0,
+    ),
+    "16-bit grey with a transparent level": (
+        "x.png",
+        lambda p: Image.fromarray(GREY.astype(np.uint16) * 256 + 200).save(
+            p, transparency=LEVEL * 256 + 200
+        ),
+        np.where(GREY == LEVEL, 255, GREY),
         0,
     ),
     "CMYK": ("x.jpg", save_cmyk, smooth(HEIGHT, WIDTH), 3),

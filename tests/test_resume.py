@@ -147,14 +147,19 @@ def test_other_versions_are_told(pictures, tmp_path, monkeypatch):
 def test_a_finished_run_has_nothing_to_go_on_with(run):
     with pytest.raises(InputError) as caught:
         resume(run.folder)
-    assert str(caught.value) == f"{run.folder} is finished: there is nothing to go on with"
+    assert str(caught.value) == (
+        f"{run.folder} is finished: there is nothing to go on with; evaluate it: lookbook evaluate "
+        f"{run.folder}"
+    )
 
 
 def test_what_is_not_there_is_told_with_what_is(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as caught:
         read_request("nothing")
-    assert str(caught.value) == "no unfinished run nothing; no run here is unfinished"
+    assert str(caught.value) == (
+        "no unfinished run nothing; no run here is unfinished; start one: lookbook train"
+    )
     train(pictures, CONV, should_stop=stop_after(5))
     with pytest.raises(InputError) as caught:
         read_request("nothing")

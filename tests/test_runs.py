@@ -195,7 +195,9 @@ def test_damaged_documents_are_named(own_run):
     (own_run.folder / "history.json").unlink()
     with pytest.raises(DamagedFileError) as caught:
         read_run(own_run.folder)
-    assert str(caught.value) == f"the run {own_run.folder} is damaged: it lacks history.json"
+    assert str(caught.value) == (
+        f"the run {own_run.folder} is damaged: it lacks history.json; restore it, or train again"
+    )
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "null", "3", '"x"', "[[]]"])
@@ -260,6 +262,26 @@ def test_a_changed_model_is_told(own_run):
         f"{own_run.model} is damaged: its SHA-256 is {hashlib.sha256(b'123').hexdigest()}, the run "
         f"recorded {recorded}; restore the file, or train again: {own_run.train_command()}"
     )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "option"),
+    [
+        ({"name": "standard", "mirror": True}, "fashion-mnist", ""),
+        ({"name": "standard", "mirror": False}, "fashion-mnist", " --no-mirror"),
+        ({"name": "standard", "mirror": False}, "mnist", ""),
+        ({"name": "standard", "mirror": True}, "mnist", " --mirror"),
+        ({"name": "tutorial", "mirror": False}, "mnist", ""),
+    ],
+)
+def test_the_command_says_whether_to_mirror_where_that_is_not_usual(tmp_path, recipe, data, option):
+    documents = {
+        "recipe": {"epochs": 2} | recipe,
+        "conditions": CONDITIONS | {"data": DATA | {"name": data}},
+    }
+    run = write_run(tmp_path / "a", DOCUMENTS | documents, {})
+    command = f"lookbook train {data} --recipe {recipe['name']} --epochs 2 --seed 3"
+    assert run.train_command() == command + option
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import conv2d, pixel_unshuffle
 
 from conftest import made_pictures
-from lookbook import fitting
+from lookbook import passes
 from lookbook.calibration import softmax
 from lookbook.datasets import load, split_validation
 from lookbook.errors import DamagedFileError, InputError, TrainingError
@@ -237,6 +237,25 @@ def test_a_seed_out_of_range_is_refused(bars, tmp_path):
     assert str(caught.value) == "the seed must be in 0..9223372036854775807, got -1"
 
 
+def test_a_dense_recipe_cannot_mirror(bars, tmp_path):
+    with pytest.raises(InputError) as caught:
+        train(str(bars), TUTORIAL, mirror=True, out=tmp_path / "run")
+    assert str(caught.value) == (
+        "the recipe 'tutorial' is a dense network, which sees pictures as they are; leave --mirror "
+        "out, or take a convolutional one: --recipe standard"
+    )
+
+
+def test_a_run_tells_only_changes_that_were_made(tmp_path):
+    """Dense networks see few colour pictures as they are; convolutions see them changed."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (60, 9, 11, 3), dtype=np.uint8)
+    np.savez(tmp_path / "colour.npz", images=images, labels=np.arange(60) % 4)
+    for recipe, changed in ((QUICK, False), (SMALL, True)):
+        run = train(str(tmp_path / "colour.npz"), recipe, epochs=1, out=tmp_path / recipe.name)
+        assert (bool(run.recipe["mirror"]), run.recipe["distort"] > 0) == (changed, changed)
+
+
 def test_a_stopped_run_can_be_used(bars, tmp_path):
     run = train(str(bars), TINY, out=tmp_path / "run", should_stop=lambda: True)
     assert run.metrics["stopped"]
@@ -436,8 +455,8 @@ def test_later_passes_take_the_pictures_of_the_greatest_loss():
     seen = []
     recipe = replace(STANDARD, epochs=4, hardest=0.3, batch_size=100)
     with pytest.MonkeyPatch.context() as patch:
-        draw = fitting._Passes._draw
-        patch.setattr(fitting._Passes, "_draw", lambda self: seen.append(draw(self)) or seen[-1])
+        draw = passes.Passes._draw
+        patch.setattr(passes.Passes, "_draw", lambda self: seen.append(draw(self)) or seen[-1])
         fitted = fit((images, labels), None, recipe, 3)
     assert [len(order) for order in seen] == [1000, 300, 300, 300]
     assert [entry["pictures"] for entry in fitted.history] == [1000, 300, 300, 300]

@@ -32,9 +32,9 @@ def main() -> None:
 
     images, labels = fill(args.pictures, np.load(args.labels), args.n, args.side)
 
-    from lookbook.cli import tune_process
+    from lookbook import process
 
-    tune_process()  # threads and memory behave as those of `lookbook train`
+    process.tune()  # threads and memory behave as those of `lookbook train`
     from torch import get_num_threads
 
     from lookbook.conditions import versions

@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from lookbook.cli import tune_process
+from lookbook import process
 from lookbook.evaluation import evaluate, load_part
 from lookbook.idx import read_idx
 from lookbook.model import Model
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--digits", type=Path, required=True, help="MNIST's test pictures, IDX")
     parser.add_argument("--epochs", type=float, help="passes; default: the recipe's")
     args = parser.parse_args()
-    tune_process()
+    process.tune()
     with tempfile.TemporaryDirectory() as scratch:
         recipe = find_recipe(args.recipe)
         out = Path(scratch) / "run"

@@ -57,8 +57,6 @@ class BuiltinDataset:
     transposed: bool = False
     #: a picture and its mirror image show the same: clothes do, digits and letters do not
     mirrors_well: bool = False
-    #: a collection of photographs: folder name → the classes that are right for it
-    photo_folders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: test pictures that the figures show
     examples: tuple[int, ...] = ()
     #: who → published accuracy on the test part, to judge a result by
@@ -121,19 +119,6 @@ FASHION_MNIST = BuiltinDataset(
     },
     debian_package="dataset-fashion-mnist",
     debian_folder="/usr/share/datasets/fashion-mnist",
-    # the folders of github.com/alexeygrigorev/clothing-dataset-small; none of the ten: no class
-    photo_folders={
-        "t-shirt": ("T-shirt/top",),
-        "pants": ("Trouser",),
-        "longsleeve": ("Pullover",),
-        "dress": ("Dress",),
-        "outwear": ("Coat",),
-        "shirt": ("Shirt",),
-        "shoes": ("Sandal", "Sneaker", "Ankle boot"),
-        "hat": (),
-        "shorts": (),
-        "skirt": (),
-    },
     examples=(2000, 800),
     references={
         "people": 0.835,  # three labels by a crowd for each of 1,000 pictures: Xiao et al. (2017)
@@ -214,6 +199,15 @@ BUILTIN = {
     dataset.name: dataset
     for dataset in (FASHION_MNIST, MNIST, KMNIST, EMNIST_LETTERS, EMNIST_BALANCED)
 }
+
+
+def mirrors_well(data: str) -> bool:
+    """Say whether a picture and its mirror image show the same, as far as is known of this data.
+
+    >>> mirrors_well("fashion-mnist"), mirrors_well("mnist"), mirrors_well("/home/me/pictures")
+    (True, False, True)
+    """
+    return data not in BUILTIN or BUILTIN[data].mirrors_well
 
 
 def title_of(data: str) -> str:

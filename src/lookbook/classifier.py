@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,13 +15,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lookbook.calibration import FEWEST_LABELS
-from lookbook.datasets import SIDES, stratified_choice
+from lookbook.datasets import SIDES, choose_validation
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.photos import find_polarity
 from lookbook.recipes import find_recipe
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Shaped
+    from jaxtyping import Float32, Int64, Shaped
+
+    from lookbook.recipes import Recipe
+
 #: side from which flat rows of whole numbers look like pictures (scikit-learn's digits have 8)
 MNIST_LIKE = 16
 
@@ -35,9 +39,12 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     Parameters
     ----------
     recipe : str, default="tutorial"
-        Name of a recipe.
-    epochs : int, default=None
+        Name of a recipe. It is suited to the number of pictures, as `lookbook train` does.
+    epochs : float, default=None
         Passes over the training pictures; None takes the recipe's own.
+    mirror : bool, default=None
+        Whether a picture and its mirror image show the same, as they do of clothes and not of
+        digits or letters; None as the recipe says. Dense networks never mirror.
     random_state : int, RandomState or None, default=None
         Decides first weights, order of the pictures, and the validation part.
 
@@ -60,10 +67,16 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     """
 
     def __init__(
-        self, recipe: str = "tutorial", *, epochs: int | None = None, random_state: Any = None
+        self,
+        recipe: str = "tutorial",
+        *,
+        epochs: float | None = None,
+        mirror: bool | None = None,
+        random_state: Any = None,
     ) -> None:
         self.recipe = recipe
         self.epochs = epochs
+        self.mirror = mirror
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:  # noqa: N803  # scikit-learn's names
@@ -77,8 +90,13 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             Pictures are neither uint8 nor floats from 0 to 1, or sizes do not fit; also a
             ValueError, as scikit-learn expects.
         """
-        from lookbook.export import to_onnx  # noqa: PLC0415  # torch: for training alone
-        from lookbook.fitting import calibrate, fit, learn_novelty  # noqa: PLC0415
+        from lookbook.doubt import (  # noqa: PLC0415  # torch: for training alone
+            calibrate,
+            judge_validation,
+            learn_novelty,
+        )
+        from lookbook.export import describe, to_onnx  # noqa: PLC0415
+        from lookbook.fitting import fit  # noqa: PLC0415
 
         inputs, y = self._validate_training(X, y)
         check_classification_targets(y)
@@ -88,25 +106,33 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
                 f"at least two classes are needed to tell apart, got one class: {self.classes_[0]}"
             )
         seed = int(check_random_state(self.random_state).randint(2**31))
-        held_out = stratified_choice(labels, min(5000, round(0.15 * len(labels))), seed=seed)
+        held_out = choose_validation(labels, seed=seed)
         if len(held_out) < FEWEST_LABELS:
             held_out = held_out[:0]  # too few for a temperature: better learnt from
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
-        validation = inputs[held_out], labels[held_out]
+        training, validation = ((inputs[part], labels[part]) for part in (kept, held_out))
+        recipe = self._recipe(inputs, len(kept))
         fitted = fit(
-            (inputs[kept], labels[kept]),
+            training,
             validation if len(held_out) else None,
-            find_recipe(self.recipe).with_epochs(self.epochs),
+            recipe,
             len(self.classes_),
             seed=seed,
         )
-        learn_novelty(fitted.classifier, (inputs[kept], labels[kept]))
+        learn_novelty(fitted.classifier, training)
         calibration = calibrate(fitted, fitted.classifier, validation)
-        about = {
-            "classes": [str(name) for name in self.classes_],
-            "calibration": calibration.to_json() if calibration else None,
-            "polarity": find_polarity(inputs) if inputs.dtype == np.uint8 else "mixed",
-        }
+        temperature = float(fitted.classifier.temperature)
+        about = describe(
+            fitted.classifier,
+            recipe,
+            [str(name) for name in self.classes_],
+            inputs,
+            validation=judge_validation(
+                fitted.val_logits, validation[1], temperature, "this network"
+            ),
+            calibration=calibration,
+            data={"name": "arrays", "train_sha256": _hash(inputs, labels)},
+        )
         self.model_ = to_onnx(fitted.classifier, inputs[:64], about)
         self.history_ = fitted.history
         return self
@@ -132,6 +158,13 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """
         labels = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[labels])
+
+    def _recipe(self, inputs: Shaped[np.ndarray, "N *shape"], n: int) -> Recipe:
+        """Return the recipe for `n` such inputs, as `lookbook train` takes it."""
+        recipe = find_recipe(self.recipe).suited_to(n, colour=inputs.ndim == 4)
+        if self.mirror is not None and recipe.network == "conv":
+            recipe = replace(recipe, mirror=self.mirror)
+        return recipe.with_epochs(self.epochs)
 
     def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
         """Return pictures as uint8 or features as float32, and the labels."""
@@ -168,6 +201,13 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if len(shape) == 1:
             return table.astype(np.float32)
         return check_pictures(table.reshape(-1, *shape))
+
+
+def _hash(inputs: Shaped[np.ndarray, "N *shape"], labels: Int64[np.ndarray, "N"]) -> str:
+    """Return the SHA-256 of inputs and labels."""
+    digest = hashlib.sha256(np.ascontiguousarray(inputs).data)
+    digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()
 
 
 def _is_stack(X: Any) -> bool:  # noqa: N803  # scikit-learn's name

@@ -7,11 +7,10 @@ import json
 import math
 import os
 import shlex
-import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from lookbook import builtin, progress, recipes, runs, terminal
+from lookbook import builtin, process, progress, recipes, runs, terminal
 from lookbook.errors import InputError, LookbookError, LookbookWarning
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from lookbook.model import Model
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
-
-
-_STARTED = time.perf_counter()
 
 
 class _Commands(TyperGroup):
@@ -43,8 +39,10 @@ class _Commands(TyperGroup):
             finally:
                 sys.stdout.flush()  # a full disk shows here, while there is still someone to tell
         except KeyboardInterrupt:
-            nothing = "; nothing was written" if ctx.invoked_subcommand == "train" else ""
-            _say(f"stopped by Ctrl-C{nothing}")
+            rest = (
+                "; lookbook runs lists what can go on" if ctx.invoked_subcommand == "train" else ""
+            )
+            _say(f"stopped by Ctrl-C{rest}")
             raise typer.Exit(130) from None
 
 
@@ -257,7 +255,7 @@ def train(
             final=final,
             corrections=corrections,
         )
-    print(f"\n{terminal.trained(run, _seconds_so_far())}")
+    print(f"\n{terminal.trained(run, process.seconds_so_far())}")
     print(f"run                  {run.folder}")
     print(f"next: {_command('evaluate', run.folder)}")
     print(f"      {_command('report', run.folder)}")
@@ -395,7 +393,7 @@ def report(
     chosen = runs.read_run(run)
     target = out or chosen.folder / REPORTS[lang]
     _check_file(target, REPORTS[lang])
-    tune_process()  # the first report on a run trains networks, too
+    process.tune()  # the first report on a run trains networks, too
     from lookbook import page
     from lookbook.dossier import gather
 
@@ -460,7 +458,7 @@ def demo() -> None:
         with _step("lookbook train", seconds):
             elsewhere = sum(seconds.values())
             run = _train("fashion-mnist", recipes.TUTORIAL, elsewhere=elsewhere)
-            print(f"\n{terminal.trained(run, _seconds_so_far() - elsewhere)}")
+            print(f"\n{terminal.trained(run, process.seconds_so_far() - elsewhere)}")
         if run.metrics["stopped"]:
             raise KeyboardInterrupt
         with _step(_command("evaluate", run.folder), seconds):
@@ -541,14 +539,14 @@ def _train(
     _check_data(data)
     if options.get("out") is not None:
         runs.check_target(options["out"])
-    tune_process()
+    process.tune()
     from lookbook import training
 
-    with _stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
+    with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return training.train(
             data,
             recipe,
-            seconds_before=_seconds_so_far() - elsewhere,
+            seconds_before=process.seconds_so_far() - elsewhere,
             tell=tell,
             should_stop=should_stop,
             **options,
@@ -557,12 +555,12 @@ def _train(
 
 def _resume(run: str) -> Run:
     runs.read_request(run)  # says what is wrong before torch is imported
-    tune_process()
+    process.tune()
     from lookbook import training
 
-    with _stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
+    with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return training.resume(
-            run, seconds_before=_seconds_so_far(), tell=tell, should_stop=should_stop
+            run, seconds_before=process.seconds_so_far(), tell=tell, should_stop=should_stop
         )
 
 
@@ -592,60 +590,12 @@ def _refuse_beside(context: typer.Context, option: str, why: str) -> None:
         raise InputError(f"--{option} goes alone, got {', '.join(given)} beside it: {why}")
 
 
-def _seconds_so_far() -> float:
-    """Return how long this process lives, where the system tells; else since its first import."""
-    try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError, ValueError):
-        return time.perf_counter() - _STARTED
-
-
-def tune_process() -> None:
-    """Set what PyTorch leaves to its process; to be called before torch is imported."""
-    import ctypes
-
-    # PyTorch's threads spin while they wait for each other. Where another program takes one of
-    # two cores, a step of 0.5 ms then takes 10 ms and more; with this limit 2 ms, and it costs
-    # nothing measurable where the machine is free.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # freed memory stays for the next step: fetching its pages from the system again took a tenth
-    # of the first fit of a process (250,000 page faults, 40 ms a step for 35)
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        trim_threshold, mmap_threshold = -1, -3
-        mallopt(trim_threshold, 1 << 30)
-        mallopt(mmap_threshold, 32 << 20)  # the most that it takes
-
-
 def _check_data(data: str) -> None:
     """Refuse what is no data before torch is imported, which takes more than a second."""
     if data not in builtin.BUILTIN and not (data and Path(data).exists()):
         from lookbook.datasets import load
 
         load(data)  # says what is wrong
-
-
-@contextmanager
-def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Make Ctrl-C a request to stop after the step; before the first one, or twice, it ends all."""
-    asked = training = False
-
-    def ask(_number: int, _frame: Any) -> None:
-        nonlocal asked
-        if asked or not training:
-            raise KeyboardInterrupt
-        asked = True
-
-    def should_stop() -> bool:
-        nonlocal training
-        training = True
-        return asked
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield should_stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _load_both(data: str, size: int | None) -> tuple[Dataset, Dataset]:
@@ -771,7 +721,7 @@ def _report_predictions(
         ) from error
     if not isinstance(probs, np.ndarray):
         raise InputError(f"{predictions} holds several arrays; save one with numpy.save")
-    tune_process()
+    process.tune()
     from lookbook import page
     from lookbook.dossier import examine_data
 
@@ -863,7 +813,7 @@ def main() -> None:
         _say(f"error: {error}")
         sys.exit(error.exit_code)
     except SystemExit as ended:
-        _end_at_once(ended.code)
+        process.end_at_once(ended.code)
         raise
     except OSError as error:
         if error.filename is not None:
@@ -872,11 +822,3 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say(f"error: cannot write the output: {error.strerror}")
         sys.exit(1)
-
-
-def _end_at_once(code: str | int | None) -> None:
-    """End without taking PyTorch down, piece by piece: 0.4 s at the end of each training."""
-    if "torch" in sys.modules and not isinstance(code, str):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code or 0)

@@ -228,10 +228,8 @@ def load_data(data: str | Path = "fashion-mnist") -> tuple[tuple[Any, Any], tupl
     )
 
 
-def split_validation(dataset: Dataset, *, seed: int, most: int = 5000) -> tuple[Dataset, Dataset]:
-    """Carve a validation part from a training part: stratified, decided by the seed alone.
-
-    The validation part has 15 % of the pictures, at most `most`.
+def split_validation(dataset: Dataset, *, seed: int) -> tuple[Dataset, Dataset]:
+    """Carve a validation part from a training part: see `choose_validation`.
 
     >>> dataset = load("fashion-mnist")
     >>> training, validation = split_validation(dataset, seed=0)
@@ -243,8 +241,7 @@ def split_validation(dataset: Dataset, *, seed: int, most: int = 5000) -> tuple[
     InputError
         There are too few pictures to take any away.
     """
-    n = min(most, round(0.15 * len(dataset)))
-    chosen = stratified_choice(dataset.labels, n, seed=seed)
+    chosen = choose_validation(dataset.labels, seed=seed)
     if len(chosen) == 0:
         raise InputError(
             f"{len(dataset)} pictures are too few for a validation part; at least two of a class "
@@ -262,6 +259,14 @@ def sample(raw: Shaped[np.ndarray, "N *shape"], most: int) -> Shaped[np.ndarray,
     """
     n = len(raw)
     return raw if n <= most else raw[np.arange(most) * n // most]
+
+
+def choose_validation(labels: Int64[np.ndarray, "N"], *, seed: int) -> Int64[np.ndarray, "M"]:
+    """Choose the validation part: 15 % of the pictures, stratified, by the seed alone.
+
+    More than 5,000 would tell little more, and could be learnt from.
+    """
+    return stratified_choice(labels, min(5000, round(0.15 * len(labels))), seed=seed)
 
 
 def stratified_choice(

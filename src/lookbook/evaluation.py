@@ -144,14 +144,10 @@ def load_part(run: Run, part: Part) -> Dataset:
         raise _changed(
             run, f"its classes are {', '.join(dataset.classes)}, were {', '.join(data['classes'])}"
         )
-    if part == "test" and not has_test_part(data["name"]):
-        training = _load_as(run, "train")
-        if training.sha256() != data["train_sha256"]:
-            raise _changed(
-                run,
-                f"its training part is not the same ({len(training):,} pictures, were "
-                f"{data['train_pictures']:,})",
-            )
+    if part == "train":
+        _check_training(run, dataset)
+    elif not has_test_part(data["name"]):
+        _check_training(run, _load_as(run, "train"))
     return dataset
 
 
@@ -163,11 +159,17 @@ def load_training(run: Run) -> Dataset:
     InputError
         The data is no longer there, or it was changed.
     """
+    return apply(load_part(run, "train"), run.conditions["data"].get("corrections", []))
+
+
+def _check_training(run: Run, training: Dataset) -> None:
     data = run.conditions["data"]
-    given = load_part(run, "train")
-    if given.sha256() != data["train_sha256"]:
-        raise _changed(run, f"its training part is not the same ({len(given):,} pictures now)")
-    return apply(given, data.get("corrections", []))
+    if training.sha256() != data["train_sha256"]:
+        raise _changed(
+            run,
+            f"its training part is not the same ({len(training):,} pictures, were "
+            f"{data['train_pictures']:,})",
+        )
 
 
 def _load_as(run: Run, part: Part) -> Dataset:

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,18 +17,66 @@ import torch
 
 from lookbook.errors import TrainingError
 from lookbook.model import Model, Outputs
+from lookbook.photos import find_polarity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Shaped
 
+    from lookbook.calibration import CalibrationSet
     from lookbook.networks import Classifier
+    from lookbook.recipes import Recipe
 
 OPSET = 17
+#: what a model says of its licence where nobody has stated one
+UNSTATED = "not stated: it is for whoever trained this model to say, as the pictures allow"
 #: largest difference of probabilities between the network and its file
 TOLERANCE = 1e-4
 #: and share by which a novelty may differ
 NOVELTY_TOLERANCE = 1e-2
 PARITY_BATCHES = (1, 2, 7, 64)
+
+
+def describe(
+    classifier: Classifier,
+    recipe: Recipe,
+    classes: Sequence[str],
+    raw: Shaped[np.ndarray, "N *shape"],
+    *,
+    validation: dict[str, Any] | None,
+    calibration: CalibrationSet | None,
+    data: dict[str, str],
+    licence: str = UNSTATED,
+) -> dict[str, Any]:
+    """Return what a model file says of itself, but for its input, which `to_onnx` knows.
+
+    Parameters
+    ----------
+    classifier, recipe
+        The calibrated network, and what it was made by.
+    classes
+        Names of the classes, in the order of the logits.
+    raw
+        Raw inputs that it was trained on: they show the polarity.
+    validation
+        How good answers to the validation part are: see `doubt.judge_validation`.
+    calibration
+        What sets the thresholds.
+    data
+        `name` and `train_sha256` of the training part.
+    """
+    return {
+        "classes": list(classes),
+        "polarity": find_polarity(raw) if raw.dtype == np.uint8 else "mixed",
+        "temperature": float(classifier.temperature),
+        "calibration": calibration.to_json() if calibration else None,
+        "recipe": recipe.to_json(),
+        "validation": validation,
+        "data": data,
+        "licence": licence,
+        "lookbook": version("lookbook"),
+    }
 
 
 def to_onnx(
@@ -42,7 +91,7 @@ def to_onnx(
     sample
         Some raw inputs, of the type and shape that the model takes; parity is checked on them.
     about
-        What the file says of itself: classes and conditions, JSON values alone.
+        What the file says of itself, JSON values alone: see `describe`.
 
     Raises
     ------

@@ -17,16 +17,16 @@ from torch import nn
 
 from lookbook import metrics
 from lookbook.augment import distort, mirror, relight, shift
-from lookbook.calibration import CalibrationSet, fit_temperature, softmax
+from lookbook.calibration import softmax
 from lookbook.datasets import sample
 from lookbook.devices import has_fast_half, pick_device
 from lookbook.errors import TrainingError
 from lookbook.networks import Classifier, Components, build_classifier
-from lookbook.novelty import LEARNT
 from lookbook.optimizers import build_optimizer, rate_at
+from lookbook.passes import Passes
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float32, Int64, Shaped
+    from jaxtyping import Float, Float32, Int64, Shaped
     from torch import Tensor
 
     from lookbook.optimizers import Optimizer
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     #: raw inputs and their labels
     Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
 
-#: bytes that are gathered and scaled at once, 2,048 pictures of 28×28: a gather for each step of 32
-#: costs as much as the step, and far more at once would take memory
-AT_ONCE = 2048 * 28 * 28
 #: share of the pictures that are looked at in several views: the least certain ones
 UNSURE = 0.25
 #: pictures that go through the network at once where nothing is learnt
@@ -116,7 +113,8 @@ def fit(
     ----------
     training, validation
         Raw inputs, uint8 pictures (N, H, W) or (N, H, W, 3) or float32 rows (N, D), and labels in
-        0..n_classes−1. Nothing is learnt from the validation part.
+        0..n_classes−1. The validation part decides one thing alone: below which probability several
+        views of a picture are averaged.
     recipe
         What to train and how.
     n_classes
@@ -157,7 +155,7 @@ def fit(
         scaler = nn.Identity()
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = build_optimizer(recipe, weights)
-    passes = _Passes(recipe, len(labels), seed, images[0].nbytes)
+    passes = Passes(recipe, len(labels), seed, images[0].nbytes)
     clock = _Clock(stage, recipe, passes.steps, seconds, tell, start)
     state = _State(keeper, stage, (network, optimizer, passes, clock))
     state.restore()
@@ -198,56 +196,8 @@ def fit(
     return Fitted(fitted, clock.history, clock.seconds(), val_logits, stopped)
 
 
-def calibrate(fitted: Fitted, judge: Classifier, validation: Labelled) -> CalibrationSet | None:
-    """Set a classifier's temperature by the validation part; return what else that part says.
-
-    The answers are those that the fit ended with; novelties are those to its `judge`, which learnt
-    what is usual. Both are of a network that did not see these pictures. None where there are too
-    few of them, or no answers.
-    """
-    answered = len(fitted.val_logits)
-    images, labels = (each[:answered] for each in validation)
-    temperature = fit_temperature(fitted.val_logits, labels)
-    fitted.classifier.temperature.fill_(temperature)
-    probs = softmax(fitted.val_logits / temperature)
-    return CalibrationSet.of(probs, labels, novelties(judge, images))
-
-
-def learn_novelty(classifier: Classifier, training: Labelled) -> None:
-    """Let a trained classifier learn which traits are usual, from a sample of training pictures."""
-    images, labels = (sample(each, LEARNT) for each in training)
-    logits, traits = _look_once(classifier, images)
-    classifier.novelty.learn(traits, logits, torch.from_numpy(labels))
-
-
-def novelties(
-    classifier: Classifier, images: Shaped[np.ndarray, "N *shape"]
-) -> Float32[np.ndarray, "N"]:
-    """Return how strange pictures are to a classifier."""
-    if len(images) == 0:
-        return np.zeros(0, np.float32)
-    logits, traits = _look_once(classifier, images)
-    with torch.inference_mode():
-        novelty: Tensor = classifier.novelty(traits, logits)
-    return novelty.numpy()
-
-
-@torch.inference_mode()
-def _look_once(
-    classifier: Classifier, images: Shaped[np.ndarray, "N *shape"]
-) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N T"]]:
-    """Return logits and traits of one view, computed where that is fastest."""
-    device = pick_device()
-    scaler, network = classifier.scaler.to(device), classifier.network.to(device)
-    batches = np.array_split(images, math.ceil(len(images) / EVALUATION_BATCH))
-    seen = [network.with_traits(scaler(torch.from_numpy(each).to(device))) for each in batches]
-    classifier.cpu()
-    logits, traits = (torch.cat(each).cpu() for each in zip(*seen, strict=True))
-    return logits, traits
-
-
 def _change(
-    batch: Shaped[Tensor, "N C H W"], recipe: Recipe, passes: _Passes, chosen: Int64[Tensor, "N"]
+    batch: Shaped[Tensor, "N C H W"], recipe: Recipe, passes: Passes, chosen: Int64[Tensor, "N"]
 ) -> Shaped[Tensor, "N C H W"]:
     """Show these pictures otherwise than in the pass before."""
     chances = passes.chances(chosen).to(batch.device)
@@ -272,105 +222,6 @@ def _soften(
         return answers
     softened = torch.full((len(answers), n_classes), smoothing / n_classes, device=answers.device)
     return softened.scatter_(1, answers[:, None], 1 - smoothing + smoothing / n_classes)
-
-
-class _Passes:
-    """Which pictures come next: shuffled passes over all, later over the hardest alone."""
-
-    #: spread of the noise on log losses, by which other pictures have their turn, too
-    NOISE = 0.3
-
-    def __init__(self, recipe: Recipe, n: int, seed: int, bytes_each: int) -> None:
-        self._recipe, self._n, self._seed = recipe, n, seed
-        self._steps_at_once = max(1, AT_ONCE // (bytes_each * recipe.batch_size))
-        self._shuffler = torch.Generator().manual_seed(seed)
-        mirrored = torch.rand(n, generator=self._shuffler) if recipe.mirror else torch.ones(n)
-        self._mirrored = mirrored < 0.5
-        self._losses = torch.full((n,), math.inf)
-        self._order = torch.arange(0)
-        self._done = 0
-        self._chances = 0, torch.empty(0, 12)
-        self.epoch = 0
-
-    @property
-    def steps(self) -> int:
-        """How many steps the recipe's passes take; a part of a step more than half counts."""
-        whole = int(self._recipe.epochs)
-        steps = sum(self._steps_in(epoch) for epoch in (1, 2)[:whole])
-        steps += max(0, whole - 2) * self._steps_in(2)
-        return max(1, steps + round((self._recipe.epochs - whole) * self._steps_in(whole + 1)))
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures this pass takes."""
-        return len(self._order)
-
-    @property
-    def at_end(self) -> bool:
-        """Whether this pass is over."""
-        return self._done == len(self._order)
-
-    def _pictures_in(self, epoch: int) -> int:
-        return self._n if epoch == 1 else max(1, round(self._recipe.hardest * self._n))
-
-    def _steps_in(self, epoch: int) -> int:
-        return math.ceil(self._pictures_in(epoch) / self._recipe.batch_size)
-
-    def next_pictures(self, steps_left: int) -> Int64[Tensor, "M"]:
-        """Return indices for the next few steps, from a new pass where the last one is over."""
-        if self.at_end:
-            self.epoch += 1
-            self._done = 0
-            self._order = self._draw()[: steps_left * self._recipe.batch_size]
-        at_once = self._steps_at_once * self._recipe.batch_size
-        return self._order[self._done : self._done + at_once]
-
-    def _draw(self) -> Int64[Tensor, "M"]:
-        order = torch.randperm(self._n, generator=self._shuffler)
-        n = self._pictures_in(self.epoch)
-        if n == self._n:
-            return order
-        noise = self.NOISE * torch.randn(self._n, generator=self._shuffler)
-        hardness = self._losses[order].clamp_min(1e-3).log() + noise
-        return order[hardness.topk(n).indices.sort().values]
-
-    def are_mirrored(self, chosen: Int64[Tensor, "M"]) -> Bool[Tensor, "M"]:
-        """Say which of these pictures this pass shows mirrored: each one in every other pass.
-
-        Chance would show half of them twice the same way in two passes.
-        Source: Jordan (2024), alternating flip.
-        """
-        return self._mirrored[chosen] ^ (self.epoch % 2 == 0)
-
-    def chances(self, chosen: Int64[Tensor, "M"]) -> Float[Tensor, "M 12"]:
-        """Return numbers of 0 to 1 that say how these pictures are changed in this pass."""
-        drawn_for, chances = self._chances
-        if drawn_for != self.epoch:
-            # from the epoch's own generator: the same wherever a training goes on from
-            generator = torch.Generator().manual_seed((self._seed + self.epoch) % 2**63)
-            chances = torch.rand(self._n, 12, generator=generator)
-            self._chances = self.epoch, chances
-        return chances[chosen]
-
-    def note(self, chosen: Int64[Tensor, "M"], losses: Float[Tensor, "L"]) -> None:
-        """Take down the losses of the first pictures of `chosen`: those that steps were done on."""
-        self._losses[chosen[: len(losses)]] = losses
-        self._done += len(losses)
-
-    def kept(self) -> dict[str, Tensor]:
-        """Return all that decides the pictures to come."""
-        return {
-            "shuffler": self._shuffler.get_state(),
-            "losses": self._losses,
-            "order": self._order,
-            "position": torch.tensor([self.epoch, self._done]),
-        }
-
-    def restore(self, kept: dict[str, Tensor]) -> None:
-        """Go on where these were returned."""
-        self._shuffler.set_state(kept["shuffler"])
-        self._losses, self._order = kept["losses"], kept["order"]
-        self.epoch, self._done = kept["position"].tolist()
 
 
 class _Clock:
@@ -505,7 +356,7 @@ class _State:
         self,
         keeper: Keeper | None,
         stage: str,
-        parts: tuple[nn.Module, Optimizer, _Passes, _Clock],
+        parts: tuple[nn.Module, Optimizer, Passes, _Clock],
     ) -> None:
         self._keeper, self._stage, self._parts = keeper, stage, parts
 

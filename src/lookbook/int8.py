@@ -70,7 +70,7 @@ def quantize(run: Run, out: Path) -> Comparison:
     Raises
     ------
     ExportError
-        It is right for 0.2 points less of the validation part, or worse; nothing is written.
+        It loses more than 0.2 points of the validation accuracy; nothing is written.
     DamagedFileError, InputError
         The run's model or data was changed, or its data is no longer where it was.
     OutputError
@@ -81,7 +81,7 @@ def quantize(run: Run, out: Path) -> Comparison:
     small = Model(_quantize(model, sample(training.images, CALIBRATION)))
     mine, theirs = (each.predict(validation.images) for each in (small, model))
     accuracy = [metrics.accuracy(each.probs, validation.labels) for each in (mine, theirs)]
-    if accuracy[1] - accuracy[0] > MOST_LOST:
+    if accuracy[1] - accuracy[0] > MOST_LOST + 1e-9:  # 0.93 - 0.928 is a little more than 0.002
         raise ExportError(
             f"in 8 bits the model is right for {100 * accuracy[0]:.2f} % of {len(validation):,} "
             f"validation pictures, {100 * accuracy[1]:.2f} % before: more than "

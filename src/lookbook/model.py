@@ -20,14 +20,27 @@ if TYPE_CHECKING:
 
     from lookbook.photos import Polarity
 
-#: how ONNX names the file of a weight that lies outside (key 1 of an entry, 8 bytes, "location")
-EXTERNAL = b"\x0a\x08location"
+#: how ONNX calls the file of a weight that lies outside
+EXTERNAL = b"location"
 #: pictures that go through the network at once
 BATCH = 1000
 
 
 #: what every model file says of itself
-KNOWN = {"classes", "input_shape", "input_dtype", "polarity", "calibration", "views"}
+KNOWN = {
+    "classes",
+    "polarity",
+    "temperature",
+    "calibration",
+    "recipe",
+    "validation",
+    "data",
+    "licence",
+    "lookbook",
+    "input_shape",
+    "input_dtype",
+    "views",
+}
 
 
 class Outputs(NamedTuple):
@@ -55,7 +68,7 @@ class Model:
     content: bytes
 
     @classmethod
-    def open(cls, path: Path) -> Model:
+    def open(cls, path: str | Path) -> Model:
         """Read a model file and make sure that it is one of ours.
 
         Raises
@@ -65,13 +78,16 @@ class Model:
         DamagedFileError
             It is no model that this program wrote.
         """
+        path = Path(path)
         if not path.is_file():
             raise InputError(f"no model file {path}; train one: lookbook train")
         try:
             model = cls(path.read_bytes())
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from error
-        if EXTERNAL in model.content:
+            raise InputError(
+                f"{path} cannot be read: {error.strerror}; check its permissions"
+            ) from error
+        if EXTERNAL in model.content and _wants_other_files(model.content):
             raise DamagedFileError(
                 f"{path} wants weights from other files, which is refused; a model of lookbook is "
                 "one file: lookbook train"
@@ -79,7 +95,7 @@ class Model:
         try:
             if not set(model.about) >= KNOWN or not isinstance(model.about.get("data", {}), dict):
                 raise KeyError("classes")  # noqa: TRY301  # one refusal for all strangers
-            _ = model.classes, model.input_shape, model.calibration
+            model._try_out()
         except Exception as error:  # ONNX Runtime's own have no common class
             raise DamagedFileError(
                 f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
@@ -128,14 +144,29 @@ class Model:
         kept = self.about["calibration"]
         return None if kept is None else CalibrationSet.from_json(kept)
 
+    def _try_out(self) -> None:
+        """Answer one blank input: whatever is wrong with what the file says of itself shows."""
+        blank = np.zeros((1, *self.input_shape), self.about["input_dtype"])
+        shapes = [each.shape for each in self.predict(blank)]
+        n = len(self.classes)
+        if shapes != [(1, n), (1, n), (1,)]:
+            raise ValueError(f"expected answers for {n} classes, got {shapes}")
+        _ = self.polarity, self.calibration
+
     def predict(self, inputs: Shaped[np.ndarray, "N *shape"]) -> Outputs:
         """Return the answers to raw pictures (uint8) or rows of features (float32).
+
+        Grey pictures may have a last axis of one channel.
 
         Raises
         ------
         InputError
-            Type or shape are not those that the model was trained on.
+            Type or shape are not those that the model was trained on, there is no picture, or a
+            feature is NaN or infinite.
         """
+        inputs = np.asarray(inputs)
+        if inputs.shape[1:] == (*self.input_shape, 1):
+            inputs = inputs[..., 0]
         self._check(inputs)
         parts = [
             self._session.run(list(Outputs._fields), {"images": inputs[start : start + BATCH]})
@@ -147,6 +178,10 @@ class Model:
         """Refuse what the model cannot take, with what it takes."""
         expected = np.dtype(self.about["input_dtype"])
         if inputs.shape[1:] == self.input_shape and inputs.dtype == expected and len(inputs):
+            if expected != np.uint8 and not np.isfinite(inputs).all():
+                raise InputError(
+                    "features must not be NaN or infinite; look for them with np.isfinite"
+                )
             return
         wanted = ", ".join(str(side) for side in self.input_shape)
         pictures = expected == np.uint8
@@ -155,6 +190,28 @@ class Model:
             f"{', levels 0 to 255' if pictures else ''}, got {inputs.dtype} of shape "
             f"{inputs.shape}{_remedy(inputs, self.input_shape) if pictures else ''}"
         )
+
+
+def _wants_other_files(content: bytes) -> bool:
+    """Say whether an ONNX file has weights that lie outside, wherever in it they are named."""
+    import onnx  # noqa: PLC0415  # 0.1 s, and for files that look like it alone
+
+    def wants(message: Any) -> bool:
+        if isinstance(message, onnx.TensorProto):
+            return (
+                message.data_location == onnx.TensorProto.EXTERNAL or len(message.external_data) > 0
+            )
+        parts = [part for field, part in message.ListFields() if field.message_type]
+        return any(
+            wants(each)
+            for part in parts
+            for each in ([part] if hasattr(part, "ListFields") else part)
+        )
+
+    try:
+        return wants(onnx.load_from_string(content))
+    except Exception:  # noqa: BLE001  # no ONNX file at all: that is said where it is opened
+        return False
 
 
 def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> str:

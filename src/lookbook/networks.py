@@ -1,4 +1,4 @@
-"""Build the networks: float pictures in, logits out."""
+"""Build the networks, and what stands around them: raw pictures in, answers out."""
 
 from __future__ import annotations
 

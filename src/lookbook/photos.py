@@ -99,9 +99,9 @@ def _to_8_bit(picture: Image.Image) -> Image.Image:
         levels = np.asarray(picture).astype(np.int64)
         if levels.min() < 0 or levels.max() >= 2**16:
             raise ValueError("32-bit pixels have no fixed range")
+        if "transparency" in picture.info:  # one level that a PNG calls transparent
+            levels[levels == picture.info["transparency"]] = 2**16 - 1
         return Image.fromarray((levels >> 8).astype(np.uint8))
-    if picture.mode == "1":
-        return picture.convert("L")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
@@ -109,6 +109,8 @@ def _to_8_bit(picture: Image.Image) -> Image.Image:
         )
     if picture.mode == "F":
         raise ValueError("floating-point pixels have no fixed range")
+    if picture.mode == "1":
+        return picture.convert("L")
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
 
 

@@ -71,7 +71,8 @@ class Recipe:
 
         The fast recipes are written for 60,000 pictures and make as few steps as those need. Fewer
         than 20,000 pictures are passed more often, up to 30 times, all of them in each pass, in
-        smaller batches, with a learning rate that falls with the root of these.
+        smaller batches, with a learning rate that falls with the root of these; convolutions see
+        those in colour, photographs mostly, distorted in each pass.
 
         >>> STANDARD.suited_to(55_000) == STANDARD
         True
@@ -80,6 +81,8 @@ class Recipe:
         (30, 50, 0.041, 0.0)
         >>> STANDARD.suited_to(1000, colour=True).distort
         0.25
+        >>> QUICK.suited_to(1000, colour=True).distort
+        0.0
         """
         if n >= 20_000 or self.schedule == "constant":
             return self
@@ -88,7 +91,7 @@ class Recipe:
             self,
             epochs=max(self.epochs, min(30, 200_000 // n)),
             hardest=1.0,
-            distort=0.25 if colour else self.distort,
+            distort=0.25 if colour and self.network == "conv" else self.distort,
             batch_size=batch_size,
             learning_rate=self.learning_rate * math.sqrt(batch_size / self.batch_size),
         )
@@ -122,7 +125,7 @@ QUICK = Recipe(
     half=True,
 )
 
-#: Convolutions behind a frozen whitening layer; the recipes differ in widths and passes.
+#: Convolutions behind a frozen whitening layer; those that follow differ from it as they say.
 STANDARD = Recipe(
     name="standard",
     network="conv",

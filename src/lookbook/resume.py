@@ -22,7 +22,7 @@ import safetensors
 import safetensors.torch
 
 from lookbook.errors import DamagedFileError, OutputError
-from lookbook.runs import REQUEST, cannot_write, to_json, unfinished, write_bytes
+from lookbook.runs import REQUEST, WEIGHTS, cannot_write, to_json, unfinished, write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,6 +107,21 @@ class ResumePoint:
             raise cannot_write(self.folder, error) from error
         self._last = time.monotonic()
         self._took = self._last - start
+
+    def keep_weights(self, content: bytes) -> Path:
+        """Keep the weights of a training that gave no model; return where.
+
+        Raises
+        ------
+        OutputError
+            The disk is full, or the place cannot be written.
+        """
+        try:
+            self._begin()
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+        write_bytes(self.folder / WEIGHTS, content)
+        return self.folder / WEIGHTS
 
     def remove(self) -> None:
         """Forget everything: the run is finished."""

@@ -10,7 +10,8 @@
         metrics.json         validation accuracy, fit seconds, temperature
         conditions.json      versions, seed, data and its hash, machine, duration of each part
         evaluation.json      what `lookbook evaluate` found on the test part, once it has run
-        figures/             what `lookbook figures` drew
+        analysis.npz         what `lookbook report` found out, for the next report
+        report.html, …       what `report`, `figures` and `export` wrote
     runs/fashion-mnist-tutorial-1.unfinished/
                              what a training needs to go on: see `lookbook.resume`
 """
@@ -31,7 +32,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lookbook.builtin import mirrors_well
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
+from lookbook.recipes import RECIPES
 
 #: where runs are kept if the user names no place
 ROOT = Path("runs")
@@ -134,13 +137,20 @@ class Run:
                 )
 
     def train_command(self) -> str:
-        """Return the command that trains the same again."""
+        """Return the command that trains the same again.
+
+        Corrected labels are not in it: they come from a table of the user's, `--corrections FILE`.
+        """
         data, seed = self.conditions["data"], self.conditions["seed"]
         words = ["lookbook", "train", data["name"], "--recipe", self.recipe["name"]]
         words += ["--epochs", str(self.recipe["epochs"]), "--seed", str(seed)]
         height, width = data["size"]
         if data["from_files"] and height == width:
             words += ["--size", str(height)]
+        usual = RECIPES.get(self.recipe["name"])
+        mirrored = self.recipe.get("mirror", False)
+        if usual is not None and mirrored != (usual.mirror and mirrors_well(data["name"])):
+            words.append("--mirror" if mirrored else "--no-mirror")
         if self.conditions["final"]:
             words.append("--final")
         return shlex.join(words)
@@ -212,9 +222,16 @@ def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, dict[str, A
         folder = root / folder
     if not unfinished(folder).exists():
         if (folder / "conditions.json").exists():
-            raise InputError(f"{folder} is finished: there is nothing to go on with")
+            raise InputError(
+                f"{folder} is finished: there is nothing to go on with; evaluate it: "
+                f"{shlex.join(['lookbook', 'evaluate', str(folder)])}"
+            )
         known = [path.name for path in list_unfinished(root)][:3]
-        hint = f"unfinished here: {', '.join(known)}" if known else "no run here is unfinished"
+        hint = (
+            f"unfinished here: {', '.join(known)}"
+            if known
+            else "no run here is unfinished; start one: lookbook train"
+        )
         raise InputError(f"no unfinished run {name}; {hint}")
     return folder, _read_json(unfinished(folder) / REQUEST)
 
@@ -430,7 +447,9 @@ def _read_json(path: Path) -> Any:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DamagedFileError(f"the run {path.parent} is damaged: it lacks {path.name}") from error
+        raise DamagedFileError(
+            f"the run {path.parent} is damaged: it lacks {path.name}; {remedy}"
+        ) from error
     except (OSError, ValueError) as error:
         raise DamagedFileError(f"{path} is damaged ({error}); {remedy}") from error
     if not _has_form(name, document):

@@ -7,32 +7,30 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import safetensors.torch
 import torch
 from torch import nn
 
-from lookbook import metrics
 from lookbook.budget import Plan, plan
-from lookbook.builtin import BUILTIN
-from lookbook.calibration import CalibrationSet, softmax
+from lookbook.builtin import BUILTIN, mirrors_well
+from lookbook.calibration import CalibrationSet
 from lookbook.conditions import machine, versions
 from lookbook.corrections import apply, read
 from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
 from lookbook.devices import has_fast_half, pick_device
-from lookbook.errors import InputError, LookbookWarning
-from lookbook.export import to_onnx
-from lookbook.fitting import Fitted, Tell, calibrate, fit, learn_novelty
+from lookbook.doubt import calibrate, judge_validation, learn_novelty
+from lookbook.errors import InputError, LookbookWarning, TrainingError
+from lookbook.export import UNSTATED, describe, to_onnx
+from lookbook.fitting import Fitted, Tell, fit
 from lookbook.networks import Classifier, build_classifier
-from lookbook.photos import find_polarity
-from lookbook.recipes import STANDARD, Recipe
+from lookbook.recipes import STANDARD, Recipe, find_recipe
 from lookbook.resume import ResumePoint
 from lookbook.runs import (
     MODEL,
@@ -46,23 +44,23 @@ from lookbook.runs import (
 )
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32
+    from jaxtyping import Shaped
 
     from lookbook.fitting import Labelled
 
 
 def train(
     data: str,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
     *,
     epochs: float | None = None,
     seed: int = 0,
-    out: Path | None = None,
+    out: str | Path | None = None,
     size: int | None = None,
     final: bool = False,
     mirror: bool | None = None,
     budget: float | None = None,
-    corrections: Path | None = None,
+    corrections: str | Path | None = None,
     seconds_before: float = 0.0,
     tell: Tell = lambda _progress: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -74,8 +72,8 @@ def train(
     data, size
         As `datasets.load` takes them.
     recipe
-        What to train and how; without it `standard`, or what makes most of the `budget`. It is
-        suited to the number of pictures: see `Recipe.suited_to`.
+        What to train and how, or its name; without it `standard`, or what makes most of the
+        `budget`. It is suited to the number of pictures: see `Recipe.suited_to`.
     epochs
         Passes over the pictures; without it the recipe's.
     seed, tell, should_stop
@@ -98,32 +96,41 @@ def train(
     Raises
     ------
     InputError, DownloadError, OutputError, TrainingError
-        As their docstrings say; nothing is written then.
+        As their docstrings say; nothing is written then, but for the weights of a network whose
+        model file does not say the same.
     """
+    if isinstance(recipe, str):
+        recipe = find_recipe(recipe)
     if not 0 <= seed < 2**63:
         raise InputError(f"the seed must be in 0..{2**63 - 1}, got {seed}")
+    if mirror and recipe is not None and recipe.network == "dense":
+        raise InputError(
+            f"the recipe '{recipe.name}' is a dense network, which sees pictures as they are; "
+            "leave --mirror out, or take a convolutional one: --recipe standard"
+        )
     start = time.perf_counter()
     seconds = {"imports": seconds_before}
     named = recipe.name if recipe else STANDARD.name if budget is None else "budget"
-    folder = out or free_folder(identify(data), named)
+    folder = free_folder(identify(data), named) if out is None else Path(out)
     check_target(folder)
     with _timed(seconds, "data"):
         given = load(data, "train", size=size)
-        corrected = read(corrections, given) if corrections else []
-        whole = apply(given, corrected)
-        training, validation = split_validation(whole, seed=seed)
-    n = len(whole if final else training)
+        corrected = [] if corrections is None else read(Path(corrections), given)
+        parts = _Parts.of(apply(given, corrected), seed)
+    learnt = parts.whole if final else parts.training
+    colour = parts.whole.channels == 3
     if budget is None:
-        suited = (recipe or STANDARD).suited_to(n, colour=whole.channels == 3)
+        suited = (recipe or STANDARD).suited_to(len(learnt), colour=colour)
         planned = Plan(suited.with_epochs(epochs), None)
     else:
         with _timed(seconds, "planning"):
             left = budget - seconds_before - (time.perf_counter() - start)
-            shapes = _arrays(whole if final else training), len(validation), len(whole.classes)
+            shapes = _arrays(learnt), len(parts.validation), len(parts.whole.classes)
             planned = plan(left, *shapes, recipe=recipe, fits=1 + final)
     settled = replace(
         planned.recipe,
-        mirror=planned.recipe.mirror and _mirrors_well(data) if mirror is None else mirror,
+        mirror=planned.recipe.network == "conv"
+        and (planned.recipe.mirror and mirrors_well(data) if mirror is None else mirror),
         half=planned.recipe.half and has_fast_half(pick_device()),
     )
     request = {
@@ -138,7 +145,7 @@ def train(
         "versions": versions(),
     }
     point = ResumePoint(folder, request, numbered=out is None)
-    return _train(request, point, whole, seconds, tell, should_stop)
+    return _train(request, point, parts, seconds, tell, should_stop)
 
 
 def resume(
@@ -177,67 +184,57 @@ def resume(
         message = f"{folder} was begun with other versions: its weights may differ in the last bits"
         warnings.warn(LookbookWarning(message), stacklevel=2)
     point = ResumePoint(folder, request, numbered=False, begun=True)
-    whole = apply(given, request.get("corrections", []))
-    return _train(request, point, whole, seconds, tell, should_stop)
+    parts = _Parts.of(apply(given, request.get("corrections", [])), request["seed"])
+    return _train(request, point, parts, seconds, tell, should_stop)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The training part of DATA, and what it was split into."""
+
+    whole: Dataset
+    training: Dataset
+    validation: Dataset
+
+    @classmethod
+    def of(cls, whole: Dataset, seed: int) -> Self:
+        return cls(whole, *split_validation(whole, seed=seed))
 
 
 def _train(
     request: dict[str, Any],
     point: ResumePoint,
-    whole: Dataset,
+    parts: _Parts,
     seconds: dict[str, float],
     tell: Tell,
     should_stop: Callable[[], bool],
 ) -> Run:
     """Train what was asked for, from where it was left; write the run."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    recipe, seed, final = Recipe.from_json(request["recipe"]), request["seed"], request["final"]
-    training, validation = split_validation(whole, seed=seed)
+    recipe = Recipe.from_json(request["recipe"])
     fit_on = partial(
         fit,
         recipe=recipe,
-        n_classes=len(whole.classes),
-        seed=seed,
+        n_classes=len(parts.whole.classes),
+        seed=request["seed"],
         seconds=request["fit_seconds"],
         keeper=point,
         tell=tell,
         should_stop=should_stop,
     )
-    if final:
-        fitted = fit_on(_arrays(whole), None)
-    else:
-        fitted = fit_on(_arrays(training), _arrays(validation))
-    seconds["fit"] = fitted.seconds
-    with _timed(seconds, "calibration"):
-        learn_novelty(fitted.classifier, _arrays(whole if final else training))
-        judge = fitted.classifier
-        if final and not fitted.stopped:
-            # what must come from unseen pictures comes from a twin that did not see them
-            twin = fit_on(_arrays(training), _arrays(validation), stage="calibration twin")
-            learn_novelty(twin.classifier, _arrays(training))
-            fitted, judge = _take_answers(fitted, twin), twin.classifier
-        calibration = calibrate(fitted, judge, _arrays(validation))
-        temperature = float(fitted.classifier.temperature)
-
-    measured = {
-        "fit_seconds": seconds["fit"],
-        "calibration_seconds": seconds["calibration"],
-        "validation": _on_validation(fitted.val_logits, validation, temperature, final=final),
-        "temperature": temperature,
-        "parameters": sum(p.numel() for p in fitted.classifier.network.parameters()),
-        "training_pictures": len(whole if final else training),
-        "stopped": fitted.stopped,
-    }
+    fitted, calibration = _fit(fit_on, parts, seconds, final=request["final"])
     if request["fit_seconds"] is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=_passes_done(fitted.history))
+    measured = _measured(fitted, parts, seconds, final=request["final"])
     with _timed(seconds, "export"):
-        blobs = _blobs(fitted.classifier, whole, recipe, measured, calibration, request)
+        about = _about_model(fitted, parts.whole, recipe, measured, calibration, request)
+        blobs = _blobs(fitted.classifier, parts.whole.images[:64], about, point)
     conditions = {
         "started": started,
-        "data": _about_data(request, whole),
-        "seed": seed,
-        "final": final,
+        "data": _about_data(request, parts.whole),
+        "seed": request["seed"],
+        "final": request["final"],
         "device": str(pick_device()),
         "threads": torch.get_num_threads(),
         "machine": machine(_accelerator()),
@@ -257,15 +254,51 @@ def _train(
     return run
 
 
+def _fit(
+    fit_on: Callable[..., Fitted], parts: _Parts, seconds: dict[str, float], *, final: bool
+) -> tuple[Fitted, CalibrationSet | None]:
+    """Fit on a part, or `final` on the whole; calibrate by pictures that were not learnt from."""
+    training, validation = _arrays(parts.training), _arrays(parts.validation)
+    learnt = _arrays(parts.whole) if final else training
+    fitted = fit_on(learnt, None if final else validation)
+    seconds["fit"] = fitted.seconds
+    with _timed(seconds, "calibration"):
+        learn_novelty(fitted.classifier, learnt)
+        judge = fitted.classifier
+        if final and not fitted.stopped:
+            # what must come from unseen pictures comes from a twin that did not see them
+            twin = fit_on(training, validation, stage="calibration twin")
+            learn_novelty(twin.classifier, training)
+            fitted, judge = _take_answers(fitted, twin), twin.classifier
+        return fitted, calibrate(fitted, judge, validation)
+
+
+def _measured(
+    fitted: Fitted, parts: _Parts, seconds: dict[str, float], *, final: bool
+) -> dict[str, Any]:
+    """Return what `metrics.json` holds."""
+    temperature = float(fitted.classifier.temperature)
+    return {
+        "fit_seconds": seconds["fit"],
+        "calibration_seconds": seconds["calibration"],
+        "validation": judge_validation(
+            fitted.val_logits,
+            parts.validation.labels,
+            temperature,
+            "a twin trained without the validation part" if final else "this network",
+        ),
+        "temperature": temperature,
+        "parameters": sum(p.numel() for p in fitted.classifier.network.parameters()),
+        "training_pictures": len(parts.whole if final else parts.training),
+        "stopped": fitted.stopped,
+    }
+
+
 def _passes_done(history: list[dict[str, Any]]) -> float:
     """Return the passes of a history, the last one as the share of its pictures that it took."""
     last = history[-1]
     passes: float = last["epoch"] - 1 + last["pictures"] / last["pictures_per_epoch"]
     return round(passes, 3)
-
-
-def _mirrors_well(data: str) -> bool:
-    return data not in BUILTIN or BUILTIN[data].mirrors_well
 
 
 def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
@@ -276,38 +309,49 @@ def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
     return replace(fitted, val_logits=twin.val_logits)
 
 
-def _blobs(
-    classifier: Classifier,
+def _about_model(
+    fitted: Fitted,
     whole: Dataset,
     recipe: Recipe,
     measured: dict[str, Any],
     calibration: CalibrationSet | None,
     request: dict[str, Any],
-) -> dict[str, bytes]:
-    """Return the weights and the model, as files hold them."""
-    about = {
-        "classes": whole.classes,
-        "polarity": find_polarity(whole.images),
-        "temperature": measured["temperature"],
-        "calibration": calibration.to_json() if calibration else None,
-        "recipe": recipe.to_json(),
-        "validation": measured["validation"],
+) -> dict[str, Any]:
+    """Return what the model file says of itself."""
+    return describe(
+        fitted.classifier,
+        recipe,
+        whole.classes,
+        whole.images,
+        validation=measured["validation"],
+        calibration=calibration,
         # of one's own data the last part of its name: where it lies is nobody else's business
-        "data": {"name": Path(request["data"]).name, "train_sha256": request["train_sha256"]},
-        "licence": _licence(request["data"]),
-        "lookbook": version("lookbook"),
-    }
+        data={"name": Path(request["data"]).name, "train_sha256": request["train_sha256"]},
+        licence=_licence(request["data"]),
+    )
+
+
+def _blobs(
+    classifier: Classifier,
+    sample: Shaped[np.ndarray, "N *shape"],
+    about: dict[str, Any],
+    point: ResumePoint,
+) -> dict[str, bytes]:
+    """Return the weights and the model, as files hold them; keep the weights that give none."""
     state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
-    return {
-        WEIGHTS: safetensors.torch.save(state),
-        MODEL: to_onnx(classifier, whole.images[:64], about).content,
-    }
+    weights = safetensors.torch.save(state)
+    try:
+        model = to_onnx(classifier, sample, about)
+    except TrainingError as error:
+        kept = point.keep_weights(weights)
+        raise TrainingError(f"{error}; the weights are kept: {kept}") from error
+    return {WEIGHTS: weights, MODEL: model.content}
 
 
 def _licence(data: str) -> str:
     """Say under which licence the data is; nobody but who trained a model decides on its own."""
     if data not in BUILTIN:
-        return "not stated: it is for whoever trained this model to say, as the pictures allow"
+        return UNSTATED
     known = BUILTIN[data]
     return f"trained on {known.title} ({known.licence}, {known.homepage})"
 
@@ -321,24 +365,6 @@ def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
 
 def _arrays(dataset: Dataset) -> Labelled:
     return dataset.images, dataset.labels
-
-
-def _on_validation(
-    logits: Float32[np.ndarray, "M K"], validation: Dataset, temperature: float, *, final: bool
-) -> dict[str, Any] | None:
-    """Say how good these answers are; there are none of a `final` run that was stopped."""
-    if len(logits) == 0:
-        return None
-    probs = softmax(logits / temperature)
-    share = metrics.accuracy(probs, validation.labels)
-    return {
-        "accuracy": share,
-        "interval": metrics.wilson_interval(share, len(validation)),
-        "loss": metrics.log_loss(probs, validation.labels),
-        "calibration_error": metrics.calibration_error(probs, validation.labels),
-        "n": len(validation),
-        "of": "a twin trained without the validation part" if final else "this network",
-    }
 
 
 def _accelerator() -> str | None:

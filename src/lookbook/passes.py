@@ -1,0 +1,117 @@
+"""Draw the order of the pictures, pass by pass, and how each is changed in it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int64
+    from torch import Tensor
+
+    from lookbook.recipes import Recipe
+
+#: bytes that are gathered and scaled at once, 2,048 pictures of 28×28: a gather for each step of 32
+#: costs as much as the step, and far more at once would take memory
+AT_ONCE = 2048 * 28 * 28
+
+
+class Passes:
+    """Which pictures come next: shuffled passes over all, later over the hardest alone."""
+
+    #: spread of the noise on log losses, by which other pictures have their turn, too
+    NOISE = 0.3
+
+    def __init__(self, recipe: Recipe, n: int, seed: int, bytes_each: int) -> None:
+        self._recipe, self._n, self._seed = recipe, n, seed
+        self._steps_at_once = max(1, AT_ONCE // (bytes_each * recipe.batch_size))
+        self._shuffler = torch.Generator().manual_seed(seed)
+        mirrored = torch.rand(n, generator=self._shuffler) if recipe.mirror else torch.ones(n)
+        self._mirrored = mirrored < 0.5
+        self._losses = torch.full((n,), math.inf)
+        self._order = torch.arange(0)
+        self._done = 0
+        self._chances = 0, torch.empty(0, 12)
+        self.epoch = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps the recipe's passes take; a part of a step more than half counts."""
+        whole = int(self._recipe.epochs)
+        steps = sum(self._steps_in(epoch) for epoch in (1, 2)[:whole])
+        steps += max(0, whole - 2) * self._steps_in(2)
+        return max(1, steps + round((self._recipe.epochs - whole) * self._steps_in(whole + 1)))
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures this pass takes."""
+        return len(self._order)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether this pass is over."""
+        return self._done == len(self._order)
+
+    def _pictures_in(self, epoch: int) -> int:
+        return self._n if epoch == 1 else max(1, round(self._recipe.hardest * self._n))
+
+    def _steps_in(self, epoch: int) -> int:
+        return math.ceil(self._pictures_in(epoch) / self._recipe.batch_size)
+
+    def next_pictures(self, steps_left: int) -> Int64[Tensor, "M"]:
+        """Return indices for the next few steps, from a new pass where the last one is over."""
+        if self.at_end:
+            self.epoch += 1
+            self._done = 0
+            self._order = self._draw()[: steps_left * self._recipe.batch_size]
+        at_once = self._steps_at_once * self._recipe.batch_size
+        return self._order[self._done : self._done + at_once]
+
+    def _draw(self) -> Int64[Tensor, "M"]:
+        order = torch.randperm(self._n, generator=self._shuffler)
+        n = self._pictures_in(self.epoch)
+        if n == self._n:
+            return order
+        noise = self.NOISE * torch.randn(self._n, generator=self._shuffler)
+        hardness = self._losses[order].clamp_min(1e-3).log() + noise
+        return order[hardness.topk(n).indices.sort().values]
+
+    def are_mirrored(self, chosen: Int64[Tensor, "M"]) -> Bool[Tensor, "M"]:
+        """Say which of these pictures this pass shows mirrored: each one in every other pass.
+
+        Chance would show half of them twice the same way in two passes.
+        Source: Jordan (2024), alternating flip.
+        """
+        return self._mirrored[chosen] ^ (self.epoch % 2 == 0)
+
+    def chances(self, chosen: Int64[Tensor, "M"]) -> Float[Tensor, "M 12"]:
+        """Return numbers of 0 to 1 that say how these pictures are changed in this pass."""
+        drawn_for, chances = self._chances
+        if drawn_for != self.epoch:
+            # from the epoch's own generator: the same wherever a training goes on from
+            generator = torch.Generator().manual_seed((self._seed + self.epoch) % 2**63)
+            chances = torch.rand(self._n, 12, generator=generator)
+            self._chances = self.epoch, chances
+        return chances[chosen]
+
+    def note(self, chosen: Int64[Tensor, "M"], losses: Float[Tensor, "L"]) -> None:
+        """Take down the losses of the first pictures of `chosen`: those that steps were done on."""
+        self._losses[chosen[: len(losses)]] = losses
+        self._done += len(losses)
+
+    def kept(self) -> dict[str, Tensor]:
+        """Return all that decides the pictures to come."""
+        return {
+            "shuffler": self._shuffler.get_state(),
+            "losses": self._losses,
+            "order": self._order,
+            "position": torch.tensor([self.epoch, self._done]),
+        }
+
+    def restore(self, kept: dict[str, Tensor]) -> None:
+        """Go on where these were returned."""
+        self._shuffler.set_state(kept["shuffler"])
+        self._losses, self._order = kept["losses"], kept["order"]
+        self.epoch, self._done = kept["position"].tolist()
