@@ -70,22 +70,26 @@ def of(results: Results, recipe: str) -> list[dict[str, Any]]:
 
 def to_markdown(results: Results, figure: str) -> str:
     """Write the tables, then what they mean, then the conditions."""
-    recipes = [name for name in results["conditions"]["recipes"] if of(results, name)]
     body = [
-        *report.table(("", *recipes), _answer_rows(results, recipes)),
-        "",
-        "Pictures that are none of the classes, told from the test pictures by `novelty`:",
-        "",
-        *report.table(
-            ("", *_heads(recipes)),
-            _foreign_rows(results, recipes),
-        ),
+        *tables(results),
         "",
         f"![Calibration error and AUROC, one dot a seed]({figure})",
         "",
         _MEANING,
     ]
     return report.markdown(results, "How far answers can be trusted", body, _conditions(results))
+
+
+def tables(results: Results) -> list[str]:
+    """Write how good the answers are, and how well strangers are told."""
+    recipes = [name for name in results["conditions"]["recipes"] if of(results, name)]
+    return [
+        *report.table(("", *recipes), _answer_rows(results, recipes)),
+        "",
+        "Pictures that are none of the classes, told from the test pictures by `novelty`:",
+        "",
+        *report.table(("", *_heads(recipes)), _foreign_rows(results, recipes)),
+    ]
 
 
 def _heads(recipes: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Write the generated parts of the pages: the module table and the command reference.
+"""Write the generated parts of the pages: modules, commands, and tables of measured figures.
 
 `python docs/generate.py` writes them, `--check` only says whether they are up to date.
 """
@@ -6,13 +6,46 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
+
+from bench import summary, trust  # noqa: E402
+
 SOURCE = ROOT / "src" / "lookbook"
+RESULTS = ROOT / "bench" / "results"
+#: entry of the benchmark → what the READMEs call it, in English and in Korean
+ENTRIES = {
+    "keras-tensorflow": (
+        "Keras on TensorFlow, the tutorial's script",
+        "Keras(TensorFlow), 튜토리얼의 코드",
+    ),
+    "keras-jax": ("Keras on JAX, the same", "Keras(JAX), 같은 코드"),
+    "sklearn-mlp": (
+        "scikit-learn's `MLPClassifier`, the same network",
+        "scikit-learn `MLPClassifier`, 같은 신경망",
+    ),
+    "pytorch-loop": (
+        "plain PyTorch loop, the same network",
+        "평범한 PyTorch 반복문, 같은 신경망",
+    ),
+    "keras-convnet": ("Keras's convnet example", "Keras의 합성곱 예제"),
+    **{
+        f"lookbook-{name}": (f"lookbook, recipe `{recipe}`", f"lookbook, 레시피 `{recipe}`")
+        for name, recipe in (
+            ("tutorial", "tutorial"),
+            ("quick", "quick"),
+            ("quick-10", "quick --epochs 10"),
+            *((each, each) for each in ("small", "medium", "standard", "strong", "large")),
+            ("compact", "compact"),
+        )
+    },
+}
 COMMANDS = (
     "fetch",
     "look",
@@ -55,6 +88,48 @@ def command_reference() -> str:
     return "# Command reference\n\nGenerated from `--help`.\n\n" + "\n\n".join(parts) + "\n"
 
 
+def speed_table(*, korean: bool) -> str:
+    """Return the READMEs' table of accuracy and time, from the results of the benchmark."""
+    results = json.loads((RESULTS / "fashion-mnist.json").read_text())
+    found = {one.name: one for one in summary.summarise(results)}
+    most = max(one.seeds for one in found.values())
+    rows = []
+    for name, names in ENTRIES.items():
+        one = found[name]
+        if one.ratio is None or one.deviation is None:
+            raise ValueError(f"{name} was measured once, or not beside Keras")
+        seeds = f" (시드 {one.seeds}개)" if korean else f" ({one.seeds} seeds)"
+        least, middle, longest = map(_seconds, (one.fit.least, one.fit.middle, one.fit.most))
+        fit = f"{middle}초 ({least}~{longest})" if korean else f"{middle} s ({least} to {longest})"
+        rows.append(
+            f"| {names[korean]}{'' if one.seeds == most else seeds} | {fit} | "
+            f"{one.ratio.middle:.3f} | {100 * one.accuracy:.2f} ± {100 * one.deviation:.2f} % |"
+        )
+    heads = (
+        ("훈련 시간의 중앙값 (최소~최대)", "T에 대한 비율", "테스트 정확도의 평균 ± 표준편차")
+        if korean
+        else ("fit, median (min to max)", "of T", "test accuracy, mean ± standard deviation")
+    )
+    last = (
+        "이 가운데 무엇이든, GPU에서 | 재지 않음"
+        if korean
+        else "any of them on a GPU | not measured"
+    )
+    return "\n".join(
+        [f"| | {' | '.join(heads)} |", "|---|---:|---:|---:|", *rows, f"| {last} | | |"]
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.1f}"
+
+
+def trust_tables() -> str:
+    """Return what was measured of probabilities and of strangers."""
+    results = json.loads((RESULTS / "trust.json").read_text())
+    return "\n" + "\n".join(trust.tables(results)) + "\n"
+
+
 def between(text: str, mark: str, content: str) -> str:
     """Replace what stands between a pair of comment marks."""
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
@@ -65,9 +140,13 @@ def between(text: str, mark: str, content: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Return each generated page with the text that it should have."""
-    architecture = ROOT / "docs" / "architecture.md"
+    architecture, model = ROOT / "docs" / "architecture.md", ROOT / "docs" / "model.md"
+    readme, korean = ROOT / "README.md", ROOT / "README.ko.md"
     return {
         architecture: between(architecture.read_text(), "modules", module_table()),
+        model: between(model.read_text(), "trust", trust_tables()),
+        readme: between(readme.read_text(), "speed", speed_table(korean=False)),
+        korean: between(korean.read_text(), "speed", speed_table(korean=True)),
         ROOT / "docs" / "commands.md": command_reference(),
     }
 
