@@ -84,6 +84,27 @@ def test_every_change_begins_with_the_picture_as_it_is(shape, kind, levels):
     np.testing.assert_array_equal(change(images, kind, levels[-1]), changed[-1])  # no chance
 
 
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [(8, [0, 1, 2]), (28, [0, 1, 2, 3, 4, 6, 8]), (56, [0, 2, 4, 6, 8, 12, 16])],
+)
+def test_shifts_are_of_as_many_pixels_as_they_say(side, expected):
+    images = np.zeros((6, side, side), np.uint8)
+    images[:, side // 2, side // 2] = 255
+    looked_at = []
+
+    class Watcher(BrightRows):
+        def predict(self, images):
+            looked_at.append(np.argwhere(images == 255)[:, 1:] - side // 2)
+            return super().predict(images)
+
+    curve = next(analysis.try_changes(Watcher(), images, np.ones(6, np.int64)))
+    assert curve.levels == tuple(expected)
+    assert [np.unique(np.abs(moved)).tolist() for moved in looked_at[: len(expected)]] == [
+        [by] for by in expected
+    ]
+
+
 def test_changes_do_what_they_are_called():
     image = np.zeros((1, 28, 28), np.uint8)
     image[0, 10:18, 12:16] = 200
@@ -110,15 +131,50 @@ def test_changes_do_what_they_are_called():
     )
 
 
-def test_the_page_holds_the_mistakes_first():
-    # as a part of 3,000 large pictures, without their half gigabyte
-    part = type("Part", (), {"size": (224, 224), "channels": 3, "__len__": lambda _: 3000})()
-    wrong = np.arange(100, 2900, 40)
-    shown = analysis.choose_shown(wrong, part, np.array([2999]))
-    assert len(shown) == 8_000_000 // (64 * 64 * 3)
-    assert set(wrong) <= set(shown)
+class LargePictures:
+    """A test part of large pictures in colour, without their gigabytes."""
+
+    size, channels = (224, 224), 3
+
+    def __init__(self, labels, k):
+        self.labels, self.classes = labels, tuple(map(str, range(k)))
+
+    def __len__(self):
+        return len(self.labels)
+
+
+ROOM = 8_000_000 // (64 * 64 * 3)
+
+
+@pytest.mark.parametrize("k", [10, 200])
+@pytest.mark.parametrize("wrong", [0.0, 0.002, 0.1, 0.5, 0.97, 1.0])
+def test_a_page_holds_right_answers_and_mistakes_of_every_class(k, wrong):
+    rng = np.random.default_rng(0)
+    labels = np.arange(10_000) % k
+    said = np.where(rng.random(10_000) < wrong, (labels + 1) % k, labels)
+    probs = (rng.random((10_000, 1)) + 0.5) * np.eye(k)[said] + 1 / k
+    probs /= probs.sum(axis=1, keepdims=True)
+    shown = analysis.choose_shown(LargePictures(labels, k), probs, np.array([2999]))
+    assert len(shown) == ROOM
     assert 2999 in shown
     assert (np.diff(shown) > 0).all()
+    right = said == labels
+    for kind in (right, ~right):
+        assert kind[shown].sum() >= min(kind.sum(), ROOM // 2)
+    of_truth = probs[np.arange(10_000), labels]
+    for one in range(k):
+        known = np.flatnonzero(right & (labels == one))
+        if len(known):
+            assert known[of_truth[known].argmax()] in shown
+        if k == 10:
+            members = np.flatnonzero(labels == one)
+            on_page = np.intersect1d(members, shown)
+            for here, everywhere in zip(
+                analysis.extremes(on_page, of_truth, right),
+                analysis.extremes(members, of_truth, right),
+                strict=True,
+            ):
+                np.testing.assert_array_equal(of_truth[here], of_truth[everywhere])
 
 
 def test_an_analysis_is_the_same_after_it_was_kept(test_part):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -30,7 +31,7 @@ def test_no_pair_of_near_pictures_is_missed(shape):
     copies = base[np.arange(48) % 12] + spread * rng.choice([-1, 1], (48, *shape))
     images = np.concatenate([base, copies, base[:3]]).round().clip(0, 255).astype(np.uint8)
     firsts = find_first(images)
-    near, compared = find_near(images, np.unique(firsts))
+    near, compared = find_near(images, np.unique(firsts), np.zeros(0, int))
     again = set(np.flatnonzero(firsts != np.arange(len(images))).tolist())
     rows = images.reshape(len(images), -1).astype(float)
     distance = {
@@ -108,6 +109,35 @@ def test_findings_are_the_same_after_they_were_kept(findings):
     assert (again.n_training, again.folds) == (600, FOLDS)
 
 
+def test_a_class_of_one_picture_takes_no_opinions_from_the_others(parts):
+    lone = [
+        Dataset(
+            np.concatenate([part.images, np.full((1, 12, 10), 200, np.uint8)]),
+            np.append(part.labels, 3),
+            (*part.classes, "lone"),
+        )
+        for part in parts
+    ]
+    opinions = ask(*lone)
+    for part, probs in zip(lone, opinions, strict=True):
+        assert np.flatnonzero(np.isnan(probs).any(axis=1)).tolist() == [len(part) - 1]
+        assert np.isnan(probs[-1]).all()
+    found = audit(*lone, opinions, FOLDS)
+    for suspects, part in ((found.training, parts[0]), (found.test, parts[1])):
+        assert set(suspects.indices) <= set(range(0, len(part), 40))
+        assert len(suspects.indices) >= 0.6 * len(part) / 40
+        np.testing.assert_array_equal(suspects.opinions, (part.labels[suspects.indices] - 1) % 3)
+
+
+def test_suspects_keep_their_numbers_beside_pictures_that_were_not_judged():
+    probs = np.tile([0.9, 0.1], (20, 1))
+    probs[10:] = probs[10:, ::-1]
+    probs[3] = np.nan
+    labels = np.repeat([0, 1], 10)
+    labels[12] = 0
+    assert find_suspects(labels, probs).indices.tolist() == [12]
+
+
 def test_classes_of_one_picture_get_no_opinions():
     images = np.zeros((3, 8, 8), np.uint8)
     part = Dataset(images, np.array([0, 0, 1]), ("many", "one"))
@@ -116,6 +146,30 @@ def test_classes_of_one_picture_get_no_opinions():
     assert found.folds == 0
     assert len(found.training.indices) == 0
     assert len(found.exact) == 5
+
+
+def most_memory(call):
+    """Return the bytes that a call takes at its height."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_large_pictures_are_compared_some_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    images = rng.integers(100, 104, (100, 32, 32, 3), dtype=np.uint8)
+    every, none = np.arange(100), np.zeros(0, int)
+    near, _ = find_near(images, every, none)
+    assert len(near) == 100 * 99 / 2
+    monkeypatch.setattr(audits, "CHUNK", 2**18)
+    np.testing.assert_array_equal(find_near(images, every, none)[0], near)
+    # the pixels of all pairs take 60 MB
+    assert most_memory(lambda: find_near(images, every, none)) < 4e6
+    many = rng.integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
+    assert most_memory(lambda: find_first(many)) < many.nbytes / 6
 
 
 # ---- corrections ----
@@ -212,24 +266,40 @@ def test_a_training_takes_corrections_and_says_so(findings, parts, tmp_path):
     assert f"{len(again)} labels of the training part were corrected by a person" in html
 
 
-def test_of_too_many_pictures_the_test_part_is_compared(monkeypatch):
-    monkeypatch.setattr(audits, "MOST_COMPARED", 30)
+@pytest.fixture
+def halves():
+    """A training and a test part, all of whose pictures are nearly the same."""
     rng = np.random.default_rng(0)
     training, test = (
-        Dataset(rng.integers(0, 256, (n, 8, 8), dtype=np.uint8), np.arange(n) % 2, ("a", "b"))
+        Dataset(rng.integers(100, 103, (n, 8, 8), dtype=np.uint8), np.arange(n) % 2, ("a", "b"))
         for n in (100, 10)
     )
-    test.images[1] = test.images[0]
-    test.images[1, 0, 0] ^= 1
-    found = audit(training, test, None, 0)
-    assert (found.compared, found.different) == (30, 110)
-    assert [100, 101] in found.near.tolist()
+    # one of them stands in the training part, too
+    training.images[7] = test.images[2]
+    return training, test
+
+
+def test_of_too_many_pictures_the_test_part_is_compared(monkeypatch, halves):
+    monkeypatch.setattr(audits, "MOST_COMPARED", 30)
+    found = audit(*halves, None, 0)
+    assert (found.compared, found.different) == (30, 109)
+    of_test = {7, *range(100, 110)} - {102}
+    assert of_test <= set(found.near.ravel().tolist())
+
+
+def test_of_pictures_that_are_too_much_alike_the_test_part_is_compared(monkeypatch, halves):
+    monkeypatch.setattr(audits, "MOST_CANDIDATES", 300)
+    found = audit(*halves, None, 0)
+    assert (found.compared, found.different) == (13, 109)  # 109, 54, 27, 13
+    compared = set(found.near.ravel().tolist())
+    assert {7, *range(100, 110)} - {102} <= compared
+    assert len(compared) == found.compared
 
 
 def test_pictures_that_are_all_alike_are_sampled(monkeypatch):
     monkeypatch.setattr(audits, "MOST_CANDIDATES", 1000)
     images = np.random.default_rng(0).integers(100, 103, (200, 8, 8), dtype=np.uint8)
-    near, compared = find_near(images, np.arange(200))
+    near, compared = find_near(images, np.arange(200), np.zeros(0, int))
     assert compared == 25
     assert len(near) == 25 * 24 / 2
 

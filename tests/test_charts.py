@@ -49,14 +49,16 @@ def test_ticks_are_round_and_inside(least, most):
     assert all(len(f"{tick:g}") <= 6 for tick in ticks)
 
 
-def test_names_on_the_number_line_do_not_cover_each_other():
+@pytest.mark.parametrize("narrow", [False, True])
+def test_names_on_the_number_line_do_not_cover_each_other(narrow):
     points = [
         (name, "88.6 %", share, "quiet")
         for name, share in (("a", 0.886), ("bb", 0.887), ("이름", 0.888))
     ]
-    drawn = parsed(
-        charts.number_line([*points, ("this model", "88.9 %", 0.889, "right")], (0.88, 0.90))
-    )
+    points += [("this model", "88.9 %", 0.889, "right")]
+    drawn = parsed(charts.number_line(points, (0.88, 0.90), narrow=narrow))
+    assert drawn.get("class") == ("narrow" if narrow else "wide")
+    width = float(drawn.get("viewBox").split()[2])
     boxes = []
     for text in drawn.iter(f"{SVG}text"):
         if " " in (text.text or ""):
@@ -64,6 +66,8 @@ def test_names_on_the_number_line_do_not_cover_each_other():
             boxes.append((float(text.get("x")) - half, float(text.get("x")) + half, text.get("y")))
     assert len(boxes) == 4
     for i, (left, right, y) in enumerate(boxes):
+        assert left > 0
+        assert right < width
         for other_left, other_right, other_y in boxes[:i]:
             assert y != other_y or right < other_left or left > other_right
 
@@ -91,6 +95,13 @@ def test_grey_pictures_come_back_from_a_sprite(shape, kind, levels):
         room = 0 if levels == 256 else 8
         assert np.abs(part.astype(int) - expected[i]).max() <= room
     assert base64.b64decode(sprite.address.split(",")[1]) == sprite.content
+
+
+def test_pictures_of_noise_are_packed_too():
+    """They take more bytes than any other, more than Pillow sets aside for an optimised file."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), np.uint8)
+    sprite = sprites.pack(images)
+    assert Image.open(io.BytesIO(sprite.content)).size[0] == sprite.columns * 64
 
 
 def test_colours_stay_in_their_own_picture():

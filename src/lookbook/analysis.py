@@ -17,7 +17,7 @@ from lookbook.sprites import shrink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from jaxtyping import Float, Float32, Int64, UInt8
+    from jaxtyping import Bool, Float, Float32, Int64, UInt8
 
     from lookbook.datasets import Dataset
     from lookbook.model import Model
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MOST_SHOWN, MOST_PIXELS = 10_000, 8_000_000
 #: pixels on the longer side of a shown picture
 SHOWN_SIDE = 64
+#: pictures of each class that are shown as its surest, and as many as its hardest
+FEW = 5
 #: pictures that t-SNE lays out itself; the others are placed between these
 LANDMARKS = 2000
 #: mistakes that are looked at in detail, and training pictures beside each
@@ -137,7 +139,7 @@ def analyse(
     of_truth = probs[np.arange(len(test)), test.labels]
     wrong = np.flatnonzero(probs.argmax(axis=1) != test.labels)
     hardest = wrong[np.argsort(of_truth[wrong], kind="stable")][:HARDEST]
-    shown = choose_shown(wrong, test, np.union1d(hardest, np.asarray(examples, np.int64)))
+    shown = choose_shown(test, probs, np.union1d(hardest, np.asarray(examples, np.int64)))
 
     tell("map")
     seen = _features(model, test.images[shown])
@@ -169,23 +171,61 @@ def analyse(
 
 
 def choose_shown(
-    wrong: Int64[np.ndarray, "W"], test: Dataset, must: Int64[np.ndarray, "E"]
+    test: Dataset, probs: Float[np.ndarray, "N K"], must: Int64[np.ndarray, "E"]
 ) -> Int64[np.ndarray, "M"]:
-    """Choose the test pictures that a page holds: all, or of too many the mistakes first."""
+    """Choose the test pictures that a page holds: all, or of too many some of every kind.
+
+    Right answers and mistakes have half of the room each; what one leaves goes to the other.
+    First come those that a page `must` hold, then the surest and the hardest of each class, then
+    others at random.
+    """
+    n, room = len(test), _room(test)
+    if n <= room:
+        return np.arange(n)
+    turn = _turns(test, probs)
+    turn[must] = -1
+    order = np.lexsort((np.random.default_rng(0).random(n), turn))
+    right = probs[order].argmax(axis=1) == test.labels[order]
+    of_wrong = min(n - right.sum(), max(room // 2, room - right.sum()))
+    return np.sort(np.concatenate([order[~right][:of_wrong], order[right][: room - of_wrong]]))
+
+
+def _room(test: Dataset) -> int:
+    """Return how many pictures of this size a page can hold."""
     height, width = test.size
     scale = min(1.0, SHOWN_SIDE / max(height, width))
     # a pixel of three colours costs more than a grey one
     pixels = height * width * scale**2 * (3 if test.channels == 3 else 1)
-    room = int(min(MOST_SHOWN, MOST_PIXELS // pixels))
-    n = len(test)
-    if n <= room:
-        return np.arange(n)
-    # whatever is in the first group goes before the second, and so on
-    group = np.full(n, 2)
-    group[wrong] = 1
-    group[must] = 0
-    order = np.lexsort((np.random.default_rng(0).random(n), group))
-    return np.sort(order[:room])
+    return int(min(MOST_SHOWN, MOST_PIXELS // pixels))
+
+
+def _turns(test: Dataset, probs: Float[np.ndarray, "N K"]) -> Int64[np.ndarray, "N"]:
+    """Return whose turn a picture is: a class's surest, its hardest, its next surest, and so on.
+
+    Where there is not room for all, each class then has as many as the others.
+    """
+    of_truth = probs[np.arange(len(test)), test.labels]
+    right = probs.argmax(axis=1) == test.labels
+    turn = np.full(len(test), 2 * FEW)
+    for k in range(len(test.classes)):
+        for first, found in enumerate(extremes(np.flatnonzero(test.labels == k), of_truth, right)):
+            turn[found] = first + 2 * np.arange(len(found))
+    return turn
+
+
+def extremes(
+    members: Int64[np.ndarray, "M"], of_truth: Float[np.ndarray, "N"], right: Bool[np.ndarray, "N"]
+) -> tuple[Int64[np.ndarray, "A"], Int64[np.ndarray, "B"]]:
+    """Return the surest right answers to some pictures, and the hardest of the others.
+
+    >>> of_truth = np.array([0.9, 0.2, 0.8])
+    >>> surest, hardest = extremes(np.arange(3), of_truth, of_truth > 0.5)
+    >>> surest.tolist(), hardest.tolist()
+    ([0, 2], [1])
+    """
+    order = members[np.argsort(of_truth[members], kind="stable")]
+    surest = order[right[order]][::-1][:FEW]
+    return surest, order[~np.isin(order, surest)][:FEW]
 
 
 def _draw(n: int, most: int) -> Int64[np.ndarray, "M"]:
@@ -342,7 +382,8 @@ def try_changes(
     model: Model, images: UInt8[np.ndarray, "N H W *C"], labels: Int64[np.ndarray, "N"]
 ) -> Iterator[Curve]:
     """Measure the accuracy under each change, at each level."""
-    for kind, levels in LEVELS.items():
+    for kind in LEVELS:
+        levels = levels_for(kind, max(images.shape[1:3]))
         shares = []
         for level in levels:
             probs = model.predict(change(images, kind, level)).probs
@@ -350,10 +391,25 @@ def try_changes(
         yield Curve(kind, levels, tuple(shares))
 
 
+def levels_for(kind: Change, side: int) -> tuple[float, ...]:
+    """Return how much of a change is tried on pictures of that longer side.
+
+    Shifts are of whole pixels, each once: of small pictures there are fewer.
+
+    >>> levels_for("shift", 28), levels_for("shift", 8)
+    ((0, 1, 2, 3, 4, 6, 8), (0, 1, 2))
+    """
+    if kind != "shift":
+        return LEVELS[kind]
+    return tuple(sorted({round(level * side / 28) for level in LEVELS[kind]}))
+
+
 def change(
     images: UInt8[np.ndarray, "N H W *C"], kind: Change, level: float
 ) -> UInt8[np.ndarray, "N H W *C"]:
     """Return the pictures with so much of one change; directions and noise are always the same.
+
+    Shifts count pixels of these pictures, blur counts pixels of pictures 28 wide.
 
     >>> change(np.uint8([[[0, 10]]]), "inverted", 1).tolist()
     [[[255, 245]]]
@@ -362,7 +418,7 @@ def change(
     scale = max(images.shape[1:3]) / 28
     pixels = images.astype(np.float32)
     if kind == "shift":
-        return _shift(images, round(level * scale), rng)
+        return _shift(images, round(level), rng)
     if kind == "rotation":
         return _rotate(images, level, rng)
     if kind == "noise":

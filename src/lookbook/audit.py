@@ -5,6 +5,7 @@ Nothing is changed or left out: the findings are for a person to judge.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ NEAR = 8.0
 COMPONENTS = 8
 #: pictures among which near ones are looked for, and pairs whose pixels are compared
 MOST_COMPARED, MOST_CANDIDATES = 100_000, 20_000_000
+#: bytes of pixels that are computed with at once
+CHUNK = 2**27
+#: training pictures of a class that are needed to judge its labels: one is judged by networks that
+#: know others
+LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -86,14 +92,15 @@ def audit(
         The two parts.
     opinions
         Probabilities for both, by networks that had not seen the pictures; None where there are
-        none, so that no label is suspected.
+        none, so that no label is suspected. Rows of NaN are of pictures that were not judged.
     folds
         How many networks gave them.
     """
     images = np.concatenate([training.images, test.images])
     firsts = find_first(images)
-    kept = _choose(np.unique(firsts), len(training))
-    near, compared = find_near(images, kept)
+    in_test = np.unique(firsts[len(training) :])
+    kept = _draw(np.unique(firsts), in_test, MOST_COMPARED)
+    near, compared = find_near(images, kept, in_test)
     again = np.flatnonzero(firsts != np.arange(len(images)))
     pairs = np.stack([firsts[again], again], axis=1), near, compared, len(images) - len(again)
     nothing = Suspects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
@@ -109,38 +116,54 @@ def audit(
 # ---- doubles ----
 
 
+def chunks(n: int, size: int) -> list[slice]:
+    """Cut `n` things of `size` bytes into pieces that fit into memory, of one thing at least.
+
+    >>> chunks(5, CHUNK // 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    step = max(1, CHUNK // size)
+    return [slice(start, start + step) for start in range(0, n, step)]
+
+
 def find_first(images: UInt8[np.ndarray, "N H W *C"]) -> Int64[np.ndarray, "N"]:
     """Return for each picture the first one that is the same, pixel by pixel.
 
     >>> find_first(np.uint8([[[1]], [[2]], [[1]]])).tolist()
     [0, 1, 0]
     """
+    # hashes instead of the pictures: these would take as much memory again
     first: dict[bytes, int] = {}
-    return np.array([first.setdefault(image.tobytes(), i) for i, image in enumerate(images)])
+    hashes = (hashlib.sha256(image.tobytes()).digest() for image in images)
+    return np.array([first.setdefault(digest, i) for i, digest in enumerate(hashes)])
 
 
-def _choose(different: Int64[np.ndarray, "M"], n_training: int) -> Int64[np.ndarray, "L"]:
-    """Choose the pictures that are compared: of too many the test part, and others at random."""
-    if len(different) <= MOST_COMPARED:
-        return different
-    inside, outside = different[different < n_training], different[different >= n_training]
-    room = max(0, MOST_COMPARED - len(outside))
-    drawn = np.random.default_rng(0).choice(inside, min(room, len(inside)), replace=False)
-    return np.sort(np.concatenate([drawn, outside[:MOST_COMPARED]]))
+def _draw(
+    kept: Int64[np.ndarray, "L"], in_test: Int64[np.ndarray, "M"], most: int
+) -> Int64[np.ndarray, "J"]:
+    """Draw pictures of too many: those of the test part before others, at random among equals."""
+    if len(kept) <= most:
+        return kept
+    chance = np.random.default_rng(0).random(len(kept))
+    order = np.lexsort((chance, ~np.isin(kept, in_test)))
+    return np.sort(kept[order[:most]])
 
 
 def find_near(
-    images: UInt8[np.ndarray, "N H W *C"], kept: Int64[np.ndarray, "L"]
+    images: UInt8[np.ndarray, "N H W *C"],
+    kept: Int64[np.ndarray, "L"],
+    in_test: Int64[np.ndarray, "M"],
 ) -> tuple[Int64[np.ndarray, "Q 2"], int]:
     """Return pairs of different pictures that are nearly the same, the lower index first.
 
     No pair among those `kept` is missed: two pictures cannot be further apart in a few principal
     components than in all their pixels. Where too many are alike to be compared, half of them are
-    left out, until it can be done. The second number says how many were compared.
+    left out, those `in_test` last, until it can be done. The second number says how many were
+    compared.
 
     >>> images = np.zeros((3, 8, 8), np.uint8)
     >>> images[1, 0, 0], images[2] = 9, 200
-    >>> near, compared = find_near(images, np.arange(3))
+    >>> near, compared = find_near(images, np.arange(3), np.array([2]))
     >>> near.tolist(), compared
     ([[0, 1]], 3)
     """
@@ -148,16 +171,12 @@ def find_near(
 
     rows = images.reshape(len(images), -1)
     radius = NEAR * np.sqrt(rows.shape[1])
-    tree = cKDTree(_project(rows[kept]))
+    tree = cKDTree(_project(rows, kept))
     while _candidates(tree, radius) > MOST_CANDIDATES:
-        kept = kept[::2]
-        tree = cKDTree(_project(rows[kept]))
+        kept = _draw(kept, in_test, len(kept) // 2)
+        tree = cKDTree(_project(rows, kept))
     candidates = kept[np.sort(tree.query_pairs(radius, output_type="ndarray"), axis=1)]
-    near = [
-        pairs[_distances(rows, pairs) < radius]
-        for pairs in np.split(candidates, range(50_000, len(candidates), 50_000))
-    ]
-    found = np.concatenate(near)
+    found = candidates[_distances(rows, candidates) < radius]
     return found[np.lexsort((found[:, 1], found[:, 0]))], len(kept)
 
 
@@ -168,23 +187,32 @@ def _candidates(tree: cKDTree, radius: float) -> float:
     return float((neighbours - 1).mean() * tree.n / 2)
 
 
-def _project(rows: UInt8[np.ndarray, "N D"]) -> Float[np.ndarray, "N P"]:
-    sample = rows[:: max(1, len(rows) // 2000)].astype(np.float32)
+def _project(
+    rows: UInt8[np.ndarray, "N D"], kept: Int64[np.ndarray, "L"]
+) -> Float[np.ndarray, "L P"]:
+    """Return leading principal components, of so many pictures as memory holds."""
+    size = 4 * rows.shape[1]
+    most = min(2000, max(COMPONENTS, CHUNK // size))
+    sample = rows[kept[:: -(-len(kept) // most)]].astype(np.float32)
     mean = sample.mean(axis=0)
-    centred = sample - mean
-    if centred.shape[1] > len(centred):
-        basis, _ = np.linalg.qr(centred.T @ np.linalg.eigh(centred @ centred.T)[1][:, -COMPONENTS:])
+    sample -= mean
+    if sample.shape[1] > len(sample):
+        basis, _ = np.linalg.qr(sample.T @ np.linalg.eigh(sample @ sample.T)[1][:, -COMPONENTS:])
     else:
-        basis = np.linalg.eigh(centred.T @ centred)[1][:, -COMPONENTS:]
-    pieces = [rows[i : i + 8192].astype(np.float32) @ basis for i in range(0, len(rows), 8192)]
+        basis = np.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:]
+    pieces = [rows[kept[part]].astype(np.float32) @ basis for part in chunks(len(kept), size)]
     return np.asarray(np.concatenate(pieces) - mean @ basis)
 
 
 def _distances(
     rows: UInt8[np.ndarray, "N D"], pairs: Int64[np.ndarray, "Q 2"]
 ) -> Float[np.ndarray, "Q"]:
-    differences = rows[pairs[:, 0]].astype(np.float32) - rows[pairs[:, 1]]
-    return np.asarray(np.sqrt(np.einsum("qd,qd->q", differences, differences)))
+    distances = np.empty(len(pairs), np.float32)
+    for part in chunks(len(pairs), 4 * rows.shape[1]):
+        differences = rows[pairs[part, 0]].astype(np.float32)
+        differences -= rows[pairs[part, 1]]
+        distances[part] = np.sqrt(np.einsum("qd,qd->q", differences, differences))
+    return distances
 
 
 # ---- labels ----
@@ -194,14 +222,16 @@ def find_suspects(labels: Int64[np.ndarray, "N"], probs: Float[np.ndarray, "N K"
     """Return the pictures whose labels are suspected, by confident learning.
 
     A label is suspected where the networks are surer of another class than they are, on average,
-    of the pictures that bear that class's name, and do not hold the label the likeliest.
+    of the pictures that bear that class's name, and do not hold the label the likeliest. Rows of
+    NaN are of pictures that were not judged.
     Source: Northcutt et al. (2021), "Confident learning"; by the library cleanlab.
     """
     from cleanlab.filter import find_label_issues  # noqa: PLC0415  # 0.5 s
 
+    judged = np.flatnonzero(~np.isnan(probs).any(axis=1))
+    labels, probs = labels[judged], probs[judged].astype(np.float64)
     if len(np.unique(labels)) < 2:  # nothing to compare with
         return Suspects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
-    probs = probs.astype(np.float64)
     probs /= probs.sum(axis=1, keepdims=True)
     indices = np.asarray(
         find_label_issues(
@@ -217,4 +247,4 @@ def find_suspects(labels: Int64[np.ndarray, "N"], probs: Float[np.ndarray, "N K"
     others[np.arange(len(indices)), labels[indices]] = -1
     opinions = others.argmax(axis=1)
     shares = np.stack([probs[indices, opinions], probs[indices, labels[indices]]], axis=1)
-    return Suspects(indices, opinions, shares)
+    return Suspects(judged[indices], opinions, shares)

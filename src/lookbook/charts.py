@@ -139,14 +139,19 @@ def _legend(lines: Sequence[Line], left: float) -> list[str]:
 
 
 def number_line(
-    points: Sequence[tuple[str, str, float, Kind]], interval: tuple[float, float]
+    points: Sequence[tuple[str, str, float, Kind]],
+    interval: tuple[float, float],
+    *,
+    narrow: bool = False,
 ) -> str:
     """Draw shares of 0 to 1 on a line: (name, what it says, share, kind); the last is the result.
 
     The line begins at a round number below the least of them. Names that would cover each other
-    stand on lines of their own.
+    stand on lines of their own. A narrow one is for a phone, on which a wide one would be shrunk
+    until its names cannot be read; the page's style shows the one that fits.
     """
-    width, base, left, right = 720, 96.0, 16.0, 704.0
+    width = 330 if narrow else 720
+    base, left, right = 96.0, 16.0, width - 16.0
     lowest = min(interval[0], *(share for *_, share, _ in points))
     least = max(0.0, math.floor(10 * lowest - 0.2) / 10)
 
@@ -164,6 +169,7 @@ def number_line(
         f'width="{max(1.0, high - low):.1f}" height="14"/>'
     )
     ends: list[float] = []
+    names = []
     for name, said, share, kind in sorted(points, key=lambda point: point[2]):
         place, label = at(share), f"{name} {said}"
         half = 3.6 * _width(label)
@@ -178,12 +184,13 @@ def number_line(
             f'<circle class="dot fill-{kind}" cx="{place:.1f}" cy="{base}" '
             f'r="{6 if strong else 4}"/>'
         )
-        parts.append(_text(middle, top, label, "middle", strong=strong))
+        names.append(_text(middle, top, label, "middle", strong=strong))
     room = max(0, len(ends) - 4) * 20
     about = escape(", ".join(f"{name} {said}" for name, said, *_ in points), quote=True)
+    # names come last: lines to others may pass behind them
     return (
-        f'<svg viewBox="0 {-room} {width} {122 + room}" role="img" aria-label="{about}">'
-        f"{''.join(parts)}</svg>"
+        f'<svg class="{"narrow" if narrow else "wide"}" viewBox="0 {-room} {width} {122 + room}" '
+        f'role="img" aria-label="{about}">{"".join(parts)}{"".join(names)}</svg>'
     )
 
 
@@ -225,7 +232,8 @@ def layer_drawing(shapes: Sequence[tuple[int, ...]], about: str) -> str:
     width = at - gap + 24
     return (
         f'<svg viewBox="-16 0 {width:.0f} 158" role="img" aria-label="{escape(about, quote=True)}" '
-        f'style="max-width:{1.1 * width:.0f}px">{"".join(drawn)}</svg>'
+        f'style="min-width:{0.9 * width:.0f}px;max-width:{1.1 * width:.0f}px">'
+        f"{''.join(drawn)}</svg>"
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookbook.audit import LEAST
 from lookbook.calibration import softmax
 from lookbook.fitting import fit
 from lookbook.recipes import QUICK
@@ -27,19 +28,22 @@ def ask(
     """Return probabilities for the training and the test part, by networks that saw neither.
 
     Each of five `quick` networks learns from four fifths of the training part and judges the last
-    fifth; the test part gets the mean of all five. None where a class has too few pictures to be
-    in every network's share.
+    fifth; the test part gets the mean of all five. Classes of fewer than two training pictures are
+    left out: rows of their pictures are NaN. None where fewer than two classes are left.
     """
-    smallest = training.counts.min()
-    if smallest < 2:
+    enough = training.counts >= LEAST
+    if enough.sum() < 2:
         return None
-    fold = assign_folds(training.labels, FOLDS)
+    known = np.flatnonzero(enough[training.labels])
+    fold = np.full(len(training), -1)
+    fold[known] = assign_folds(training.labels[known], FOLDS)
     k = len(training.classes)
-    judged = np.zeros((len(training), k), np.float32)
+    judged = np.full((len(training), k), np.nan, np.float32)
     on_test = np.zeros((len(test), k), np.float32)
+    on_test[~enough[test.labels]] = np.nan
     for number in range(FOLDS):
         tell("opinions")
-        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        inside, outside = known[fold[known] != number], np.flatnonzero(fold == number)
         images = np.concatenate([training.images[outside], test.images])
         labels = np.concatenate([training.labels[outside], test.labels])
         recipe = QUICK.suited_to(len(inside))

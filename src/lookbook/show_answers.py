@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookbook import charts, metrics, sprites
-from lookbook.analysis import NEAREST
+from lookbook.analysis import MOST_TRAINING, NEAREST, extremes
 from lookbook.builtin import BUILTIN
 from lookbook.charts import Axis, Line
 from lookbook.sheet import Sheet, grouped, tenths
@@ -18,8 +18,6 @@ from lookbook.templates import texts
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
-#: typical and worst pictures of a class
-FEW = 5
 #: classes whose probabilities are shown and kept for each picture
 LEADING = 10
 #: classes beyond which the matrix is written small
@@ -56,7 +54,10 @@ def verdict(sheet: Sheet) -> dict[str, Any]:
         "bounds": f"{low} {high}",
         "interval": sheet.t("verdict.interval", low=sheet.percent(low), high=sheet.percent(high)),
         "claim": _claim(sheet, round(share * n), n),
-        "line": charts.number_line(_points(sheet, known), (low, high)),
+        "lines": [
+            charts.number_line(_points(sheet, known), (low, high), narrow=narrow)
+            for narrow in (False, True)
+        ],
         "sources": sheet.t("verdict.sources") if known else "",
         "facts": _facts(sheet),
         "how": _how(sheet),
@@ -85,6 +86,9 @@ def _facts(sheet: Sheet) -> list[dict[str, Any]]:
             _fact(sheet, "recipe", run.recipe["name"]),
             _fact(sheet, "parameters", grouped(sum(layer.learnt for layer in sheet.layers))),
         ]
+        if run.conditions["final"] and run.metrics["validation"]:
+            twin = sheet.duration(run.metrics["calibration_seconds"])
+            facts.insert(1, _fact(sheet, "twin", twin))
     facts.append(_fact(sheet, "n", grouped(found["n"]), "n", found["n"]))
     for key, metric in (("loss", "loss"), ("before", "uncalibrated_loss")):
         if metric in found:
@@ -219,6 +223,9 @@ def mistakes(sheet: Sheet) -> dict[str, Any]:
     if sheet.analysis.nearest.size:
         key = "nearest_read" if sheet.analysis.by_features else "nearest_read_pixels"
         read.append(sheet.t(f"mistakes.{key}"))
+        training = sheet.answers.training
+        if training is not None and len(training) > MOST_TRAINING:
+            read.append(sheet.t("mistakes.drawn", n=grouped(MOST_TRAINING)))
     return {"pairs": pairs, "cards": cards, "read": " ".join(read)}
 
 
@@ -292,24 +299,25 @@ def _heat(sheet: Sheet, place: int) -> str:
     return sprites.address(pixels)
 
 
-def per_class(sheet: Sheet) -> list[dict[str, Any]]:
+def per_class(sheet: Sheet) -> dict[str, Any]:
     """Write precision, recall and F1 of each class, with its easiest and hardest pictures."""
     on_page = np.zeros(len(sheet.test), bool)
     on_page[sheet.analysis.shown] = True
+    right = sheet.said == sheet.test.labels
+    predicted = np.sum(sheet.answers.found["confusion_matrix"], axis=0)
     rows = []
     for k, one in enumerate(sheet.answers.found["per_class"]):
         members = np.flatnonzero((sheet.test.labels == k) & on_page)
-        order = members[np.argsort(sheet.of_truth[members], kind="stable")]
-        typical = [i for i in order[::-1] if sheet.said[i] == k][:FEW]
-        worst = [i for i in order if i not in typical][:FEW]
+        typical, worst = extremes(members, sheet.of_truth, right)
+        # shares of nothing are none: of no picture that has the name, or none that was given it
+        of = {"precision": predicted[k], "recall": one["n"], "f1": predicted[k] + one["n"]}
         measured = [
             {
                 "name": f"{key}-{k}",
                 "value": one[key],
-                # without a picture there is nothing to measure
-                "text": sheet.percent(one[key]) if one["n"] else "–",
+                "text": sheet.percent(one[key]) if n else "–",
             }
-            for key in ("precision", "recall", "f1")
+            for key, n in of.items()
         ]
         measured.append({"name": f"n-{k}", "value": one["n"], "text": grouped(one["n"])})
         rows.append(
@@ -320,7 +328,22 @@ def per_class(sheet: Sheet) -> list[dict[str, Any]]:
                 "worst": [sheet.shown_test(i) for i in worst],
             }
         )
-    return rows
+    return {"rows": rows, "note": _sampled(sheet, "classes")}
+
+
+def _sampled(sheet: Sheet, part: str) -> str:
+    """Say what a part shows of the test pictures; nothing where a page holds them all."""
+    shown = sheet.analysis.shown
+    if len(shown) == len(sheet.test):
+        return ""
+    wrong = sheet.said != sheet.test.labels
+    return sheet.t(
+        f"{part}.sampled",
+        shown=grouped(len(shown)),
+        all=grouped(len(sheet.test)),
+        wrong=grouped(int(wrong[shown].sum())),
+        all_wrong=grouped(int(wrong.sum())),
+    )
 
 
 def trust(sheet: Sheet) -> dict[str, Any]:
@@ -387,22 +410,21 @@ def the_map(sheet: Sheet) -> dict[str, Any] | None:
     if not len(analysis.places):
         return None
     features = sheet.t("map.features" if analysis.by_features else "map.pixels")
-    note = sheet.t("map.note", features=features)
+    notes = [sheet.t("map.note", features=features)]
     if analysis.landmarks < len(analysis.shown):
-        note += " " + sheet.t("map.landmarks", landmarks=grouped(analysis.landmarks))
+        notes.append(sheet.t("map.landmarks", landmarks=grouped(analysis.landmarks)))
     if len(sheet.test.classes) > COLOURS:
-        note += " " + sheet.t("map.colours")
+        notes.append(sheet.t("map.colours"))
+    notes.append(_sampled(sheet, "map"))
     read = sheet.t("map.read" if analysis.by_features else "map.read_pixels")
-    return {"legend": sheet.test.classes, "note": note, "read": read}
+    return {"legend": sheet.test.classes, "note": " ".join(notes).strip(), "read": read}
 
 
 def search(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
     """Say what the page holds of the test part."""
-    n, shown = len(sheet.test), len(sheet.analysis.shown)
+    n = len(sheet.test)
     named = BUILTIN[sheet.answers.data].examples if sheet.answers.data in BUILTIN else ()
-    notes = []
-    if shown < n:
-        notes.append(sheet.t("search.sampled", shown=grouped(shown), all=grouped(n)))
+    notes = [_sampled(sheet, "search")]
     if sprite.side != sheet.test.size:
         notes.append(sheet.t("search.small"))
     if sprite.levels < 256:
@@ -410,7 +432,7 @@ def search(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
     return {
         "examples": [index for index in named if index < n],
         "example": int(sheet.analysis.shown[0]),
-        "note": " ".join(notes),
+        "note": " ".join(notes).strip(),
     }
 
 

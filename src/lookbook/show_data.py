@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookbook.audit import NEAR
+from lookbook.audit import LEAST, NEAR, chunks
 from lookbook.sheet import Sheet, grouped
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64
+    from jaxtyping import Int64, UInt8
 
     from lookbook.audit import Findings, Suspects
     from lookbook.datasets import Dataset
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 EXAMPLES, FEWER, MANY, MOST_CLASSES = 16, 5, 20, 50
 #: pairs and suspects that are shown of each kind of finding
 FOUND = 18
+#: classes that are named in a sentence
+NAMED = 10
 
 
 def data(sheet: Sheet) -> dict[str, Any]:
@@ -74,8 +76,17 @@ def _average(sheet: Sheet, part: Dataset, k: int, of_class: Int64[np.ndarray, "n
     """Return where the average picture of a class is in the sprite."""
     if len(of_class) == 0 or k >= MOST_CLASSES:
         return None
-    mean = np.mean([part.images[i] for i in of_class[:: max(1, len(of_class) // 2000)]], axis=0)
-    return sheet.pictures.add("average", k, mean.round().astype(np.uint8))
+    return sheet.pictures.add("average", k, _mean(part.images, of_class))
+
+
+def _mean(
+    images: UInt8[np.ndarray, "N H W *C"], chosen: Int64[np.ndarray, "n"]
+) -> UInt8[np.ndarray, "H W *C"]:
+    """Return the average of some pictures, of as many at once as memory holds."""
+    total = np.zeros(images.shape[1:], np.int64)
+    for part in chunks(len(chosen), images[0].nbytes):
+        total += images[chosen[part]].sum(axis=0, dtype=np.int64)
+    return np.asarray((total / len(chosen)).round(), np.uint8)
 
 
 def _pixels(sheet: Sheet, part: Dataset, word: str) -> dict[str, Any]:
@@ -128,9 +139,31 @@ def _findings(sheet: Sheet) -> list[dict[str, Any]]:
         listed.append(
             {"count": n, "title": sheet.t("data.compared"), "about": sheet.t("data.sampled", n=n)}
         )
+    return listed + _doubted(sheet, found)
+
+
+def _doubted(sheet: Sheet, found: Findings) -> list[dict[str, Any]]:
+    """List suspected labels; where none were looked for, say so."""
     if found.folds:
-        listed += [_suspects(sheet, part, found) for part in ("training", "test")]
-    return listed
+        return [_suspects(sheet, part, found) for part in ("training", "test")]
+    return [
+        {
+            "count": sheet.t("data.unjudged_count"),
+            "title": sheet.t("data.unjudged"),
+            "about": sheet.t("data.unjudged_about", n=LEAST),
+        }
+    ]
+
+
+def _not_judged(sheet: Sheet) -> str:
+    """Name the classes whose pictures no network could judge; nothing where there are none."""
+    counts = sheet.parts["training"].counts
+    there = counts + sheet.test.counts > 0
+    names = [sheet.name(int(k)) for k in np.flatnonzero(there & (counts < LEAST))]
+    if not names:
+        return ""
+    said = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+    return " " + sheet.t("data.left_out", n=LEAST, names=said)
 
 
 def _pairs(
@@ -184,7 +217,7 @@ def _suspects(sheet: Sheet, word: str, found: Findings) -> dict[str, Any]:
     return {
         "count": grouped(n),
         "title": sheet.t("data.suspects", part=sheet.t(f"word.{word}")),
-        "about": sheet.t(f"data.{about}", folds=found.folds),
+        "about": sheet.t(f"data.{about}", folds=found.folds) + _not_judged(sheet),
         "suspects": [
             {
                 "at": sheet.at(word, int(index)),

@@ -192,9 +192,10 @@ def _stands(sheet: Sheet, curve: Curve, commonest: float) -> str:
     turned = -1 if first > last else 1
     xs = [turned * level for level in levels]
     unit = sheet.t(f"robustness.unit_{curve.change}")
-    ticks = tuple(xs) if len(xs) <= 2 else None
+    # three levels at most are all named: round numbers between them would be of none
+    ticks = tuple(xs) if len(xs) <= 3 else None
     write: Any = lambda at: f"{turned * at:g}"  # noqa: E731
-    if len(xs) == 2:
+    if curve.change in {"flip", "inverted"}:
         no, yes = (word.strip() for word in unit.split(","))
         write = {xs[0]: no, xs[1]: yes}.get
         unit = ""

@@ -112,5 +112,5 @@ def png(sheet: UInt8[np.ndarray, "H W"], levels: int = 256) -> bytes:
 def _jpeg(sheet: UInt8[np.ndarray, "H W 3"]) -> bytes:
     buffer = io.BytesIO()
     # without thinned-out colours, which would run from picture to picture
-    Image.fromarray(sheet).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+    Image.fromarray(sheet).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()

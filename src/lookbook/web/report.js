@@ -94,6 +94,20 @@
   });
   dark.addEventListener("change", () => tellTheme());
 
+  // ---- print: what is folded is opened, and the map drawn in the colours of paper ----
+  addEventListener("beforeprint", () => {
+    const folded = document.querySelectorAll(".finding:not([open])");
+    const theme = root.dataset.theme;
+    for (const one of folded) one.open = true;
+    root.dataset.theme = "light";
+    drawPlane();
+    addEventListener("afterprint", () => {
+      for (const one of folded) one.open = false;
+      root.dataset.theme = theme;
+      drawPlane();
+    }, { once: true });
+  });
+
   // ---- the confusion matrix ----
   const cells = [...document.querySelectorAll(".matrix a")];
   const where = (cell) => cell.hash.slice(6).split("-").map(Number);
@@ -122,9 +136,10 @@
     const found = [];
     for (let at = 0; at < shown; at++) if (label[at] === truth && said(at) === predicted) found.push(at);
     found.sort((a, b) => sure(b) - sure(a) || index[a] - index[b]);
+    const n = Number(cell.dataset.count);
     byId("cell-title").textContent = fill(truth === predicted ? text.hits : text.misses, {
-      truth: page.classes[truth], said: page.classes[predicted], n: cell.dataset.count, shown: count(found.length),
-    }) + (found.length < Number(cell.dataset.count) ? ` ${fill(text.sampled, { shown: count(found.length) })}` : "");
+      truth: page.classes[truth], said: page.classes[predicted], n: count(n),
+    }) + (found.length < n ? ` ${fill(text.sampled, { shown: count(found.length) })}` : "");
     byId("cell").hidden = false;
     show(byId("cell-pictures"), found);
     byId("cell").focus({ preventScroll: true });
