@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from lookbook.model import Model
 from lookbook.photos import fit_picture, match_polarity, read_picture
 from lookbook.recipes import TUTORIAL
 from lookbook.training import train
+from test_photos import GOLDEN
 
 NODE_MODULES = Path(sys.prefix) / "web" / "node_modules"
 
@@ -31,7 +35,8 @@ def some_run(request, tmp_path_factory):
     images, labels = made_pictures(700, seed=3)
     if request.param == "colour":
         images = np.stack([images, 255 - images, images // 2], axis=-1)
-    np.savez(folder / "bars.npz", images=images, labels=labels, classes=np.array(["a|b", "c", "d"]))
+    classes = np.array(["a|b", "c*d", "[e]"])
+    np.savez(folder / "bars.npz", images=images, labels=labels, classes=classes)
     run = train(str(folder / "bars.npz"), TUTORIAL.with_epochs(3), out=folder / "run")
     evaluate(run)
     return run
@@ -42,11 +47,30 @@ def kit(some_run):
     return write_kit(some_run, some_run.folder.parent / "kit")
 
 
+def run_python(kit: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, kit / "predict.py", *paths], capture_output=True, text=True, check=False
+    )
+
+
+def run_node(kit: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
+    if not (NODE_MODULES / "onnxruntime-node").exists():
+        pytest.fail("onnxruntime-node is not here; make test installs it")
+    return subprocess.run(
+        [shutil.which("node"), kit / "predict.mjs", *paths],
+        env=os.environ | {"NODE_PATH": str(NODE_MODULES)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 def shown(output: str) -> list[tuple[str, str, float, float]]:
     """Read what an example printed: file, class, percentage, novelty."""
     pattern = r"^(.*): (.*), ([\d.]+) %  \(novelty ([\d.]+)\)$"
     found = re.findall(pattern, output, re.MULTILINE)
     return [(Path(path).name, name, float(p), float(novelty)) for path, name, p, novelty in found]
+
+
+# ---- Python ----
 
 
 def test_python_says_what_the_model_says(kit, tmp_path):
@@ -58,9 +82,8 @@ def test_python_says_what_the_model_says(kit, tmp_path):
     Image.fromarray(large).resize((3000, 2001), Image.Resampling.BICUBIC).save(tmp_path / "l.jpg")
     sample = next(kit.glob("sample.*"))
     paths = [sample, *(tmp_path / name for name in ("photo.png", "light.png", "l.jpg"))]
-    ended = subprocess.run(
-        [sys.executable, kit / "predict.py", *paths], capture_output=True, text=True, check=True
-    )
+    ended = run_python(kit, *paths)
+    assert ended.returncode == 0, ended.stderr
     model = Model.open(kit / "model.onnx")
     height, width, *channels = model.input_shape
     for path, (name, said, percent, novelty) in zip(paths, shown(ended.stdout), strict=True):
@@ -74,42 +97,150 @@ def test_python_says_what_the_model_says(kit, tmp_path):
         assert novelty == pytest.approx(expected.novelty[0], abs=0.006)
 
 
+@pytest.fixture
+def example(kit):
+    """The kit's `picture.py`, imported."""
+    spec = importlib.util.spec_from_file_location("picture", kit / "picture.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("kind", GOLDEN)
+def test_python_reads_each_kind_of_picture_as_this_program_does(example, tmp_path, kind):
+    name, save, _, _ = GOLDEN[kind]
+    save(tmp_path / name)
+    for size, polarity in product(
+        [(20, 16), (9, 13), (28, 28)], ["light on dark", "dark on light", "mixed"]
+    ):
+        example.height, example.width = size
+        example.about["polarity"] = polarity
+        expected = fit_picture(read_picture(tmp_path / name), size, colour=bool(example.colour))
+        if not example.colour:
+            expected, _ = match_polarity(expected, polarity)
+        np.testing.assert_array_equal(example.read(tmp_path / name), expected)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.full((9, 9), 0.5, np.float32),
+        np.full((9, 9), 2**16, np.int32),
+        np.full((9, 9), -1, np.int32),
+    ],
+)
+def test_python_refuses_pixels_without_a_range(kit, tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "scan.tiff")
+    ended = run_python(kit, tmp_path / "scan.tiff")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        f"{tmp_path / 'scan.tiff'} cannot be read: 32-bit pixels have no fixed range\n"
+    )
+
+
+def test_python_says_in_one_line_what_is_wrong(kit, tmp_path):
+    ended = run_python(kit)
+    assert ended.returncode == 2
+    assert ended.stderr == "usage: python predict.py PICTURE PICTURE\n"
+    missing, song, cut = (tmp_path / name for name in ("missing.png", "song.png", "cut.jpg"))
+    song.write_bytes(b"no picture")
+    Image.new("RGB", (50, 50)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:-100])
+    for path in (missing, song, cut):
+        ended = run_python(kit, path)
+        assert ended.returncode == 2
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith(f"{path} cannot be read: ")
+
+
 def test_python_needs_onnx_runtime_numpy_and_pillow_alone(kit):
-    text = (kit / "predict.py").read_text()
-    assert len(text.splitlines()) < 40
-    names = {
-        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-    }
-    assert names - set(sys.stdlib_module_names) == {"onnxruntime", "numpy", "PIL"}
+    names = set()
+    for path in kit.glob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) < 40
+        names |= {
+            (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+        }
+    assert names - set(sys.stdlib_module_names) == {"onnxruntime", "numpy", "PIL", "picture"}
+
+
+# ---- JavaScript ----
 
 
 def test_javascript_says_what_the_model_says(kit, some_run, tmp_path):
-    if not (NODE_MODULES / "onnxruntime-node").exists():
-        pytest.fail("onnxruntime-node is not here; make test installs it")
     test = load_part(some_run, "test")
-    sample, swapped = next(kit.glob("sample.*")), tmp_path / "swapped.pgm"
+    sample, swapped, noted = next(kit.glob("sample.*")), tmp_path / "swapped", tmp_path / "noted"
     grey = test.channels == 1
-    Image.fromarray(255 - test.images[0] if grey else test.images[0]).save(swapped)
-    ended = subprocess.run(
-        [shutil.which("node"), kit / "predict.mjs", sample, swapped],
-        env=os.environ | {"NODE_PATH": str(NODE_MODULES)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    Image.fromarray(255 - test.images[0] if grey else test.images[0]).save(swapped, format="PPM")
+    kind, size, most, pixels = sample.read_bytes().split(b"\n", 3)
+    noted.write_bytes(b"%s\n# by hand: 1 2\n%s # and\n#\n%s\n%s" % (kind, size, most, pixels))
+    ended = run_node(kit, sample, swapped, noted)
     assert ended.returncode == 0, ended.stderr
-    (_, said, percent, novelty), (_, *again) = shown(ended.stdout)
-    assert again == [said, percent, novelty]
+    (_, *first), (_, *second), (_, *third) = shown(ended.stdout)
+    assert first == second == third
+    said, percent, novelty = first
     expected = Model.open(kit / "model.onnx").predict(test.images[:1])
     assert said == test.classes[expected.probs[0].argmax()]
     assert percent == pytest.approx(100 * expected.probs[0].max(), abs=0.051)
     assert novelty == pytest.approx(expected.novelty[0], abs=0.006)
 
 
+def test_javascript_says_in_one_line_what_is_wrong(kit, tmp_path):
+    ended = run_node(kit)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "usage: node predict.mjs PICTURE.pgm\n"
+    sample, path = next(kit.glob("sample.*")), tmp_path / "other"
+    content = sample.read_bytes()
+    kind = "PPM" if sample.suffix == ".ppm" else "PGM"
+    with Image.open(sample) as picture:
+        for size in ((28, 28), (12, 10)):
+            picture.resize(size).save(path, format="PPM")
+            assert refusal(kit, path) == [wrong_pixels(path, kind)]
+    for wrong in (content[:-1], b"no picture", content.replace(b"255", b"127", 1)):
+        path.write_bytes(wrong)
+        assert refusal(kit, path) == [wrong_pixels(path, kind)]
+    (line,) = refusal(kit, tmp_path / "missing")
+    assert "no such file" in line
+    assert str(tmp_path / "missing") in line
+
+
+def refusal(kit: Path, path: Path) -> list[str]:
+    ended = run_node(kit, path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    return ended.stderr.splitlines()
+
+
+def wrong_pixels(path: Path, kind: str) -> str:
+    return f"{path} must be a {kind} of 10×12 pixels, 8 bits; README.md says how to make one"
+
+
+def test_javascript_takes_what_the_card_makes_of_a_photograph(kit, tmp_path):
+    """The two commands that stand in the card, one after the other."""
+    folder = shutil.copytree(kit, tmp_path / "kit")
+    photo = np.random.default_rng(0).integers(0, 120, (5, 7, 3), dtype=np.uint8)
+    Image.fromarray(photo).resize((90, 60), Image.Resampling.BICUBIC).save(folder / "photo.jpg")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    make, use = (
+        shlex.split(re.search(rf"^{start} .*", card, re.MULTILINE)[0])
+        for start in ("python -c", "node predict.mjs")
+    )
+    subprocess.run([sys.executable, *make[1:]], cwd=folder, check=True)
+    ended = run_node(folder, *(folder / name for name in use[2:]))
+    assert ended.returncode == 0, ended.stderr
+    same = run_python(folder, folder / "photo.jpg", *folder.glob("sample.*"))
+    assert [rest for _, *rest in shown(ended.stdout)] == [rest for _, *rest in shown(same.stdout)]
+
+
+# ---- the card ----
+
+
 def test_the_card_tells_figures_with_their_conditions(kit, some_run):
     card = (kit / "README.md").read_text(encoding="utf-8")
     found = some_run.evaluation()
     validation = some_run.metrics["validation"]
+    test = load_part(some_run, "test")
     for text in (
         f"right for {100 * found['accuracy']:.2f} %",
         f"right for {100 * validation['accuracy']:.2f} %",
@@ -119,6 +250,9 @@ def test_the_card_tells_figures_with_their_conditions(kit, some_run):
         "Licence: not stated",
         "## Limits",
         "| a\\|b |",
+        "in the order of `probs`: a\\|b, c\\*d, \\[e\\].",
+        f"python predict.py sample.{'ppm' if test.channels == 3 else 'pgm'}     "
+        f"# {test.classes[test.labels[0]]}\n",
     ):
         assert text in card
     assert "{{" not in card

@@ -6,8 +6,10 @@ import base64
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -21,10 +23,12 @@ from playwright.sync_api import expect
 from browser import axe_violations, chromium, opened
 from conftest import lookbook, made_pictures
 from lookbook import tryout
+from lookbook.errors import ExportError
 from lookbook.evaluation import evaluate, load_part
+from lookbook.export import NOVELTY_TOLERANCE
 from lookbook.model import Model
 from lookbook.photos import fit_picture, read_picture
-from lookbook.recipes import LARGE, STANDARD, TUTORIAL
+from lookbook.recipes import LARGE, STANDARD, STRONG, TUTORIAL
 from lookbook.templates import texts
 from lookbook.training import load_network, train
 from test_kit import NODE_MODULES
@@ -36,7 +40,12 @@ RECIPES = {
     "fine": replace(LARGE, widths=(16, 16, 24, 24)).with_epochs(2),
     "colour": STANDARD.with_epochs(4),
     "dense colour": TUTORIAL.with_epochs(2),
+    "strong": STRONG,
+    "large": LARGE,
+    "wide dense colour": TUTORIAL,
 }
+#: those with many weights → how many times larger their pictures are
+WIDE = {"strong": 2, "large": 2, "wide dense colour": 4}
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +56,27 @@ def browser():
         yield started
 
 
+def enlarged(images: np.ndarray, by: int) -> np.ndarray:
+    pictures = (Image.fromarray(image) for image in images)
+    size = images.shape[2] * by, images.shape[1] * by
+    return np.stack([np.asarray(one.resize(size, Image.Resampling.BICUBIC)) for one in pictures])
+
+
 def make_run(folder: Path, kind: str):
     images, labels = made_pictures(900, seed=3)
     others, more = made_pictures(500, seed=4)
     noise = np.random.default_rng(0).integers(0, 150, others.shape)
     others = np.minimum(others.astype(int) + noise, 255).astype(np.uint8)
+    if kind in WIDE:
+        others, more = others[:100], more[:100]  # in a browser each takes up to half a second
+        images, others = (enlarged(x, WIDE[kind]) for x in (images, others))
     if "colour" in kind:
         images, others = (np.stack([x, 255 - x, x // 2], axis=-1) for x in (images, others))
     classes = np.array(["<b>top</b>", 'the "middle"', "아래"])
     np.savez(folder / "bars.npz", train_images=images, train_labels=labels,
              test_images=others, test_labels=more, classes=classes)  # fmt: skip
-    run = train(str(folder / "bars.npz"), RECIPES[kind], out=folder / "run")
+    epochs = 2 if kind in WIDE else None
+    run = train(str(folder / "bars.npz"), RECIPES[kind], out=folder / "run", epochs=epochs)
     evaluate(run)
     return run
 
@@ -118,8 +137,8 @@ def ask_node(model: Path, images: np.ndarray, tmp_path: Path) -> np.ndarray:
 
 def test_network_file_node_and_page_say_the_same(browser, any_run, tmp_path):
     images = load_part(any_run, "test").images
-    assert len(images) == 500
-    by_file = Model.open(any_run.model).predict(images)
+    model = Model.open(any_run.model)
+    by_file = model.predict(images)
     with torch.inference_mode():
         _, by_network, novelty = load_network(any_run)(torch.from_numpy(images))
     path = tryout.write_tryout(any_run, tmp_path / "try.html")
@@ -127,20 +146,80 @@ def test_network_file_node_and_page_say_the_same(browser, any_run, tmp_path):
     for probs in (by_network.numpy(), ask_node(any_run.model, images, tmp_path), by_page):
         assert np.abs(probs - by_file.probs).max() < 1e-3
     np.testing.assert_allclose(novelty, by_file.novelty, rtol=1e-3)
-    np.testing.assert_allclose(page_novelty, by_file.novelty, rtol=1e-3)
+    half = tryout.describe(model)["half"]
+    assert half == (any_run.metrics["parameters"] > 450_000)
+    # of convolutions 0.0012 at most was seen; of a dense network traits are single neurons: a
+    # strange picture rouses some that never answered before, and 0.017 was seen
+    rounded = 0.03 if any_run.recipe["network"] == "dense" else 3e-3
+    np.testing.assert_allclose(page_novelty, by_file.novelty, rtol=rounded if half else 1e-3)
 
 
-def test_in_half_precision_it_still_does(browser, some_run, tmp_path, monkeypatch):
+def test_half_precision_halves_the_page_and_says_the_same(browser, some_run, tmp_path, monkeypatch):
     whole = tryout.write_tryout(some_run, tmp_path / "whole.html")
     monkeypatch.setattr(tryout, "MOST_EXACT", 1000)
     path = tryout.write_tryout(some_run, tmp_path / "try.html")
     assert path.stat().st_size < whole.stat().st_size - 2 * some_run.metrics["parameters"]
     images = load_part(some_run, "test").images
-    probs, _ = ask_page(browser, path, images)
-    expected = Model.open(some_run.model).predict(images).probs
-    assert np.abs(probs - expected).max() < 1e-2
-    assert (probs.argmax(1) == expected.argmax(1)).mean() > 0.99
+    probs, novelty = ask_page(browser, path, images)
+    expected = Model.open(some_run.model).predict(images)
+    assert np.abs(probs - expected.probs).max() < 1e-3
+    np.testing.assert_allclose(novelty, expected.novelty, rtol=NOVELTY_TOLERANCE)
 
+
+# ---- at most 4 MB ----
+
+
+def test_the_largest_recipe_fits_with_a_sample(browser, tmp_path):
+    labels = np.arange(200) % 10
+    noise = np.random.default_rng(0).integers(0, 130, (200, 64, 64, 3))
+    images = (noise + 12 * labels[:, None, None, None]).astype(np.uint8)
+    classes = np.array([f"class {k}" for k in range(10)])
+    np.savez(tmp_path / "photos.npz", images=images, labels=labels, classes=classes)
+    run = train(str(tmp_path / "photos.npz"), LARGE, out=tmp_path / "run", epochs=1)
+    path = tryout.write_tryout(run, tmp_path / "try.html")
+    assert 3_800_000 < path.stat().st_size <= 4_000_000
+    with opened(browser, path) as shown:
+        assert shown.locator("#samples button").count() >= 1
+    seen = load_part(run, "test").images[:4]
+    probs, novelty = ask_page(browser, path, seen)
+    expected = Model.open(run.model).predict(seen)
+    assert np.abs(probs - expected.probs).max() < 1e-3
+    np.testing.assert_allclose(novelty, expected.novelty, rtol=3e-3)
+
+
+def test_what_does_not_fit_is_refused(some_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(tryout, "MOST_BYTES", 60_000)
+    with pytest.raises(ExportError) as caught:
+        tryout.write_tryout(some_run, tmp_path / "try.html")
+    instead = shlex.join(["lookbook", "export", str(some_run.folder), "--to", "folder"])
+    assert re.sub("take [0-9,]+ bytes", "take … bytes", str(caught.value)) == (
+        "the page would take … bytes, 60,000 are allowed: this network has "
+        f"{some_run.metrics['parameters']:,} parameters; write a folder instead: {instead}"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("n", [0, 7])
+def test_samples_take_the_room_that_is_left(browser, some_run, tmp_path, monkeypatch, n):
+    path = tmp_path / "try.html"
+    monkeypatch.setattr(tryout, "SAMPLES", 0)
+    bare = tryout.write_tryout(some_run, path).stat().st_size
+    monkeypatch.undo()
+    # of 12×10 bytes in base64, each with its label and index
+    room = n * (160 + 20) + 100
+    monkeypatch.setattr(tryout, "MOST_BYTES", bare + room)
+    assert bare + n * 160 <= tryout.write_tryout(some_run, path).stat().st_size <= bare + room
+    with opened(browser, path) as shown:
+        expect(shown.locator("#samples button")).to_have_count(n)
+        if n == 0:
+            expect(shown.locator("#said")).to_have_text("Nothing yet")
+            expect(shown.locator("#try-samples")).to_be_hidden()
+        Image.new("L", (10, 12), 0).save(tmp_path / "blank.png")
+        shown.locator("#file").set_input_files(tmp_path / "blank.png")
+        shown.wait_for_function("() => current && current.truth === undefined")
+
+
+# ---- picture files ----
 
 #: kinds whose colours a browser mixes or decodes by rules of its own: levels that they may differ
 BROWSERS_OWN = {
@@ -154,28 +233,59 @@ BROWSERS_OWN = {
 NOT_SHOWN = {"16-bit grey in 32", "pgm"}
 
 
+def seen_by(shown, path: Path, shapes: list[tuple[int, int, int]]) -> list[np.ndarray]:
+    """Return what a page makes of a picture file, for models of these shapes."""
+    found = shown.evaluate(
+        """async ([text, shapes]) => {
+          const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+          const picture = await decode(new Blob([bytes]));
+          return shapes.map((shape) => Array.from(Photo.see(picture, shape, "mixed").values));
+        }""",
+        [base64.b64encode(path.read_bytes()).decode(), shapes],
+    )
+    return [np.array(values) for values in found]
+
+
+def largest_difference(shown, path: Path, sizes: list[tuple[int, int]]) -> int:
+    """Return by how many levels the page and `photos` differ, in grey and in colour."""
+    shapes = [(*size, channels) for size in sizes for channels in (1, 3)]
+    picture, most = read_picture(path), 0
+    for (*size, channels), found in zip(shapes, seen_by(shown, path, shapes), strict=True):
+        expected = fit_picture(picture, tuple(size), colour=channels == 3)
+        most = max(most, np.abs(found - expected.ravel().astype(int)).max())
+    return most
+
+
 @pytest.mark.parametrize("kind", sorted(GOLDEN.keys() - NOT_SHOWN))
-@pytest.mark.parametrize("size", [(20, 16), (9, 13)])
-def test_the_page_sees_what_prediction_sees(browser, page, tmp_path, kind, size):
+def test_the_page_sees_what_prediction_sees(browser, page, tmp_path, kind):
     name, save, _, _ = GOLDEN[kind]
     save(tmp_path / name)
-    height, width = size
-    for colour in (False, True):
-        expected = fit_picture(read_picture(tmp_path / name), size, colour=colour)
-        with opened(browser, page) as shown:
-            found = shown.evaluate(
-                """async ([text, shape]) => {
-                  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-                  const canvas = await canvasOf(new Blob([bytes]));
-                  return Array.from(Photo.see(canvas, shape, "mixed").values);
-                }""",
-                [
-                    base64.b64encode((tmp_path / name).read_bytes()).decode(),
-                    [height, width, 3 if colour else 1],
-                ],
-            )
-        off = np.abs(np.array(found) - expected.ravel().astype(int)).max()
-        assert off <= BROWSERS_OWN.get(kind, 0), f"{off} levels"
+    with opened(browser, page) as shown:
+        off = largest_difference(shown, tmp_path / name, [(20, 16), (9, 13)])
+    assert off <= BROWSERS_OWN.get(kind, 0)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [*product(["png", "jpg"], ["L", "RGB"])])
+def test_it_shrinks_large_photographs_as_prediction_does(browser, page, tmp_path, suffix, mode):
+    """Far larger ones in two steps, from several strips; so that no square fits evenly."""
+    shape = (230, 310, 3) if mode == "RGB" else (230, 310)
+    pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    photo = Image.fromarray(pixels).resize((3000, 2001), Image.Resampling.BICUBIC)
+    path = tmp_path / f"photo.{suffix}"
+    photo.save(path)
+    with opened(browser, page) as shown:
+        off = largest_difference(shown, path, [(12, 10), (28, 28), (300, 200)])
+    assert off <= (2 if suffix == "jpg" else 0)  # browsers decode JPEG by rules of their own
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(browser, page, tmp_path):
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "sky.png")
+    with opened(browser, page) as shown:
+        shown.evaluate("() => { createImageBitmap = () => Promise.reject(new Error()); }")
+        shown.locator("#file").set_input_files(tmp_path / "sky.png")
+        expect(shown.locator("#trouble")).to_have_text(
+            "sky.png has more than 89 million pixels; shrink it first."
+        )
 
 
 # ---- the page itself ----
@@ -280,34 +390,183 @@ def test_drawing_is_answered_stroke_by_stroke(browser, page, hand):
         else:
             for key in ("Space", *["ArrowRight"] * 3, "Space", "ArrowUp"):
                 shown.keyboard.press(key)
-        shown.wait_for_function("current && !isDue")
-        pixels = np.array(shown.evaluate("Array.from(current.pixels)"))
-        assert pixels.max() > 100
-        assert np.median(pixels) == 0
+        check_drawn(shown)
         shown.locator("#clear").click()
         assert shown.evaluate("current") is None
 
 
-def test_without_a_camera_it_says_what_to_do(browser, page):
-    with opened(browser, page) as shown:
-        shown.evaluate(
-            "navigator.mediaDevices && Object.defineProperty(navigator, 'mediaDevices',"
-            " { value: undefined })"
-        )
-        shown.locator("#camera").click()
+def check_drawn(shown) -> None:
+    shown.wait_for_function("() => current && !isDue")
+    pixels = np.array(shown.evaluate("Array.from(current.pixels)"))
+    assert pixels.max() > 100
+    assert np.median(pixels) == 0
+
+
+@contextmanager
+def on_phone(browser, path: Path, camera: str = "navigator.mediaDevices"):
+    """Open a page on a small screen that is touched, with such a camera."""
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    context.set_offline(True)
+    context.add_init_script(
+        f"Object.defineProperty(navigator, 'mediaDevices', {{ value: {camera} }});"
+    )
+    shown = context.new_page()
+    shown.goto(path.resolve().as_uri())
+    yield shown
+    context.close()
+
+
+def test_a_finger_draws_and_does_not_scroll(browser, page):
+    with on_phone(browser, page) as shown:
+        shown.locator("#draw").tap()
+        box = shown.locator("#pad").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        before = shown.evaluate("scrollY")
+        screen = shown.context.new_cdp_session(shown)
+        for kind, down in (("Start", 0), ("Move", 30), ("Move", 60), ("End", None)):
+            points = [] if down is None else [{"x": x, "y": y + down}]
+            screen.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+        check_drawn(shown)
+        rows = np.array(shown.evaluate("Array.from(current.pixels)")).reshape(12, 10).max(axis=1)
+        assert (rows > 100).sum() >= 2
+        assert shown.evaluate("down") is False
+        assert shown.evaluate("scrollY") == before
+
+
+# ---- the camera ----
+
+
+def take_picture(shown, button: str, folder: Path) -> None:
+    """Answer what a button asks the device for, and check that the page looks at that."""
+    image = made_pictures(1, seed=9)[0][0]
+    Image.fromarray(image).save(folder / "taken.png")
+    with shown.expect_file_chooser() as chooser:
+        shown.locator(button).tap()
+    assert chooser.value.element.get_attribute("capture") == "environment"
+    chooser.value.set_files(folder / "taken.png")
+    shown.wait_for_function("() => current && current.truth === undefined")
+    np.testing.assert_array_equal(shown.evaluate("Array.from(current.pixels)"), image.ravel())
+    expect(shown.locator("#trouble")).to_be_hidden()
+
+
+def test_where_a_page_has_no_camera_the_device_opens_its_own(browser, page, tmp_path):
+    with on_phone(browser, page, camera="undefined") as shown:
+        take_picture(shown, "#camera", tmp_path)
+        expect(shown.locator("#take")).to_be_hidden()
+
+
+def test_where_a_camera_is_refused_a_button_opens_the_devices_own(browser, page, tmp_path):
+    refused = "{ getUserMedia: () => Promise.reject(new DOMException('no', 'NotAllowedError')) }"
+    with on_phone(browser, page, camera=refused) as shown:
+        expect(shown.locator("#take")).to_be_hidden()
+        shown.locator("#camera").tap()
         expect(shown.locator("#trouble")).to_have_text(
-            "No camera could be opened here. On a phone, choose “Choose a picture” to take one."
+            "This page could not open a camera. “Take a picture” opens the one of your device, "
+            "where it has one."
         )
+        expect(shown.locator("#take")).to_have_text("Take a picture")
+        take_picture(shown, "#take", tmp_path)
 
 
 def test_a_camera_is_watched_until_it_is_stopped(browser, page):
     with opened(browser, page) as shown:
         shown.locator("#camera").click()
-        expect(shown.locator("#camera")).to_have_attribute("aria-pressed", "true")
-        shown.wait_for_function("stream && current && current.truth === undefined")
+        expect(shown.locator("#camera")).to_have_text("Take this picture")
+        expect(shown.locator("#hint")).to_have_text(
+            "It looks all the time; “Take this picture” keeps what is shown."
+        )
+        shown.wait_for_function("() => stream && current && current.live")
+        shown.locator("#lang").click()
+        expect(shown.locator("#camera")).to_have_text("이 장면 찍기")
         shown.locator("#camera").click()
+        expect(shown.locator("#camera")).to_have_text("카메라")
         expect(shown.locator("#photo")).to_be_visible()
         assert shown.evaluate("stream") is None
+        assert shown.evaluate("current.live") is False
+
+
+# ---- doubt, and what a screen reader says ----
+
+
+def test_doubt_is_said(browser, page, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 10), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    with opened(browser, page) as shown:
+        shown.locator("#file").set_input_files(tmp_path / "noise.png")
+        expect(shown.locator("#said")).to_have_text("Not one of these?")
+        expect(shown.locator("#doubt")).to_have_text(
+            re.compile(r"^Unlike the pictures it learnt from\. If it is .*: .+, [\d.]+\s%\.$")
+        )
+        assert shown.evaluate("current.novelty > MODEL.strangeFrom")
+        shown.evaluate("MODEL.sureFrom = 1.1; MODEL.strangeFrom = null")
+        shown.locator("#samples button").first.click()
+        expect(shown.locator("#said")).to_have_text("Not sure")
+        expect(shown.locator("#doubt")).to_have_text(
+            re.compile(r"^Most likely .+, [\d.]+\s%\. Of pictures like those it learnt from, only ")
+        )
+        assert shown.locator("#sure").inner_text() == ""
+
+
+def test_what_changes_all_the_time_is_read_out_where_the_verdict_changes(browser, page):
+    with opened(browser, page) as shown:
+        shown.evaluate("MODEL.sureFrom = MODEL.strangeFrom = heard = null; delete current.truth")
+        first, second = shown.evaluate("MODEL.classes.slice(0, 2)")
+
+        def spoken_after(probs: list[float], *, live: bool) -> str:
+            shown.evaluate("known => { Object.assign(current, known); showAnswer(); }",
+                           {"probs": probs, "live": live})  # fmt: skip
+            shown.wait_for_timeout(1200)
+            return shown.locator("#spoken").inner_text()
+
+        assert spoken_after([0.9, 0.05, 0.05], live=True) == f"{first}. 90.0\u00a0%"
+        assert spoken_after([0.8, 0.15, 0.05], live=True) == f"{first}. 90.0\u00a0%"
+        assert shown.locator("#sure").inner_text() == "80.0\u00a0%"
+        assert spoken_after([0.1, 0.7, 0.2], live=True) == f"{second}. 70.0\u00a0%"
+        # another picture of the same class
+        assert spoken_after([0.1, 0.6, 0.3], live=False) == f"{second}. 60.0\u00a0%"
+        expect(shown.locator("#spoken")).to_have_attribute("aria-live", "polite")
+        expect(shown.locator("#bars")).to_have_attribute("aria-label", "Probabilities by class")
+
+
+def test_the_pen_tells_whether_it_is_down(browser, page):
+    with opened(browser, page) as shown:
+        shown.locator("#draw").click()
+        pen, spoken = shown.locator("#pen"), shown.locator("#spoken")
+        shown.evaluate("clearTimeout(toSpeak); toSpeak = 1")  # of the drawing nothing is said
+        shown.keyboard.down("Space")
+        shown.keyboard.down("Space")  # held: the browser repeats it
+        shown.keyboard.up("Space")
+        expect(pen).to_have_class("down")
+        expect(spoken).to_have_text("Pen down")
+        shown.locator("#clear").click()
+        expect(pen).not_to_have_class("down")
+        assert shown.evaluate("down") is False
+        for text in ("Pen down", "Pen up"):
+            shown.keyboard.press("Space")
+            expect(spoken).to_have_text(text)
+        expect(pen).not_to_have_class("down")
+
+
+def test_it_says_whose_pictures_it_learnt_from(browser, page):
+    with opened(browser, page) as shown:
+        last = shown.locator("#facts li").last
+        expect(last).to_have_text(
+            "Licence: not stated; it is for whoever trained this model to say, as the pictures "
+            "allow."
+        )
+        shown.evaluate("known => { MODEL.about.source = known; translate(); }",
+                       tryout._source("kmnist"))  # fmt: skip
+        expect(last).to_have_text(
+            "Training data: Kuzushiji-MNIST, licence: CC BY-SA 4.0. Source: "
+            "https://github.com/rois-codh/kmnist"
+        )
+        shown.locator("#lang").click()
+        expect(last).to_have_text(
+            "훈련 데이터: Kuzushiji-MNIST, 라이선스: CC BY-SA 4.0. 출처: "
+            "https://github.com/rois-codh/kmnist"
+        )
 
 
 @pytest.mark.parametrize(

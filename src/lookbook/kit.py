@@ -30,7 +30,7 @@ GROUNDS = {
     "dark on light": "dark things on light ground",
 }
 #: files that are the same for every model
-EXAMPLES = ("predict.py", "predict.mjs")
+EXAMPLES = ("picture.py", "predict.py", "predict.mjs")
 
 
 def write_kit(run: Run, folder: Path) -> Path:
@@ -59,7 +59,7 @@ def write_kit(run: Run, folder: Path) -> Path:
             for name in EXAMPLES:
                 (scratch / name).write_text(_read(name), encoding="utf-8")
             Image.fromarray(image).save(scratch / f"sample.{suffix}")
-            card = _card(run, model, f"sample.{suffix}", label)
+            card = _card(run, model, suffix, label)
             (scratch / "README.md").write_text(card, encoding="utf-8")
             scratch.chmod(0o755)
             scratch.rename(folder)
@@ -81,7 +81,7 @@ def _sample(run: Run) -> tuple[np.ndarray, str]:
     return test.images[0], test.classes[test.labels[0]]
 
 
-def _card(run: Run, model: Model, sample: str, label: str) -> str:
+def _card(run: Run, model: Model, suffix: str, label: str) -> str:
     """Write what the model is, what it can do, and what not."""
     import jinja2  # noqa: PLC0415  # 0.1 s
 
@@ -95,8 +95,9 @@ def _card(run: Run, model: Model, sample: str, label: str) -> str:
         metrics=run.metrics,
         conditions=run.conditions,
         found=run.evaluation(),
-        sample=sample,
-        label=_plain(label),
+        sample=f"sample.{suffix}",
+        suffix=suffix,
+        label=_printable(label),
         percent=_percent,
         rows=_rows(run.evaluation()),
         classes=[_plain(name) for name in model.classes],
@@ -104,10 +105,14 @@ def _card(run: Run, model: Model, sample: str, label: str) -> str:
     )
 
 
+def _printable(name: str) -> str:
+    """Write a class name so that it stays on its line."""
+    return "".join(c if c.isprintable() else " " for c in name)
+
+
 def _plain(name: str) -> str:
-    """Write a class name so that it stays a name in Markdown and in a shell's comment."""
-    printable = "".join(c if c.isprintable() else " " for c in name)
-    return re.sub(r"([\\`*_{}\[\]<>()#|])", r"\\\1", printable)
+    """Write a class name so that it stays a name in Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>()#|])", r"\\\1", _printable(name))
 
 
 def _percent(share: float, digits: int = 2) -> str:

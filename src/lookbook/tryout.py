@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookbook import anatomy
-from lookbook.builtin import title_of
+from lookbook.builtin import BUILTIN, title_of
+from lookbook.errors import ExportError
 from lookbook.evaluation import COVERAGE, load_part
 from lookbook.model import Model
 from lookbook.prediction import open_model
@@ -20,39 +22,60 @@ from lookbook.templates import LANGS, fill, texts
 if TYPE_CHECKING:
     from jaxtyping import Float32
 
+    from lookbook.datasets import Dataset
     from lookbook.runs import Run
 
 #: scripts of the page, in the order in which they stand in it
 SCRIPTS = ("engine.js", "photo.js", "try.js")
-#: numbers of a network beyond which they are kept in half precision: 2.4 MB in base64
+#: bytes that a page may take
+MOST_BYTES = 4_000_000
+#: weights of a network beyond which they are kept in half precision: 2.4 MB in base64
 MOST_EXACT = 450_000
-#: sample pictures, and the bytes that all of them may take
-SAMPLES, SAMPLE_BYTES = 20, 400_000
+#: weights of a layer that takes so little room that they always stay in single precision
+SMALL_LAYER = 10_000
+#: sample pictures, and bytes of the page beyond which there are fewer
+SAMPLES, SAMPLE_BYTES = 20, 540_000
+NO_SAMPLES: dict[str, Any] = {"labels": [], "indices": [], "pixels": ""}
 
 
 def write_tryout(run: Run, out: Path) -> Path:
-    """Write the page on a run's model; return the file.
+    """Write the page on a run's model; return the file, of at most 4 MB.
 
-    The page asks nothing of any network: weights are in it, and test pictures as samples. It
-    answers as the model file does, pictures that are photographed, dropped, pasted or drawn.
+    The page asks nothing of any network: weights are in it, and as many test pictures as there is
+    room for. It answers as the model file does, pictures that are photographed, dropped, pasted or
+    drawn.
 
     Raises
     ------
+    ExportError
+        The network is too large for such a page; nothing is written.
     DamagedFileError, InputError
         The run's model or data was changed, or its data is no longer where it was.
     OutputError
         The file cannot be written.
     """
     model = open_model(run)
-    page = fill(
+    document = describe(model) | _around(run, model)
+    bare = len(_page(run, document | {"samples": NO_SAMPLES}))
+    if bare > MOST_BYTES:
+        instead = shlex.join(["lookbook", "export", str(run.folder), "--to", "folder"])
+        raise ExportError(
+            f"the page would take {bare:,} bytes, {MOST_BYTES:,} are allowed: this network has "
+            f"{run.metrics['parameters']:,} parameters; write a folder instead: {instead}"
+        )
+    samples = _samples(load_part(run, "test"), MOST_BYTES - bare)
+    write_bytes(out, _page(run, document | {"samples": samples}))
+    return out
+
+
+def _page(run: Run, document: dict[str, Any]) -> bytes:
+    return fill(
         "try",
         SCRIPTS,
         title=title_of(run.conditions["data"]["name"]),
         texts=texts("try", "en"),
-        document=_for_script(describe(model) | _around(run, model)),
-    )
-    write_bytes(out, page.encode())
-    return out
+        document=_for_script(document),
+    ).encode()
 
 
 def _for_script(document: dict[str, Any]) -> str:
@@ -66,13 +89,15 @@ def _for_script(document: dict[str, Any]) -> str:
 
 def describe(model: Model) -> dict[str, Any]:
     """Return a model as `engine.js` takes it: steps, and all their numbers in base64."""
-    steps = anatomy.steps(model)
-    numbers = _Numbers()
-    listed = [_step(step, numbers) for step in steps]
+    many, exact = _Numbers(), _Numbers()
+    listed = [_step(step, many, exact) for step in anatomy.steps(model)]
     parts = anatomy.novelty_parts(model)
     chosen = parts.pop("chosen").tolist()
-    novelty = {name: numbers.add(part) for name, part in parts.items()}
-    half = numbers.count > MOST_EXACT
+    # directions have length 1 and are most of the numbers; errors in the others count many times
+    novelty = {
+        name: (many if name == "directions" else exact).add(part) for name, part in parts.items()
+    }
+    half = many.count > MOST_EXACT
     return {
         "shape": [*model.input_shape, 1][:3],
         "steps": listed,
@@ -81,12 +106,13 @@ def describe(model: Model) -> dict[str, Any]:
         "views": model.about["views"],
         "temperature": model.about["temperature"],
         "half": half,
-        "weights": numbers.to_base64("<f2" if half else "<f4"),
+        "many": many.to_base64("<f2" if half else "<f4"),
+        "exact": exact.to_base64("<f4"),
     }
 
 
 class _Numbers:
-    """All numbers of a network, one after the other."""
+    """Numbers of a network, one after the other."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -103,12 +129,19 @@ class _Numbers:
         return base64.b64encode(np.concatenate(self._parts).astype(form).tobytes()).decode()
 
 
-def _step(step: anatomy.Step, numbers: _Numbers) -> dict[str, Any]:
+def _step(step: anatomy.Step, many: _Numbers, exact: _Numbers) -> dict[str, Any]:
     said: dict[str, Any] = {"kind": step.kind, "rectified": step.rectified}
     if step.weights is not None:
-        said |= {"weights": numbers.add(step.weights), "filters": len(step.weights)}
+        rows = step.weights.reshape(len(step.weights), -1)
+        # half precision keeps 11 bits of a number, but fewer of one below 0.00006: with a factor
+        # for each filter its greatest weight is 1
+        factors = np.maximum(np.abs(rows).max(axis=1), np.finfo(np.float32).tiny)
+        # a whitening layer has few weights, whose products must cancel each other
+        said["small"] = rows.size < SMALL_LAYER
+        said["weights"] = (exact if said["small"] else many).add(rows / factors[:, None])
+        said |= {"factors": exact.add(factors), "filters": len(rows)}
         said["kernel"] = step.weights.shape[1:3]
-        said["shifts"] = None if step.shifts is None else numbers.add(step.shifts)
+        said["shifts"] = None if step.shifts is None else exact.add(step.shifts)
     if step.kind == "pool":
         said["kernel"] = step.kernel
     return said | {"stride": step.stride, "pads": step.pads}
@@ -118,7 +151,7 @@ def _step(step: anatomy.Step, numbers: _Numbers) -> dict[str, Any]:
 
 
 def _around(run: Run, model: Model) -> dict[str, Any]:
-    """Return what the page says of the model, and pictures to try."""
+    """Return what the page says of the model."""
     kept, evaluation = model.calibration, run.evaluation()
     return {
         "classes": model.classes,
@@ -134,18 +167,38 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
             "test": None
             if evaluation is None
             else {name: evaluation[name] for name in ("accuracy", "interval", "n")},
-            "licence": model.about["licence"],
+            "source": _source(run.conditions["data"]["name"]),
         },
-        "samples": _samples(run),
         "texts": {lang: texts("try", lang) for lang in LANGS},
     }
 
 
-def _samples(run: Run) -> dict[str, Any]:
-    """Return test pictures of all classes in turn, as they are stored, and what they show."""
-    test = load_part(run, "test")
-    room = SAMPLE_BYTES // test.images[0].nbytes
-    order = np.argsort(_turns(test.labels), kind="stable")[: max(1, min(SAMPLES, room))]
+def _source(data: str) -> dict[str, str] | None:
+    """Return where a built-in dataset is from, and its licence; of other data nothing is known.
+
+    >>> _source("/home/me/pictures")
+    >>> _source("mnist")["licence"]
+    'CC BY-SA 3.0'
+    """
+    if data not in BUILTIN:
+        return None
+    known = BUILTIN[data]
+    return {"data": known.title, "homepage": known.homepage, "licence": known.licence}
+
+
+def _samples(test: Dataset, room: int) -> dict[str, Any]:
+    """Return test pictures of all classes in turn, as they are stored, and what they show.
+
+    Parameters
+    ----------
+    test
+        The test part.
+    room
+        Bytes that the page has left for them.
+    """
+    size = 4 * -(-test.images[0].nbytes // 3) + 20  # base64, and its label and index
+    n = min(SAMPLES, max(1, SAMPLE_BYTES // size), room // size)
+    order = np.argsort(_turns(test.labels), kind="stable")[:n]
     return {
         "labels": test.labels[order].tolist(),
         "indices": order.tolist(),

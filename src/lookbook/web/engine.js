@@ -12,12 +12,14 @@ const Engine = (() => {
     });
   };
 
-  /** Weights of filters in blocks of four: [filters / 4][depth][4], the order in which they are read. */
-  const inBlocks = (weights, filters) => {
-    const depth = weights.length / filters;
+  /** Weights of filters, each with its filter's factor, in blocks of four: [filters / 4][depth][4], the
+      order in which they are read. */
+  const inBlocks = (weights, factors) => {
+    const filters = factors.length, depth = weights.length / filters;
     const found = new Float64Array(Math.ceil(filters / 4) * depth * 4);
     for (let f = 0; f < filters; f++)
-      for (let d = 0; d < depth; d++) found[((f >> 2) * depth + d) * 4 + (f & 3)] = weights[f * depth + d];
+      for (let d = 0; d < depth; d++)
+        found[((f >> 2) * depth + d) * 4 + (f & 3)] = weights[f * depth + d] * factors[f];
     return found;
   };
 
@@ -132,15 +134,17 @@ const Engine = (() => {
 
   /** Make a network of what the page holds; return the function that answers. */
   const build = (spec) => {
-    const all = numbers(spec.weights, spec.half);
-    const take = ([start, length]) => all.subarray(start, start + length);
+    const many = numbers(spec.many, spec.half), exact = numbers(spec.exact, false);
+    const take = (all, [start, length]) => all.subarray(start, start + length);
     const layers = spec.steps.map((step) => {
       if (!step.weights) return step;
-      const weights = take(step.weights), shifts = step.shifts && Float64Array.from(take(step.shifts));
+      const weights = take(step.small ? exact : many, step.weights), factors = take(exact, step.factors);
+      const shifts = step.shifts && Float64Array.from(take(exact, step.shifts));
       const depth = weights.length / step.filters;
-      return { ...step, blocks: inBlocks(weights, step.filters), shifts, depth };
+      return { ...step, blocks: inBlocks(weights, factors), shifts, depth };
     });
-    const novel = Object.fromEntries(Object.entries(spec.novelty).map(([name, place]) => [name, take(place)]));
+    const novel = Object.fromEntries(Object.entries(spec.novelty).map(([name, place]) =>
+      [name, take(name === "directions" ? many : exact, place)]));
 
     /** Logits and traits of one view. */
     const look = (pixels) => {
@@ -161,15 +165,16 @@ const Engine = (() => {
     /** How far traits lie from those of the training pictures of a class: see `novelty.Novelty`. */
     const strangeness = (traits, logits) => {
       const { means, scale, directions, weights, rest } = novel;
-      const n = scale.length, along = new Float64Array(weights.length);
+      const n = scale.length, k = weights.length, along = new Float64Array(k);
       const of = means.length > n ? logits.indexOf(Math.max(...logits)) * n : 0;
-      let sum = 0;
-      spec.chosen.forEach((trait, i) => {
-        const step = (Math.log(Math.max(0, traits[trait]) + 0.01) - means[of + i]) * scale[i];
-        sum += step * step;
-        for (let j = 0; j < along.length; j++) along[j] += step * directions[i * along.length + j];
-      });
-      const distance = along.reduce((total, a, j) => total + a * a * weights[j], rest[0] * sum);
+      const steps = spec.chosen.map((trait, i) =>
+        (Math.log(Math.max(0, traits[trait]) + 0.01) - means[of + i]) * scale[i]);
+      steps.forEach((step, i) => { for (let j = 0; j < k; j++) along[j] += step * directions[i * k + j]; });
+      // what lies along no direction: as a difference of squares, as in `novelty.Novelty`, it would drown
+      // in what rounding does to directions
+      const others = steps.map((step, i) => along.reduce((left, a, j) => left - a * directions[i * k + j], step));
+      const distance = along.reduce((sum, a, j) => sum + a * a * (weights[j] + rest[0]), 0)
+        + rest[0] * others.reduce((sum, step) => sum + step * step, 0);
       const most = Math.max(...logits);
       const energy = -most - Math.log(logits.reduce((total, z) => total + Math.exp(z - most), 0));
       const excess = novel.energy_rate[0] * (energy - novel.energy[0]);
@@ -204,5 +209,5 @@ const Engine = (() => {
     };
   };
 
-  return { build, numbers };
+  return { build };
 })();

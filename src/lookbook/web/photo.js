@@ -9,12 +9,16 @@ const Photo = (() => {
   };
 
   /** RGBA of a canvas → grey (ITU-R 601-2, fixed point) or RGB. */
-  const fromCanvas = ({ data, width, height }, colour) => {
-    const channels = colour ? 3 : 1, values = new Uint8Array(width * height * channels);
+  const fromCanvas = ({ data, width, height }, channels) => {
+    const values = new Uint8Array(width * height * channels);
     for (let i = 0; i < width * height; i++) {
       const r = data[4 * i], g = data[4 * i + 1], b = data[4 * i + 2];
-      if (colour) values.set([r, g, b], 3 * i);
-      else values[i] = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+      if (channels === 1) values[i] = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+      else {
+        values[3 * i] = r;
+        values[3 * i + 1] = g;
+        values[3 * i + 2] = b;
+      }
     }
     return { values, width, height, channels };
   };
@@ -36,6 +40,23 @@ const Photo = (() => {
         }
       }
     return { values: out, width: w, height: h, channels };
+  };
+
+  /** Pixels of whatever a canvas can draw, transparency on white, averaged over squares of `by` pixels.
+      It is drawn in strips, as Safari's canvases hold no more than 16.7 million pixels. */
+  const read = (picture, channels, by) => {
+    const { width, height } = picture, rows = by * Math.ceil(256 / by); // whole squares
+    const canvas = Object.assign(document.createElement("canvas"), { width, height: Math.min(rows, height) });
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.fillStyle = "white";
+    const w = Math.ceil(width / by), h = Math.ceil(height / by), values = new Uint8Array(w * h * channels);
+    for (let top = 0; top < height; top += rows) {
+      context.fillRect(0, 0, width, canvas.height);
+      context.drawImage(picture, 0, -top);
+      const strip = context.getImageData(0, 0, width, Math.min(rows, height - top));
+      values.set(reduce(fromCanvas(strip, channels), by).values, (top / by) * w * channels);
+    }
+    return { values, width: w, height: h, channels };
   };
 
   /** The median of the outermost pixels, for each channel. */
@@ -101,11 +122,8 @@ const Photo = (() => {
 
   /** Bring a picture to the model's size; nothing is cut off, nothing squashed: `photos.fit_picture`. */
   const fit = (picture, height, width) => {
-    if (picture.width === width && picture.height === height) return picture;
-    const excess = Math.max(picture.width / width, picture.height / height);
-    const reduced = reduce(picture, Math.max(1, Math.floor(excess / 16)));
-    const scale = Math.max(reduced.width / width, reduced.height / height);
-    const whole = pad(reduced, Math.max(reduced.width, round(width * scale)), Math.max(reduced.height, round(height * scale)));
+    const scale = Math.max(picture.width / width, picture.height / height);
+    const whole = pad(picture, Math.max(picture.width, round(width * scale)), Math.max(picture.height, round(height * scale)));
     return resize(whole, width, height);
   };
 
@@ -114,14 +132,16 @@ const Photo = (() => {
     return level < 64 ? "light on dark" : level > 191 ? "dark on light" : "mixed";
   };
 
-  /** Pixels of a canvas → what the model takes, and whether light and dark were swapped. */
-  const see = (canvas, [height, width, channels], wanted) => {
-    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    const { values } = fit(fromCanvas(pixels, channels === 3), height, width);
+  /** A picture or a canvas → what the model takes, and whether light and dark were swapped. */
+  const see = (picture, [height, width, channels], wanted) => {
+    // far larger ones are shrunk first
+    const excess = Math.max(picture.width / width, picture.height / height);
+    const seen = read(picture, channels, Math.max(1, Math.floor(excess / 16)));
+    const { values } = fit(seen, height, width);
     const own = channels === 3 ? "mixed" : polarity({ values, height, width, channels });
     const inverted = own !== "mixed" && wanted !== "mixed" && own !== wanted;
     return { values: inverted ? values.map((level) => 255 - level) : values, inverted };
   };
 
-  return { see, fit, fromCanvas };
+  return { see };
 })();

@@ -16,13 +16,20 @@ const grouped = (n) => n.toLocaleString("en");
 function translate() {
   document.documentElement.lang = lang;
   for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const element of document.querySelectorAll("[data-label]"))
+    element.setAttribute("aria-label", t(element.dataset.label));
   $("lang").textContent = lang === "en" ? "한국어" : "English";
   $("lang").lang = lang === "en" ? "ko" : "en";
-  $("pad").setAttribute("aria-label", t("pad_label"));
   MODEL.samples.labels.forEach((label, i) => $("samples").children[i].firstChild.setAttribute("aria-label",
     t("sample", { name: MODEL.classes[label], index: grouped(MODEL.samples.indices[i]) })));
   showFacts();
   showAnswer();
+}
+
+/** Give an element another of the page's texts. */
+function relabel(id, key) {
+  $(id).dataset.t = key;
+  say(id, t(key));
 }
 
 $("lang").addEventListener("click", () => { lang = lang === "en" ? "ko" : "en"; translate(); });
@@ -52,10 +59,10 @@ function look(pixels, known = {}) {
   showAnswer();
 }
 
-/** Let it look at a canvas of any size. */
-function lookAt(canvas) {
-  const { values, inverted } = Photo.see(canvas, MODEL.shape, MODEL.polarity);
-  look(values, { inverted });
+/** Let it look at a picture or canvas of any size; one that is `live` changes all the time. */
+function lookAt(picture, live = false) {
+  const { values, inverted } = Photo.see(picture, MODEL.shape, MODEL.polarity);
+  look(values, { inverted, live });
 }
 
 function paint(canvas, pixels) {
@@ -72,10 +79,14 @@ function paint(canvas, pixels) {
 /** Set a text, where it changed. */
 function say(id, text) { if ($(id).textContent !== text) $(id).textContent = text; }
 
-let toSpeak = null;
+let toSpeak = null, heard = null; // heard: the verdict that was read out last
 
-/** Have a screen reader read out the answer; at most once a second, as it changes with each stroke. */
+/** Have a screen reader read out the answer, at most once a second; of a live picture only when the
+    verdict changes: its percentages never stand still. */
 function speak() {
+  const verdict = $("said").textContent;
+  if (current?.live && verdict === heard) return;
+  heard = verdict;
   toSpeak ??= setTimeout(() => {
     toSpeak = null;
     say("spoken", ["said", "sure", "doubt", "note"].map((id) => $(id).textContent).filter(Boolean).join(". "));
@@ -83,17 +94,22 @@ function speak() {
 }
 
 function showAnswer() {
-  speak();
   const seen = t(current ? "seen" : "seen_nothing", { height: HEIGHT, width: WIDTH });
   $("seen").setAttribute("aria-label", seen);
-  if (!current) {
-    $("seen").width = WIDTH;
-    $("seen").height = HEIGHT;
-    for (const id of ["sure", "doubt", "note", "time"]) say(id, "");
-    say("said", t("nothing"));
-    showBars(MODEL.classes.map(() => 0));
-    return;
-  }
+  if (current) showVerdict();
+  else showNothing();
+  speak();
+}
+
+function showNothing() {
+  $("seen").width = WIDTH;
+  $("seen").height = HEIGHT;
+  for (const id of ["sure", "doubt", "note", "time"]) say(id, "");
+  say("said", t("nothing"));
+  showBars(MODEL.classes.map(() => 0));
+}
+
+function showVerdict() {
   paint($("seen"), current.pixels);
   const { probs } = current;
   const first = probs.indexOf(Math.max(...probs)), name = MODEL.classes[first];
@@ -132,7 +148,7 @@ function showBars(probs, first = -1) {
 }
 
 function showFacts() {
-  const { recipe, parameters, trainingPictures, final, validation, test, licence } = MODEL.about;
+  const { recipe, parameters, trainingPictures, final, validation, test, source } = MODEL.about;
   const measured = (key, { accuracy, interval: [low, high], n }) =>
     t(key, { n: grouped(n), accuracy: percent(accuracy, 2), low: percent(low), high: percent(high) });
   const facts = [
@@ -141,7 +157,7 @@ function showFacts() {
     ...(test ? [measured("fact_test", test)] : []),
     t("fact_percent"),
     t("fact_limits"),
-    t("fact_licence", { licence: licence.startsWith("not stated") ? t("licence_unknown") : licence }),
+    source ? t("fact_source", source) : t("fact_no_licence"),
   ];
   $("facts").replaceChildren(...facts.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
 }
@@ -153,11 +169,13 @@ function stage(shown) {
   for (const id of ["photo", "video", "pad"]) $(id).hidden = id !== shown;
   $("pen").hidden = shown !== "pad";
   if (shown !== "video") stopCamera();
+  relabel("camera", shown === "video" ? "keep" : "camera");
+  relabel("hint", shown === "video" ? "hint_video" : "hint");
   $("hint").hidden = shown === "pad";
   $("pad-help").hidden = $("clear").hidden = shown !== "pad";
   $("draw").setAttribute("aria-pressed", shown === "pad");
-  $("camera").setAttribute("aria-pressed", shown === "video");
   for (const sample of $("samples").children) sample.firstChild.setAttribute("aria-pressed", false);
+  heard = null;
   say("trouble", "");
 }
 
@@ -174,17 +192,17 @@ function showSample(i) {
   look(pixels, { truth: MODEL.samples.labels[i] });
 }
 
-/** Draw a picture file as it is read everywhere in this program: turned as its camera says,
-    transparency on white, no colours changed. */
-async function canvasOf(file) {
-  const picture = await createImageBitmap(file, { colorSpaceConversion: "none" });
-  if (picture.width * picture.height > MOST_PIXELS) return null;
-  const canvas = Object.assign(document.createElement("canvas"), { width: picture.width, height: picture.height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "white";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(picture, 0, 0);
-  return canvas;
+/** Open a picture file as it is read everywhere in this program: turned as its camera says, no colours
+    changed. Null where it has too many pixels: an image knows its size before it is decoded. */
+async function decode(file) {
+  const image = new Image(), src = URL.createObjectURL(file);
+  await new Promise((resolve, reject) => {
+    image.onload = resolve;
+    image.onerror = reject;
+    image.src = src;
+  }).finally(() => URL.revokeObjectURL(src));
+  if (image.naturalWidth * image.naturalHeight > MOST_PIXELS) return null;
+  return createImageBitmap(file, { colorSpaceConversion: "none" });
 }
 
 let asked = 0; // pictures that were asked about: an older one that comes late is left out
@@ -195,25 +213,24 @@ async function showFile(file) {
     say("trouble", t("no_file"));
     return;
   }
-  const name = file.name || "?";
-  const canvas = await canvasOf(file).catch(() => undefined);
+  const picture = await decode(file).catch(() => undefined);
   if (mine !== asked) return;
-  current = null;
-  try {
-    if (!canvas) throw new Error("no picture");
-    stage("photo");
-    if ($("photo").src.startsWith("blob:")) URL.revokeObjectURL($("photo").src);
-    $("photo").className = Math.max(canvas.width, canvas.height) < 100 ? "small" : "";
-    $("photo").src = URL.createObjectURL(file);
-    lookAt(canvas);
-  } catch {
+  if (!picture) {
+    current = null;
     showAnswer();
-    say("trouble", t(canvas === null ? "too_large" : "no_picture", { name }));
+    say("trouble", t(picture === null ? "too_large" : "no_picture", { name: file.name || "?" }));
+    return;
   }
+  stage("photo");
+  if ($("photo").src.startsWith("blob:")) URL.revokeObjectURL($("photo").src);
+  $("photo").className = Math.max(picture.width, picture.height) < 100 ? "small" : "";
+  $("photo").src = URL.createObjectURL(file);
+  lookAt(picture);
+  picture.close();
 }
 
-for (const [button, input] of [["choose", "file"], [null, "snapshot"]]) {
-  if (button) $(button).addEventListener("click", () => $(input).click());
+for (const [button, input] of [["choose", "file"], ["take", "snapshot"]]) {
+  $(button).addEventListener("click", () => $(input).click());
   $(input).addEventListener("change", () => { if ($(input).files[0]) showFile($(input).files[0]); $(input).value = ""; });
 }
 addEventListener("paste", (event) => showFile(event.clipboardData.files[0]));
@@ -234,18 +251,22 @@ function stopCamera() {
   stream = null;
 }
 
-$("camera").addEventListener("click", async () => {
-  if (stream) { keepFrame(); return; }
-  if (opening) return;
+$("camera").addEventListener("click", () => {
+  if (stream) keepFrame();
+  // where a page may not see the camera, the device opens its own: only at once, while the click counts
+  else if (!navigator.mediaDevices?.getUserMedia) $("snapshot").click();
+  else if (!opening) openCamera();
+});
+
+async function openCamera() {
   const mine = ++asked;
   opening = true;
   let opened = null;
   try {
     opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch {
-    // a page from a file may not: phones then open their own camera
-    say("trouble", t("no_camera"));
-    if (matchMedia("(pointer: coarse)").matches) $("snapshot").click();
+    $("take").hidden = false; // the device's own needs a click of its own
+    if (mine === asked) say("trouble", t("no_camera"));
     return;
   } finally {
     opening = false;
@@ -259,7 +280,7 @@ $("camera").addEventListener("click", async () => {
   $("video").srcObject = stream;
   await $("video").play();
   watch();
-});
+}
 
 /** The square in the middle of what the camera sees. */
 function frame() {
@@ -272,7 +293,7 @@ function frame() {
 
 function watch() {
   if (!stream) return;
-  if ($("video").videoWidth) lookAt(frame());
+  if ($("video").videoWidth) lookAt(frame(), true);
   setTimeout(() => requestAnimationFrame(watch), 100);
 }
 
@@ -301,9 +322,14 @@ function clearPad() {
   context.fillStyle = paper;
   context.fillRect(0, 0, pad.width, pad.height);
   movePen(pad.width / 2, pad.height / 2);
-  down = false;
+  putPen(false);
   current = null;
   showAnswer();
+}
+
+function putPen(isDown) {
+  down = isDown;
+  $("pen").classList.toggle("down", down);
 }
 
 /** Move the pen without drawing, and show where it is. */
@@ -321,7 +347,7 @@ let isDue = false;
 function lookSoon() {
   if (isDue) return;
   isDue = true;
-  requestAnimationFrame(() => { isDue = false; if (!$("pad").hidden) lookAt($("pad")); });
+  requestAnimationFrame(() => { isDue = false; if (!$("pad").hidden) lookAt($("pad"), true); });
 }
 
 function drawTo(x, y) {
@@ -349,28 +375,33 @@ const place = (event) => {
 $("pad").addEventListener("pointerdown", (event) => {
   $("pad").setPointerCapture(event.pointerId);
   pen = place(event);
-  down = true;
+  putPen(true);
   drawTo(...pen);
 });
 $("pad").addEventListener("pointermove", (event) => {
   if (!down || !event.buttons) return;
   for (const each of event.getCoalescedEvents?.() ?? [event]) drawTo(...place(each));
 });
-for (const end of ["pointerup", "pointercancel"]) $("pad").addEventListener(end, () => { down = false; });
+for (const end of ["pointerup", "pointercancel"]) $("pad").addEventListener(end, () => putPen(false));
 $("pad").addEventListener("keydown", (event) => {
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   if (event.key === " ") {
-    down = !down;
-    if (down) drawTo(...pen);
+    if (!event.repeat) tapSpace();
   } else if (ways[event.key]) {
     const limits = [$("pad").width, $("pad").height];
     const [x, y] = ways[event.key].map((by, i) => Math.min(limits[i], Math.max(0, pen[i] + by * SCALE)));
     if (down) drawTo(x, y);
     else movePen(x, y);
   } else return;
-  $("pen").classList.toggle("down", down);
   event.preventDefault();
 });
+
+/** Put the pen down, or lift it. */
+function tapSpace() {
+  putPen(!down);
+  say("spoken", t(down ? "pen_down" : "pen_up"));
+  if (down) drawTo(...pen);
+}
 
 // ---- samples, and the beginning ----
 
@@ -385,4 +416,5 @@ MODEL.samples.labels.forEach((_, i) => {
   $("samples").appendChild(document.createElement("li")).appendChild(button);
 });
 translate();
-showSample(0);
+if (MODEL.samples.labels.length) showSample(0);
+else $("try-samples").hidden = true; // a network may leave no room for any

@@ -1,0 +1,36 @@
+"""Turn a picture file into what the model takes, by the same steps as before its training."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+about = json.loads(Path(__file__).with_name("about.json").read_text(encoding="utf-8"))
+height, width, *colour = about["input_shape"]
+
+
+def border(pixels):
+    return np.median(np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]]), 0)
+
+
+def read(path):
+    """Return a picture as the model takes it: padded with the colour of its border, then shrunk."""
+    picture = ImageOps.exif_transpose(Image.open(path))
+    if picture.mode[0] in "IF":  # 16-bit grey keeps its upper 8 bits
+        levels = np.asarray(picture)
+        if picture.mode == "F" or (levels >> 16).any():
+            raise ValueError("32-bit pixels have no fixed range")
+        transparent = levels == picture.info.get("transparency")
+        picture = Image.fromarray(np.where(transparent, 255, levels >> 8).astype(np.uint8))
+    layers = Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")
+    picture = Image.alpha_composite(*layers).convert("RGB" if colour else "L")
+    picture = picture.reduce(max(1, int(max(picture.width / width, picture.height / height) / 16)))
+    scale = max(picture.width / width, picture.height / height)
+    w, h = max(picture.width, round(width * scale)), max(picture.height, round(height * scale))
+    fill = np.atleast_1d(border(np.asarray(picture))).astype(int).tolist()
+    whole = Image.new(picture.mode, (w, h), tuple(fill))
+    whole.paste(picture, ((w - picture.width) // 2, (h - picture.height) // 2))
+    image = np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
+    swap = {"light on dark": border(image) > 191, "dark on light": border(image) < 64}
+    return 255 - image if not colour and swap.get(about["polarity"]) else image
