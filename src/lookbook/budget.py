@@ -15,7 +15,7 @@ from lookbook.errors import InputError
 from lookbook.fitting import UNSURE, fit
 from lookbook.networks import SAMPLE, build_classifier
 from lookbook.novelty import LEARNT
-from lookbook.recipes import LARGE, MEDIUM, QUICK, STANDARD, STRONG, Recipe
+from lookbook.recipes import LARGE, MANY, MEDIUM, QUICK, STANDARD, STRONG, Recipe
 
 if TYPE_CHECKING:
     from lookbook.fitting import Labelled
@@ -27,6 +27,15 @@ LADDER = (
     (2.0, MEDIUM),
     (8.0, STANDARD),
     (25.0, STRONG),
+    (math.inf, LARGE),
+)
+#: the same for fewer than 20,000 pictures, of which no pass leaves any out: larger networks need
+#: longer there; measured with photographs
+FEW = (
+    (0.85, QUICK),
+    (2.0, MEDIUM),
+    (40.0, STANDARD),
+    (90.0, STRONG),
     (math.inf, LARGE),
 )
 #: seconds that writing the run takes, with some to spare
@@ -81,7 +90,8 @@ def plan(
     speed = _learning_speed(training, n_classes)
     left = (seconds - WRITING - (time.perf_counter() - start)) / fits
     n, colour = len(training[1]), training[0].ndim == 4
-    chosen = recipe or next(each for most, each in LADDER if left * speed / n < most)
+    ladder = LADDER if n >= MANY else FEW
+    chosen = recipe or next(each for most, each in ladder if left * speed / n < most)
     suited = chosen.suited_to(n, colour=colour)
     answering = _answering_seconds(training, n_validation, suited, n_classes)
     available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
@@ -95,8 +105,9 @@ def plan(
 
 def _learning_speed(training: Labelled, n_classes: int) -> float:
     """Return how many pictures a second `standard` learns from."""
+    n, colour = len(training[1]), training[0].ndim == 4
     part = sample(training[0], TRIAL), sample(training[1], TRIAL)
-    recipe = replace(STANDARD, hardest=1.0)
+    recipe = replace(STANDARD.suited_to(n, colour=colour), hardest=1.0)
     # the first fit of a process loads kernels: it tells nothing
     _, fitted = (fit(part, None, recipe, n_classes, seconds=TRIAL_SECONDS) for _ in range(2))
     return float(sum(epoch["pictures"] for epoch in fitted.history) / fitted.seconds)

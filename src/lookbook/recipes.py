@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from lookbook.errors import InputError, closest
 
+#: pictures from which on the fast recipes are as they are written
+MANY = 20_000
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -84,7 +87,7 @@ class Recipe:
         >>> QUICK.suited_to(1000, colour=True).distort
         0.0
         """
-        if n >= 20_000 or self.schedule == "constant":
+        if n >= MANY or self.schedule == "constant":
             return self
         batch_size = min(self.batch_size, max(32, n // 20))
         return replace(
