@@ -11,11 +11,14 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
+from lookbook import terminal
 from lookbook.datasets import load
 from lookbook.dossier import gather
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import evaluate, load_part
+from lookbook.kit import write_kit
 from lookbook.model import Model
+from lookbook.page import write_run_report
 from lookbook.recipes import TUTORIAL
 from lookbook.runs import Run
 from lookbook.training import train
@@ -130,6 +133,19 @@ def test_arrays_whose_labels_changed_are_told(tmp_path):
     run = train(str(path), TUTORIAL.with_epochs(1), out=tmp_path / "run")
     np.savez(path, images=images, labels=labels[::-1])
     assert refusal(run) == changed(run, "its training part is not the same (32 pictures, were 32)")
+
+
+def test_what_was_not_calibrated_is_nowhere_called_so(own_run, tmp_path):
+    """45 validation pictures say too little: terminal, report and card tell that."""
+    assert Model.open(own_run.model).calibration is None
+    told = terminal.results(evaluate(own_run))
+    assert "cannot be said, nor were the percentages calibrated: too few" in told
+    page = write_run_report(gather(own_run), tmp_path / "page.html").read_text("utf-8")
+    assert "too few of them to calibrate anything" in page
+    assert "The answers to these pictures calibrated the percentages" not in page
+    card = (write_kit(own_run, tmp_path / "kit") / "README.md").read_text("utf-8")
+    assert "too few validation pictures to calibrate `probs`" in card
+    assert "calibrated `probs`" not in card
 
 
 def test_a_training_part_beside_a_test_part_is_the_one_that_was_learnt_from(

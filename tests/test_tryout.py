@@ -550,7 +550,7 @@ def test_the_pen_tells_whether_it_is_down(browser, page):
 
 
 def test_it_says_whose_pictures_it_learnt_from(browser, page):
-    with opened(browser, page) as shown:
+    with opened(browser, page, width=320) as shown:
         last = shown.locator("#facts li").last
         expect(last).to_have_text(
             "Licence: not stated; it is for whoever trained this model to say, as the pictures "
@@ -562,11 +562,21 @@ def test_it_says_whose_pictures_it_learnt_from(browser, page):
             "Training data: Kuzushiji-MNIST, licence: CC BY-SA 4.0. Source: "
             "https://github.com/rois-codh/kmnist"
         )
+        assert shown.evaluate("document.documentElement.scrollWidth") <= 320  # the address breaks
         shown.locator("#lang").click()
         expect(last).to_have_text(
             "훈련 데이터: Kuzushiji-MNIST, 라이선스: CC BY-SA 4.0. 출처: "
             "https://github.com/rois-codh/kmnist"
         )
+
+
+def test_it_says_where_percentages_are_not_calibrated(browser, page):
+    with opened(browser, page) as shown:
+        facts = shown.locator("#facts")
+        expect(facts).to_contain_text("The percentages are calibrated")
+        shown.evaluate("() => { MODEL.sureFrom = null; showFacts(); }")
+        expect(facts).to_contain_text("too few validation pictures to calibrate the percentages")
+        expect(facts).not_to_contain_text("The percentages are calibrated")
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,9 @@ def _how(sheet: Sheet) -> list[str]:
         accuracy = sheet.percent(measured["validation"]["accuracy"])
         n = grouped(measured["validation"]["n"])
         lines.append(sheet.t(f"verdict.{key}", n=n, accuracy=accuracy))
-        if measured["temperature"] == 1:
-            lines.append(sheet.t("verdict.uncalibrated"))
+        model = sheet.answers.model
+        known = model is not None and model.calibration is not None
+        lines.append(sheet.t(f"verdict.{'calibrated' if known else 'uncalibrated'}"))
     if corrected := conditions["data"].get("corrections"):
         lines.append(sheet.t("verdict.corrected", n=grouped(len(corrected))))
     lines.append(sheet.t("verdict.once", n=grouped(len(sheet.test))))

@@ -213,7 +213,10 @@ def results(found: dict[str, Any]) -> str:
 def _thresholds(found: dict[str, float] | None) -> str:
     """Write what thresholds of the validation part do on the test part."""
     if found is None:
-        return ""
+        return (
+            "not sure           cannot be said, nor were the percentages calibrated: too few "
+            "validation pictures\n"
+        )
     asked = f"{found['coverage']:g}"
     return (
         f"not sure           where it may say so, it answers {percent(found['answered'])}, and "

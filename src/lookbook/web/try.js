@@ -155,7 +155,7 @@ function showFacts() {
     t("fact_what", { recipe, parameters: grouped(parameters), n: grouped(trainingPictures), k: MODEL.classes.length }),
     ...(validation ? [measured(final ? "fact_twin" : "fact_validation", validation)] : []),
     ...(test ? [measured("fact_test", test)] : []),
-    t("fact_percent"),
+    t(MODEL.sureFrom === null ? "fact_uncalibrated" : "fact_percent"),
     t("fact_limits"),
     source ? t("fact_source", source) : t("fact_no_licence"),
   ];
