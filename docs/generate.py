@@ -36,13 +36,13 @@ ENTRIES = {
     ),
     "keras-convnet": ("Keras's convnet example", "Keras의 합성곱 예제"),
     **{
-        f"lookbook-{name}": (f"lookbook, recipe `{recipe}`", f"lookbook, 레시피 `{recipe}`")
-        for name, recipe in (
-            ("tutorial", "tutorial"),
-            ("quick", "quick"),
-            ("quick-10", "quick --epochs 10"),
-            *((each, each) for each in ("small", "medium", "standard", "strong", "large")),
-            ("compact", "compact"),
+        f"lookbook-{recipe.replace(' --epochs ', '-')}": (
+            f"lookbook, recipe `{recipe}`",
+            f"lookbook, 레시피 `{recipe}`",
+        )
+        for recipe in (
+            *("tutorial", "quick", "quick --epochs 10", "small", "medium", "standard"),
+            *("strong", "large", "compact"),
         )
     },
 }

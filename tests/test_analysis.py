@@ -154,14 +154,13 @@ def test_a_page_holds_right_answers_and_mistakes_of_every_class(k, wrong):
     said = np.where(rng.random(10_000) < wrong, (labels + 1) % k, labels)
     probs = (rng.random((10_000, 1)) + 0.5) * np.eye(k)[said] + 1 / k
     probs /= probs.sum(axis=1, keepdims=True)
-    shown = analysis.choose_shown(LargePictures(labels, k), probs, np.array([2999]))
+    right, of_truth = said == labels, probs[np.arange(10_000), labels]
+    shown = analysis.choose_shown(LargePictures(labels, k), of_truth, right, np.array([2999]))
     assert len(shown) == ROOM
     assert 2999 in shown
     assert (np.diff(shown) > 0).all()
-    right = said == labels
     for kind in (right, ~right):
         assert kind[shown].sum() >= min(kind.sum(), ROOM // 2)
-    of_truth = probs[np.arange(10_000), labels]
     for one in range(k):
         known = np.flatnonzero(right & (labels == one))
         if len(known):

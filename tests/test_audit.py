@@ -15,7 +15,7 @@ from PIL import Image
 
 from conftest import lookbook, made_pictures
 from lookbook import audit as audits
-from lookbook import corrections
+from lookbook import corrections, datasets
 from lookbook.audit import NEAR, Findings, audit, find_first, find_near, find_suspects
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError
@@ -164,7 +164,7 @@ def test_large_pictures_are_compared_some_at_a_time(monkeypatch):
     every, none = np.arange(100), np.zeros(0, int)
     near, _ = find_near(images, every, none)
     assert len(near) == 100 * 99 / 2
-    monkeypatch.setattr(audits, "CHUNK", 2**18)
+    monkeypatch.setattr(datasets, "CHUNK", 2**18)
     np.testing.assert_array_equal(find_near(images, every, none)[0], near)
     # the pixels of all pairs take 60 MB
     assert most_memory(lambda: find_near(images, every, none)) < 4e6

@@ -53,7 +53,7 @@ def test_a_budget_too_short_for_anything_is_refused():
 
 def test_speeds_are_measured():
     training = made_pictures(300, seed=0)
-    assert budget._learning_speed(training, 3) > 0
+    assert budget._learning_speed(STANDARD, training, 3) > 0
     for recipe in (TUTORIAL, STANDARD):
         assert budget._answering_seconds(training, 10, recipe, 3) > 0
 

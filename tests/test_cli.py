@@ -509,8 +509,8 @@ def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
 )
 def test_ctrl_c_before_the_first_step_writes_nothing(bars, tmp_path, command, message):
     code = (
-        "import os, signal\nfrom lookbook import cli, datasets\n"
-        "def interrupted(*_args, **_kwargs):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "import signal\nfrom lookbook import cli, datasets\n"
+        "def interrupted(*_args, **_kwargs):\n    signal.raise_signal(signal.SIGINT)\n"
         "datasets._load_npz = interrupted\n"
         f"import sys; sys.argv = ['lookbook', {command!r}, {str(bars)!r}]\n"
         "cli.main()"

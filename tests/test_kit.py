@@ -94,7 +94,7 @@ def test_python_says_what_the_model_says(kit, tmp_path):
         assert name == path.name
         assert said == model.classes[expected.probs[0].argmax()]
         assert percent == pytest.approx(100 * expected.probs[0].max(), abs=0.051)
-        assert novelty == pytest.approx(expected.novelty[0], abs=0.006)
+        assert novelty == pytest.approx(float(expected.novelty[0]), abs=0.006)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lookbook import anatomy
+from lookbook.photos import border_median
 from lookbook.sprites import shrink
 
 if TYPE_CHECKING:
@@ -137,9 +138,11 @@ def analyse(
         Hears the name of each step as it begins.
     """
     of_truth = probs[np.arange(len(test)), test.labels]
-    wrong = np.flatnonzero(probs.argmax(axis=1) != test.labels)
+    right = probs.argmax(axis=1) == test.labels
+    wrong = np.flatnonzero(~right)
     hardest = wrong[np.argsort(of_truth[wrong], kind="stable")][:HARDEST]
-    shown = choose_shown(test, probs, np.union1d(hardest, np.asarray(examples, np.int64)))
+    must = np.union1d(hardest, np.asarray(examples, np.int64))
+    shown = choose_shown(test, of_truth, right, must)
 
     tell("map")
     seen = _features(model, test.images[shown])
@@ -171,7 +174,10 @@ def analyse(
 
 
 def choose_shown(
-    test: Dataset, probs: Float[np.ndarray, "N K"], must: Int64[np.ndarray, "E"]
+    test: Dataset,
+    of_truth: Float[np.ndarray, "N"],
+    right: Bool[np.ndarray, "N"],
+    must: Int64[np.ndarray, "E"],
 ) -> Int64[np.ndarray, "M"]:
     """Choose the test pictures that a page holds: all, or of too many some of every kind.
 
@@ -182,12 +188,12 @@ def choose_shown(
     n, room = len(test), _room(test)
     if n <= room:
         return np.arange(n)
-    turn = _turns(test, probs)
+    turn = _turns(test, of_truth, right)
     turn[must] = -1
     order = np.lexsort((np.random.default_rng(0).random(n), turn))
-    right = probs[order].argmax(axis=1) == test.labels[order]
-    of_wrong = min(n - right.sum(), max(room // 2, room - right.sum()))
-    return np.sort(np.concatenate([order[~right][:of_wrong], order[right][: room - of_wrong]]))
+    known, mistaken = order[right[order]], order[~right[order]]
+    n_mistaken = min(len(mistaken), max(room // 2, room - len(known)))
+    return np.sort(np.concatenate([mistaken[:n_mistaken], known[: room - n_mistaken]]))
 
 
 def _room(test: Dataset) -> int:
@@ -199,13 +205,13 @@ def _room(test: Dataset) -> int:
     return int(min(MOST_SHOWN, MOST_PIXELS // pixels))
 
 
-def _turns(test: Dataset, probs: Float[np.ndarray, "N K"]) -> Int64[np.ndarray, "N"]:
+def _turns(
+    test: Dataset, of_truth: Float[np.ndarray, "N"], right: Bool[np.ndarray, "N"]
+) -> Int64[np.ndarray, "N"]:
     """Return whose turn a picture is: a class's surest, its hardest, its next surest, and so on.
 
     Where there is not room for all, each class then has as many as the others.
     """
-    of_truth = probs[np.arange(len(test)), test.labels]
-    right = probs.argmax(axis=1) == test.labels
     turn = np.full(len(test), 2 * FEW)
     for k in range(len(test.classes)):
         for first, found in enumerate(extremes(np.flatnonzero(test.labels == k), of_truth, right)):
@@ -348,7 +354,7 @@ def look_where(
     found = np.zeros((len(images), len(rows), len(columns)), np.float32)
     for i, image in enumerate(images):
         covered = np.repeat(image[None], len(rows) * len(columns) + 1, axis=0)
-        ground = _ground(image)
+        ground = border_median(image)
         for j, (row, column) in enumerate((r, c) for r in rows for c in columns):
             covered[j, row, column] = ground
         probs = model.predict(covered).probs
@@ -367,12 +373,6 @@ def _windows(side: int) -> list[slice]:
     span = max(2, round(side / 7))
     starts = np.unique(np.linspace(0, side - span, 13).round().astype(int))
     return [slice(int(start), int(start) + span) for start in starts]
-
-
-def _ground(image: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "*C"]:
-    """Return the middle value of a picture's border, of each colour."""
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    return np.asarray(np.median(border, axis=0), np.uint8)
 
 
 # ---- what it stands ----
@@ -463,7 +463,7 @@ def _rotate(
     ways = rng.choice([-1, 1], len(images))
     turned = []
     for image, way in zip(images, ways, strict=True):
-        ground = _ground(image)
+        ground = border_median(image)
         fill = tuple(ground.tolist()) if image.ndim == 3 else int(ground)
         picture = Image.fromarray(image)
         bilinear = Image.Resampling.BILINEAR

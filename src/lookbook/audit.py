@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+
+from lookbook import datasets
+from lookbook.datasets import chunks
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64, UInt8
@@ -24,8 +27,6 @@ NEAR = 8.0
 COMPONENTS = 8
 #: pictures among which near ones are looked for, and pairs whose pixels are compared
 MOST_COMPARED, MOST_CANDIDATES = 100_000, 20_000_000
-#: bytes of pixels that are computed with at once
-CHUNK = 2**27
 #: training pictures of a class that are needed to judge its labels: one is judged by networks that
 #: know others
 LEAST = 2
@@ -39,6 +40,11 @@ class Suspects:
     #: class that the networks would give, and how sure they are of it and of the label
     opinions: Int64[np.ndarray, "S"]
     shares: Float[np.ndarray, "S 2"]
+
+    @classmethod
+    def none(cls) -> Self:
+        """Suspect no picture."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,16 @@ class Findings:
             for part in ("training", "test")
         )
         n_training, compared, different, folds = arrays["found"].tolist()
-        pairs = arrays["exact"], arrays["near"], compared, different
-        return cls(n_training, *pairs, training, test, folds)
+        return cls(
+            n_training=n_training,
+            exact=arrays["exact"],
+            near=arrays["near"],
+            compared=compared,
+            different=different,
+            training=training,
+            test=test,
+            folds=folds,
+        )
 
 
 def audit(
@@ -102,28 +116,25 @@ def audit(
     kept = _draw(np.unique(firsts), in_test, MOST_COMPARED)
     near, compared = find_near(images, kept, in_test)
     again = np.flatnonzero(firsts != np.arange(len(images)))
-    pairs = np.stack([firsts[again], again], axis=1), near, compared, len(images) - len(again)
-    nothing = Suspects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
-    if opinions is None:
-        return Findings(len(training), *pairs, nothing, nothing, 0)
-    inside, outside = (
-        find_suspects(part.labels, probs)
-        for part, probs in zip((training, test), opinions, strict=True)
+    inside = outside = Suspects.none()
+    if opinions is not None:
+        inside, outside = (
+            find_suspects(part.labels, probs)
+            for part, probs in zip((training, test), opinions, strict=True)
+        )
+    return Findings(
+        n_training=len(training),
+        exact=np.stack([firsts[again], again], axis=1),
+        near=near,
+        compared=compared,
+        different=len(images) - len(again),
+        training=inside,
+        test=outside,
+        folds=folds if opinions is not None else 0,
     )
-    return Findings(len(training), *pairs, inside, outside, folds)
 
 
 # ---- doubles ----
-
-
-def chunks(n: int, size: int) -> list[slice]:
-    """Cut `n` things of `size` bytes into pieces that fit into memory, of one thing at least.
-
-    >>> chunks(5, CHUNK // 2)
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
-    """
-    step = max(1, CHUNK // size)
-    return [slice(start, start + step) for start in range(0, n, step)]
 
 
 def find_first(images: UInt8[np.ndarray, "N H W *C"]) -> Int64[np.ndarray, "N"]:
@@ -192,7 +203,7 @@ def _project(
 ) -> Float[np.ndarray, "L P"]:
     """Return leading principal components, of so many pictures as memory holds."""
     size = 4 * rows.shape[1]
-    most = min(2000, max(COMPONENTS, CHUNK // size))
+    most = min(2000, max(COMPONENTS, datasets.CHUNK // size))
     sample = rows[kept[:: -(-len(kept) // most)]].astype(np.float32)
     mean = sample.mean(axis=0)
     sample -= mean
@@ -231,7 +242,7 @@ def find_suspects(labels: Int64[np.ndarray, "N"], probs: Float[np.ndarray, "N K"
     judged = np.flatnonzero(~np.isnan(probs).any(axis=1))
     labels, probs = labels[judged], probs[judged].astype(np.float64)
     if len(np.unique(labels)) < 2:  # nothing to compare with
-        return Suspects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
+        return Suspects.none()
     probs /= probs.sum(axis=1, keepdims=True)
     indices = np.asarray(
         find_label_issues(

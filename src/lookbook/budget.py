@@ -20,23 +20,15 @@ from lookbook.recipes import LARGE, MANY, MEDIUM, QUICK, STANDARD, STRONG, Recip
 if TYPE_CHECKING:
     from lookbook.fitting import Labelled
 
-#: passes that `standard` would make in all of the time → the recipe that gets further than the
-#: others; measured with Fashion-MNIST on two cores, see docs/log.md
+#: recipe, and the passes that `standard` would make in all of the time below which it gets further
+#: than the next one: of many pictures (measured with Fashion-MNIST), and of fewer than 20,000, of
+#: which no pass leaves any out (with photographs); two cores, see docs/log.md
 LADDER = (
-    (0.85, QUICK),
-    (2.0, MEDIUM),
-    (8.0, STANDARD),
-    (25.0, STRONG),
-    (math.inf, LARGE),
-)
-#: the same for fewer than 20,000 pictures, of which no pass leaves any out: larger networks need
-#: longer there; measured with photographs
-FEW = (
-    (0.85, QUICK),
-    (2.0, MEDIUM),
-    (40.0, STANDARD),
-    (90.0, STRONG),
-    (math.inf, LARGE),
+    (QUICK, 0.85, 0.85),
+    (MEDIUM, 2.0, 2.0),
+    (STANDARD, 8.0, 40.0),
+    (STRONG, 25.0, 90.0),
+    (LARGE, math.inf, math.inf),
 )
 #: seconds that writing the run takes, with some to spare
 WRITING = 0.4
@@ -87,11 +79,12 @@ def plan(
         The time is too short for any training.
     """
     start = time.perf_counter()
-    speed = _learning_speed(training, n_classes)
-    left = (seconds - WRITING - (time.perf_counter() - start)) / fits
     n, colour = len(training[1]), training[0].ndim == 4
-    ladder = LADDER if n >= MANY else FEW
-    chosen = recipe or next(each for most, each in ladder if left * speed / n < most)
+    speed = _learning_speed(STANDARD.suited_to(n, colour=colour), training, n_classes)
+    left = (seconds - WRITING - (time.perf_counter() - start)) / fits
+    chosen = recipe or next(
+        each for each, many, few in LADDER if left * speed / n < (many if n >= MANY else few)
+    )
     suited = chosen.suited_to(n, colour=colour)
     answering = _answering_seconds(training, n_validation, suited, n_classes)
     available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
@@ -103,11 +96,10 @@ def plan(
     return Plan(suited, available)
 
 
-def _learning_speed(training: Labelled, n_classes: int) -> float:
-    """Return how many pictures a second `standard` learns from."""
-    n, colour = len(training[1]), training[0].ndim == 4
+def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int) -> float:
+    """Return how many pictures a second a recipe learns from."""
     part = sample(training[0], TRIAL), sample(training[1], TRIAL)
-    recipe = replace(STANDARD.suited_to(n, colour=colour), hardest=1.0)
+    recipe = replace(recipe, hardest=1.0)
     # the first fit of a process loads kernels: it tells nothing
     _, fitted = (fit(part, None, recipe, n_classes, seconds=TRIAL_SECONDS) for _ in range(2))
     return float(sum(epoch["pictures"] for epoch in fitted.history) / fitted.seconds)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,13 +12,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lookbook.calibration import FEWEST_LABELS
-from lookbook.datasets import SIDES, choose_validation
+from lookbook import metrics
+from lookbook.calibration import FEWEST_LABELS, softmax
+from lookbook.datasets import SIDES, choose_validation, hash_arrays
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.recipes import find_recipe
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Int64, Shaped
+    from jaxtyping import Float32, Shaped
 
     from lookbook.recipes import Recipe
 
@@ -92,7 +91,6 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """
         from lookbook.doubt import (  # noqa: PLC0415  # torch: for training alone
             calibrate,
-            judge_validation,
             learn_novelty,
         )
         from lookbook.export import describe, to_onnx  # noqa: PLC0415
@@ -122,16 +120,17 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         learn_novelty(fitted.classifier, training)
         calibration = calibrate(fitted, fitted.classifier, validation)
         temperature = float(fitted.classifier.temperature)
+        classes = tuple(map(str, self.classes_))
         about = describe(
             fitted.classifier,
             recipe,
-            [str(name) for name in self.classes_],
+            classes,
             inputs,
-            validation=judge_validation(
-                fitted.val_logits, validation[1], temperature, "this network"
+            validation=metrics.on_validation(
+                softmax(fitted.val_logits / temperature), validation[1], "this network"
             ),
             calibration=calibration,
-            data={"name": "arrays", "train_sha256": _hash(inputs, labels)},
+            data={"name": "arrays", "train_sha256": hash_arrays(inputs, labels, classes)},
         )
         self.model_ = to_onnx(fitted.classifier, inputs[:64], about)
         self.history_ = fitted.history
@@ -162,9 +161,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def _recipe(self, inputs: Shaped[np.ndarray, "N *shape"], n: int) -> Recipe:
         """Return the recipe for `n` such inputs, as `lookbook train` takes it."""
         recipe = find_recipe(self.recipe).suited_to(n, colour=inputs.ndim == 4)
-        if self.mirror is not None and recipe.network == "conv":
-            recipe = replace(recipe, mirror=self.mirror)
-        return recipe.with_epochs(self.epochs)
+        return recipe.with_mirror(asked=self.mirror).with_epochs(self.epochs)
 
     def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
         """Return pictures as uint8 or features as float32, and the labels."""
@@ -201,13 +198,6 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if len(shape) == 1:
             return table.astype(np.float32)
         return check_pictures(table.reshape(-1, *shape))
-
-
-def _hash(inputs: Shaped[np.ndarray, "N *shape"], labels: Int64[np.ndarray, "N"]) -> str:
-    """Return the SHA-256 of inputs and labels."""
-    digest = hashlib.sha256(np.ascontiguousarray(inputs).data)
-    digest.update(np.ascontiguousarray(labels).data)
-    return digest.hexdigest()
 
 
 def _is_stack(X: Any) -> bool:  # noqa: N803  # scikit-learn's name

@@ -37,6 +37,8 @@ _DATA = (
     f"DATA is one of {', '.join(BUILTIN)}, a folder of class folders, an .npz file, or a folder of "
     "IDX files"
 )
+#: bytes of pixels that are computed with at once, where there may be any number
+CHUNK = 2**27
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,17 @@ class Dataset:
 
     def sha256(self) -> str:
         """Return the hash of pictures, labels and class names: equal only for equal data."""
-        digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
-        digest.update(np.ascontiguousarray(self.labels).data)
-        return digest.hexdigest()
+        return hash_arrays(self.images, self.labels, self.classes)
+
+
+def hash_arrays(
+    raw: Shaped[np.ndarray, "N *shape"], labels: Int64[np.ndarray, "N"], classes: tuple[str, ...]
+) -> str:
+    """Return the SHA-256 of inputs, labels and class names."""
+    digest = hashlib.sha256(repr((raw.shape, classes)).encode())
+    digest.update(np.ascontiguousarray(raw).data)
+    digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()
 
 
 def _check(dataset: Dataset) -> None:
@@ -259,6 +268,16 @@ def sample(raw: Shaped[np.ndarray, "N *shape"], most: int) -> Shaped[np.ndarray,
     """
     n = len(raw)
     return raw if n <= most else raw[np.arange(most) * n // most]
+
+
+def chunks(n: int, size: int) -> list[slice]:
+    """Cut `n` things of `size` bytes into pieces that fit into memory, of one thing at least.
+
+    >>> chunks(5, CHUNK // 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    step = max(1, CHUNK // size)
+    return [slice(start, start + step) for start in range(0, n, step)]
 
 
 def choose_validation(labels: Int64[np.ndarray, "N"], *, seed: int) -> Int64[np.ndarray, "M"]:

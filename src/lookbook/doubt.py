@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from lookbook import metrics
 from lookbook.calibration import CalibrationSet, fit_temperature, softmax
 from lookbook.datasets import sample
 from lookbook.devices import pick_device
@@ -16,7 +15,7 @@ from lookbook.fitting import EVALUATION_BATCH
 from lookbook.novelty import LEARNT
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float32, Int64, Shaped
+    from jaxtyping import Float, Float32, Shaped
     from torch import Tensor
 
     from lookbook.fitting import Fitted, Labelled
@@ -36,28 +35,6 @@ def calibrate(fitted: Fitted, judge: Classifier, validation: Labelled) -> Calibr
     fitted.classifier.temperature.fill_(temperature)
     probs = softmax(fitted.val_logits / temperature)
     return CalibrationSet.of(probs, labels, novelties(judge, images))
-
-
-def judge_validation(
-    logits: Float32[np.ndarray, "M K"], labels: Int64[np.ndarray, "M"], temperature: float, of: str
-) -> dict[str, Any] | None:
-    """Say how good answers to the validation part are; None where there are none.
-
-    `accuracy` with its 95 % `interval`, log `loss`, `calibration_error`, how many (`n`), and which
-    network they are `of`.
-    """
-    if len(logits) == 0:
-        return None
-    probs = softmax(logits / temperature)
-    share = metrics.accuracy(probs, labels)
-    return {
-        "accuracy": share,
-        "interval": metrics.wilson_interval(share, len(labels)),
-        "loss": metrics.log_loss(probs, labels),
-        "calibration_error": metrics.calibration_error(probs, labels),
-        "n": len(labels),
-        "of": of,
-    }
 
 
 def learn_novelty(classifier: Classifier, training: Labelled) -> None:

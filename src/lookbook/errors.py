@@ -9,7 +9,7 @@
           ├── DamagedFileError      a file of a run or a dataset is not what was written
           ├── OutputError           (also OSError) a result could not be written
           ├── TrainingError         training could not give a usable model
-          └── ExportError           a model in another form would not be as good
+          └── ExportError           a model in another form would lose too much, or be too large
     Warning
      └── LookbookWarning            something was left out or changed, and the work goes on
 
@@ -48,7 +48,7 @@ class TrainingError(LookbookError):
 
 
 class ExportError(LookbookError):
-    """A model in another form would not be as good as it is."""
+    """A model in another form would lose too much, or be too large."""
 
 
 class LookbookWarning(UserWarning):

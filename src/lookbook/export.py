@@ -49,7 +49,7 @@ def describe(
     data: dict[str, str],
     licence: str = UNSTATED,
 ) -> dict[str, Any]:
-    """Return what a model file says of itself, but for its input, which `to_onnx` knows.
+    """Return what a model file says of itself; `to_onnx` adds its input and its views.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def describe(
     raw
         Raw inputs that it was trained on: they show the polarity.
     validation
-        How good answers to the validation part are: see `doubt.judge_validation`.
+        How good answers to the validation part are: see `metrics.on_validation`.
     calibration
         What sets the thresholds.
     data

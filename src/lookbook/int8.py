@@ -155,13 +155,7 @@ def _recalibrate(
         about = small.about | {"calibration": calibration}
     else:
         own = CalibrationSet.of(mine.probs, labels, mine.novelty)
-        share = metrics.accuracy(mine.probs, labels)
-        measured = {
-            "accuracy": share,
-            "interval": metrics.wilson_interval(share, len(labels)),
-            "n": len(labels),
-            "of": "this network in 8 bits",
-        }
+        measured = metrics.on_validation(mine.probs, labels, "this network in 8 bits")
         calibration = own.to_json() if own else None
         about = small.about | {"calibration": calibration, "validation": measured}
     return Model(_say_of_itself(onnx.load_from_string(small.content), about))

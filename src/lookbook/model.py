@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 EXTERNAL = b"location"
 #: pictures that go through the network at once
 BATCH = 1000
-
-
 #: what every model file says of itself
 KNOWN = {
     "classes",
@@ -93,8 +91,8 @@ class Model:
                 "one file: lookbook train"
             )
         try:
-            if not set(model.about) >= KNOWN or not isinstance(model.about.get("data", {}), dict):
-                raise KeyError("classes")  # noqa: TRY301  # one refusal for all strangers
+            if not (set(model.about) >= KNOWN and isinstance(model.about["data"], dict)):
+                raise ValueError("it does not say of itself what models do")  # noqa: TRY301
             model._try_out()
         except Exception as error:  # ONNX Runtime's own have no common class
             raise DamagedFileError(

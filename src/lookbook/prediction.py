@@ -174,7 +174,7 @@ def _load_test(source: Run | Model) -> Dataset:
     """Return the test part of what a model was trained on."""
     if isinstance(source, Run):
         return load_part(source, "test")
-    name = source.about.get("data", {}).get("name")
+    name = source.about["data"].get("name")
     if name not in BUILTIN:
         raise InputError(
             "a model file alone does not say where its test pictures are; name the run instead, or "

@@ -69,6 +69,19 @@ class Recipe:
             raise InputError(f"epochs must be a finite number above 0, got {epochs}")
         return replace(self, epochs=epochs)
 
+    def with_mirror(self, *, asked: bool | None, well: bool = True) -> Recipe:
+        """Return this recipe mirroring as `asked`; for None as it is, where pictures mirror `well`.
+
+        Dense networks never mirror.
+
+        >>> STANDARD.with_mirror(asked=None, well=False).mirror
+        False
+        >>> TUTORIAL.with_mirror(asked=True).mirror
+        False
+        """
+        wanted = self.mirror and well if asked is None else asked
+        return replace(self, mirror=self.network == "conv" and wanted)
+
     def suited_to(self, n: int, *, colour: bool = False) -> Recipe:
         """Return this recipe for `n` training pictures.
 

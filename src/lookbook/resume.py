@@ -6,6 +6,7 @@
         request.json                what was asked for: data, recipe, seed
         training.safetensors        weights, optimiser, order of the pictures, what was counted
         calibration-twin.safetensors
+        weights.safetensors         only of a network whose model file did not say the same
 
 The folder stands beside the run until that is finished.
 """
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors
 import safetensors.torch
 
-from lookbook.errors import DamagedFileError, OutputError
+from lookbook.errors import DamagedFileError
 from lookbook.runs import REQUEST, WEIGHTS, cannot_write, to_json, unfinished, write_bytes
 
 if TYPE_CHECKING:
@@ -98,13 +99,8 @@ class ResumePoint:
             {name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
             {"counted": json.dumps(counted)},
         )
-        try:
-            self._begin()
-            write_bytes(self._file(stage), content)
-        except OutputError:
-            raise
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
+        self._begin()
+        write_bytes(self._file(stage), content)
         self._last = time.monotonic()
         self._took = self._last - start
 
@@ -116,10 +112,7 @@ class ResumePoint:
         OutputError
             The disk is full, or the place cannot be written.
         """
-        try:
-            self._begin()
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
+        self._begin()
         write_bytes(self.folder / WEIGHTS, content)
         return self.folder / WEIGHTS
 
@@ -135,7 +128,10 @@ class ResumePoint:
                 stem, _, number = self.run.name.rpartition("-")
                 self.run = self.run.with_name(f"{stem}-{int(number) + 1}")
                 continue
-            self.folder.mkdir(parents=True)
+            try:
+                self.folder.mkdir(parents=True)
+            except OSError as error:
+                raise cannot_write(self.folder, error) from error
             self.begun = True
             write_bytes(self.folder / REQUEST, to_json(self._request).encode())
 

@@ -149,7 +149,8 @@ class Run:
             words += ["--size", str(height)]
         usual = RECIPES.get(self.recipe["name"])
         mirrored = self.recipe.get("mirror", False)
-        if usual is not None and mirrored != (usual.mirror and mirrors_well(data["name"])):
+        well = mirrors_well(data["name"])
+        if usual is not None and mirrored != usual.with_mirror(asked=None, well=well).mirror:
             words.append("--mirror" if mirrored else "--no-mirror")
         if self.conditions["final"]:
             words.append("--final")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from lookbook.analysis import MOST_TRAINING, NEAREST, extremes
 from lookbook.builtin import BUILTIN
 from lookbook.charts import Axis, Line
 from lookbook.sheet import Sheet, grouped, tenths
-from lookbook.templates import texts
+from lookbook.templates import json_in_page, texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -455,8 +454,7 @@ def for_script(sheet: Sheet, sprite: sprites.Sprite) -> str:
         "xy": _packed((65535 * sheet.analysis.places).astype("<u2")),
         "text": texts("report", sheet.lang)["script"],
     }
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return json_in_page(document)
 
 
 def _packed(array: np.ndarray) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookbook.audit import LEAST, NEAR, chunks
+from lookbook.audit import LEAST, NEAR
+from lookbook.datasets import chunks
 from lookbook.sheet import Sheet, grouped
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _pairs(
     return {
         "count": grouped(several),
         "title": sheet.t(f"data.{key}", part=word),
-        "about": sheet.t(f"data.{about_key}", **about) if about else sheet.t(f"data.{about_key}"),
+        "about": sheet.t(f"data.{about_key}", **about),
         "pairs": [
             {"first": _member(sheet, a, found), "second": _member(sheet, b, found)}
             for a, b in pairs[:FOUND].tolist()

@@ -49,3 +49,13 @@ def texts(page: str, lang: Lang) -> dict[str, Any]:
 @cache
 def _asset(name: str) -> str:
     return files("lookbook").joinpath("web", name).read_text(encoding="utf-8")
+
+
+def json_in_page(document: dict[str, Any]) -> str:
+    r"""Write JSON so that it can stand in a page: nothing in it ends the element.
+
+    >>> print(json_in_page({"class": "</script>"}))
+    {"class":"\u003c/script>"}
+    """
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")

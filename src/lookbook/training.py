@@ -18,14 +18,15 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from lookbook import metrics
 from lookbook.budget import Plan, plan
 from lookbook.builtin import BUILTIN, mirrors_well
-from lookbook.calibration import CalibrationSet
+from lookbook.calibration import CalibrationSet, softmax
 from lookbook.conditions import machine, versions
 from lookbook.corrections import apply, read
 from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
 from lookbook.devices import has_fast_half, pick_device
-from lookbook.doubt import calibrate, judge_validation, learn_novelty
+from lookbook.doubt import calibrate, learn_novelty
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.export import UNSTATED, describe, to_onnx
 from lookbook.fitting import Fitted, Tell, fit
@@ -128,9 +129,7 @@ def train(
             shapes = _arrays(learnt), len(parts.validation), len(parts.whole.classes)
             planned = plan(left, *shapes, recipe=recipe, fits=1 + final)
     settled = replace(
-        planned.recipe,
-        mirror=planned.recipe.network == "conv"
-        and (planned.recipe.mirror and mirrors_well(data) if mirror is None else mirror),
+        planned.recipe.with_mirror(asked=mirror, well=mirrors_well(data)),
         half=planned.recipe.half and has_fast_half(pick_device()),
     )
     request = {
@@ -281,10 +280,9 @@ def _measured(
     return {
         "fit_seconds": seconds["fit"],
         "calibration_seconds": seconds["calibration"],
-        "validation": judge_validation(
-            fitted.val_logits,
+        "validation": metrics.on_validation(
+            softmax(fitted.val_logits / temperature),
             parts.validation.labels,
-            temperature,
             "a twin trained without the validation part" if final else "this network",
         ),
         "temperature": temperature,

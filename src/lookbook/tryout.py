@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from lookbook.evaluation import COVERAGE, load_part
 from lookbook.model import Model
 from lookbook.prediction import open_model
 from lookbook.runs import write_bytes
-from lookbook.templates import LANGS, fill, texts
+from lookbook.templates import LANGS, fill, json_in_page, texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -74,14 +73,8 @@ def _page(run: Run, document: dict[str, Any]) -> bytes:
         SCRIPTS,
         title=title_of(run.conditions["data"]["name"]),
         texts=texts("try", "en"),
-        document=_for_script(document),
+        document=json_in_page(document),
     ).encode()
-
-
-def _for_script(document: dict[str, Any]) -> str:
-    """Write JSON so that it can stand in a page: nothing in it ends the element."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c")
 
 
 # ---- the network ----
@@ -89,7 +82,7 @@ def _for_script(document: dict[str, Any]) -> str:
 
 def describe(model: Model) -> dict[str, Any]:
     """Return a model as `engine.js` takes it: steps, and all their numbers in base64."""
-    many, exact = _Numbers(), _Numbers()
+    many, exact = _Numbers("many"), _Numbers("exact")
     listed = [_step(step, many, exact) for step in anatomy.steps(model)]
     parts = anatomy.novelty_parts(model)
     chosen = parts.pop("chosen").tolist()
@@ -114,13 +107,14 @@ def describe(model: Model) -> dict[str, Any]:
 class _Numbers:
     """Numbers of a network, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.count = 0
+        self._name = name
         self._parts: list[np.ndarray] = []
 
-    def add(self, values: Float32[np.ndarray, "..."]) -> tuple[int, int]:
-        """Return where they stand: the first one's place, and how many they are."""
-        place = self.count, values.size
+    def add(self, values: Float32[np.ndarray, "..."]) -> tuple[str, int, int]:
+        """Return where they stand: in which list, from which place on, and how many they are."""
+        place = self._name, self.count, values.size
         self._parts.append(values.ravel())
         self.count += values.size
         return place
@@ -137,8 +131,8 @@ def _step(step: anatomy.Step, many: _Numbers, exact: _Numbers) -> dict[str, Any]
         # for each filter its greatest weight is 1
         factors = np.maximum(np.abs(rows).max(axis=1), np.finfo(np.float32).tiny)
         # a whitening layer has few weights, whose products must cancel each other
-        said["small"] = rows.size < SMALL_LAYER
-        said["weights"] = (exact if said["small"] else many).add(rows / factors[:, None])
+        fitting = exact if rows.size < SMALL_LAYER else many
+        said["weights"] = fitting.add(rows / factors[:, None])
         said |= {"factors": exact.add(factors), "filters": len(rows)}
         said["kernel"] = step.weights.shape[1:3]
         said["shifts"] = None if step.shifts is None else exact.add(step.shifts)

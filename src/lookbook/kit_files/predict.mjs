@@ -21,6 +21,7 @@ function pixelsOf(path) {
 
 // Swap light and dark of a grey picture whose ground is not that of the pictures it learnt from.
 function asLearnt(pixels) {
+  if (channels === 3) return pixels;
   const levels = [];
   for (let i = 0; i < pixels.length; i++) {
     const x = i % width, y = (i - x) / width;
@@ -29,7 +30,7 @@ function asLearnt(pixels) {
   levels.sort((a, b) => a - b);
   const middle = (levels[levels.length / 2 - 1] + levels[levels.length / 2]) / 2;
   const wrong = { "light on dark": middle > 191, "dark on light": middle < 64 }[polarity];
-  return channels === 1 && wrong ? pixels.map((level) => 255 - level) : pixels;
+  return wrong ? pixels.map((level) => 255 - level) : pixels;
 }
 
 try {

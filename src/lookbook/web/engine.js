@@ -134,17 +134,16 @@ const Engine = (() => {
 
   /** Make a network of what the page holds; return the function that answers. */
   const build = (spec) => {
-    const many = numbers(spec.many, spec.half), exact = numbers(spec.exact, false);
-    const take = (all, [start, length]) => all.subarray(start, start + length);
+    const lists = { many: numbers(spec.many, spec.half), exact: numbers(spec.exact, false) };
+    const take = ([list, start, length]) => lists[list].subarray(start, start + length);
     const layers = spec.steps.map((step) => {
       if (!step.weights) return step;
-      const weights = take(step.small ? exact : many, step.weights), factors = take(exact, step.factors);
-      const shifts = step.shifts && Float64Array.from(take(exact, step.shifts));
+      const weights = take(step.weights), factors = take(step.factors);
+      const shifts = step.shifts && Float64Array.from(take(step.shifts));
       const depth = weights.length / step.filters;
       return { ...step, blocks: inBlocks(weights, factors), shifts, depth };
     });
-    const novel = Object.fromEntries(Object.entries(spec.novelty).map(([name, place]) =>
-      [name, take(name === "directions" ? many : exact, place)]));
+    const novel = Object.fromEntries(Object.entries(spec.novelty).map(([name, place]) => [name, take(place)]));
 
     /** Logits and traits of one view. */
     const look = (pixels) => {
@@ -165,17 +164,16 @@ const Engine = (() => {
     /** How far traits lie from those of the training pictures of a class: see `novelty.Novelty`. */
     const strangeness = (traits, logits) => {
       const { means, scale, directions, weights, rest } = novel;
-      const n = scale.length, k = weights.length, along = new Float64Array(k);
-      const of = means.length > n ? logits.indexOf(Math.max(...logits)) * n : 0;
-      const steps = spec.chosen.map((trait, i) =>
+      const n = scale.length, k = weights.length, along = new Float64Array(k), most = Math.max(...logits);
+      const of = means.length > n ? logits.indexOf(most) * n : 0;
+      const offsets = spec.chosen.map((trait, i) =>
         (Math.log(Math.max(0, traits[trait]) + 0.01) - means[of + i]) * scale[i]);
-      steps.forEach((step, i) => { for (let j = 0; j < k; j++) along[j] += step * directions[i * k + j]; });
+      offsets.forEach((offset, i) => { for (let j = 0; j < k; j++) along[j] += offset * directions[i * k + j]; });
       // what lies along no direction: as a difference of squares, as in `novelty.Novelty`, it would drown
       // in what rounding does to directions
-      const others = steps.map((step, i) => along.reduce((left, a, j) => left - a * directions[i * k + j], step));
+      const others = offsets.map((offset, i) => along.reduce((left, a, j) => left - a * directions[i * k + j], offset));
       const distance = along.reduce((sum, a, j) => sum + a * a * (weights[j] + rest[0]), 0)
-        + rest[0] * others.reduce((sum, step) => sum + step * step, 0);
-      const most = Math.max(...logits);
+        + rest[0] * others.reduce((sum, other) => sum + other * other, 0);
       const energy = -most - Math.log(logits.reduce((total, z) => total + Math.exp(z - most), 0));
       const excess = novel.energy_rate[0] * (energy - novel.energy[0]);
       return distance * Math.exp(Math.min(10, Math.max(-10, excess)));
