@@ -1,5 +1,5 @@
 # make demo   the main job on real data: 2 minutes the first time, most of them installation
-# make test   the tests: about 12 minutes
+# make test   the tests: about 10 minutes
 # make check  style, types, layout, generated pages: about 1 minute
 # make bench  speed and accuracy beside Keras, scikit-learn and plain PyTorch: about an hour
 # make docs   rewrite the generated pages
@@ -19,8 +19,9 @@ debian = apt-get install -y -q $(1) >/dev/null 2>&1 \
 demo: $(VENV)/.installed
 	@$(BIN)/lookbook demo
 
+# test files side by side, a core for each: threads of several programs would wait for each other
 test: $(VENV)/.test $(VENV)/.fonts $(VENV)/.browser
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test $(VENV)/.check
 	$(BIN)/ruff check
