@@ -308,11 +308,11 @@ def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp
 
 
 def test_a_part_of_a_pass_takes_that_part_of_the_pictures():
-    images, labels = made_pictures(400, seed=0)
+    images, labels = made_pictures(800, seed=0)
     fitted = fit((images, labels), None, QUICK.with_epochs(1.5), 3)  # two steps a pass
-    assert [entry["pictures"] for entry in fitted.history] == [400, 384]
+    assert [entry["pictures"] for entry in fitted.history] == [800, 512]
     fitted = fit((images, labels), None, replace(TINY, epochs=1.5), 3)
-    assert [entry["pictures"] for entry in fitted.history] == [400, 200]
+    assert [entry["pictures"] for entry in fitted.history] == [800, 400]
 
 
 def test_pictures_that_the_network_is_not_sure_of_are_looked_at_in_several_views():

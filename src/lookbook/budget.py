@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: than the next one: of many pictures (measured with Fashion-MNIST), and of fewer than 20,000, of
 #: which no pass leaves any out (with photographs); two cores, see docs/log.md
 LADDER = (
-    (QUICK, 0.85, 0.85),
+    (QUICK, 0.45, 0.85),
     (MEDIUM, 2.0, 2.0),
     (STANDARD, 8.0, 40.0),
     (STRONG, 25.0, 90.0),

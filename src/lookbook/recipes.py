@@ -135,10 +135,10 @@ TUTORIAL = Recipe(name="tutorial")
 QUICK = Recipe(
     name="quick",
     scaling="components",
-    learning_rate=0.01,
+    learning_rate=0.0115,
     schedule="linear",
-    batch_size=384,
-    epochs=5,
+    batch_size=512,
+    epochs=4,
     label_smoothing=0.1,
     half=True,
 )
