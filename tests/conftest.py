@@ -7,12 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from lookbook.datasets import Dataset, load
 from lookbook.recipes import TUTORIAL
 from lookbook.runs import Run
+
+# how long an example takes says more about the machine than about the code
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def made_pictures(n: int, *, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -117,3 +117,8 @@ def test_a_file_keeps_five_hundred_ranks_of_many_pictures():
         kept.novelties, np.quantile(novelties, np.linspace(0, 1, 501)), rtol=0.01
     )
     assert CalibrationSet.from_json(kept.to_json()) == kept
+    assert kept.to_json()["thresholds"] == {
+        "sure": kept.sure_from(0.9),
+        "likely": kept.likely_from(0.9),
+        "strange": kept.strange_from,
+    }

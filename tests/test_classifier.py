@@ -158,7 +158,8 @@ def test_pictures_of_another_size_are_refused():
     with pytest.raises(InputError) as caught:
         classifier.predict(np.zeros((2, 9, 10), np.uint8))
     assert str(caught.value) == (
-        "fitted on pictures of shape (10, 10), got (2, 9, 10); one picture alone: X[None]"
+        "fitted on pictures of shape (10, 10), got (9, 10); bring them to the same size, grey or "
+        "colour"
     )
 
 

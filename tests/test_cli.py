@@ -566,3 +566,14 @@ def test_the_wheel_holds_all_that_is_needed_and_runs_from_any_folder(tmp_path):
     assert ended.returncode == 0
     licence = list((tmp_path / "site").glob("lookbook-*.dist-info/licenses/LICENSE"))
     assert len(licence) == 1
+
+
+def test_probabilities_in_a_damaged_file_are_refused(bars, tmp_path):
+    np.savez(tmp_path / "p.npz", probs=np.ones((90, 3)))
+    whole = (tmp_path / "p.npz").read_bytes()
+    for n in (10, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "p.npy").write_bytes(whole[:n])
+        ended = lookbook("report", "--predictions", "p.npy", "--data", bars, cwd=tmp_path)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith("error: p.npy is no .npy file of numbers (")
+        assert ended.stderr.endswith("); save it with numpy.save\n")

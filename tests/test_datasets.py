@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -181,7 +181,6 @@ def labels_and_number(draw):
     return np.array(labels), draw(st.integers(0, len(labels)))
 
 
-@settings(deadline=None)
 @given(labels_and_number(), st.integers(0, 2**32))
 def test_a_stratified_choice_takes_each_class_in_proportion(case, seed):
     labels, n = case
@@ -201,7 +200,6 @@ def test_a_stratified_choice_depends_on_the_seed():
     assert 150 < len(first & second) < 350  # chance gives 250 ± 11
 
 
-@settings(deadline=None)
 @given(labels_and_number(), st.integers(0, 100))
 def test_the_validation_part_is_disjoint_and_complete(case, seed):
     labels, _ = case
@@ -492,7 +490,6 @@ def test_a_single_array_under_the_name_of_several(npz):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # zipfile's, and of numbers without pictures
-@settings(deadline=None)
 @given(
     st.booleans(),
     st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 255)), min_size=1, max_size=5),

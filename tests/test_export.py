@@ -108,7 +108,14 @@ def test_a_model_can_be_pickled_without_its_session(run):
             "int64 of shape (2, 12, 10); where they are levels of 0 to 255: images.astype('uint8')",
         ),
         (np.zeros((12, 10), np.uint8), "uint8 of shape (12, 10); one picture alone: images[None]"),
-        (np.zeros((0, 12, 10), np.uint8), "uint8 of shape (0, 12, 10)"),
+        (
+            np.zeros((0, 12, 10), np.uint8),
+            "uint8 of shape (0, 12, 10); there is nothing to answer: leave empty batches out",
+        ),
+        (
+            np.zeros((2, 12, 10), bool),
+            "bool of shape (2, 12, 10); they are masks: images.astype('uint8') * 255",
+        ),
     ],
 )
 def test_wrong_inputs_are_told_what_is_expected(run, inputs, got):
@@ -129,17 +136,31 @@ def test_a_strangers_model_is_refused(run, tmp_path):
     with pytest.raises(DamagedFileError) as caught:
         Model.open(path)
     assert str(caught.value) == (
-        f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
+        f"{path} is not a model of lookbook, or it is damaged: another program wrote this ONNX "
+        "file; expected the model.onnx of a run: lookbook runs lists them"
     )
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("share", [*np.arange(1, 10) / 10, 0.999])
 def test_a_file_that_was_cut_is_refused(run, tmp_path, share):
     content = run.model.read_bytes()
     path = tmp_path / "model.onnx"
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(DamagedFileError):
+    with pytest.raises(DamagedFileError, match=r"another program wrote|is no ONNX file, or it was"):
         Model.open(path)
+
+
+def test_a_single_bit_that_was_flipped_is_found(run, tmp_path):
+    """Everywhere in the network, its weights included; what follows are names and thresholds."""
+    content, path = run.model.read_bytes(), tmp_path / "model.onnx"
+    length = Model(content).about["network"][0]
+    assert length > 0.9 * len(content)
+    for place in np.random.default_rng(0).integers(0, length, 30).tolist():
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(DamagedFileError, match="is not a model of lookbook, or it is damaged"):
+            Model.open(path)
 
 
 def test_weights_in_other_files_are_refused(run, tmp_path):
@@ -165,7 +186,6 @@ def test_weights_in_other_files_are_refused_however_they_are_named(run, tmp_path
     assert usual in content
     assert wants_other_files(content) == wants_other_files(content.replace(usual, longer)) is True
     assert not wants_other_files(run.model.read_bytes())
-    assert not wants_other_files(b"location")
 
 
 @pytest.mark.parametrize(
@@ -184,9 +204,8 @@ def test_weights_in_other_files_are_refused_however_they_are_named(run, tmp_path
 def test_a_file_that_tells_wrong_things_of_itself_is_refused(run, tmp_path, wrong):
     written = onnx.load_from_string(run.model.read_bytes())
     about = json.loads(written.metadata_props[0].value) | wrong
-    onnx.helper.set_model_props(written, {"lookbook": json.dumps(about)})
     path = tmp_path / "model.onnx"
-    onnx.save(written, path)
+    path.write_bytes(Model.write(written, about).content)
     with pytest.raises(DamagedFileError, match="is not a model of lookbook, or it is damaged"):
         Model.open(path)
 
@@ -198,9 +217,9 @@ def test_every_model_says_all_of_itself(run):
     for about in (Model.open(run.model).about, classifier.model_.about):
         assert set(about) == {
             *("classes", "polarity", "temperature", "calibration", "recipe", "validation", "data"),
-            *("licence", "lookbook", "input_shape", "input_dtype", "views"),
+            *("licence", "lookbook", "input_shape", "input_dtype", "views", "network"),
         }
-        assert set(about["data"]) == {"name", "train_sha256"}
+        assert set(about["data"]) == {"name", "builtin", "train_sha256"}
     assert Model.open(run.model).about["temperature"] == run.metrics["temperature"]
     assert Model.open(run.model).about["recipe"] == run.recipe
 
@@ -255,16 +274,27 @@ def test_features_that_are_no_numbers_are_refused():
     with pytest.raises(InputError) as caught:
         model.predict(sample)
     assert str(caught.value) == (
-        "features must not be NaN or infinite; look for them with np.isfinite"
+        "features must not be NaN or infinite, those of row 3 are; look for them with np.isfinite"
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x04]\x94."])
+def test_features_of_any_numbers_become_float32():
+    sample = made((20, 5), np.float32)
+    classifier = build_classifier(TUTORIAL, sample, 2, seed=0)
+    model = to_onnx(classifier, sample, {"classes": ["a", "b"]})
+    whole = np.rint(sample)
+    for kind in (np.float64, np.int64):
+        found = model.predict(whole.astype(kind)).logits
+        np.testing.assert_array_equal(found, model.predict(whole).logits)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"location", b"\x80\x04]\x94."])
 def test_a_file_that_is_no_model_is_refused(tmp_path, content):
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     with pytest.raises(DamagedFileError) as caught:
         Model.open(path)
     assert str(caught.value) == (
-        f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
+        f"{path} is not a model of lookbook, or it is damaged: it is no ONNX file, or it was cut; "
+        "expected the model.onnx of a run: lookbook runs lists them"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -25,7 +25,6 @@ def write_idx(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-@settings(deadline=None)
 @given(
     array=arrays(np.uint8, array_shapes(max_dims=4, max_side=6, min_side=0)),
     name=st.sampled_from(["plain-idx", "packed-idx.gz", "called-so.gz"]),

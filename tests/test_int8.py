@@ -62,6 +62,15 @@ def test_two_tenths_of_a_point_may_be_lost(some_run, tmp_path, monkeypatch, righ
             int8.quantize(some_run, tmp_path / "small.onnx")
 
 
+def test_few_validation_pictures_are_judged_in_8_bits_too(tmp_path):
+    images, labels = made_pictures(200, seed=3)
+    np.savez(tmp_path / "bars.npz", images=images, labels=labels)
+    run = train(str(tmp_path / "bars.npz"), TUTORIAL.with_epochs(2), out=tmp_path / "run")
+    about = Model.open(int8.quantize(run, tmp_path / "small.onnx").path).about
+    assert (about["validation"]["n"], about["calibration"]) == (24, None)
+    assert about["validation"]["of"] == "this network in 8 bits"
+
+
 def test_where_accuracy_falls_nothing_is_written(some_run, tmp_path, monkeypatch):
     monkeypatch.setattr(int8, "MOST_LOST", -1)
     with pytest.raises(ExportError, match=r"^in 8 bits the model is right for [\d.]+ % of \d+ val"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -302,7 +302,6 @@ def changed_at_random(content: bytes, changes: list[tuple[int, int]]) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow names the damage, too
-@settings(deadline=None)
 @given(
     kind=st.sampled_from(FORMATS),
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=8),
@@ -325,7 +324,6 @@ def test_changed_bytes_give_a_picture_or_a_refusal(tmp_path_factory, kind, chang
 # ---- one size ----
 
 
-@settings(deadline=None)
 @given(
     width=st.integers(1, 300),
     height=st.integers(1, 300),

@@ -11,11 +11,18 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook, made_pictures
+from lookbook import terminal
 from lookbook.classifier import LookbookClassifier
 from lookbook.datasets import load
 from lookbook.errors import InputError
 from lookbook.model import Model
-from lookbook.prediction import choose_examples, predict, predict_each, predict_examples
+from lookbook.prediction import (
+    Prediction,
+    choose_examples,
+    predict,
+    predict_each,
+    predict_examples,
+)
 from lookbook.recipes import TUTORIAL
 from lookbook.training import train
 
@@ -90,6 +97,20 @@ def test_a_model_file_alone_predicts_what_its_run_predicts(calibrated, tmp_path)
     )
 
 
+def test_a_folder_of_ones_own_may_be_called_as_a_builtin_dataset_is(tmp_path, monkeypatch):
+    """Its model, alone, does not take the built-in's test pictures for its own."""
+    images, labels = made_pictures(90, seed=3)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = tmp_path / "mnist" / f"class {label}" / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place)
+    monkeypatch.chdir(tmp_path)
+    run = train("./mnist", TUTORIAL.with_epochs(1), out=tmp_path / "run", size=(12, 10))
+    assert Model.open(run.model).about["data"]["name"] == "mnist"
+    with pytest.raises(InputError, match=r"^a model file alone does not say where"):
+        predict(Model.open(run.model), ["test:0"])
+
+
 def test_the_command_takes_a_model_file_and_says_its_doubts(calibrated, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (12, 10), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
@@ -104,6 +125,13 @@ def test_the_command_takes_a_model_file_and_says_its_doubts(calibrated, tmp_path
     assert found["strange"]
     assert found["novelty"] > 2
     assert found["class"] in found["likely"]
+
+
+def test_a_terminal_says_not_sure_where_it_is_not():
+    image, probs = np.zeros((12, 10), np.uint8), np.array([0.4, 0.6], np.float32)
+    for unsure, expected in ((True, "not sure; most likely dog, 60.0 %"), (False, "dog, 60.0 %")):
+        one = Prediction("a.png", image, probs, ("cat", "dog"), unsure=unsure)
+        assert terminal.prediction(one).splitlines()[0] == f"a.png: {expected}"
 
 
 def test_coverage_and_sets_follow_the_thresholds(calibrated):

@@ -20,6 +20,9 @@ TEMPERATURES = (0.05, 20.0)
 FEWEST_LABELS = 50
 #: values of each kind that a model file keeps of its calibration set
 KEPT = 501
+#: share of the pictures that get an answer, or whose set of classes holds the right one, where
+#: nothing else is asked for
+COVERAGE = 0.9
 #: share of the pictures of a calibration set that count as usual
 USUAL = 0.97
 
@@ -108,8 +111,13 @@ class CalibrationSet:
         return cls(n, *map(tuple, ranks))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the set as a model file holds it."""
-        return asdict(self)
+        """Return the set as a model file holds it, with the thresholds for nine in ten."""
+        thresholds = {
+            "sure": self.sure_from(COVERAGE),
+            "likely": self.likely_from(COVERAGE),
+            "strange": self.strange_from,
+        }
+        return asdict(self) | {"thresholds": thresholds}
 
     def sure_from(self, coverage: float) -> float:
         """Return the probability that the most probable class of such a share of pictures reaches.

@@ -130,7 +130,11 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
                 softmax(fitted.val_logits / temperature), validation[1], "this network"
             ),
             calibration=calibration,
-            data={"name": "arrays", "train_sha256": hash_arrays(inputs, labels, classes)},
+            data={
+                "name": "arrays",
+                "builtin": False,
+                "train_sha256": hash_arrays(inputs, labels, classes),
+            },
         )
         self.model_ = to_onnx(fitted.classifier, inputs[:64], about)
         self.history_ = fitted.history
@@ -190,8 +194,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             pictures = check_pictures(np.asarray(X))
             if pictures.shape[1:] != shape:
                 raise InputError(
-                    f"fitted on pictures of shape {shape}, got {np.shape(X)}; "
-                    "one picture alone: X[None]"
+                    f"fitted on pictures of shape {shape}, got {pictures.shape[1:]}; bring them to "
+                    "the same size, grey or colour"
                 )
             return pictures
         table = np.asarray(validate_data(self, X, reset=False))

@@ -697,8 +697,9 @@ def _export_kit(run: Run, target: Path) -> None:
 
     written = kit.write_kit(run, target)
     print("\n".join(f"wrote  {path}" for path in sorted(written.iterdir())))
-    sample = next(path for path in written.iterdir() if path.stem == "sample")
-    print(f"       {sample.name} is a test picture of {run.conditions['data']['name']}")
+    sample = next((path for path in written.iterdir() if path.stem == "sample"), "photo.jpg")
+    if isinstance(sample, Path):
+        print(f"       {sample.name} is a test picture of {run.conditions['data']['name']}")
     print(f"next: {shlex.join(['python', str(written / 'predict.py'), str(sample)])}")
 
 
@@ -713,9 +714,11 @@ def _report_predictions(
     _check_file(target, REPORTS[lang])
     import numpy as np
 
+    from lookbook import datasets
+
     try:
         probs = np.load(predictions, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except datasets.DAMAGE as error:
         raise InputError(
             f"{predictions} is no .npy file of numbers ({error}); save it with numpy.save"
         ) from error

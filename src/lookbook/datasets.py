@@ -359,7 +359,7 @@ _SPLIT = (
 )
 _WHOLE = (("images", "labels"), ("x", "y"))
 #: what numpy's reader answers damage with, seen with 20,000 files that were changed at random
-_DAMAGE = (
+DAMAGE = (
     EOFError,
     MemoryError,
     OSError,
@@ -407,7 +407,7 @@ def _open_npz(path: Path) -> Iterator[Mapping[str, Any]]:
             yield arrays
     except InputError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DamagedFileError(
             f"{path} cannot be read ({error}); expected arrays of numbers, as numpy.savez writes "
             "them (objects are refused)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import warnings
 from collections.abc import Iterator
@@ -46,7 +45,7 @@ def describe(
     *,
     validation: dict[str, Any] | None,
     calibration: CalibrationSet | None,
-    data: dict[str, str],
+    data: dict[str, Any],
     licence: str = UNSTATED,
 ) -> dict[str, Any]:
     """Return what a model file says of itself; `to_onnx` adds its input and its views.
@@ -64,7 +63,7 @@ def describe(
     calibration
         What sets the thresholds.
     data
-        `name` and `train_sha256` of the training part.
+        `name` and `train_sha256` of the training part, and whether it is `builtin`.
     """
     return {
         "classes": list(classes),
@@ -118,7 +117,6 @@ def to_onnx(
             opset_version=OPSET,
         )
     written = onnx.load_from_string(buffer.getvalue())
-    written.producer_name = "lookbook"
     for constant in written.graph.initializer:
         if constant.name == "sure":
             constant.CopyFrom(onnx.numpy_helper.from_array(classifier.sure.numpy(), "sure"))
@@ -128,8 +126,7 @@ def to_onnx(
         "input_dtype": str(sample.dtype),
         "views": _views(classifier),
     }
-    onnx.helper.set_model_props(written, {"lookbook": json.dumps(about)})
-    model = Model(written.SerializeToString())
+    model = Model.write(written, about)
     check_parity(classifier, model, sample)
     return model
 

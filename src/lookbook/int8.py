@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +77,7 @@ def quantize(run: Run, out: Path) -> Comparison:
     """
     model = open_model(run)
     training, validation = split_validation(load_training(run), seed=run.conditions["seed"])
-    small = Model(_quantize(model, sample(training.images, CALIBRATION)))
+    small = _quantize(model, sample(training.images, CALIBRATION))
     mine, theirs = (each.predict(validation.images) for each in (small, model))
     accuracy = [metrics.accuracy(each.probs, validation.labels) for each in (mine, theirs)]
     if accuracy[1] - accuracy[0] > MOST_LOST + 1e-9:  # 0.93 - 0.928 is a little more than 0.002
@@ -101,7 +100,7 @@ def quantize(run: Run, out: Path) -> Comparison:
     )
 
 
-def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> bytes:
+def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> Model:
     from onnxruntime.quantization import (  # noqa: PLC0415  # 0.5 s
         CalibrationDataReader,
         QuantFormat,
@@ -135,7 +134,7 @@ def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> bytes:
             nodes_to_exclude=anatomy.delicate_nodes(model),
         )
         written = onnx.load(target)
-    return _say_of_itself(written, model.about | {"bits": 8})
+    return Model.write(written, model.about | {"bits": 8})
 
 
 def _recalibrate(
@@ -146,25 +145,18 @@ def _recalibrate(
     A `final` run learnt from the validation part, so that its own answers to it tell too little:
     its thresholds are those of the twin, with novelties as much greater as they are here.
     """
-    kept = small.about["calibration"]
-    if kept is None:
-        return small
-    if final:
-        ratio = float(np.median(mine.novelty / np.maximum(theirs.novelty, 1e-6)))
-        calibration = kept | {"novelties": [novelty * ratio for novelty in kept["novelties"]]}
-        about = small.about | {"calibration": calibration}
-    else:
+    kept = small.calibration
+    if not final:
         own = CalibrationSet.of(mine.probs, labels, mine.novelty)
         measured = metrics.on_validation(mine.probs, labels, "this network in 8 bits")
-        calibration = own.to_json() if own else None
-        about = small.about | {"calibration": calibration, "validation": measured}
-    return Model(_say_of_itself(onnx.load_from_string(small.content), about))
-
-
-def _say_of_itself(written: onnx.ModelProto, about: dict[str, Any]) -> bytes:
-    written.producer_name = "lookbook"
-    onnx.helper.set_model_props(written, {"lookbook": json.dumps(about)})
-    return bytes(written.SerializeToString())
+        found = {"calibration": own.to_json() if own else None, "validation": measured}
+    elif kept is None:
+        found = {}
+    else:
+        ratio = float(np.median(mine.novelty / np.maximum(theirs.novelty, 1e-6)))
+        own = replace(kept, novelties=tuple(novelty * ratio for novelty in kept.novelties))
+        found = {"calibration": own.to_json()}
+    return Model.write(onnx.load_from_string(small.content), small.about | found)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from lookbook.conditions import usable_cores
 from lookbook.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:
+    import onnx
     import onnxruntime
     from jaxtyping import Float32, Shaped
 
@@ -38,6 +40,7 @@ KNOWN = {
     "input_shape",
     "input_dtype",
     "views",
+    "network",
 }
 
 
@@ -85,20 +88,37 @@ class Model:
             raise InputError(
                 f"{path} cannot be read: {error.strerror}; check its permissions"
             ) from error
-        if EXTERNAL in model.content and _wants_other_files(model.content):
+        try:
+            in_parts = EXTERNAL in model.content and _wants_other_files(model.content)
+            if not in_parts:
+                model._try_out()
+        except Exception as error:  # ONNX Runtime's own have no common class
+            raise DamagedFileError(
+                f"{path} is not a model of lookbook, or it is damaged: {_reason(model)}; expected "
+                "the model.onnx of a run: lookbook runs lists them"
+            ) from error
+        if in_parts:
             raise DamagedFileError(
                 f"{path} wants weights from other files, which is refused; a model of lookbook is "
                 "one file: lookbook train"
             )
-        try:
-            if not (set(model.about) >= KNOWN and isinstance(model.about["data"], dict)):
-                raise ValueError("it does not say of itself what models do")  # noqa: TRY301
-            model._try_out()
-        except Exception as error:  # ONNX Runtime's own have no common class
-            raise DamagedFileError(
-                f"{path} is not a model of lookbook, or it is damaged; train again: lookbook train"
-            ) from error
         return model
+
+    @classmethod
+    def write(cls, written: onnx.ModelProto, about: dict[str, Any]) -> Model:
+        """Return a model of an ONNX graph that says `about` in its metadata, and its own hash.
+
+        Two protobuf messages one after the other are one: what is hashed comes first.
+        """
+        import onnx  # noqa: PLC0415  # 0.1 s, and not needed to predict
+
+        written.producer_name = "lookbook"
+        del written.metadata_props[:]
+        network = written.SerializeToString(deterministic=True)
+        about = about | {"network": [len(network), hashlib.sha256(network).hexdigest()]}
+        metadata = onnx.ModelProto()
+        onnx.helper.set_model_props(metadata, {"lookbook": json.dumps(about)})
+        return cls(network + metadata.SerializeToString(deterministic=True))
 
     def __getstate__(self) -> dict[str, bytes]:
         return {"content": self.content}  # sessions cannot be pickled
@@ -143,7 +163,12 @@ class Model:
         return None if kept is None else CalibrationSet.from_json(kept)
 
     def _try_out(self) -> None:
-        """Answer one blank input: whatever is wrong with what the file says of itself shows."""
+        """Compare its hash, then answer one blank input: whatever is wrong with the file shows."""
+        if not (set(self.about) >= KNOWN and isinstance(self.about["data"], dict)):
+            raise ValueError("it does not say of itself what models do")
+        n_bytes, digest = self.about["network"]
+        if hashlib.sha256(self.content[:n_bytes]).hexdigest() != digest:
+            raise ValueError("bytes were changed")
         blank = np.zeros((1, *self.input_shape), self.about["input_dtype"])
         shapes = [each.shape for each in self.predict(blank)]
         n = len(self.classes)
@@ -152,9 +177,9 @@ class Model:
         _ = self.polarity, self.calibration
 
     def predict(self, inputs: Shaped[np.ndarray, "N *shape"]) -> Outputs:
-        """Return the answers to raw pictures (uint8) or rows of features (float32).
+        """Return the answers to raw pictures (uint8) or rows of features (any real numbers).
 
-        Grey pictures may have a last axis of one channel.
+        Grey pictures may have a last axis of one channel; features become float32.
 
         Raises
         ------
@@ -165,6 +190,8 @@ class Model:
         inputs = np.asarray(inputs)
         if inputs.shape[1:] == (*self.input_shape, 1):
             inputs = inputs[..., 0]
+        if len(self.input_shape) == 1 and inputs.dtype.kind in "iuf":
+            inputs = inputs.astype(np.float32)
         self._check(inputs)
         parts = [
             self._session.run(list(Outputs._fields), {"images": inputs[start : start + BATCH]})
@@ -177,8 +204,10 @@ class Model:
         expected = np.dtype(self.about["input_dtype"])
         if inputs.shape[1:] == self.input_shape and inputs.dtype == expected and len(inputs):
             if expected != np.uint8 and not np.isfinite(inputs).all():
+                row = int(np.flatnonzero(~np.isfinite(inputs).all(axis=1))[0])
                 raise InputError(
-                    "features must not be NaN or infinite; look for them with np.isfinite"
+                    f"features must not be NaN or infinite, those of row {row} are; look for them "
+                    "with np.isfinite"
                 )
             return
         wanted = ", ".join(str(side) for side in self.input_shape)
@@ -206,10 +235,21 @@ def _wants_other_files(content: bytes) -> bool:
             for each in ([part] if hasattr(part, "ListFields") else part)
         )
 
+    return wants(onnx.load_from_string(content))
+
+
+def _reason(model: Model) -> str:
+    """Say in some words why a file is none of ours."""
     try:
-        return wants(onnx.load_from_string(content))
-    except Exception:  # noqa: BLE001  # no ONNX file at all: that is said where it is opened
-        return False
+        about = model.about
+    except KeyError:
+        return "another program wrote this ONNX file"
+    except Exception:  # noqa: BLE001  # ONNX Runtime's own have no common class
+        return "it is no ONNX file, or it was cut"
+    lacking = sorted(KNOWN - set(about))
+    if lacking:
+        return f"it does not tell its {lacking[0]}, as another version may have written it"
+    return "it is not as it was written"
 
 
 def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> str:
@@ -218,8 +258,17 @@ def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> s
         return "; one picture alone: images[None]"
     if inputs.shape[1:] != shape:
         return "; bring picture files to size and colour with: lookbook predict MODEL PICTURE"
+    if not len(inputs):
+        return "; there is nothing to answer: leave empty batches out"
+    return _remedy_of_levels(inputs)
+
+
+def _remedy_of_levels(inputs: Shaped[np.ndarray, "N *shape"]) -> str:
+    """Say what to do with pictures that are no bytes."""
     if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
         return " with NaN or infinity; look for them with np.isfinite"
-    if inputs.dtype.kind == "f" and inputs.size and inputs.min() >= 0 and inputs.max() <= 1:
+    if inputs.dtype.kind == "f" and inputs.min() >= 0 and inputs.max() <= 1:
         return "; they are 0 to 1: (images * 255).round().astype('uint8')"
-    return "; where they are levels of 0 to 255: images.astype('uint8')" if inputs.size else ""
+    if inputs.dtype.kind == "b":
+        return "; they are masks: images.astype('uint8') * 255"
+    return "; where they are levels of 0 to 255: images.astype('uint8')"

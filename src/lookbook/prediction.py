@@ -174,14 +174,15 @@ def _load_test(source: Run | Model) -> Dataset:
     """Return the test part of what a model was trained on."""
     if isinstance(source, Run):
         return load_part(source, "test")
-    name = source.about["data"].get("name")
-    if name not in BUILTIN:
+    data = source.about["data"]
+    # a folder of one's own may have a built-in's name
+    if not data.get("builtin"):
         raise InputError(
             "a model file alone does not say where its test pictures are; name the run instead, or "
             "picture files"
         )
     height, width, *channels = source.input_shape
-    return load(name, "test", size=(height, width), channels=3 if channels else 1)
+    return load(data["name"], "test", size=(height, width), channels=3 if channels else 1)
 
 
 def predict_examples(run: Run) -> tuple[list[Prediction], list[Prediction]]:

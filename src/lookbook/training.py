@@ -324,7 +324,11 @@ def _about_model(
         validation=measured["validation"],
         calibration=calibration,
         # of one's own data the last part of its name: where it lies is nobody else's business
-        data={"name": Path(request["data"]).name, "train_sha256": request["train_sha256"]},
+        data={
+            "name": Path(request["data"]).name,
+            "builtin": request["data"] in BUILTIN,
+            "train_sha256": request["train_sha256"],
+        },
         licence=_licence(request["data"]),
     )
 
