@@ -18,11 +18,13 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook, made_pictures
+from lookbook.errors import LookbookWarning
 from lookbook.evaluation import evaluate, load_part
 from lookbook.kit import write_kit
 from lookbook.model import Model
 from lookbook.photos import fit_picture, match_polarity, read_picture
 from lookbook.recipes import TUTORIAL
+from lookbook.runs import read_run
 from lookbook.training import train
 from test_photos import GOLDEN
 
@@ -265,6 +267,30 @@ def test_a_folder_that_exists_is_left_alone(some_run, tmp_path):
     assert ended.returncode == 2
     assert ended.stderr == "error: kit exists and is not overwritten; choose another --out\n"
     assert list((tmp_path / "kit").iterdir()) == []
+
+
+def test_a_run_whose_data_is_gone_gets_a_folder_without_a_sample(some_run, tmp_path):
+    run = read_run(shutil.copytree(some_run.folder, tmp_path / "run"))
+    run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
+    with pytest.warns(LookbookWarning, match=r"^without sample pictures: .*gone\.npz"):
+        folder = write_kit(run, tmp_path / "kit")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md", "about.json", "model.onnx", "picture.py", "predict.mjs", "predict.py",
+    ]  # fmt: skip
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "\npython predict.py photo.jpg\n" in card
+    assert re.search(r"^node predict\.mjs photo\.p[gp]m$", card, re.MULTILINE)
+
+
+def test_python_opens_no_other_formats_and_no_huge_picture(kit, tmp_path):
+    eps, sky = tmp_path / "drawing.png", tmp_path / "sky.png"
+    Image.new("L", (9, 9)).save(eps, format="EPS")
+    Image.new("1", (10_000, 9_000)).save(sky)
+    for path, reason in ((eps, "cannot identify"), (sky, "could be decompression bomb")):
+        ended = run_python(kit, path)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        (line,) = ended.stderr.splitlines()
+        assert reason in line
 
 
 def test_the_command_names_the_next_one(some_run, tmp_path):

@@ -23,11 +23,12 @@ from playwright.sync_api import expect
 from browser import axe_violations, chromium, opened
 from conftest import lookbook, made_pictures
 from lookbook import tryout
-from lookbook.errors import ExportError
+from lookbook.errors import ExportError, LookbookWarning
 from lookbook.evaluation import evaluate, load_part
 from lookbook.model import Model
-from lookbook.photos import fit_picture, read_picture
+from lookbook.photos import fit_picture, match_polarity, read_picture
 from lookbook.recipes import LARGE, STANDARD, STRONG, TUTORIAL
+from lookbook.runs import read_run
 from lookbook.templates import texts
 from lookbook.training import load_network, train
 from test_kit import NODE_MODULES
@@ -232,15 +233,17 @@ BROWSERS_OWN = {
 NOT_SHOWN = {"16-bit grey in 32", "pgm"}
 
 
-def seen_by(shown, path: Path, shapes: list[tuple[int, int, int]]) -> list[np.ndarray]:
+def seen_by(
+    shown, path: Path, shapes: list[tuple[int, int, int]], polarity: str = "mixed"
+) -> list[np.ndarray]:
     """Return what a page makes of a picture file, for models of these shapes."""
     found = shown.evaluate(
-        """async ([text, shapes]) => {
+        """async ([text, shapes, polarity]) => {
           const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
           const picture = await decode(new Blob([bytes]));
-          return shapes.map((shape) => Array.from(Photo.see(picture, shape, "mixed").values));
+          return shapes.map((shape) => Array.from(Photo.see(picture, shape, polarity).values));
         }""",
-        [base64.b64encode(path.read_bytes()).decode(), shapes],
+        [base64.b64encode(path.read_bytes()).decode(), shapes, polarity],
     )
     return [np.array(values) for values in found]
 
@@ -262,6 +265,22 @@ def test_the_page_sees_what_prediction_sees(browser, page, tmp_path, kind):
     with opened(browser, page) as shown:
         off = largest_difference(shown, tmp_path / name, [(20, 16), (9, 13)])
     assert off <= BROWSERS_OWN.get(kind, 0)
+
+
+@pytest.mark.parametrize("ground", [0, 250])
+@pytest.mark.parametrize("polarity", ["light on dark", "dark on light", "mixed"])
+def test_the_page_swaps_light_and_dark_where_prediction_does(
+    browser, page, tmp_path, polarity, ground
+):
+    picture = Image.new("L", (20, 16), ground)
+    picture.paste(128, (5, 4, 15, 12))
+    picture.save(tmp_path / "square.png")
+    image = fit_picture(read_picture(tmp_path / "square.png"), (16, 20), colour=False)
+    expected, swapped = match_polarity(image, polarity)
+    assert swapped == ((polarity, ground) in (("light on dark", 250), ("dark on light", 0)))
+    with opened(browser, page) as shown:
+        (found,) = seen_by(shown, tmp_path / "square.png", [(16, 20, 1)], polarity)
+    np.testing.assert_array_equal(found, expected.ravel())
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [*product(["png", "jpg"], ["L", "RGB"])])
@@ -606,6 +625,23 @@ def test_the_command_writes_the_page(some_run, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert re.search(r"^page  x/try\.html  \(\d\.\d MB, needs no network\)$", ended.stdout, re.M)
     assert (tmp_path / "x" / "try.html").exists()
+
+
+def test_a_run_whose_data_is_gone_gets_a_page_without_samples(browser, some_run, tmp_path):
+    run = read_run(shutil.copytree(some_run.folder, tmp_path / "run"))
+    run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
+    with pytest.warns(LookbookWarning, match=r"^without sample pictures: .*gone\.npz"):
+        path = tryout.write_tryout(run, tmp_path / "try.html")
+    with opened(browser, path) as shown:
+        expect(shown.locator("#samples button")).to_have_count(0)
+
+
+def test_a_camera_that_cannot_be_shown_is_told(browser, page):
+    with opened(browser, page) as shown:
+        shown.evaluate("() => { $('video').play = () => Promise.reject(new Error('no')); }")
+        shown.locator("#camera").click()
+        expect(shown.locator("#trouble")).to_contain_text("This page could not open a camera.")
+        assert shown.evaluate("$('video').srcObject.active") is False
 
 
 def test_what_exists_is_not_overwritten(some_run, tmp_path):

@@ -10,10 +10,10 @@ import numpy as np
 
 from lookbook import metrics
 from lookbook.builtin import BUILTIN, Part
-from lookbook.calibration import softmax
+from lookbook.calibration import COVERAGE, softmax
 from lookbook.corrections import apply
 from lookbook.datasets import Dataset, has_test_part, load
-from lookbook.errors import InputError, LookbookWarning, OutputError
+from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.model import Model, Outputs
 from lookbook.runs import EVALUATION, Run, write_document
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
     from lookbook.calibration import CalibrationSet
-
-#: share of the pictures that an evaluation asks answers for, and sets to hold the truth of
-COVERAGE = 0.9
 
 
 def evaluate(run: Run) -> dict[str, Any]:
@@ -149,6 +146,15 @@ def load_part(run: Run, part: Part) -> Dataset:
     elif not has_test_part(data["name"]):
         _check_training(run, _load_as(run, "train"))
     return dataset
+
+
+def load_samples(run: Run) -> Dataset | None:
+    """Return the test part, to show some of; without its data None, and a warning."""
+    try:
+        return load_part(run, "test")
+    except LookbookError as error:
+        warnings.warn(LookbookWarning(f"without sample pictures: {error}"), stacklevel=2)
+        return None
 
 
 def load_training(run: Run) -> Dataset:

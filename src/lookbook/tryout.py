@@ -11,8 +11,9 @@ import numpy as np
 
 from lookbook import anatomy
 from lookbook.builtin import BUILTIN, title_of
+from lookbook.calibration import COVERAGE
 from lookbook.errors import ExportError
-from lookbook.evaluation import COVERAGE, load_part
+from lookbook.evaluation import load_samples
 from lookbook.model import Model
 from lookbook.prediction import open_model
 from lookbook.runs import write_bytes
@@ -62,7 +63,8 @@ def write_tryout(run: Run, out: Path) -> Path:
             f"the page would take {bare:,} bytes, {MOST_BYTES:,} are allowed: this network has "
             f"{run.metrics['parameters']:,} parameters; write a folder instead: {instead}"
         )
-    samples = _samples(load_part(run, "test"), MOST_BYTES - bare)
+    test = load_samples(run)
+    samples = NO_SAMPLES if test is None else _samples(test, MOST_BYTES - bare)
     write_bytes(out, _page(run, document | {"samples": samples}))
     return out
 

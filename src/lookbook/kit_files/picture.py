@@ -1,6 +1,7 @@
 """Turn a picture file into what the model takes, by the same steps as before its training."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ def border(pixels):
 
 def read(path):
     """Return a picture as the model takes it: padded with the colour of its border, then shrunk."""
-    picture = ImageOps.exif_transpose(Image.open(path))
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # 89 million pixels are too many
+    opened = Image.open(path, formats=["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
+    picture = ImageOps.exif_transpose(opened)
     if picture.mode[0] in "IF":  # 16-bit grey keeps its upper 8 bits
         levels = np.asarray(picture)
         if picture.mode == "F" or (levels >> 16).any():

@@ -1,4 +1,4 @@
-// Say what pictures show, with model.onnx alone. It takes pixels: README.md says how to make them.
+// Say what pictures show, with the files of this folder. It takes pixels: README.md says how to make them.
 //   npm install onnxruntime-node
 //   node predict.mjs PICTURE.pgm     (or PPM, in colour; of the model's size, 8 bits)
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-"""Say what pictures show, with model.onnx alone: python predict.py PICTURE PICTURE."""
+"""Say what pictures show, with the files of this folder: python predict.py PICTURE PICTURE."""
 
 import sys
 from pathlib import Path

@@ -246,8 +246,12 @@ addEventListener("drop", (event) => {
 
 let stream = null, opening = false;
 
+function stopTracks(camera) {
+  for (const track of camera?.getTracks() ?? []) track.stop();
+}
+
 function stopCamera() {
-  if (stream) for (const track of stream.getTracks()) track.stop();
+  stopTracks(stream);
   stream = null;
 }
 
@@ -264,21 +268,24 @@ async function openCamera() {
   let opened = null;
   try {
     opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    if (mine === asked) { // else something else is shown by now
+      stage("video");
+      $("video").srcObject = opened;
+      await $("video").play();
+    }
   } catch {
+    stopTracks(opened);
     $("take").hidden = false; // the device's own needs a click of its own
     if (mine === asked) say("trouble", t("no_camera"));
     return;
   } finally {
     opening = false;
   }
-  if (mine !== asked) { // something else is shown by now
-    for (const track of opened.getTracks()) track.stop();
+  if (mine !== asked) {
+    stopTracks(opened);
     return;
   }
-  stage("video");
   stream = opened;
-  $("video").srcObject = stream;
-  await $("video").play();
   watch();
 }
 
