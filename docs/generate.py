@@ -46,6 +46,8 @@ ENTRIES = {
         )
     },
 }
+#: mark in the READMEs → results whose table stands there
+SPEEDS = {"speed": "fashion-mnist", "speed-avx2": "fashion-mnist-avx2"}
 COMMANDS = (
     "fetch",
     "look",
@@ -88,16 +90,18 @@ def command_reference() -> str:
     return "# Command reference\n\nGenerated from `--help`.\n\n" + "\n\n".join(parts) + "\n"
 
 
-def speed_table(*, korean: bool) -> str:
-    """Return the READMEs' table of accuracy and time, from the results of the benchmark."""
-    results = json.loads((RESULTS / "fashion-mnist.json").read_text())
+def speed_table(name: str, *, korean: bool) -> str:
+    """Return the READMEs' table of accuracy and time, from these results of the benchmark."""
+    results = json.loads((RESULTS / f"{name}.json").read_text())
     found = {one.name: one for one in summary.summarise(results)}
     most = max(one.seeds for one in found.values())
     rows = []
-    for name, names in ENTRIES.items():
-        one = found[name]
+    for entry, names in ENTRIES.items():
+        if entry not in found:
+            continue
+        one = found[entry]
         if one.ratio is None or one.deviation is None:
-            raise ValueError(f"{name} was measured once, or not beside Keras")
+            raise ValueError(f"{entry} was measured once, or not beside Keras")
         seeds = f" (시드 {one.seeds}개)" if korean else f" ({one.seeds} seeds)"
         least, middle, longest = map(_seconds, (one.fit.least, one.fit.middle, one.fit.most))
         fit = f"{middle}초 ({least}~{longest})" if korean else f"{middle} s ({least} to {longest})"
@@ -110,14 +114,7 @@ def speed_table(*, korean: bool) -> str:
         if korean
         else ("fit, median (min to max)", "of T", "test accuracy, mean ± standard deviation")
     )
-    last = (
-        "이 가운데 무엇이든, GPU에서 | 재지 않음"
-        if korean
-        else "any of them on a GPU | not measured"
-    )
-    return "\n".join(
-        [f"| | {' | '.join(heads)} |", "|---|---:|---:|---:|", *rows, f"| {last} | | |"]
-    )
+    return "\n".join([f"| | {' | '.join(heads)} |", "|---|---:|---:|---:|", *rows])
 
 
 def _seconds(seconds: float) -> str:
@@ -141,12 +138,16 @@ def between(text: str, mark: str, content: str) -> str:
 def pages() -> dict[Path, str]:
     """Return each generated page with the text that it should have."""
     architecture, model = ROOT / "docs" / "architecture.md", ROOT / "docs" / "model.md"
-    readme, korean = ROOT / "README.md", ROOT / "README.ko.md"
+    readme, readme_ko = ROOT / "README.md", ROOT / "README.ko.md"
+    english, korean = readme.read_text(), readme_ko.read_text()
+    for mark, name in SPEEDS.items():
+        english = between(english, mark, speed_table(name, korean=False))
+        korean = between(korean, mark, speed_table(name, korean=True))
     return {
         architecture: between(architecture.read_text(), "modules", module_table()),
         model: between(model.read_text(), "trust", trust_tables()),
-        readme: between(readme.read_text(), "speed", speed_table(korean=False)),
-        korean: between(korean.read_text(), "speed", speed_table(korean=True)),
+        readme: english,
+        readme_ko: korean,
         ROOT / "docs" / "commands.md": command_reference(),
     }
 
