@@ -201,6 +201,29 @@ def test_a_table_of_suspects_comes_back_as_corrections(findings, parts, tmp_path
     np.testing.assert_array_equal(corrected.images, parts[0].images)
 
 
+def test_labels_that_were_confirmed_are_no_corrections(findings, parts, tmp_path):
+    """And of two rows for one picture, as a table has them of labels judged before, the later."""
+    first, second, third = findings.training.indices[:3].tolist()
+    before = parts[0].labels.copy()
+
+    def decide(row):
+        if row["part"] != "train":
+            return
+        if int(row["index"]) == first:
+            row["correction"] = row["label"]
+        elif int(row["index"]) in (second, third):
+            row["correction"] = row["suggestion"]
+
+    path = judged(findings, parts, decide, tmp_path)
+    lines = path.read_text("utf-8-sig").splitlines()
+    again = next(line for line in lines if line.startswith(f"train,{third},"))
+    label = parts[0].classes[before[third]]
+    path.write_text("\n".join([*lines, again.rpartition(",")[0] + f",{label}"]), "utf-8")
+    found = corrections.read(path, parts[0])
+    assert [index for index, _ in found] == [second]
+    assert (corrections.apply(parts[0], found).labels != before).sum() == len(found)
+
+
 @pytest.mark.parametrize(
     ("judge", "message"),
     [

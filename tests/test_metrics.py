@@ -75,6 +75,31 @@ def test_calibration_error_agrees_with_a_slow_one(n, k, seed):
     )
 
 
+def slow_coverage(probs, labels):
+    """Return (how many, share that is right) of each set "whatever is at least so sure"."""
+    sure = [max(row) for row in probs.tolist()]
+    right = [list(row).index(max(row)) == k for row, k in zip(probs.tolist(), labels, strict=True)]
+    found = []
+    for least in sorted(set(sure), reverse=True):
+        inside = [hit for hit, one in zip(right, sure, strict=True) if one >= least]
+        found.append((len(inside), sum(inside) / len(inside)))
+    return found
+
+
+@given(st.integers(1, 120), st.integers(2, 6), st.integers(0, 99), st.sampled_from([1, 2, 9]))
+def test_the_coverage_curve_is_of_sets_that_confidence_tells_apart(n, k, seed, digits):
+    probs, labels = made(n, k, seed)
+    probs = probs.round(digits)  # one digit: many are equally sure
+    sets = slow_coverage(probs, labels)
+    # for each hundredth the smallest set that is as large
+    expected = {min(one for one in sets if 100 * one[0] >= step * n) for step in range(1, 101)}
+    shares, accuracies = metrics.coverage_curve(probs, labels)
+    assert shares == pytest.approx([count / n for count, _ in sorted(expected)])
+    assert accuracies == pytest.approx([right for _, right in sorted(expected)])
+    order = np.random.default_rng(seed).permutation(n)
+    assert metrics.coverage_curve(probs[order], labels[order]) == (shares, accuracies)
+
+
 def test_log_loss_is_finite_where_the_right_class_has_probability_zero():
     assert np.isfinite(metrics.log_loss(np.float32([[1, 0]]), np.array([1])))
 

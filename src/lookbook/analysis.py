@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from lookbook.model import Model
 
 #: test pictures that a page can hold, and the pixels that they may have in all
-MOST_SHOWN, MOST_PIXELS = 10_000, 8_000_000
+MOST_SHOWN, MOST_PIXELS = 10_000, 7_900_000
+#: pixels that take as much of a page as a cell of the confusion matrix, and as what else is said of
+#: each class
+CELL, CLASS = 55, 5000
 #: pixels on the longer side of a shown picture
 SHOWN_SIDE = 64
+#: example pictures of a class, fewer of each where there are many, and classes that have some
+EXAMPLES, FEWER, MANY, MOST_CLASSES = 16, 5, 20, 50
 #: pictures of each class that are shown as its surest, and as many as its hardest
 FEW = 5
 #: pictures that t-SNE lays out itself; the others are placed between these
@@ -142,7 +147,10 @@ def analyse(
     wrong = np.flatnonzero(~right)
     hardest = wrong[np.argsort(of_truth[wrong], kind="stable")][:HARDEST]
     must = np.union1d(hardest, np.asarray(examples, np.int64))
-    shown = choose_shown(test, of_truth, right, must)
+    if training is None:  # its examples are shown otherwise
+        must = np.union1d(must, np.concatenate(choose_examples(test)))
+    cells = len(np.unique(test.labels * len(test.classes) + probs.argmax(axis=1)))
+    shown = choose_shown(test, of_truth, right, must, find_room(test, cells))
 
     tell("map")
     seen = _features(model, test.images[shown])
@@ -178,6 +186,7 @@ def choose_shown(
     of_truth: Float[np.ndarray, "N"],
     right: Bool[np.ndarray, "N"],
     must: Int64[np.ndarray, "E"],
+    room: int,
 ) -> Int64[np.ndarray, "M"]:
     """Choose the test pictures that a page holds: all, or of too many some of every kind.
 
@@ -185,7 +194,7 @@ def choose_shown(
     First come those that a page `must` hold, then the surest and the hardest of each class, then
     others at random.
     """
-    n, room = len(test), _room(test)
+    n = len(test)
     if n <= room:
         return np.arange(n)
     turn = _turns(test, of_truth, right)
@@ -196,13 +205,24 @@ def choose_shown(
     return np.sort(np.concatenate([mistaken[:n_mistaken], known[: room - n_mistaken]]))
 
 
-def _room(test: Dataset) -> int:
-    """Return how many pictures of this size a page can hold."""
+def choose_examples(part: Dataset) -> list[Int64[np.ndarray, "E"]]:
+    """Choose examples of each class, spread over all of it; of many classes the last have none."""
+    most = EXAMPLES if len(part.classes) <= MANY else FEWER
+    chosen = []
+    for k in range(len(part.classes)):
+        of_class = np.flatnonzero(part.labels == k) if k < MOST_CLASSES else np.zeros(0, np.int64)
+        chosen.append(of_class[:: max(1, len(of_class) // most)][:most])
+    return chosen
+
+
+def find_room(test: Dataset, cells: int) -> int:
+    """Return how many pictures of this size a page can hold beside so many cells of its matrix."""
     height, width = test.size
     scale = min(1.0, SHOWN_SIDE / max(height, width))
     # a pixel of three colours costs more than a grey one
     pixels = height * width * scale**2 * (3 if test.channels == 3 else 1)
-    return int(min(MOST_SHOWN, MOST_PIXELS // pixels))
+    left = MOST_PIXELS - CELL * cells - CLASS * len(test.classes)
+    return int(min(MOST_SHOWN, left // pixels))
 
 
 def _turns(

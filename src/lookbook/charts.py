@@ -101,6 +101,15 @@ def chart(
     )
 
 
+def dots(xs: Sequence[float]) -> list[float]:
+    """Return the radius of each dot of a line: none where more than twenty would crowd it.
+
+    >>> dots([0, 1]), dots(range(21))
+    ([2.5, 2.5], [])
+    """
+    return [2.5] * len(xs) if len(xs) <= 20 else []
+
+
 def _spoken(x: Axis, y: Axis, lines: Sequence[Line]) -> str:
     """Say the values of the lines, at most twelve of each, for those who cannot see them."""
     said = []

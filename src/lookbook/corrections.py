@@ -56,7 +56,8 @@ def _digest(image: UInt8[np.ndarray, "H W *C"]) -> str:
 def read(path: Path, training: Dataset) -> list[tuple[int, int]]:
     """Return (index, label) of each training picture that a person gave another label.
 
-    Rows without a correction, and those of the test part, are left out.
+    Rows without a correction, and those of the test part, are left out; so are pictures whose label
+    was confirmed. Of two rows for one picture the later one holds.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def read(path: Path, training: Dataset) -> list[tuple[int, int]]:
     """
     rows = _rows(path)
     numbers = {name: k for k, name in enumerate(training.classes)}
-    found = []
+    found: dict[int, int] = {}
     for number, row in enumerate(rows, 2):  # line 1 holds the names of the columns
         name = row["correction"].strip()
         if not name or row["part"] != "train":
@@ -88,13 +89,14 @@ def read(path: Path, training: Dataset) -> list[tuple[int, int]]:
                 f"{where}: training picture {index} is not the one that was judged: the data has "
                 "changed; write the table again: lookbook report RUN --corrections FILE"
             )
-        found.append((index, numbers[name]))
-    if not found:
+        found[index] = numbers[name]
+    changed = [(index, k) for index, k in found.items() if k != training.labels[index]]
+    if not changed:
         raise InputError(
             f"{path} corrects no training picture; write the right class into the column "
             "'correction' of those that are wrong"
         )
-    return found
+    return changed
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookbook import anatomy
-from lookbook.templates import Lang, texts
+from lookbook.templates import Lang, say, texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -77,7 +77,7 @@ class Sheet:
         """Return a text in the page's language, with values filled in."""
         section, _, name = key.partition(".")
         text: str = texts("report", self.lang)[section][name]
-        return text.format(**values) if values else text
+        return say(text, **values) if values else text
 
     def percent(self, share: float, digits: int = 1) -> str:
         """Write a share as a percentage."""

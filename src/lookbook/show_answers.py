@@ -25,6 +25,8 @@ SMALL = 20
 COLOURS = 10
 #: pictures that run across the top
 COVER = 48
+#: share of the pictures that is answered, at least, where a model may be "not sure"
+COVERAGE = 0.9
 
 
 def cover(sheet: Sheet) -> list[int]:
@@ -110,8 +112,11 @@ def _claim(sheet: Sheet, right: int, n: int) -> str:
     if right == 0:
         return sheet.t("verdict.all_wrong", n=grouped(n))
     said = {"right": grouped(right), "n": grouped(n)}
+    in_ten = round(10 * wrong / n)
+    if in_ten == 10:
+        return sheet.t("verdict.nearly_all", **said)
     if wrong / n > 0.3:
-        return sheet.t("verdict.in_ten", **said, k=min(9, max(1, round(10 * wrong / n))))
+        return sheet.t("verdict.in_ten", **said, k=in_ten)
     return sheet.t("verdict.one_in", **said, k=grouped(round(n / wrong)))
 
 
@@ -157,35 +162,13 @@ def _how(sheet: Sheet) -> list[str]:
 
 def confusion(sheet: Sheet) -> dict[str, Any]:
     """Write the matrix as a table of links."""
-    matrix = np.array(sheet.answers.found["confusion_matrix"])
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    rows = []
-    for k, name in enumerate(sheet.test.classes):
-        cells: list[dict[str, Any]] = []
-        for j, count in enumerate(matrix[k].tolist()):
-            if not count:
-                cells.append({"count": 0})
-                continue
-            hit = j == k
-            shade = shares[k, j] if hit else np.sqrt(shares[k, j])
-            about = sheet.t(
-                "confusion.hit" if hit else "confusion.cell",
-                truth=name,
-                said=sheet.name(j),
-            )
-            cells.append(
-                {
-                    "count": count,
-                    "text": grouped(count),
-                    "hit": hit,
-                    "shade": f"{shade:.3f}",
-                    "about": about,
-                }
-            )
-        rows.append({"name": name, "cells": cells})
+    named = zip(sheet.test.classes, sheet.answers.found["confusion_matrix"], strict=True)
     return {
-        "rows": rows,
-        "small": len(rows) > SMALL,
+        "rows": [
+            {"name": name, "counts": [grouped(n) if n else "" for n in counts]}
+            for name, counts in named
+        ],
+        "small": len(sheet.test.classes) > SMALL,
         "caption": sheet.t("confusion.caption", n=grouped(len(sheet.test))),
     }
 
@@ -374,10 +357,9 @@ def trust(sheet: Sheet) -> dict[str, Any]:
             1.0,
             lambda s: sheet.percent(s, 0 if low < 0.96 else 1),
         ),
-        [Line("", shares, accuracies, "right")],
+        [Line("", shares, accuracies, "right", charts.dots(shares))],
         size=(360, 300),
     )
-    at_ninety = float(np.interp(0.9, shares, accuracies))
     found = sheet.answers.found
     return {
         "ece": found["ece"],
@@ -385,23 +367,34 @@ def trust(sheet: Sheet) -> dict[str, Any]:
         "chance": found["ece_by_chance"],
         "chance_text": sheet.t("trust.chance", ece=sheet.percent(found["ece_by_chance"], 2)),
         "thresholds": _thresholds(sheet, found.get("thresholds")),
-        "coverage_text": sheet.t("trust.covered", accuracy=sheet.percent(at_ninety)),
+        "coverage_text": _covered(sheet, shares, accuracies),
         "charts": [reliability, coverage],
         "note": sheet.t("trust.note"),
     }
 
 
-def _thresholds(sheet: Sheet, found: dict[str, float] | None) -> list[str]:
-    """Say what thresholds that validation pictures set do on the test part; nothing without any."""
+def _covered(sheet: Sheet, shares: list[float], accuracies: list[float]) -> str:
+    """Say how often the model is right where it may leave out a tenth of the pictures."""
+    at = next(k for k, share in enumerate(shares) if share >= COVERAGE)
+    accuracy = sheet.percent(accuracies[at])
+    if shares[at] == 1:
+        return sheet.t("trust.covered_all", accuracy=accuracy)
+    return sheet.t("trust.covered", unsure=sheet.percent(1 - shares[at]), accuracy=accuracy)
+
+
+def _thresholds(sheet: Sheet, found: dict[str, float] | None) -> dict[str, Any]:
+    """Say what thresholds that validation pictures set do on the test part; nothing without any.
+
+    Each number comes as its name, its value and its text.
+    """
     if found is None:
-        return []
-    asked = sheet.percent(found["coverage"], 0)
-    shares = {name: sheet.percent(found[name]) for name in ("answered", "right", "held", "refused")}
-    size = f"{found['set_size']:.2f}"
-    return [
-        sheet.t(f"trust.{name}", asked=asked, size=size, **shares)
-        for name in ("sure", "sets", "strange")
-    ]
+        return {}
+    numbers = {
+        name: (name, found[name], sheet.percent(found[name]))
+        for name in ("answered", "right", "held", "refused")
+    }
+    size = ("set_size", found["set_size"], f"{found['set_size']:.2f}")
+    return {"asked": sheet.percent(found["coverage"], 0), **numbers, "set_size": size}
 
 
 def the_map(sheet: Sheet) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookbook.analysis import EXAMPLES, FEWER, MANY, MOST_CLASSES, choose_examples
 from lookbook.audit import LEAST, NEAR
 from lookbook.datasets import chunks
 from lookbook.sheet import Sheet, grouped
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from lookbook.audit import Findings, Suspects
     from lookbook.datasets import Dataset
 
-#: example pictures of a class, fewer of each where there are many, and classes that have some
-EXAMPLES, FEWER, MANY, MOST_CLASSES = 16, 5, 20, 50
 #: pairs and suspects that are shown of each kind of finding
 FOUND = 18
 #: classes that are named in a sentence
@@ -29,7 +28,7 @@ def data(sheet: Sheet) -> dict[str, Any]:
     """Show the classes, the pixels, and what was found in the data."""
     word = "training" if "training" in sheet.parts else "test"
     part = sheet.parts[word]
-    counts = part.counts
+    counts, examples = part.counts, choose_examples(part)
     rows = []
     for k in range(len(part.classes)):
         of_class = np.flatnonzero(part.labels == k)
@@ -40,14 +39,11 @@ def data(sheet: Sheet) -> dict[str, Any]:
                 "share": round(100 * float(counts[k] / counts.max()), 1),
                 "empty": not counts[k],
                 "average": _average(sheet, part, k, of_class),
-                "examples": [sheet.at(word, i) for i in _examples(sheet, of_class, k)],
+                "examples": [sheet.at(word, i) for i in examples[k]],
             }
         )
     height, width = part.size
     colour = sheet.t("data.grey" if part.channels == 1 else "data.colour")
-    hidden = ""
-    if len(part.classes) > MOST_CLASSES:
-        hidden = sheet.t("data.hidden", shown=MOST_CLASSES, all=len(part.classes))
     return {
         "caption": sheet.t(
             "data.caption",
@@ -58,19 +54,20 @@ def data(sheet: Sheet) -> dict[str, Any]:
             k=len(part.classes),
         ),
         "rows": rows,
-        "hidden": hidden,
+        "note": _note(sheet, len(part.classes)),
         "pixels": _pixels(sheet, part, word),
         "findings": _findings(sheet),
     }
 
 
-def _examples(sheet: Sheet, of_class: Int64[np.ndarray, "n"], k: int) -> list[int]:
-    """Choose examples of a class, spread over all of it."""
-    if k >= MOST_CLASSES:
-        return []
-    most = EXAMPLES if len(sheet.test.classes) <= MANY else FEWER
-    step = max(1, len(of_class) // most)
-    return [int(i) for i in of_class[::step][:most]]
+def _note(sheet: Sheet, k: int) -> str:
+    """Say what is left out where there are many classes; nothing where there are few."""
+    notes = []
+    if k > MANY:
+        notes.append(sheet.t("data.fewer", many=MANY, fewer=FEWER, most=EXAMPLES))
+    if k > MOST_CLASSES:
+        notes.append(sheet.t("data.hidden", shown=MOST_CLASSES, all=k))
+    return " ".join(notes)
 
 
 def _average(sheet: Sheet, part: Dataset, k: int, of_class: Int64[np.ndarray, "n"]) -> int | None:
@@ -178,17 +175,17 @@ def _pairs(
     """Show some of the pairs of one kind."""
     word = sheet.t(f"word.{part}") if part else ""
     about_key = "near_about" if key.startswith("near") else f"{key}_about"
-    several = len(np.unique(pairs[:, 1])) if key == "near_across" else len(pairs)
-    hidden = ""
-    if len(pairs) > FOUND:
-        hidden = sheet.t("data.shown", shown=FOUND, all=grouped(len(pairs)))
+    counted = len(np.unique(pairs[:, 1])) if key == "near_across" else len(pairs)
+    shown, hidden = min(FOUND, len(pairs)), ""
+    if min(counted, shown) < len(pairs):
+        hidden = sheet.t("data.shown_pairs", shown=shown, all=grouped(len(pairs)))
     return {
-        "count": grouped(several),
+        "count": grouped(counted),
         "title": sheet.t(f"data.{key}", part=word),
         "about": sheet.t(f"data.{about_key}", **about),
         "pairs": [
             {"first": _member(sheet, a, found), "second": _member(sheet, b, found)}
-            for a, b in pairs[:FOUND].tolist()
+            for a, b in pairs[:shown].tolist()
         ],
         "hidden": hidden,
     }

@@ -144,7 +144,7 @@ def _curve(
     for key, word, kind in parts:
         ys = [float(one[key]) for one in history if one.get(key) is not None]
         if len(ys) == len(xs):
-            lines.append(Line(sheet.t(f"word.{word}"), xs, ys, kind, _dots(xs)))
+            lines.append(Line(sheet.t(f"word.{word}"), xs, ys, kind, charts.dots(xs)))
     every = [y for line in lines for y in line.ys]
     least, most = min(every), max(every)
     room = 0.06 * ((most - least) or 1)
@@ -162,12 +162,8 @@ def _rate(sheet: Sheet, history: list[dict[str, Any]], epochs: list[float]) -> s
     title, unit = sheet.t("training.rate"), sheet.t("training.epoch")
     y = Axis(title, 0, 1.08 * max(*rates, 1e-9), "{:.2g}".format)
     return charts.chart(
-        title, Axis(unit, 0, epochs[-1]), y, [Line("", epochs, rates, "ink", _dots(epochs))]
+        title, Axis(unit, 0, epochs[-1]), y, [Line("", epochs, rates, "ink", charts.dots(epochs))]
     )
-
-
-def _dots(xs: list[float]) -> list[float]:
-    return [2.5] * len(xs) if len(xs) <= 20 else []
 
 
 def robustness(sheet: Sheet) -> dict[str, Any] | None:
@@ -177,10 +173,11 @@ def robustness(sheet: Sheet) -> dict[str, Any] | None:
         return None
     commonest = float(sheet.test.counts.max() / len(sheet.test))
     drawn = [_stands(sheet, curve, commonest) for curve in analysis.curves]
-    how = sheet.t("robustness.all" if analysis.changed == len(sheet.test) else "robustness.random")
+    n, all_of_them = grouped(analysis.changed), analysis.changed == len(sheet.test)
+    how = sheet.t("robustness.all" if all_of_them else "robustness.random", n=n)
     return {
         "charts": drawn,
-        "note": sheet.t("robustness.note", n=grouped(analysis.changed), how=how),
+        "note": sheet.t("robustness.note", n=n, how=how),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -12,6 +13,9 @@ from typing import Any, Literal
 
 Lang = Literal["en", "ko"]
 LANGS: tuple[Lang, ...] = ("en", "ko")
+
+#: in a text, a word that depends on a number
+_CHOICE = re.compile(r"\{(\w+):([^|}]*)\|([^}]*)\}")
 
 
 def fill(page: str, scripts: tuple[str, ...], **values: Any) -> str:
@@ -44,6 +48,16 @@ def fill(page: str, scripts: tuple[str, ...], **values: Any) -> str:
 def texts(page: str, lang: Lang) -> dict[str, Any]:
     """Return all texts of a page in one language."""
     return dict(json.loads(_asset(f"{page}.{lang}.json")))
+
+
+def say(text: str, **values: object) -> str:
+    """Fill values into a text, and choose the words that depend on whether a number is 1.
+
+    >>> say("{n} {n:picture|pictures}", n="1"), say("{n} {n:picture|pictures}", n="1,000")
+    ('1 picture', '1,000 pictures')
+    """
+    chosen = _CHOICE.sub(lambda word: word[2] if str(values[word[1]]) == "1" else word[3], text)
+    return chosen.format(**values)
 
 
 @cache

@@ -20,8 +20,10 @@
   const sure = (at) => tenths[at * most];
   const right = (at) => said(at) === label[at];
   const percent = (value) => text.percent.replace("{}", (value / 10).toFixed(1));
-  const fill = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-  const count = (number) => number.toLocaleString("en-US");
+  // {n}, or {n:one|many}: a word that depends on a number
+  const fill = (template, values) => template.replace(/\{(\w+)(?::(.*?)\|(.*?))?\}/g,
+    (_, name, one, many) => (many === undefined ? values[name] : values[name] === "1" ? one : many));
+  const count = new Intl.NumberFormat("en-US").format;
 
   // ---- small pieces ----
   const make = (tag, className, content) => {
@@ -79,6 +81,8 @@
   addEventListener("click", (event) => {
     const link = event.target.closest("a");
     if (link && link.hash.startsWith("#picture-")) list = link.closest(".gallery")?.found || [];
+    // a new cell is opened by its address; this one was left, and is chosen again
+    if (link && link.hash.startsWith("#cell-") && link.hash === location.hash) follow();
   });
 
   // ---- dark mode ----
@@ -109,34 +113,36 @@
   });
 
   // ---- the confusion matrix ----
-  const cells = [...document.querySelectorAll(".matrix a")];
-  const where = (cell) => cell.hash.slice(6).split("-").map(Number);
+  // of 200 classes there may be 40,000 cells: what is long about them is not in the file
+  const cells = Array.from(document.querySelectorAll(".matrix a"), (link) => {
+    const [truth, predicted] = link.getAttribute("href").slice(6).split("-").map(Number);
+    return { link, truth, predicted, n: Number(link.textContent.replaceAll(",", "")) };
+  });
   const sums = { row: {}, column: {} };
-  for (const cell of cells) {
-    const [truth, predicted] = where(cell);
-    const n = Number(cell.dataset.count);
+  for (const { truth, predicted, n } of cells) {
     sums.row[truth] = (sums.row[truth] || 0) + n;
     sums.column[predicted] = (sums.column[predicted] || 0) + n;
   }
-  byId("unit").addEventListener("change", (event) => {
-    const unit = event.target.value;
-    for (const cell of cells) {
-      const [truth, predicted] = where(cell);
-      const n = Number(cell.dataset.count);
+  const showCells = (unit) => {
+    for (const { link, truth, predicted, n } of cells) {
       const share = n / (unit === "column" ? sums.column[predicted] : sums.row[truth]);
-      cell.firstChild.textContent = unit === "count" ? count(n) : percent(Math.round(1000 * share));
-      cell.parentElement.style.setProperty("--s", (truth === predicted ? share : Math.sqrt(share)).toFixed(3));
+      const means = fill(truth === predicted ? text.hit : text.cell, { truth: page.classes[truth], said: page.classes[predicted] });
+      link.textContent = unit === "count" ? count(n) : percent(Math.round(1000 * share));
+      link.setAttribute("aria-label", `${link.textContent}, ${means}`);
+      link.parentElement.style.setProperty("--s", (truth === predicted ? share : Math.sqrt(share)).toFixed(3));
     }
-  });
+  };
+  byId("unit").addEventListener("change", (event) => showCells(event.target.value));
+  showCells("count");
   const openCell = (truth, predicted) => {
-    const cell = cells.find((one) => one.hash === `#cell-${truth}-${predicted}`);
+    const cell = cells.find((one) => one.truth === truth && one.predicted === predicted);
     if (!cell) return;
-    for (const one of cells) one.removeAttribute("aria-current");
-    cell.setAttribute("aria-current", "true");
+    for (const one of cells) one.link.removeAttribute("aria-current");
+    cell.link.setAttribute("aria-current", "true");
     const found = [];
     for (let at = 0; at < shown; at++) if (label[at] === truth && said(at) === predicted) found.push(at);
     found.sort((a, b) => sure(b) - sure(a) || index[a] - index[b]);
-    const n = Number(cell.dataset.count);
+    const { n } = cell;
     byId("cell-title").textContent = fill(truth === predicted ? text.hits : text.misses, {
       truth: page.classes[truth], said: page.classes[predicted], n: count(n),
     }) + (found.length < n ? ` ${fill(text.sampled, { shown: count(found.length) })}` : "");
@@ -145,8 +151,6 @@
     byId("cell").focus({ preventScroll: true });
     byId("cell").scrollIntoView({ block: "nearest" });
   };
-  // a new cell is opened by its address; this one was left, and is chosen again
-  for (const cell of cells) cell.addEventListener("click", () => location.hash === cell.hash && openCell(...where(cell)));
 
   // ---- one picture ----
   const dialog = byId("picture");
@@ -326,8 +330,8 @@
   };
   const search = () => {
     const asked = Object.fromEntries(new FormData(filter));
-    const low = asked.least === "" ? 0 : Number(asked.least) * 10;
-    const high = asked.most === "" ? 1000 : Number(asked.most) * 10;
+    const low = asked.least === "" ? 0 : Math.round(Number(asked.least) * 10);
+    const high = asked.most === "" ? 1000 : Math.round(Number(asked.most) * 10);
     const found = [];
     for (let at = 0; at < shown; at++) {
       if (asked.label !== "" && label[at] !== Number(asked.label)) continue;
