@@ -402,12 +402,17 @@ def try_changes(
     model: Model, images: UInt8[np.ndarray, "N H W *C"], labels: Int64[np.ndarray, "N"]
 ) -> Iterator[Curve]:
     """Measure the accuracy under each change, at each level."""
+
+    def accuracy(shown: UInt8[np.ndarray, "N H W *C"]) -> float:
+        return float((model.predict(shown).probs.argmax(axis=1) == labels).mean())
+
+    unchanged = accuracy(images)
     for kind in LEVELS:
         levels = levels_for(kind, max(images.shape[1:3]))
         shares = []
         for level in levels:
-            probs = model.predict(change(images, kind, level)).probs
-            shares.append(float((probs.argmax(axis=1) == labels).mean()))
+            shown = change(images, kind, level)
+            shares.append(unchanged if np.array_equal(shown, images) else accuracy(shown))
         yield Curve(kind, levels, tuple(shares))
 
 

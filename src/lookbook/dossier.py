@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from lookbook.corrections import apply
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.evaluation import evaluate, load_part
-from lookbook.model import Model
+from lookbook.prediction import open_model
 from lookbook.runs import EVALUATION, Run, write_bytes
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
+
+    from lookbook.model import Model, Outputs
 
 #: file in the run; another version of what it holds has another number
 ANALYSIS = "analysis.npz"
@@ -67,29 +69,26 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
         The run's files or its data were changed, or its data is no longer where it was.
     """
     _begin(tell, "answers")
-    found = evaluate(run)
-    model = Model.open(run.model)
+    model = open_model(run)
     given, test = load_part(run, "train"), load_part(run, "test")
-    if found["conditions"]["test_sha256"] != test.sha256():
-        raise InputError(
-            f"the test part of {run.conditions['data']['name']} changed since {run.folder} was "
-            f"evaluated; bring it back, or delete {run.folder / EVALUATION} to evaluate again"
-        )
     training = apply(given, run.conditions["data"].get("corrections", []))
     kept = _read(run, _key(run, training, test))
-    if kept is None:
-        probs = model.predict(test.images).probs
+    if kept is not None:
+        found = _evaluate(run, test)
+    else:
+        said = model.predict(test.images)
+        found = _evaluate(run, test, said)
         findings = examine_data(training, test, tell)
         data = run.conditions["data"]["name"]
         analysis = analyse(
             test,
-            probs,
+            said.probs,
             model=model,
             training=training,
             examples=BUILTIN[data].examples if data in BUILTIN else (),
             tell=lambda step: _begin(tell, step),
         )
-        kept = {"probs": probs, **findings.to_arrays(), **analysis.to_arrays()}
+        kept = {"probs": said.probs, **findings.to_arrays(), **analysis.to_arrays()}
         _write(run, kept, _key(run, training, test))
     _begin(tell, "page")
     return Dossier(
@@ -103,6 +102,17 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
         Analysis.from_arrays(kept),
         Findings.from_arrays(kept),
     )
+
+
+def _evaluate(run: Run, test: Dataset, said: Outputs | None = None) -> dict[str, Any]:
+    """Return what `evaluate` does, of this test part alone."""
+    found = evaluate(run, said)
+    if found["conditions"]["test_sha256"] != test.sha256():
+        raise InputError(
+            f"the test part of {run.conditions['data']['name']} changed since {run.folder} was "
+            f"evaluated; bring it back, or delete {run.folder / EVALUATION} to evaluate again"
+        )
+    return found
 
 
 def examine_data(

@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from lookbook.calibration import CalibrationSet
 
 
-def evaluate(run: Run) -> dict[str, Any]:
+def evaluate(run: Run, said: Outputs | None = None) -> dict[str, Any]:
     """Return what the run's model does on the test part of its data.
 
     The first call reads the test pictures and keeps the result in the run's `evaluation.json`;
     later calls return that.
+
+    Parameters
+    ----------
+    run
+        The run.
+    said
+        What its model says about the test part, where that is known.
 
     Returns
     -------
@@ -50,7 +57,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     start = time.perf_counter()
     test = load_part(run, "test")
     model = Model.open(run.model)
-    said = model.predict(test.images)
+    said = said or model.predict(test.images)
     found = judge(said.probs, test.labels, test.classes)
     found["uncalibrated_loss"] = metrics.log_loss(softmax(said.logits), test.labels)
     found["thresholds"] = judge_thresholds(model.calibration, said, test.labels)
