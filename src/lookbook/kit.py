@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,7 @@ from lookbook.prediction import open_model
 from lookbook.runs import cannot_write, to_json
 
 if TYPE_CHECKING:
-    import numpy as np
-    from jaxtyping import UInt8
-
+    from lookbook.datasets import Dataset
     from lookbook.model import Model
     from lookbook.runs import Run
 
@@ -50,7 +47,7 @@ def write_kit(run: Run, folder: Path) -> Path:
     if os.path.lexists(folder):
         raise InputError(f"{folder} exists and is not overwritten; choose another --out")
     model = open_model(run)
-    sample = _sample(run)
+    test = load_samples(run)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
@@ -59,9 +56,10 @@ def write_kit(run: Run, folder: Path) -> Path:
             (scratch / "about.json").write_text(to_json(model.about), encoding="utf-8")
             for name in EXAMPLES:
                 (scratch / name).write_text(_read(name), encoding="utf-8")
-            if sample is not None:
-                sample.save(scratch)
-            card = _card(run, model, sample)
+            suffix = "pgm" if len(model.input_shape) == 2 else "ppm"
+            if test is not None:
+                Image.fromarray(test.images[0]).save(scratch / f"sample.{suffix}")
+            card = _card(run, model, suffix, test)
             (scratch / "README.md").write_text(card, encoding="utf-8")
             scratch.chmod(0o755)
             scratch.rename(folder)
@@ -77,33 +75,7 @@ def _read(name: str) -> str:
     return files("lookbook").joinpath("kit_files", name).read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """One test picture and its class."""
-
-    image: UInt8[np.ndarray, "H W *C"]
-    label: str
-
-    @property
-    def name(self) -> str:
-        return "sample." + _suffix(self.image.ndim)
-
-    def save(self, folder: Path) -> None:
-        Image.fromarray(self.image).save(folder / self.name)
-
-
-def _suffix(axes: int) -> str:
-    """Return how a file of pixels ends, of grey pictures (2 axes) or colour (3)."""
-    return "pgm" if axes == 2 else "ppm"
-
-
-def _sample(run: Run) -> _Sample | None:
-    """Return the first test picture, where the data is still there."""
-    test = load_samples(run)
-    return None if test is None else _Sample(test.images[0], test.classes[test.labels[0]])
-
-
-def _card(run: Run, model: Model, sample: _Sample | None) -> str:
+def _card(run: Run, model: Model, suffix: str, test: Dataset | None) -> str:
     """Write what the model is, what it can do, and what not."""
     import jinja2  # noqa: PLC0415  # 0.1 s
 
@@ -117,9 +89,9 @@ def _card(run: Run, model: Model, sample: _Sample | None) -> str:
         metrics=run.metrics,
         conditions=run.conditions,
         found=run.evaluation(),
-        sample=sample.name if sample else None,
-        suffix=_suffix(len(model.input_shape)),
-        label=_printable(sample.label) if sample else None,
+        sample=None if test is None else f"sample.{suffix}",
+        suffix=suffix,
+        label=None if test is None else _printable(test.classes[test.labels[0]]),
         percent=_percent,
         rows=_rows(run.evaluation()),
         classes=[_plain(name) for name in model.classes],

@@ -10,6 +10,7 @@ import numpy as np
 from lookbook import charts, metrics, sprites
 from lookbook.analysis import MOST_TRAINING, NEAREST, extremes
 from lookbook.builtin import BUILTIN
+from lookbook.calibration import COVERAGE
 from lookbook.charts import Axis, Line
 from lookbook.sheet import Sheet, grouped, tenths
 from lookbook.templates import json_in_page, texts
@@ -25,8 +26,6 @@ SMALL = 20
 COLOURS = 10
 #: pictures that run across the top
 COVER = 48
-#: share of the pictures that is answered, at least, where a model may be "not sure"
-COVERAGE = 0.9
 
 
 def cover(sheet: Sheet) -> list[int]:
