@@ -540,7 +540,8 @@ def _train(
     if options.get("out") is not None:
         runs.check_target(options["out"])
     process.tune()
-    from lookbook import training
+    with process.uncollected():
+        from lookbook import training
 
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return training.train(
@@ -556,7 +557,8 @@ def _train(
 def _resume(run: str) -> Run:
     runs.read_request(run)  # says what is wrong before torch is imported
     process.tune()
-    from lookbook import training
+    with process.uncollected():
+        from lookbook import training
 
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return training.resume(
