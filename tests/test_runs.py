@@ -12,15 +12,8 @@ from pathlib import Path
 import pytest
 
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
-from lookbook.runs import (
-    cannot_write,
-    check_target,
-    free_folder,
-    list_runs,
-    read_run,
-    write_document,
-    write_run,
-)
+from lookbook.files import cannot_write, write_document
+from lookbook.runs import check_target, free_folder, list_runs, read_run, write_run
 
 DATA = {
     "name": "mnist",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from lookbook import builtin, process, progress, recipes, runs, terminal
+from lookbook import builtin, files, process, progress, recipes, runs, terminal
 from lookbook.errors import InputError, LookbookError, LookbookWarning
 
 if TYPE_CHECKING:
@@ -467,7 +467,7 @@ def demo() -> None:
             figures(str(run.folder))
         with _step(_command("report", run.folder), seconds):
             report(str(run.folder))
-        runs.write_document(run.folder / DEMO, {"seconds": seconds})
+        files.write_document(run.folder / DEMO, {"seconds": seconds})
     print(_demo_summary(run))
 
 
@@ -779,7 +779,7 @@ def _write_corrections(path: Path, dossier: Dossier) -> None:
 
     parts = dossier.given, dossier.training, dossier.test
     # with a mark, by which spreadsheets know the encoding
-    runs.write_bytes(path, corrections.to_csv(dossier.findings, *parts).encode("utf-8-sig"))
+    files.write_bytes(path, corrections.to_csv(dossier.findings, *parts).encode("utf-8-sig"))
     print(f"suspects {path}")
 
 
@@ -792,7 +792,7 @@ def _command(*words: object) -> str:
 
 
 def _print_json(document: Any) -> None:
-    text = runs.to_json(document)
+    text = files.to_json(document)
     # programs read it: better \u codes than question marks where the output lacks a letter
     print(text if terminal.can_show(text) else json.dumps(document, indent=2) + "\n", end="")
 

@@ -18,8 +18,9 @@ from lookbook.corrections import apply
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.evaluation import evaluate, load_part
+from lookbook.files import write_bytes
 from lookbook.prediction import open_model
-from lookbook.runs import EVALUATION, Run, write_bytes
+from lookbook.runs import EVALUATION, Run
 
 if TYPE_CHECKING:
     from jaxtyping import Float32

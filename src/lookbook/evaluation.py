@@ -14,8 +14,9 @@ from lookbook.calibration import COVERAGE, softmax
 from lookbook.corrections import apply
 from lookbook.datasets import Dataset, has_test_part, load
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
+from lookbook.files import write_document
 from lookbook.model import Model, Outputs
-from lookbook.runs import EVALUATION, Run, write_document
+from lookbook.runs import EVALUATION, Run
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64

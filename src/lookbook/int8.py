@@ -20,9 +20,9 @@ from lookbook.calibration import CalibrationSet
 from lookbook.datasets import sample, split_validation
 from lookbook.errors import ExportError
 from lookbook.evaluation import load_training
+from lookbook.files import write_bytes
 from lookbook.model import Model, Outputs
 from lookbook.prediction import open_model
-from lookbook.runs import write_bytes
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8

@@ -15,8 +15,8 @@ from PIL import Image
 from lookbook.builtin import title_of
 from lookbook.errors import InputError
 from lookbook.evaluation import load_samples
+from lookbook.files import cannot_write, to_json
 from lookbook.prediction import open_model
-from lookbook.runs import cannot_write, to_json
 
 if TYPE_CHECKING:
     from lookbook.datasets import Dataset

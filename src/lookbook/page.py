@@ -15,8 +15,8 @@ from lookbook.builtin import BUILTIN
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError
 from lookbook.evaluation import judge
+from lookbook.files import write_bytes
 from lookbook.photos import find_polarity
-from lookbook.runs import write_bytes
 from lookbook.sheet import Answers, Sheet
 from lookbook.templates import Lang, fill
 

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
 
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.runs import cannot_write
+from lookbook.files import cannot_write
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8

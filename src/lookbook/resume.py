@@ -23,7 +23,8 @@ import safetensors
 import safetensors.torch
 
 from lookbook.errors import DamagedFileError
-from lookbook.runs import REQUEST, WEIGHTS, cannot_write, to_json, unfinished, write_bytes
+from lookbook.files import cannot_write, to_json, write_bytes
+from lookbook.runs import REQUEST, WEIGHTS, unfinished
 
 if TYPE_CHECKING:
     from torch import Tensor

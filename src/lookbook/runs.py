@@ -18,7 +18,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
 import json
@@ -34,6 +33,7 @@ from typing import Any
 
 from lookbook.builtin import mirrors_well
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
+from lookbook.files import cannot_write, to_json, write_synced
 from lookbook.recipes import RECIPES
 
 #: where runs are kept if the user names no place
@@ -82,8 +82,6 @@ _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "classes": list,
     },
 }
-#: errors of a full disk, or of a limit on what a user or a file may take
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -359,9 +357,9 @@ def _write_whole(
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
     try:
         for name, blob in blobs.items():
-            _write(scratch / name, blob)
+            write_synced(scratch / name, blob)
         for name, document in documents.items():
-            _write(scratch / f"{name}.json", to_json(document).encode())
+            write_synced(scratch / f"{name}.json", to_json(document).encode())
         scratch.chmod(0o755)  # mkdtemp is for secrets; a run is for showing
         return _move(scratch, folder, numbered=numbered)
     except BaseException:
@@ -384,59 +382,6 @@ def _move(scratch: Path, folder: Path, *, numbered: bool) -> Path:
                 raise
         number += 1
         place = folder.with_name(f"{stem}-{number}")
-
-
-def write_document(path: Path, document: Any) -> None:
-    """Write one JSON file, so that a reader sees the old one or the new one, never a part.
-
-    Raises
-    ------
-    OutputError
-        The disk is full, or the place cannot be written.
-    """
-    write_bytes(path, to_json(document).encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write one file, so that a reader sees the old one or the new one, never a part.
-
-    Raises
-    ------
-    OutputError
-        The disk is full, or the place cannot be written.
-    """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _write(fresh, content)
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: Path, error: OSError, *, unchanged: bool = False) -> OutputError:
-    """Return the error for a result that could not be written."""
-    state = "nothing was changed; " if unchanged else ""
-    room = "make room or " if error.errno in _FULL else ""
-    return OutputError(
-        f"cannot write {path}: {error.strerror or error}; {state}"
-        f"{room}choose another place with --out"
-    )
-
-
-def to_json(document: Any) -> str:
-    """Return a document as readable JSON that ends with a line break."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _read_json(path: Path) -> Any:

@@ -14,9 +14,9 @@ from lookbook.builtin import BUILTIN, title_of
 from lookbook.calibration import COVERAGE
 from lookbook.errors import ExportError
 from lookbook.evaluation import load_samples
+from lookbook.files import write_bytes
 from lookbook.model import Model
 from lookbook.prediction import open_model
-from lookbook.runs import write_bytes
 from lookbook.templates import LANGS, fill, json_in_page, texts
 
 if TYPE_CHECKING:

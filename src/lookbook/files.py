@@ -1,0 +1,74 @@
+"""Write files: whole, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from lookbook.errors import OutputError
+
+#: errors of a full disk, or of a limit on what a user or a file may take
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_document(path: Path, document: Any) -> None:
+    """Write one JSON file, so that a reader sees the old one or the new one, never a part.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place cannot be written.
+    """
+    write_bytes(path, to_json(document).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write one file, so that a reader sees the old one or the new one, never a part.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write_synced(fresh, content)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError, *, unchanged: bool = False) -> OutputError:
+    """Return the error for a result that could not be written."""
+    state = "nothing was changed; " if unchanged else ""
+    room = "make room or " if error.errno in _FULL else ""
+    return OutputError(
+        f"cannot write {path}: {error.strerror or error}; {state}"
+        f"{room}choose another place with --out"
+    )
+
+
+def to_json(document: Any) -> str:
+    """Return a document as readable JSON that ends with a line break."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write one file, and wait until it is on the disk.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or the place cannot be written; part of the file may be there.
+    """
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
