@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -46,7 +45,7 @@ class Record:
         load = os.getloadavg()
         start = time.perf_counter()
         try:
-            found = ask(command, required)
+            found = run.parse(run.output_of(command), required)
         except run.PeerError as error:
             self.fail(which, str(error))
             return {}
@@ -68,31 +67,6 @@ class Record:
         except (run.PeerError, OSError) as error:
             self.fail({"name": peer.name}, str(error))
             return None
-
-
-def ask(command: list[str], required: set[str]) -> dict[str, Any]:
-    """Return the one JSON line that a script prints.
-
-    Raises
-    ------
-    PeerError
-        It failed, printed something else, or its line lacks something that is required.
-    """
-    # TensorFlow tells of its start in a dozen lines; what matters of an error is its end
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if ended.returncode != 0:
-        complaint = ended.stderr.strip().splitlines()[-15:]
-        raise run.PeerError("\n".join(complaint) or f"ended with exit code {ended.returncode}")
-    try:
-        (line,) = ended.stdout.splitlines()
-        found = dict(json.loads(line))
-    except (ValueError, TypeError) as error:
-        began = ended.stdout[:80]
-        raise run.PeerError(f"expected one JSON line, got what begins with {began!r}") from error
-    if missing := required - found.keys():
-        raise run.PeerError(f"the JSON line lacks {', '.join(sorted(missing))}")
-    return found
 
 
 def describe(failure: dict[str, Any]) -> str:

@@ -165,8 +165,8 @@ def set_up(peer: Peer, scratch: Path = SCRATCH) -> Path:
     if finished.exists() and finished.read_text() == wanted:
         return python
     _say(f"{peer.name}: installing {', '.join(peer.requirements)} into {folder}")
-    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-    _run([str(python), "-m", "pip", "install", "--quiet", *peer.requirements])
+    output_of([sys.executable, "-m", "venv", "--clear", str(folder)])
+    output_of([str(python), "-m", "pip", "install", "--quiet", *peer.requirements])
     finished.write_text(wanted)
     return python
 
@@ -194,10 +194,21 @@ def export_data(scratch: Path = SCRATCH) -> tuple[Path, dict[str, Any]]:
     return path, about
 
 
-def _run(command: list[str]) -> str:
-    """Return what a command prints; if it fails, the error says the end of what it complained."""
-    # no hint at newer versions: pip's last line then is the reason of a failure
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+def output_of(command: list[str]) -> str:
+    """Return what a command prints.
+
+    Raises
+    ------
+    PeerError
+        It failed; the message is the end of what it complained.
+    """
+    environment = {
+        **os.environ,
+        # what matters of a complaint is its end: no hint at newer versions of pip, and not the
+        # dozen lines that TensorFlow tells of its start
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if ended.returncode != 0:
         complaint = ended.stderr.strip().splitlines()[-15:]
@@ -246,9 +257,9 @@ def _measure_once(
         command += ["--train-pictures", str(train_pictures)]
     load_average = os.getloadavg()
     start = time.perf_counter()
-    printed = _run([*command, *peer.arguments])
+    printed = output_of([*command, *peer.arguments])
     process_seconds = time.perf_counter() - start
-    found = _parse(printed)
+    found = parse(printed, REQUIRED)
     _say(
         f"seed {seed}  {peer.name:<20} fit {found['fit_seconds']:6.2f} s   "
         f"accuracy {100 * found['accuracy']:.2f} %   whole process {process_seconds:6.2f} s"
@@ -262,16 +273,20 @@ def _measure_once(
     }
 
 
-def _parse(printed: str) -> dict[str, Any]:
-    lines = printed.splitlines()
+def parse(printed: str, required: set[str]) -> dict[str, Any]:
+    """Return the one JSON line that a script printed.
+
+    Raises
+    ------
+    PeerError
+        It printed something else, or the line lacks something that is required.
+    """
     try:
-        (line,) = lines
+        (line,) = printed.splitlines()
         found = dict(json.loads(line))
     except (ValueError, TypeError) as error:
-        raise PeerError(
-            f"expected one JSON line, got {len(lines)} lines that begin with {printed[:80]!r}"
-        ) from error
-    if missing := REQUIRED - found.keys():
+        raise PeerError(f"expected one line with a JSON object, got {printed[:80]!r}") from error
+    if missing := required - found.keys():
         raise PeerError(f"the JSON line lacks {', '.join(sorted(missing))}")
     return found
 

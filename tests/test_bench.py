@@ -335,7 +335,7 @@ def test_a_peer_that_cannot_be_installed_is_reported_and_the_others_go_on(
 
 def test_an_environment_is_kept_until_its_pins_change(tmp_path, monkeypatch):
     commands = []
-    monkeypatch.setattr(run, "_run", lambda command: commands.append(command) or "")
+    monkeypatch.setattr(run, "output_of", lambda command: commands.append(command) or "")
     (tmp_path / "e").mkdir()
     peer = _peer(tmp_path, "p", GOOD, requirements=("a==1", "b==2"), environment="e")
     for _ in range(2):
@@ -350,9 +350,9 @@ def test_an_environment_is_kept_until_its_pins_change(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("printed", "message"),
     [
-        ("", "expected one JSON line, got 0 lines that begin with ''"),
-        ("Epoch 1\n{}\n", "expected one JSON line, got 2 lines that begin with 'Epoch 1\\n{}\\n'"),
-        ("3\n", "expected one JSON line, got 1 lines that begin with '3\\n'"),
+        ("", "expected one line with a JSON object, got ''"),
+        ("Epoch 1\n{}\n", "expected one line with a JSON object, got 'Epoch 1\\n{}\\n'"),
+        ("3\n", "expected one line with a JSON object, got '3\\n'"),
         (
             '{"fit_seconds": 1, "accuracy": 1, "versions": {}, "threads": 1, "device": "cpu"}\n',
             "the JSON line lacks first_loss, last_loss",
@@ -361,7 +361,7 @@ def test_an_environment_is_kept_until_its_pins_change(tmp_path, monkeypatch):
 )
 def test_what_a_peer_prints_is_checked(printed, message):
     with pytest.raises(run.PeerError) as raised:
-        run._parse(printed)
+        run.parse(printed, run.REQUIRED)
     assert str(raised.value) == message
 
 

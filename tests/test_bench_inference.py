@@ -232,8 +232,8 @@ def test_a_trial_measures_what_there_is(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ("print('Epoch 1'); print('{}')", "expected one JSON line, got what begins with 'Epoch 1"),
-        ("print(3)", "expected one JSON line, got what begins with '3"),
+        ("print('Epoch 1'); print('{}')", "expected one line with a JSON object, got 'Epoch 1"),
+        ("print(3)", "expected one line with a JSON object, got '3"),
         ("print('{\"rates\": 1}')", "the JSON line lacks versions"),
         ("raise SystemExit('no such instruction set')", "no such instruction set"),
         ("raise SystemExit(3)", "ended with exit code 3"),
