@@ -17,7 +17,7 @@ from lookbook.classifier import LookbookClassifier
 from lookbook.doubt import learn_novelty
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.export import check_parity, to_onnx
-from lookbook.model import Model
+from lookbook.model import SEAL, Model
 from lookbook.model import _wants_other_files as wants_other_files
 from lookbook.networks import build_classifier
 from lookbook.recipes import TUTORIAL
@@ -151,16 +151,23 @@ def test_a_file_that_was_cut_is_refused(run, tmp_path, share):
 
 
 def test_a_single_bit_that_was_flipped_is_found(run, tmp_path):
-    """Everywhere in the network, its weights included; what follows are names and thresholds."""
+    """In weights, in what it says of itself, and in the hash itself, whose text is 64 bytes."""
     content, path = run.model.read_bytes(), tmp_path / "model.onnx"
-    length = Model(content).about["network"][0]
-    assert length > 0.9 * len(content)
-    for place in np.random.default_rng(0).integers(0, length, 30).tolist():
+    temperature = content.index(b'"temperature": ') + 16
+    anywhere = np.random.default_rng(0).integers(0, len(content), 30).tolist()
+    for place in (*anywhere, temperature, *range(len(content) - 80, len(content), 5)):
         changed = bytearray(content)
         changed[place] ^= 1 << place % 8
         path.write_bytes(changed)
         with pytest.raises(DamagedFileError, match="is not a model of lookbook, or it is damaged"):
             Model.open(path)
+
+
+def test_a_file_without_its_hash_is_refused(run, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(run.model.read_bytes()[:-SEAL])
+    with pytest.raises(DamagedFileError, match="it lacks its own hash, as another version may"):
+        Model.open(path)
 
 
 def test_weights_in_other_files_are_refused(run, tmp_path):
@@ -217,7 +224,7 @@ def test_every_model_says_all_of_itself(run):
     for about in (Model.open(run.model).about, classifier.model_.about):
         assert set(about) == {
             *("classes", "polarity", "temperature", "calibration", "recipe", "validation", "data"),
-            *("licence", "lookbook", "input_shape", "input_dtype", "views", "network"),
+            *("licence", "lookbook", "input_shape", "input_dtype", "views"),
         }
         assert set(about["data"]) == {"name", "builtin", "train_sha256"}
     assert Model.open(run.model).about["temperature"] == run.metrics["temperature"]

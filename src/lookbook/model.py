@@ -40,8 +40,9 @@ KNOWN = {
     "input_shape",
     "input_dtype",
     "views",
-    "network",
 }
+#: bytes at the end of a file that hold the hash of all others
+SEAL = 76
 
 
 class Outputs(NamedTuple):
@@ -110,15 +111,14 @@ class Model:
 
         Two protobuf messages one after the other are one: what is hashed comes first.
         """
-        import onnx  # noqa: PLC0415  # 0.1 s, and not needed to predict
+        from onnx import ModelProto, helper  # noqa: PLC0415  # 0.1 s, and not needed to predict
 
         written.producer_name = "lookbook"
-        del written.metadata_props[:]
-        network = written.SerializeToString(deterministic=True)
-        about = about | {"network": [len(network), hashlib.sha256(network).hexdigest()]}
-        metadata = onnx.ModelProto()
-        onnx.helper.set_model_props(metadata, {"lookbook": json.dumps(about)})
-        return cls(network + metadata.SerializeToString(deterministic=True))
+        helper.set_model_props(written, {"lookbook": json.dumps(about)})
+        content = written.SerializeToString(deterministic=True)
+        seal = ModelProto()
+        helper.set_model_props(seal, {"sha256": hashlib.sha256(content).hexdigest()})
+        return cls(content + seal.SerializeToString())
 
     def __getstate__(self) -> dict[str, bytes]:
         return {"content": self.content}  # sessions cannot be pickled
@@ -138,7 +138,12 @@ class Model:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What stands in the file's metadata: classes, input, polarity, recipe, temperature."""
-        return dict(json.loads(self._session.get_modelmeta().custom_metadata_map["lookbook"]))
+        return dict(json.loads(self.metadata["lookbook"]))
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The file's metadata: what it says of itself, as JSON, and its hash."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -166,8 +171,7 @@ class Model:
         """Compare its hash, then answer one blank input: whatever is wrong with the file shows."""
         if not (set(self.about) >= KNOWN and isinstance(self.about["data"], dict)):
             raise ValueError("it does not say of itself what models do")
-        n_bytes, digest = self.about["network"]
-        if hashlib.sha256(self.content[:n_bytes]).hexdigest() != digest:
+        if hashlib.sha256(self.content[:-SEAL]).hexdigest() != self.metadata.get("sha256"):
             raise ValueError("bytes were changed")
         blank = np.zeros((1, *self.input_shape), self.about["input_dtype"])
         shapes = [each.shape for each in self.predict(blank)]
@@ -249,6 +253,8 @@ def _reason(model: Model) -> str:
     lacking = sorted(KNOWN - set(about))
     if lacking:
         return f"it does not tell its {lacking[0]}, as another version may have written it"
+    if "sha256" not in model.metadata:
+        return "it lacks its own hash, as another version may have written it"
     return "it is not as it was written"
 
 
