@@ -40,6 +40,16 @@ def test_more_time_goes_to_a_larger_network(seconds, name):
     assert twice.fit_seconds == pytest.approx((seconds - budget.WRITING) / 2 - 0.2)
 
 
+def test_a_short_time_is_not_spent_on_measuring(monkeypatch):
+    monkeypatch.setattr(budget, "_learning_speed", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(budget, "_answering_seconds", lambda *_: 0.1)
+    training = made_pictures(300, seed=0)
+    planned = plan(1.1, training, 50, 3)
+    assert planned.recipe.name == "quick"
+    assert planned.fit_seconds == pytest.approx(0.6, abs=0.1)
+    assert plan(9.0, training, 50, 3, recipe=TUTORIAL).recipe.name == "tutorial"
+
+
 @pytest.mark.usefixtures("speeds")
 def test_a_budget_too_short_for_anything_is_refused():
     training = np.zeros((1000, 8, 8), np.uint8), np.zeros(1000, np.int64)
@@ -53,7 +63,7 @@ def test_a_budget_too_short_for_anything_is_refused():
 
 def test_speeds_are_measured():
     training = made_pictures(300, seed=0)
-    assert budget._learning_speed(STANDARD, training, 3) > 0
+    assert budget._learning_speed(STANDARD, training, 3, 0.1) > 0
     for recipe in (TUTORIAL, STANDARD):
         assert budget._answering_seconds(training, 10, recipe, 3) > 0
 

@@ -32,8 +32,10 @@ LADDER = (
 )
 #: seconds that writing the run takes, with some to spare
 WRITING = 0.4
-#: pictures on which the speed is measured, and for how long
-TRIAL, TRIAL_SECONDS = 1000, 0.3
+#: pictures on which the speed is measured; for how many seconds, or which share of the time
+TRIAL, TRIAL_SECONDS, TRIAL_SHARE = 1000, 0.3, 0.05
+#: seconds below which nothing is measured: it would take most of them
+SHORT = 1.2
 #: pictures of 28×28 on which answers are timed; of larger ones as many pixels, but a few pictures
 ANSWERS, FEWEST_ANSWERS = 64, 8
 
@@ -80,11 +82,7 @@ def plan(
     """
     start = time.perf_counter()
     n, colour = len(training[1]), training[0].ndim == 4
-    speed = _learning_speed(STANDARD.suited_to(n, colour=colour), training, n_classes)
-    left = (seconds - WRITING - (time.perf_counter() - start)) / fits
-    chosen = recipe or next(
-        each for each, many, few in LADDER if left * speed / n < (many if n >= MANY else few)
-    )
+    chosen = recipe or _furthest(seconds, training, n_classes, fits)
     suited = chosen.suited_to(n, colour=colour)
     answering = _answering_seconds(training, n_validation, suited, n_classes)
     available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
@@ -96,12 +94,27 @@ def plan(
     return Plan(suited, available)
 
 
-def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int) -> float:
-    """Return how many pictures a second a recipe learns from."""
+def _furthest(seconds: float, training: Labelled, n_classes: int, fits: int) -> Recipe:
+    """Return the recipe that gets furthest in so many seconds, on this machine."""
+    if seconds < SHORT:
+        return QUICK
+    start = time.perf_counter()
+    n, colour = len(training[1]), training[0].ndim == 4
+    tried = STANDARD.suited_to(n, colour=colour)
+    lasting = min(TRIAL_SECONDS, TRIAL_SHARE * seconds)
+    speed = _learning_speed(tried, training, n_classes, lasting)
+    left = (seconds - WRITING - (time.perf_counter() - start)) / fits
+    return next(
+        each for each, many, few in LADDER if left * speed / n < (many if n >= MANY else few)
+    )
+
+
+def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int, seconds: float) -> float:
+    """Return how many pictures a second a recipe learns from, found out in twice the seconds."""
     part = sample(training[0], TRIAL), sample(training[1], TRIAL)
     recipe = replace(recipe, hardest=1.0)
     # the first fit of a process loads kernels: it tells nothing
-    _, fitted = (fit(part, None, recipe, n_classes, seconds=TRIAL_SECONDS) for _ in range(2))
+    _, fitted = (fit(part, None, recipe, n_classes, seconds=seconds) for _ in range(2))
     return float(sum(epoch["pictures"] for epoch in fitted.history) / fitted.seconds)
 
 
