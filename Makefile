@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-WEB := axe-core@4.14.1 onnxruntime-node@1.30.0
+WEB := axe-core@4.14.1 onnxruntime-node@1.30.0 wabt@1.0.39
 # install a Debian package; where its lists are older than the machine, fetch them first
 debian = apt-get install -y -q $(1) >/dev/null 2>&1 \
   || { apt-get update -q && apt-get install -y -q $(1); } >/dev/null
@@ -68,8 +68,9 @@ $(VENV)/.check: $(VENV)/.installed
 	@touch $@
 
 # pages are tested in a real browser, and by axe-core for those who cannot see or click; the model
-# file also in Node.js, whose package brings its library and needs no further download
-$(VENV)/.browser: | $(BIN)/pip
+# file also in Node.js, whose package brings its library and needs no further download; wabt turns the
+# page's WebAssembly from text into bytes
+$(VENV)/.browser: Makefile | $(BIN)/pip
 	@echo "installing what the tests of pages need (once)"
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(call debian,chromium)
 	@command -v npm >/dev/null || $(call debian,npm)

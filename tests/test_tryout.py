@@ -71,7 +71,7 @@ def make_run(folder: Path, kind: str):
     noise = np.random.default_rng(0).integers(0, 150, others.shape)
     others = np.minimum(others.astype(int) + noise, 255).astype(np.uint8)
     if kind in WIDE:
-        others, more = others[:100], more[:100]  # in a browser each takes up to half a second
+        others, more = others[:100], more[:100]  # in a browser and in Node.js each takes its time
         images, others = (enlarged(x, WIDE[kind]) for x in (images, others))
     if "colour" in kind:
         images, others = (np.stack([x, 255 - x, x // 2], axis=-1) for x in (images, others))
@@ -164,6 +164,91 @@ def test_half_precision_halves_the_page_and_says_the_same(browser, some_run, tmp
     expected = Model.open(some_run.model).predict(images)
     assert np.abs(probs - expected.probs).max() < 1e-3
     np.testing.assert_allclose(novelty, expected.novelty, rtol=HALF)
+
+
+# ---- what multiplies ----
+
+WEB = Path(tryout.__file__).parent / "web"
+
+
+def test_the_kernel_is_its_text_compiled():
+    if not (NODE_MODULES / "wabt").exists():
+        pytest.fail("wabt is not here; make test installs it")
+    script = """
+      require("wabt")().then((wabt) => {
+        const text = require("fs").readFileSync(0, "utf8");
+        const parsed = wabt.parseWat("multiply.wat", text, { simd: true });
+        process.stdout.write(parsed.toBinary({}).buffer);
+      });
+    """
+    ended = subprocess.run(
+        [shutil.which("node"), "-e", script], input=(WEB / "multiply.wat").read_bytes(),
+        capture_output=True, env=os.environ | {"NODE_PATH": str(NODE_MODULES)}, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == (WEB / "multiply.wasm").read_bytes()
+
+
+#: builds the page's network once more; returns how often WebAssembly was started for it
+COUNT = """() => {
+  const Started = WebAssembly.Instance;
+  let times = 0;
+  WebAssembly.Instance = function (...given) {
+    const started = new Started(...given);
+    times++;
+    return started;
+  };
+  Engine.build(MODEL);
+  return times;
+}"""
+ALLOWED = " 'wasm-unsafe-eval'"
+
+
+def test_a_page_multiplies_by_its_kernel(browser, page):
+    with opened(browser, page) as shown:
+        assert shown.evaluate(COUNT) == 1
+
+
+def test_a_page_whose_kernel_is_not_allowed_does_without(browser, page, tmp_path):
+    path = changed(page, tmp_path, ALLOWED, "")
+    shown = browser.new_page()
+    shown.goto(path.as_uri())
+    assert shown.evaluate(COUNT) == 0
+    assert shown.locator("#samples button").count() > 1
+    shown.close()
+
+
+def changed(page: Path, tmp_path: Path, before: str, after: str) -> Path:
+    """Return a copy of a page in which one text is another."""
+    text = page.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    path = tmp_path / "changed.html"
+    path.write_text(text.replace(before, after), encoding="utf-8")
+    return path
+
+
+def test_a_browser_without_simd_says_the_same(browser, any_run, tmp_path):
+    whole = tryout.write_tryout(any_run, tmp_path / "try.html")
+    kernel = base64.b64encode((WEB / "multiply.wasm").read_bytes()).decode()
+    path = changed(whole, tmp_path, kernel, base64.b64encode(b"no WebAssembly").decode())
+    model = Model.open(any_run.model)
+    images = load_part(any_run, "test").images[:20]
+    expected = model.predict(images)
+    probs, novelty = ask_page(browser, path, images)
+    assert np.abs(probs - expected.probs).max() < 1e-3
+    rtol = HALF if tryout.describe(model)["half"] else 1e-3
+    np.testing.assert_allclose(novelty, expected.novelty, rtol=rtol)
+
+
+def test_a_browser_without_webassembly_shows_the_page(browser, page):
+    context = browser.new_context()
+    context.add_init_script("delete window.WebAssembly")
+    shown = context.new_page()
+    shown.goto(page.as_uri())
+    assert shown.evaluate(
+        "answer(new Uint8Array(MODEL.shape.reduce((a, b) => a * b))).probs.length"
+    )
+    context.close()
 
 
 # ---- at most 4 MB ----

@@ -65,6 +65,11 @@ def _asset(name: str) -> str:
     return files("lookbook").joinpath("web", name).read_text(encoding="utf-8")
 
 
+def asset(name: str) -> bytes:
+    """Return a file of the package's folder `web`."""
+    return files("lookbook").joinpath("web", name).read_bytes()
+
+
 def json_in_page(document: dict[str, Any]) -> str:
     r"""Write JSON so that it can stand in a page: nothing in it ends the element.
 

@@ -17,7 +17,7 @@ from lookbook.evaluation import load_samples
 from lookbook.files import write_bytes
 from lookbook.model import Model
 from lookbook.prediction import open_model
-from lookbook.templates import LANGS, fill, json_in_page, texts
+from lookbook.templates import LANGS, asset, fill, json_in_page, texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -100,6 +100,7 @@ def describe(model: Model) -> dict[str, Any]:
         "chosen": chosen,
         "views": model.about["views"],
         "temperature": model.about["temperature"],
+        "kernel": base64.b64encode(asset("multiply.wasm")).decode(),
         "half": half,
         "many": many.to_base64("<f2" if half else "<f4"),
         "exact": exact.to_base64("<f4"),

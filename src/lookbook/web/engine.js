@@ -1,10 +1,13 @@
 "use strict";
-/* The network in plain JavaScript: bytes in, logits, probabilities and novelty out; no library, no
-   request. Maps lie as rows × columns × channels. It follows `anatomy.steps` of the model file. */
+/* The network: bytes in, logits, probabilities and novelty out; no library, no request. It follows
+   `anatomy.steps` of the model file. Weights and maps lie in one memory, maps as rows × columns × lanes;
+   the products, nearly all of the work, are those of `multiply.wat`. */
 const Engine = (() => {
+  const toBytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
   /** Numbers from base64: float32, or float16 where the page would be too large. */
   const numbers = (text, half) => {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const bytes = toBytes(text);
     if (!half) return new Float32Array(bytes.buffer);
     return Float32Array.from(new Uint16Array(bytes.buffer), (h) => {
       const sign = h & 0x8000 ? -1 : 1, exponent = (h >> 10) & 31, fraction = h & 1023;
@@ -12,97 +15,142 @@ const Engine = (() => {
     });
   };
 
-  /** Weights of filters, each with its filter's factor, in blocks of four: [filters / 4][depth][4], the
-      order in which they are read. */
-  const inBlocks = (weights, factors) => {
-    const filters = factors.length, depth = weights.length / filters;
-    const found = new Float64Array(Math.ceil(filters / 4) * depth * 4);
-    for (let f = 0; f < filters; f++)
-      for (let d = 0; d < depth; d++)
-        found[((f >> 2) * depth + d) * 4 + (f & 3)] = weights[f * depth + d] * factors[f];
-    return found;
+  /** Filters are multiplied sixteen at a time. So a map has `lanes` numbers at each place: those of its channels,
+      then zeros up to a multiple of sixteen. */
+  const BLOCK = 16;
+  const lanesFor = (filters) => Math.ceil(filters / BLOCK) * BLOCK;
+
+  /** The shape of a step's map, from that of the map that goes in. */
+  const shapes = {
+    fold: ({ height, width, channels, lanes }) =>
+      ({ height: height >> 1, width: width >> 1, channels: 4 * channels, lanes: 4 * lanes }),
+    conv: ({ height, width }, { filters, kernel: [kh, kw], stride: [down, right], pads }) =>
+      ({ height: Math.floor((height + pads[0] + pads[2] - kh) / down) + 1,
+         width: Math.floor((width + pads[1] + pads[3] - kw) / right) + 1,
+         channels: filters, lanes: lanesFor(filters) }),
+    pool: ({ height, width, ...depth }, { kernel: [kh, kw], stride: [down, right] }) =>
+      ({ height: Math.floor((height - kh) / down) + 1, width: Math.floor((width - kw) / right) + 1, ...depth }),
+    top: ({ channels, lanes }) => ({ height: 1, width: 1, channels, lanes }),
+    dense: (_, { filters }) => ({ height: 1, width: 1, channels: filters, lanes: lanesFor(filters) }),
   };
 
-  /** Products of `n` rows with all filters: two rows and four filters at a time, eight sums in registers. */
-  const multiply = (rows, n, { blocks, shifts, filters, depth, rectified }) => {
-    const out = new Float64Array(n * filters);
-    const put = (i, f, sum) => {
-      if (f >= filters) return;
-      const value = shifts ? sum + shifts[f] : sum;
-      out[i * filters + f] = rectified && value < 0 ? 0 : value;
-    };
-    for (let i = 0; i < n; i += 2) {
-      const a = i * depth, two = i + 1 < n, b = two ? a + depth : a;
-      for (let f = 0, w = 0; f < filters; f += 4) {
-        let a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
-        for (let d = 0; d < depth; d++, w += 4) {
-          const x = rows[a + d], y = rows[b + d];
-          const w0 = blocks[w], w1 = blocks[w + 1], w2 = blocks[w + 2], w3 = blocks[w + 3];
-          a0 += x * w0; a1 += x * w1; a2 += x * w2; a3 += x * w3;
-          b0 += y * w0; b1 += y * w1; b2 += y * w2; b3 += y * w3;
-        }
-        put(i, f, a0); put(i, f + 1, a1); put(i, f + 2, a2); put(i, f + 3, a3);
-        if (two) { put(i + 1, f, b0); put(i + 1, f + 1, b1); put(i + 1, f + 2, b2); put(i + 1, f + 3, b3); }
-      }
+  /** A step with the shapes of its maps, and where in the memory its numbers lie. */
+  const planned = (step, before, take) => {
+    const after = shapes[step.kind](before, step);
+    const layer = { ...step, before, after, at: { out: take(after.height * after.width * after.lanes) } };
+    if (!step.weights) return layer;
+    const [kh, kw] = step.kind === "conv" ? step.kernel : [before.height, before.width];
+    layer.depth = kh * kw * before.lanes;
+    layer.at.weights = take(after.lanes * layer.depth);
+    layer.at.shifts = take(after.lanes);
+    if (step.kind === "conv") layer.at.patches = take(after.height * after.width * layer.depth);
+    return layer;
+  };
+
+  /** Write weights, each with its filter's factor, in the order in which they are read: [filters / 16][depth][16]. */
+  const layWeights = (heap, { at, depth, filters, before: { channels, lanes } }, weights, factors) => {
+    for (let f = 0, w = 0; f < filters; f++) {
+      const first = at.weights + (f - f % BLOCK) * depth + f % BLOCK;
+      for (let d = 0; d < depth; d += lanes)
+        for (let c = 0; c < channels; c++) heap[first + (d + c) * BLOCK] = weights[w++] * factors[f];
     }
-    return out;
   };
 
-  const steps = {
-    fold({ values, height, width, channels }) {
-      const h = height >> 1, w = width >> 1, depth = 4 * channels;
-      const out = new Float64Array(h * w * depth);
-      for (let y = 0; y < 2 * h; y++)
-        for (let x = 0; x < 2 * w; x++)
-          for (let c = 0; c < channels; c++)
-            out[((y >> 1) * w + (x >> 1)) * depth + 4 * c + 2 * (y & 1) + (x & 1)] =
-              values[(y * width + x) * channels + c];
-      return { values: out, height: h, width: w, channels: depth };
+  /** A memory for so many numbers, and the function that multiplies rows with filters in it, by their places: see
+      `multiply.wat`. */
+  const start = (size, kernel) => {
+    try {
+      const memory = new WebAssembly.Memory({ initial: Math.ceil(4 * size / 65536) });
+      const { multiply } = new WebAssembly.Instance(new WebAssembly.Module(kernel), { page: { memory } }).exports;
+      const inBytes = (rows, n, depth, weights, shifts, lanes, out, least) =>
+        multiply(4 * rows, n, depth, 4 * weights, 4 * shifts, lanes, 4 * out, least);
+      return { heap: new Float32Array(memory.buffer), multiply: inBytes };
+    } catch {
+      const heap = new Float32Array(size);
+      return { heap, multiply: inScript(heap) };
+    }
+  };
+
+  /** The same where a browser has no WebAssembly, or none with SIMD: two rows and two filters at a time. */
+  const inScript = (heap) => (rows, n, depth, weights, shifts, lanes, out, least) => {
+    for (let f = 0; f < lanes; f += 2)
+      for (let i = 0; i < n; i += 2) {
+        const second = i + 1 < n ? 1 : 0; // without a second row the first one is taken twice
+        let a = rows + i * depth, b = a + second * depth, w = weights + (f - f % BLOCK) * depth + f % BLOCK;
+        let a0 = heap[shifts + f], a1 = heap[shifts + f + 1], b0 = a0, b1 = a1;
+        for (const end = a + depth; a < end; a++, b++, w += BLOCK) {
+          const x = heap[a], y = heap[b], w0 = heap[w], w1 = heap[w + 1];
+          a0 += x * w0; a1 += x * w1; b0 += y * w0; b1 += y * w1;
+        }
+        const o = out + i * lanes + f, p = o + second * lanes;
+        heap[o] = Math.max(a0, least); heap[o + 1] = Math.max(a1, least);
+        heap[p] = Math.max(b0, least); heap[p + 1] = Math.max(b1, least);
+      }
+  };
+
+  /** What each step computes of the map that lies at `from`. */
+  const compute = {
+    fold(heap, from, { before: { width, lanes }, after, at: { out } }) {
+      for (let y = 0; y < 2 * after.height; y++)
+        for (let x = 0; x < 2 * after.width; x++) {
+          const to = out + ((y >> 1) * after.width + (x >> 1)) * after.lanes + 2 * (y & 1) + (x & 1);
+          for (let c = 0; c < lanes; c++) heap[to + 4 * c] = heap[from + (y * width + x) * lanes + c];
+        }
     },
 
-    conv({ values, height, width, channels }, step) {
-      const [kh, kw] = step.kernel, [down, right] = step.stride, [top, left, bottom, end] = step.pads;
-      const h = Math.floor((height + top + bottom - kh) / down) + 1;
-      const w = Math.floor((width + left + end - kw) / right) + 1;
-      const patches = new Float64Array(h * w * step.depth);
-      for (let y = 0; y < h; y++)
-        for (let x = 0; x < w; x++)
+    conv(heap, from, layer, multiply) {
+      const { before: { height, width, lanes }, after, depth, at: { patches } } = layer;
+      const [kh, kw] = layer.kernel, [down, right] = layer.stride, [top, left] = layer.pads;
+      for (let y = 0; y < after.height; y++)
+        for (let x = 0; x < after.width; x++) {
+          const first = Math.max(0, left - x * right), last = Math.min(kw, width + left - x * right);
           for (let ky = 0; ky < kh; ky++) {
             const row = y * down + ky - top;
-            if (row < 0 || row >= height) continue;
-            for (let kx = 0; kx < kw; kx++) {
-              const column = x * right + kx - left;
-              if (column < 0 || column >= width) continue;
-              const from = (row * width + column) * channels;
-              const to = (y * w + x) * step.depth + (ky * kw + kx) * channels;
-              for (let c = 0; c < channels; c++) patches[to + c] = values[from + c];
-            }
+            if (row < 0 || row >= height) continue; // beyond the border patches hold 0 from the start
+            const start = from + (row * width + x * right + first - left) * lanes;
+            const to = patches + (y * after.width + x) * depth + (ky * kw + first) * lanes;
+            for (let i = 0, n = (last - first) * lanes; i < n; i++) heap[to + i] = heap[start + i];
           }
-      return { values: multiply(patches, h * w, step), height: h, width: w, channels: step.filters };
-    },
-
-    pool({ values, height, width, channels }, { kernel: [kh, kw], stride: [down, right] }) {
-      const h = Math.floor((height - kh) / down) + 1, w = Math.floor((width - kw) / right) + 1;
-      const out = new Float64Array(h * w * channels).fill(-Infinity);
-      for (let y = 0; y < h * kh; y++)
-        for (let x = 0; x < w * kw; x++) {
-          const oy = Math.floor(y / kh), ox = Math.floor(x / kw);
-          const from = ((oy * down + y % kh) * width + ox * right + x % kw) * channels;
-          const to = (oy * w + ox) * channels;
-          for (let c = 0; c < channels; c++) if (values[from + c] > out[to + c]) out[to + c] = values[from + c];
         }
-      return { values: out, height: h, width: w, channels };
+      products(patches, after.height * after.width, layer, multiply);
     },
 
-    top({ values, channels }) {
-      const out = new Float64Array(channels).fill(-Infinity);
-      values.forEach((value, i) => { if (value > out[i % channels]) out[i % channels] = value; });
-      return { values: out, height: 1, width: 1, channels };
+    pool(heap, from, { before: { width, lanes }, after, at: { out }, kernel: [kh, kw], stride: [down, right] }) {
+      for (let y = 0; y < after.height; y++)
+        for (let x = 0; x < after.width; x++) {
+          const corner = from + (y * down * width + x * right) * lanes;
+          largest(heap, corner, kh, kw, width, lanes, out + (y * after.width + x) * lanes);
+        }
     },
 
-    dense({ values }, step) {
-      return { values: multiply(values, 1, step), height: 1, width: 1, channels: step.filters };
+    top(heap, from, { before: { height, width, lanes }, at: { out } }) {
+      largest(heap, from, height, width, width, lanes, out);
     },
+
+    dense(_, from, layer, multiply) {
+      products(from, 1, layer, multiply);
+    },
+  };
+
+  /** The maximum of each channel over `height` × `width` places of a map that is `across` wide. */
+  const largest = (heap, from, height, width, across, lanes, to) => {
+    heap.fill(-Infinity, to, to + lanes);
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++) {
+        const start = from + (y * across + x) * lanes;
+        for (let c = 0; c < lanes; c++) if (heap[start + c] > heap[to + c]) heap[to + c] = heap[start + c];
+      }
+  };
+
+  const products = (rows, n, { depth, after, at, rectified }, multiply) =>
+    multiply(rows, n, depth, at.weights, at.shifts, after.lanes, at.out, rectified ? 0 : -Infinity);
+
+  /** The mean of each channel over a step's map. */
+  const means = (heap, { after: { height, width, channels, lanes }, at: { out } }) => {
+    const sums = new Float64Array(channels), places = height * width;
+    for (let i = 0; i < places; i++)
+      for (let c = 0; c < channels; c++) sums[c] += heap[out + i * lanes + c];
+    return sums.map((sum) => sum / places);
   };
 
   const softmax = (logits) => {
@@ -112,6 +160,7 @@ const Engine = (() => {
     return powers.map((p) => p / sum);
   };
 
+  /** The mean of lists of logits. */
   const mean = (lists) => lists[0].map((_, k) => lists.reduce((sum, one) => sum + one[k], 0) / lists.length);
 
   /** A picture moved by so many pixels, black beyond its border; its mirror image. */
@@ -132,63 +181,84 @@ const Engine = (() => {
     return out;
   };
 
+  /** Lay a network into one memory: the pixels first, then what each step needs. */
+  const lay = (spec, listed) => {
+    const [height, width, channels] = spec.shape;
+    let before = { height, width, channels, lanes: channels }, size = 0;
+    // at multiples of four numbers, which are read at once
+    const take = (n) => { const from = size; size += Math.ceil(n / 4) * 4; return from; };
+    take(height * width * channels);
+    const layers = spec.steps.map((step) => {
+      const layer = planned(step, before, take);
+      before = layer.after;
+      return layer;
+    });
+    const { heap, multiply } = start(size, toBytes(spec.kernel));
+    for (const layer of layers.filter((one) => one.weights)) {
+      layWeights(heap, layer, listed(layer.weights), listed(layer.factors));
+      if (layer.shifts) heap.set(listed(layer.shifts), layer.at.shifts);
+    }
+    return { layers, heap, multiply };
+  };
+
   /** Make a network of what the page holds; return the function that answers. */
   const build = (spec) => {
     const lists = { many: numbers(spec.many, spec.half), exact: numbers(spec.exact, false) };
-    const take = ([list, start, length]) => lists[list].subarray(start, start + length);
-    const layers = spec.steps.map((step) => {
-      if (!step.weights) return step;
-      const weights = take(step.weights), factors = take(step.factors);
-      const shifts = step.shifts && Float64Array.from(take(step.shifts));
-      const depth = weights.length / step.filters;
-      return { ...step, blocks: inBlocks(weights, factors), shifts, depth };
-    });
-    const novel = Object.fromEntries(Object.entries(spec.novelty).map(([name, place]) => [name, take(place)]));
+    const listed = ([list, start, length]) => lists[list].subarray(start, start + length);
+    const novel = Object.fromEntries(Object.entries(spec.novelty).map(([name, place]) => [name, listed(place)]));
+    const { layers, heap, multiply } = lay(spec, listed);
 
     /** Logits and traits of one view. */
     const look = (pixels) => {
-      const [height, width, channels] = spec.shape;
-      let map = { values: Float64Array.from(pixels), height, width, channels };
       const traits = [];
-      for (const step of layers) {
-        map = steps[step.kind](map, step);
-        if (!step.rectified) continue;
-        const positions = map.height * map.width, sums = new Float64Array(map.channels);
-        map.values.forEach((value, i) => { sums[i % map.channels] += value; });
-        for (const sum of sums) traits.push(sum / positions);
+      let from = 0;
+      heap.set(pixels, from);
+      for (const layer of layers) {
+        compute[layer.kind](heap, from, layer, multiply);
+        if (layer.rectified) traits.push(...means(heap, layer));
+        from = layer.at.out;
       }
-      const logits = Array.from(map.values);
+      const logits = Array.from(heap.subarray(from, from + layers.at(-1).filters));
       return { logits, traits: traits.length ? traits : logits };
     };
 
     /** How far traits lie from those of the training pictures of a class: see `novelty.Novelty`. */
     const strangeness = (traits, logits) => {
-      const { means, scale, directions, weights, rest } = novel;
-      const n = scale.length, k = weights.length, along = new Float64Array(k), most = Math.max(...logits);
-      const of = means.length > n ? logits.indexOf(most) * n : 0;
-      const offsets = spec.chosen.map((trait, i) =>
-        (Math.log(Math.max(0, traits[trait]) + 0.01) - means[of + i]) * scale[i]);
-      offsets.forEach((offset, i) => { for (let j = 0; j < k; j++) along[j] += offset * directions[i * k + j]; });
+      const n = novel.scale.length, k = novel.weights.length, { directions, weights } = novel, [rest] = novel.rest;
+      const most = Math.max(...logits);
+      const of = novel.means.length > n ? logits.indexOf(most) * n : 0;
+      const steps = spec.chosen.map((trait, i) =>
+        (Math.log(Math.max(0, traits[trait]) + 0.01) - novel.means[of + i]) * novel.scale[i]);
+      const along = new Float64Array(k);
+      for (let i = 0; i < n; i++)
+        for (let j = 0; j < k; j++) along[j] += steps[i] * directions[i * k + j];
+      let distance = 0;
+      for (let j = 0; j < k; j++) distance += along[j] ** 2 * (weights[j] + rest);
       // what lies along no direction: as a difference of squares, as in `novelty.Novelty`, it would drown
       // in what rounding does to directions
-      const others = offsets.map((offset, i) => along.reduce((left, a, j) => left - a * directions[i * k + j], offset));
-      const distance = along.reduce((sum, a, j) => sum + a * a * (weights[j] + rest[0]), 0)
-        + rest[0] * others.reduce((sum, other) => sum + other * other, 0);
+      for (let i = 0; i < n; i++) {
+        let other = steps[i];
+        for (let j = 0; j < k; j++) other -= along[j] * directions[i * k + j];
+        distance += other ** 2 * rest;
+      }
       const energy = -most - Math.log(logits.reduce((total, z) => total + Math.exp(z - most), 0));
       const excess = novel.energy_rate[0] * (energy - novel.energy[0]);
       return distance * Math.exp(Math.min(10, Math.max(-10, excess)));
     };
 
-    /** The mean over the views that training showed: see `Classifier._mean_over_views`. */
-    const overViews = (pixels) => {
+    /** The mean over the views that training showed, the first of which is known: see
+        `Classifier._mean_over_views`. */
+    const overViews = (pixels, first) => {
       const { shift: by, mirror } = spec.views;
-      const places = by ? [[0, 0], [by, by], [by, -by], [-by, by], [-by, -by]] : [[0, 0]];
-      const each = places.map(([dx, dy]) => {
-        const view = dx || dy ? moved(pixels, spec.shape, dx, dy) : pixels;
-        const sides = mirror ? [view, mirrored(view, spec.shape)] : [view];
-        return mean(sides.map((side) => look(side).logits));
+      const withMirror = (view, logits) =>
+        mirror ? mean([logits, look(mirrored(view, spec.shape)).logits]) : logits;
+      const plain = withMirror(pixels, first);
+      if (!by) return plain;
+      const corners = [[by, by], [by, -by], [-by, by], [-by, -by]].map(([dx, dy]) => {
+        const view = moved(pixels, spec.shape, dx, dy);
+        return withMirror(view, look(view).logits);
       });
-      return by ? mean([each[0], mean(each.slice(1))]) : each[0];
+      return mean([plain, mean(corners)]);
     };
 
     /** Bytes of one picture → logits, calibrated probabilities, novelty. */
@@ -199,7 +269,7 @@ const Engine = (() => {
         const { sure, ramp } = spec.views;
         const share = Math.min(1, (sure - Math.max(...softmax(logits))) / ramp);
         if (share > 0) {
-          const averaged = overViews(pixels);
+          const averaged = overViews(pixels, logits);
           logits = logits.map((z, k) => z + share * (averaged[k] - z));
         }
       }
