@@ -44,17 +44,18 @@ def test_a_short_time_is_not_spent_on_measuring(monkeypatch):
     monkeypatch.setattr(budget, "_learning_speed", lambda *_: pytest.fail("measured"))
     monkeypatch.setattr(budget, "_answering_seconds", lambda *_: 0.1)
     training = made_pictures(300, seed=0)
-    planned = plan(1.1, training, 50, 3)
-    assert planned.recipe.name == "quick"
-    assert planned.fit_seconds == pytest.approx(0.6, abs=0.1)
+    assert plan(1.1, training, 50, 3).recipe.name == "quick"
     assert plan(9.0, training, 50, 3, recipe=TUTORIAL).recipe.name == "tutorial"
 
 
 @pytest.mark.usefixtures("speeds")
 def test_a_budget_too_short_for_anything_is_refused():
     training = np.zeros((1000, 8, 8), np.uint8), np.zeros(1000, np.int64)
+    # a second late is in time, where little was left: see `LATE`
+    assert plan(0.4, training, 500, 10).fit_seconds == pytest.approx(0.7)
+    assert plan(1.2, training, 500, 10).fit_seconds == pytest.approx(0.8)
     with pytest.raises(InputError) as caught:
-        plan(0.4, training, 500, 10)
+        plan(-0.4, training, 500, 10)
     assert str(caught.value) == (
         "the budget is too short: 0.5 s go into everything but training here; "
         "give more with --budget"

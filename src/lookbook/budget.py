@@ -32,6 +32,9 @@ LADDER = (
 )
 #: seconds that writing the run takes, with some to spare
 WRITING = 0.4
+#: seconds by which a short budget is exceeded where a busy machine took long to start: nearly
+#: nothing would be learnt
+LATE = 0.8
 #: pictures on which the speed is measured; for how many seconds, or which share of the time
 TRIAL, TRIAL_SECONDS, TRIAL_SHARE = 1000, 0.3, 0.05
 #: seconds below which nothing is measured: it would take most of them
@@ -86,12 +89,13 @@ def plan(
     suited = chosen.suited_to(n, colour=colour)
     answering = _answering_seconds(training, n_validation, suited, n_classes)
     available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
-    if available <= 0:
+    least = min(LATE / fits, available + LATE / fits)
+    if least <= 0:
         raise InputError(
             f"the budget is too short: {seconds - available * fits:.1f} s go into everything but "
             "training here; give more with --budget"
         )
-    return Plan(suited, available)
+    return Plan(suited, max(available, least))
 
 
 def _furthest(seconds: float, training: Labelled, n_classes: int, fits: int) -> Recipe:
