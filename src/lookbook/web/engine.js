@@ -58,7 +58,7 @@ const Engine = (() => {
 
   /** A memory for so many numbers, and the function that multiplies rows with filters in it, by their places: see
       `multiply.wat`. */
-  const start = (size, kernel) => {
+  const memoryFor = (size, kernel) => {
     try {
       const memory = new WebAssembly.Memory({ initial: Math.ceil(4 * size / 65536) });
       const { multiply } = new WebAssembly.Instance(new WebAssembly.Module(kernel), { page: { memory } }).exports;
@@ -193,7 +193,7 @@ const Engine = (() => {
       before = layer.after;
       return layer;
     });
-    const { heap, multiply } = start(size, toBytes(spec.kernel));
+    const { heap, multiply } = memoryFor(size, toBytes(spec.kernel));
     for (const layer of layers.filter((one) => one.weights)) {
       layWeights(heap, layer, listed(layer.weights), listed(layer.factors));
       if (layer.shifts) heap.set(listed(layer.shifts), layer.at.shifts);
