@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterable
 from itertools import combinations, product
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, mode, stdev
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import NullFormatter, PercentFormatter
@@ -215,7 +215,7 @@ def plot(results: Results) -> Figure:
             values = accuracies(results, budget)
             axes.plot([at] * len(values), values, "o", color=OURS, ms=5, mec="white", mew=0.8)
             axes.annotate(
-                f"{mean:.1f} %\n{runs(results, budget)[0]['recipe']}",
+                f"{mean:.1f} %\n{mode(one['recipe'] for one in runs(results, budget))}",
                 (at, min(values)),
                 # to the right: the line comes from the left, and rises
                 xytext=(-2, -8),
