@@ -20,6 +20,12 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, those in a browser: in the end no core waits for another."""
+    long = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def made_pictures(n: int, *, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Bright bars on dark ground: the bar's place is the class, the rest is noise."""
     rng = np.random.default_rng(seed)
