@@ -40,6 +40,15 @@ def test_more_time_goes_to_a_larger_network(seconds, name):
     assert twice.fit_seconds == pytest.approx((seconds - budget.WRITING) / 2 - 0.2)
 
 
+@pytest.mark.usefixtures("speeds")
+@pytest.mark.parametrize(
+    ("seconds", "name"), [(1.5, "quick"), (3, "medium"), (10, "standard"), (400, "large")]
+)
+def test_few_pictures_are_passed_often_before_a_larger_network_pays(seconds, name):
+    training = np.zeros((15_000, 8, 8, 3), np.uint8), np.zeros(15_000, np.int64)
+    assert plan(seconds, training, 100, 10).recipe.name == name
+
+
 def test_a_short_time_is_not_spent_on_measuring(monkeypatch):
     monkeypatch.setattr(budget, "_learning_speed", lambda *_: pytest.fail("measured"))
     monkeypatch.setattr(budget, "_answering_seconds", lambda *_: 0.1)
@@ -67,6 +76,23 @@ def test_speeds_are_measured():
     assert budget._learning_speed(STANDARD, training, 3, 0.1) > 0
     for recipe in (TUTORIAL, STANDARD):
         assert budget._answering_seconds(training, 10, recipe, 3) > 0
+
+
+def test_a_speed_is_that_of_a_training_under_way(monkeypatch):
+    """Neither what comes before the first step counts nor that step, however long they take."""
+    data = made_pictures(300, seed=0)
+    clock = count()  # a millisecond goes by whenever somebody looks
+    monkeypatch.setattr(fitting.time, "perf_counter", lambda: next(clock) / 1000)
+    free = budget._learning_speed(STANDARD, data, 3, 0.1)
+    build = fitting.build_classifier
+
+    def build_slowly(*arguments):
+        for _ in range(50_000):
+            next(clock)
+        return build(*arguments)
+
+    monkeypatch.setattr(fitting, "build_classifier", build_slowly)
+    assert budget._learning_speed(STANDARD, data, 3, 0.1) == pytest.approx(free)
 
 
 def test_a_fit_ends_by_time_with_its_learning_rate_at_the_end(monkeypatch):
