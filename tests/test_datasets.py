@@ -850,6 +850,11 @@ def test_parts_that_are_links_are_not_followed(album, tmp_path):
     assert refusal(folder).startswith(
         f"{folder} has test/ but no train/ (links are not followed); "
     )
+    (folder / "test").rename(tmp_path / "moved")
+    (folder / "test").symlink_to(album)
+    assert refusal(folder).startswith(
+        f"{folder} has 0 class folders (links are not followed: 2 stand there); expected 2 to 200"
+    )
     (tmp_path / "named").symlink_to(album)  # but a link that the user names is one
     assert load(tmp_path / "named").classes == ("cat", "dog")
 

@@ -585,9 +585,11 @@ def _visible(paths: Iterable[Path], folder: Path) -> list[Path]:
 def _list_classes(folder: Path) -> tuple[str, ...]:
     classes = tuple(path.name for path in _folders(folder))
     if not CLASSES[0] <= len(classes) <= CLASSES[1]:
+        links = sum(p.is_symlink() for p in _visible(folder.iterdir(), folder))
+        beside = f" (links are not followed: {links} stand there)" if links else ""
         raise InputError(
-            f"{folder} has {len(classes)} class folders; expected {CLASSES[0]} to {CLASSES[1]}, "
-            "each named after its class and full of picture files"
+            f"{folder} has {len(classes)} class folders{beside}; expected {CLASSES[0]} to "
+            f"{CLASSES[1]}, each named after its class and full of picture files"
         )
     return classes
 
