@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: recipe, and the passes that `standard` would make in all of the time below which it gets further
 #: than the next one: of many pictures (measured with Fashion-MNIST), and of fewer than 20,000, of
-#: which no pass leaves any out (with photographs, for which `strong` was never better than both
-#: its neighbours by more than the noise); two cores, see docs/log.md
+#: which no pass leaves any out (with photographs; they skip `strong`, which was never better than
+#: both its neighbours by more than the noise); two cores, see docs/log.md
 LADDER = (
     (QUICK, 0.45, 0.85),
     (MEDIUM, 2.0, 2.0),
