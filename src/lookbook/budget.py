@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 #: both its neighbours by more than the noise); two cores, see docs/log.md
 LADDER = (
     (QUICK, 0.45, 0.85),
-    (MEDIUM, 2.0, 2.0),
-    (STANDARD, 8.0, 120.0),
-    (STRONG, 25.0, 120.0),
+    (MEDIUM, 2.4, 2.0),
+    (STANDARD, 10.0, 120.0),
+    (STRONG, 30.0, 120.0),
     (LARGE, math.inf, math.inf),
 )
 #: seconds that writing the run takes, with some to spare
