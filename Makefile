@@ -1,7 +1,7 @@
 # make demo   the main job on real data: 2 minutes the first time, most of them installation
 # make test   the tests: about 10 minutes
 # make check  style, types, layout, generated pages: about 1 minute
-# make bench  speed and accuracy beside Keras, scikit-learn and plain PyTorch: about an hour
+# make bench  speed and accuracy beside Keras, scikit-learn and plain PyTorch: one to two hours
 # make docs   rewrite the generated pages
 
 PYTHON ?= python3
@@ -23,7 +23,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.test $(VENV)/.fonts $(VENV)/.browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/.test $(VENV)/.check
+check: $(VENV)/.check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -62,10 +62,11 @@ $(VENV)/.test: $(VENV)/.installed
 	@$(PIP) -e ".[test]"
 	@touch $@
 
+# types are checked in the tests too, so what they need comes along
 $(VENV)/.check: $(VENV)/.installed
 	@echo "installing what the checks need (once)"
 	@$(PIP) -e ".[test,check]"
-	@touch $@
+	@touch $@ $(VENV)/.test
 
 # pages are tested in a real browser, and by axe-core for those who cannot see or click; the model
 # file also in Node.js, whose package brings its library and needs no further download; wabt turns the

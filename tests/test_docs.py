@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,13 +107,14 @@ def test_demo_ends_in_ten_lines_and_is_immediate_the_second_time(tmp_path):
     assert "95 % interval" in summary[1]
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["fashion-mnist-tutorial-1"]
     assert "numpy" not in second.stderr
-    # changed code or versions: it is done anew, and the old run is kept
-    run = tmp_path / "runs" / "fashion-mnist-tutorial-1"
-    conditions = run / "conditions.json"
+    # changed code or versions: it is done anew
+    conditions = tmp_path / "runs" / "fashion-mnist-tutorial-1" / "conditions.json"
     conditions.write_text(
         conditions.read_text().replace('"source_sha256": "', '"source_sha256": "0')
     )
-    shutil.rmtree(tmp_path / "look")
-    third = lookbook("demo", cwd=tmp_path)
-    assert third.returncode == 0, third.stderr
-    assert (tmp_path / "runs" / "fashion-mnist-tutorial-2").is_dir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "lookbook", "demo"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as third:
+        assert third.stdout
+        assert "\n$ lookbook fetch\n" in third.stdout.readline() + third.stdout.readline()
+        third.kill()
