@@ -137,7 +137,9 @@ def measure(plan: Plan) -> report.Record:
     keras = record.keras_python()
     with tempfile.TemporaryDirectory() as scratch:
         data = copy_for_lookbook(plan.photos, Path(scratch) / "photos")
-        for minutes, seed, entry in product(plan.minutes, plan.seeds, ENTRIES):
+        for minutes, seed, entry in record.until_stopped(
+            product(plan.minutes, plan.seeds, ENTRIES)
+        ):
             which = {"name": entry.name, "minutes": minutes, "seed": seed}
             python = sys.executable if entry.ours else keras
             if python is None:
@@ -372,6 +374,7 @@ def _name_side(axes: Axes, results: Results, name: str, other: str) -> None:
             textcoords="offset points",
             ha=side,
             va="bottom" if higher else "top",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # lines end beside it
         )
 
 
@@ -429,8 +432,7 @@ def main() -> int:
         "failures": record.failures,
     }
     whole = set(MINUTES) <= set(plan.minutes) and len(plan.seeds) >= SEEDS and plan.size == SIZE
-    stem = report.stem(NAME, whole=whole, trial=args.trial)
-    written = report.finish(results, args.out, stem, redraw)
+    written = report.finish(results, args.out, redraw, whole=whole)
     return 1 if record.failures or written is None else 0
 
 
