@@ -63,7 +63,7 @@ def bar_seconds(budget: float) -> tuple[float, float]:
 def measure(budgets: Iterable[str], seeds: int) -> report.Record:
     """Train with each budget, seed by seed, and score each run once."""
     record = report.Record()
-    for seed, budget in product(range(seeds), budgets):
+    for seed, budget in record.until_stopped(product(range(seeds), budgets)):
         command = [sys.executable, str(SCRIPT), "--data", DATASET, "--budget", budget]
         which = {"budget": budget, "seed": seed}
         if found := record.ask(which, [*command, "--seed", str(seed)], REQUIRED):
@@ -256,8 +256,7 @@ def main() -> int:
         "measurements": record.measurements,
         "failures": record.failures,
     }
-    stem = report.stem(NAME, whole=seeds >= SEEDS, trial=args.trial)
-    written = report.finish(results, args.out, stem, redraw)
+    written = report.finish(results, args.out, redraw, whole=seeds >= SEEDS)
     missed = [*not_kept(results), *falls(results)]
     for line in missed:
         print(f"missed: {line}")

@@ -218,8 +218,7 @@ def main() -> int:
         "measurements": [measure(read_run(name)) for name in args.runs],
         "failures": [],
     }
-    stem = report.stem(NAME, whole=True, trial=args.trial)
-    return 0 if report.finish(results, args.out, stem, redraw) else 1
+    return 0 if report.finish(results, args.out, redraw, whole=True) else 1
 
 
 def redraw(path: Path) -> list[Path]:

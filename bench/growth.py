@@ -89,7 +89,9 @@ def measure(
     """Fit each recipe on each number of pictures of each size, in turn, round by round."""
     record = report.Record()
     files = {side: export(side, scratch) for side in sides}
-    for turn, side, n, (recipe, passes) in product(range(rounds), files, sizes, PASSES.items()):
+    for turn, side, n, (recipe, passes) in record.until_stopped(
+        product(range(rounds), files, sizes, PASSES.items())
+    ):
         pictures, labels = files[side]
         command = [sys.executable, str(SCRIPT), "--pictures", str(pictures), "--labels"]
         command += [str(labels), "--side", str(side), "--n", str(n), "--recipe", recipe]
@@ -354,8 +356,7 @@ def main() -> int:
         "measurements": record.measurements,
         "failures": record.failures,
     }
-    stem = report.stem(NAME, whole=rounds >= ROUNDS, trial=args.trial)
-    written = report.finish(results, args.out, stem, redraw)
+    written = report.finish(results, args.out, redraw, whole=rounds >= ROUNDS)
     missed = over_the_bar(results)
     for line in missed:
         print(f"over the bar of memory: {line}")

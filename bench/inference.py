@@ -167,7 +167,7 @@ def measure(runs: list[Run], rounds: int, seconds: float) -> report.Record:
             folder = Path(scratch) / str(number)
             folder.mkdir()
             files[number] = prepare(chosen, folder)
-        turns = product(range(rounds), range(len(runs)), THREADS, ENTRIES)
+        turns = record.until_stopped(product(range(rounds), range(len(runs)), THREADS, ENTRIES))
         for turn, number, threads, entry in turns:
             options = ["--threads", str(threads), "--seconds", str(seconds)]
             options += ["--batches", *map(str, BATCHES)]
@@ -416,8 +416,7 @@ def main() -> int:
         "measurements": record.measurements,
         "failures": record.failures,
     }
-    stem = report.stem(NAME, whole=rounds >= ROUNDS, trial=args.trial)
-    written = report.finish(results, args.out, stem, redraw)
+    written = report.finish(results, args.out, redraw, whole=rounds >= ROUNDS)
     return 1 if record.failures or written is None else 0
 
 

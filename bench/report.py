@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import matplotlib as mpl
 from bench import run
@@ -25,6 +25,7 @@ from lookbook.plots import DPI, STYLE, save
 if TYPE_CHECKING:
     from bench.summary import Spread
 
+T = TypeVar("T")
 #: what a file of results holds
 Results = dict[str, Any]
 GRID, QUIET = "#E4E7EA", "#5B626B"
@@ -39,9 +40,10 @@ class Record:
 
     measurements: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
+    stopped: bool = False
 
     def ask(self, which: dict[str, Any], command: list[str], required: set[str]) -> dict[str, Any]:
-        """Run a script and keep what it says; if it fails, keep that, and return nothing."""
+        """Run a script and keep what it says; where it fails or is stopped, keep that."""
         load = os.getloadavg()
         start = time.perf_counter()
         try:
@@ -49,10 +51,22 @@ class Record:
         except run.PeerError as error:
             self.fail(which, str(error))
             return {}
+        except KeyboardInterrupt:
+            self.stopped = True
+            self.failures.append({"name": "the rest", "message": "stopped by Ctrl-C"})
+            say("stopped; what was measured is kept")
+            return {}
         seconds = time.perf_counter() - start
         kept = {**which, **found, "process_seconds": seconds, "load_average_before": load}
         self.measurements.append(kept)
         return kept
+
+    def until_stopped(self, turns: Iterable[T]) -> Iterator[T]:
+        """Give one turn after the other, until Ctrl-C stops what a turn asks."""
+        for turn in turns:
+            if self.stopped:
+                return
+            yield turn
 
     def fail(self, which: dict[str, Any], message: str) -> None:
         """Keep a failure, and say it; the others go on."""
@@ -114,14 +128,18 @@ def redraw_only(path: Path, redraw: Callable[[Path], list[Path]]) -> int:
 
 
 def finish(
-    results: Results, out: Path, stem: str, redraw: Callable[[Path], list[Path]]
+    results: Results, out: Path, redraw: Callable[[Path], list[Path]], *, whole: bool
 ) -> Path | None:
-    """Write the results with their table and figure; return the .json, or None if it is empty."""
+    """Write the results with their table and figure; return the .json, or None if it is empty.
+
+    `whole` says whether all was asked for; where something failed it is no whole result either.
+    """
     if not results["measurements"]:
         say("nothing was measured, nothing is written")
         return None
     out.mkdir(parents=True, exist_ok=True)
-    target = out / f"{stem}.json"
+    name = stem(results["name"], whole=whole and not results["failures"], trial=results["trial"])
+    target = out / f"{name}.json"
     target.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"wrote {target}")
     for path in redraw(target):

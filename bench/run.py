@@ -40,6 +40,7 @@ from lookbook.builtin import BUILTIN  # noqa: E402
 from lookbook.conditions import machine, versions  # noqa: E402
 from lookbook.datasets import load  # noqa: E402
 from lookbook.recipes import LARGE, RECIPES  # noqa: E402
+from lookbook.terminal import duration  # noqa: E402
 
 SCRIPTS = ROOT / "bench" / "peers"
 RESULTS = ROOT / "bench" / "results"
@@ -47,6 +48,8 @@ RESULTS = ROOT / "bench" / "results"
 SCRATCH = ROOT / ".bench"
 #: the data, and what the files of the results are called
 DATASET = "fashion-mnist"
+#: runs of each entry
+SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -229,24 +232,45 @@ def measure(
     """Run every peer with the first seed, then every peer with the next; return runs and failures.
 
     Taking turns, and never two at once: what else the machine does then hits all alike. A peer
-    that has had its most seeds takes no further turn.
+    that has had its most seeds takes no further turn. Ctrl-C ends it and keeps what was measured.
     """
-    measurements, failures = [], []
+    measurements: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    try:
+        pythons = _set_up_all(peers, scratch, failures)
+        turns = [(seed, peer) for seed in seeds for peer in pythons if seed in seeds[: peer.seeds]]
+        for done, (seed, peer) in enumerate(turns):
+            _say(f"{done + 1} of {len(turns)}: {peer.name}{_left(measurements, turns[done:])}")
+            try:
+                python = pythons[peer]
+                measurements.append(_measure_once(peer, python, data, seed, train_pictures))
+            except PeerError as error:
+                failures.append(_failure(peer, seed, error))
+    except KeyboardInterrupt:
+        failures.append({"name": "the rest", "message": "stopped by Ctrl-C"})
+        _say("stopped; what was measured is kept")
+    return measurements, failures
+
+
+def _set_up_all(
+    peers: tuple[Peer, ...], scratch: Path, failures: list[dict[str, Any]]
+) -> dict[Peer, Path]:
+    """Return the Python of each peer that could be set up, and add the others to the failures."""
     pythons = {}
     for peer in peers:
         try:
             pythons[peer] = set_up(peer, scratch)
         except (PeerError, OSError) as error:
             failures.append(_failure(peer, None, error))
-    for seed in seeds:
-        for peer, python in pythons.items():
-            if seed not in seeds[: peer.seeds]:
-                continue
-            try:
-                measurements.append(_measure_once(peer, python, data, seed, train_pictures))
-            except PeerError as error:
-                failures.append(_failure(peer, seed, error))
-    return measurements, failures
+    return pythons
+
+
+def _left(measurements: list[dict[str, Any]], turns: list[tuple[int, Peer]]) -> str:
+    """Say how long these turns take, once each entry has had one."""
+    took = {one["name"]: one["process_seconds"] for one in measurements}
+    if not all(peer.name in took for _, peer in turns):
+        return ""
+    return f", about {duration(sum(took[peer.name] for _, peer in turns))} left"
 
 
 def _measure_once(
@@ -349,7 +373,8 @@ def main() -> int:
         "failures": failures,
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    target = args.out / f"{_stem(args.train_pictures, whole=args.only is None)}.json"
+    whole = args.only is None and args.seeds >= SEEDS and not failures
+    target = args.out / f"{_stem(args.train_pictures, whole=whole)}.json"
     target.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"wrote {target}")
     _draw(target)
@@ -362,7 +387,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds",
         type=int,
-        default=5,
+        default=SEEDS,
         metavar="N",
         help=f"runs of each entry: seeds 0 to N-1; at most: {fewer}",
     )

@@ -172,7 +172,9 @@ def _warnings(results: Results) -> list[str]:
 
 
 def describe(failure: dict[str, Any]) -> str:
-    """Say in one line what went wrong with an entry."""
+    """Say in one line what went wrong with an entry, or with all that was left."""
+    if "seed" not in failure:
+        return f"{failure['name']}: {failure['message']}"
     when = "could not be set up" if failure["seed"] is None else f"failed, seed {failure['seed']}"
     # the last line of an error says what it was; all of it is in the .json
     return f"{failure['name']} {when}: {failure['message'].splitlines()[-1]}"

@@ -47,7 +47,7 @@ REQUIRED = {"accuracy", "ece", "ece_by_chance", "thresholds", "foreign", "versio
 def measure(recipes: tuple[str, ...], seeds: int, digits: Path, epochs: float | None) -> Any:
     """Train each recipe with each seed, in turn."""
     record = report.Record()
-    for seed, recipe in product(range(seeds), recipes):
+    for seed, recipe in record.until_stopped(product(range(seeds), recipes)):
         command = [sys.executable, str(SCRIPT), "--recipe", recipe, "--seed", str(seed)]
         command += ["--digits", str(digits)]
         command += [] if epochs is None else ["--epochs", str(epochs)]
@@ -250,8 +250,7 @@ def _measure_all(args: argparse.Namespace) -> int:
         "failures": record.failures,
     }
     whole = set(RECIPES) <= set(args.recipes) and seeds >= SEEDS
-    stem = report.stem(NAME, whole=whole, trial=args.trial)
-    written = report.finish(results, args.out, stem, redraw)
+    written = report.finish(results, args.out, redraw, whole=whole)
     return 1 if record.failures or written is None else 0
 
 

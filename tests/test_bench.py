@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -313,6 +314,25 @@ def test_a_peer_with_fewer_seeds_takes_no_further_turn(tmp_path):
     assert [(one["name"], one["seed"]) for one in measurements] == done
     measurements, _ = run.measure(peers, turns, range(1))
     assert [(one["name"], one["seed"]) for one in measurements] == done[:2]
+
+
+def test_ctrl_c_keeps_what_was_measured(tmp_path, capsys, monkeypatch):
+    once, asked = run._measure_once, iter([False, False, True])
+
+    def interrupted(*args):
+        if next(asked):
+            raise KeyboardInterrupt
+        return once(*args)
+
+    monkeypatch.setattr(run, "_measure_once", interrupted)
+    peers = (_peer(tmp_path, "one", GOOD), _peer(tmp_path, "other", GOOD))
+    measurements, failures = run.measure(peers, tmp_path / "turns.txt", range(2))
+    assert [(one["name"], one["seed"]) for one in measurements] == [("one", 0), ("other", 0)]
+    assert [summary.describe(one) for one in failures] == ["the rest: stopped by Ctrl-C"]
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "1 of 4: one"
+    assert re.fullmatch(r"3 of 4: one, about 0\.\d+ s left", said[4])
+    assert said[5:] == ["stopped; what was measured is kept"]
 
 
 def test_a_peer_that_cannot_be_installed_is_reported_and_the_others_go_on(

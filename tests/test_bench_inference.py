@@ -248,6 +248,27 @@ def test_what_a_script_prints_is_checked(program, message, capsys):
     assert capsys.readouterr().err.startswith("failed: it: ")
 
 
+def test_ctrl_c_ends_the_turns_and_leaves_a_part(tmp_path, monkeypatch, capsys):
+    record = report.Record()
+    answers = iter(["{}", KeyboardInterrupt()])
+
+    def answer(_command):
+        if isinstance(given := next(answers), BaseException):
+            raise given
+        return given
+
+    monkeypatch.setattr(report.run, "output_of", answer)
+    for number in record.until_stopped(range(4)):
+        record.ask({"number": number}, [], set())
+    assert [one["number"] for one in record.measurements] == [0]
+    results = {"name": "it", "trial": False, "measurements": record.measurements}
+    results["failures"] = record.failures
+    written = report.finish(results, tmp_path, lambda _path: [], whole=True)
+    assert written == tmp_path / "it-part.json"
+    assert report.warnings(results) == ["**failed: the rest: stopped by Ctrl-C**", ""]
+    assert capsys.readouterr().err == "stopped; what was measured is kept\n"
+
+
 def test_keras_that_cannot_be_installed_is_reported(monkeypatch):
     def fail(_peer):
         raise report.run.PeerError("ERROR: no network")
