@@ -510,6 +510,8 @@ def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
 def test_ctrl_c_before_the_first_step_writes_nothing(bars, tmp_path, command, message):
     code = (
         "import signal\nfrom lookbook import cli, datasets\n"
+        # what starts in the background is given no Ctrl-C
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def interrupted(*_args, **_kwargs):\n    signal.raise_signal(signal.SIGINT)\n"
         "datasets._load_npz = interrupted\n"
         f"import sys; sys.argv = ['lookbook', {command!r}, {str(bars)!r}]\n"
