@@ -53,8 +53,7 @@ class Record:
             return {}
         except KeyboardInterrupt:
             self.stopped = True
-            self.failures.append({"name": "the rest", "message": "stopped by Ctrl-C"})
-            say("stopped; what was measured is kept")
+            run.add_stop(self.failures)
             return {}
         seconds = time.perf_counter() - start
         kept = {**which, **found, "process_seconds": seconds, "load_average_before": load}

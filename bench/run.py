@@ -247,9 +247,14 @@ def measure(
             except PeerError as error:
                 failures.append(_failure(peer, seed, error))
     except KeyboardInterrupt:
-        failures.append({"name": "the rest", "message": "stopped by Ctrl-C"})
-        _say("stopped; what was measured is kept")
+        add_stop(failures)
     return measurements, failures
+
+
+def add_stop(failures: list[dict[str, Any]]) -> None:
+    """Add to the failures that Ctrl-C stopped the rest, and say it."""
+    failures.append({"name": "the rest", "message": "stopped by Ctrl-C"})
+    _say("stopped; what was measured is kept")
 
 
 def _set_up_all(
