@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn import metrics as sk
+from sklearn.dummy import DummyClassifier
 
 from lookbook import metrics
 from lookbook.calibration import softmax
@@ -46,6 +47,28 @@ def test_interval_agrees_with_scipy(n, share):
     assert metrics.wilson_interval(hits / n, n) == pytest.approx(
         (expected.low, expected.high), abs=1e-6
     )
+
+
+@given(st.integers(1, 2000), st.floats(0, 1), st.floats(0, 1))
+def test_clearly_above_a_level_agrees_with_scipy(n, share, level):
+    hits = round(share * n)
+    # the lower end of a two-sided 90 % interval is that of a one-sided 95 % one
+    low = binomtest(hits, n).proportion_ci(0.9, method="wilson").low
+    if abs(low - level) > 1e-6:
+        assert metrics.is_clearly_above(hits / n, n, level) == (low > level)
+
+
+@given(st.integers(1, 300), st.integers(2, 12), st.integers(0, 99))
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.filterwarnings("ignore:A single label was found")
+def test_balanced_accuracy_and_the_commonest_share_agree_with_scikit_learn(n, k, seed):
+    probs, labels = made(n, k, seed)
+    labels = labels // 2  # uneven, and some classes have no picture
+    expected = sk.balanced_accuracy_score(labels, probs.argmax(axis=1))
+    confusion = metrics.confusion_matrix(probs, labels)
+    assert metrics.balanced_accuracy(confusion) == pytest.approx(expected)
+    always = DummyClassifier(strategy="most_frequent").fit(probs, labels).score(probs, labels)
+    assert metrics.commonest_share(confusion.sum(axis=1)) == pytest.approx(always)
 
 
 def test_interval_holds_the_truth_19_times_in_20():

@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
-#: standard normal quantile of a two-sided 95 % interval
-Z95 = 1.959964
+#: standard normal quantiles of a two-sided 95 % interval, and of a one-sided one
+Z95, ONE_SIDED = 1.959964, 1.644854
 
 
 def accuracy(probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) -> float:
@@ -23,19 +23,50 @@ def accuracy(probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) ->
     return float(np.mean(probs.argmax(axis=1) == labels))
 
 
-def wilson_interval(share: float, n: int) -> tuple[float, float]:
+def wilson_interval(share: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Return the 95 % interval of a share that was seen in `n` independent trials.
 
-    Source: Wilson (1927); unlike share ± 1.96·σ it stays inside 0..1 and holds for small `n`.
+    `z` is the normal quantile of another one. Source: Wilson (1927); unlike share ± 1.96·σ it
+    stays inside 0..1 and holds for small `n`.
 
     >>> low, high = wilson_interval(0.8863, 10_000)
     >>> round(low, 4), round(high, 4)
     (0.8799, 0.8924)
     """
-    centre = share + Z95**2 / (2 * n)
-    spread = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
-    scale = 1 + Z95**2 / n
+    centre = share + z**2 / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def commonest_share(counts: Int64[np.ndarray, "K"]) -> float:
+    """Return the accuracy of always answering the class that has most pictures.
+
+    >>> commonest_share(np.array([200, 15, 8]))
+    0.896...
+    """
+    return float(counts.max() / counts.sum())
+
+
+def is_clearly_above(share: float, n: int, level: float) -> bool:
+    """Say whether a share that was seen in `n` trials is above a level, and not by chance alone.
+
+    A one-sided test: the lower end of the 95 % interval (Wilson's) must be above the level.
+
+    >>> is_clearly_above(0.60, 50, 0.5), is_clearly_above(0.60, 500, 0.5)
+    (False, True)
+    """
+    return wilson_interval(share, n, ONE_SIDED)[0] > level
+
+
+def balanced_accuracy(confusion: Int64[np.ndarray, "K K"]) -> float:
+    """Return the mean recall of the classes that have pictures: each class counts the same.
+
+    >>> balanced_accuracy(np.array([[8, 0], [1, 1]]))
+    0.75
+    """
+    present = confusion.sum(axis=1)
+    return float(np.mean(np.diagonal(confusion)[present > 0] / present[present > 0]))
 
 
 def log_loss(probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) -> float:
