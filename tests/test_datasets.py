@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -638,6 +639,17 @@ def test_files_that_are_added_move_no_others(album):
     share = set(numbers_of(load(album, "test"))) - test
     assert share.isdisjoint(train)
     assert 8 <= len(share) <= 32  # chance gives 20 ± 4
+
+
+def test_a_folders_pictures_know_their_files(album):
+    (album / "dog" / "12.png").write_bytes(b"damaged")
+    for part in ("train", "test"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LookbookWarning)  # of the damaged one
+            dataset = load(album, part)
+        expected = [f"{'dog' if n >= 10 else 'cat'}/{n:02}.png" for n in numbers_of(dataset)]
+        assert list(dataset.files) == expected
+        assert list(dataset.take(np.array([2, 0])).files) == [expected[2], expected[0]]
 
 
 def test_both_parts_show_a_class_of_two_pictures(tmp_path):

@@ -43,7 +43,7 @@ CHUNK = 2**27
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures, their labels and the names of the classes; nothing else travels.
+    """Pictures, their labels, the names of the classes and of the files; nothing else travels.
 
     >>> images = np.zeros((4, 8, 8), np.uint8)
     >>> dataset = Dataset(images, np.array([0, 1, 0, 1]), ("cat", "dog"))
@@ -59,6 +59,8 @@ class Dataset:
     images: UInt8[np.ndarray, "N H W *C"]
     labels: Int64[np.ndarray, "N"]
     classes: tuple[str, ...]
+    #: names of the picture files, from their folder on; empty where the data is arrays
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
@@ -83,7 +85,8 @@ class Dataset:
 
     def take(self, indices: Int64[np.ndarray, "M"]) -> Dataset:
         """Return the dataset of the pictures at these indices."""
-        return Dataset(self.images[indices], self.labels[indices], self.classes)
+        files = tuple(self.files[i] for i in indices) if self.files else ()
+        return Dataset(self.images[indices], self.labels[indices], self.classes, files)
 
     def sha256(self) -> str:
         """Return the hash of pictures, labels and class names: equal only for equal data."""
@@ -526,7 +529,7 @@ def _load_folder(
     if not split:
         chosen = chosen[_is_drawn(places, labels)[chosen] == (part == "test")]
     paths, labels = [paths[i] for i in chosen], labels[chosen]
-    dataset = _read_pictures(paths, labels, classes, size, channels)
+    dataset = _read_pictures(paths, labels, classes, size, channels, folder)
     if part == "train" and not dataset.counts.all():
         raise InputError(
             f"{training / classes[dataset.counts.argmin()]} holds no picture that can be read; "
@@ -635,6 +638,7 @@ def _read_pictures(
     classes: tuple[str, ...],
     size: tuple[int, int] | None,
     channels: int | None,
+    folder: Path,
 ) -> Dataset:
     """Read picture files and bring them to one size; unreadable ones are left out and listed."""
     size = size or _common_size(paths)
@@ -655,7 +659,8 @@ def _read_pictures(
     if channels is None and all((image == image[..., :1]).all() for image in images):
         # grey, whatever the files call it: the channels are equal, one of them says it all
         images = [image[..., 0] for image in images]
-    return Dataset(np.stack(images), labels[kept], classes)
+    files = tuple(paths[number].relative_to(folder).as_posix() for number in kept)
+    return Dataset(np.stack(images), labels[kept], classes, files)
 
 
 def _common_size(paths: list[Path]) -> tuple[int, int]:
