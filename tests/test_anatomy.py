@@ -10,8 +10,8 @@ import torch
 
 from conftest import made_pictures
 from lookbook import anatomy
-from lookbook.export import to_onnx
 from lookbook.networks import build_classifier
+from lookbook.onnx_export import to_onnx
 from lookbook.recipes import LARGE, QUICK, STANDARD, TUTORIAL
 
 

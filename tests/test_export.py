@@ -16,10 +16,10 @@ from conftest import made_pictures
 from lookbook.classifier import LookbookClassifier
 from lookbook.doubt import learn_novelty
 from lookbook.errors import DamagedFileError, InputError, TrainingError
-from lookbook.export import check_parity, to_onnx
 from lookbook.model import SEAL, Model
 from lookbook.model import _wants_other_files as wants_other_files
 from lookbook.networks import build_classifier
+from lookbook.onnx_export import check_parity, to_onnx
 from lookbook.recipes import TUTORIAL
 from lookbook.training import train
 
@@ -232,7 +232,7 @@ def test_every_model_says_all_of_itself(run):
 
 
 def test_a_network_whose_file_differs_keeps_its_weights(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("lookbook.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("lookbook.onnx_export.TOLERANCE", -1.0)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TrainingError) as caught:
         train(str(bars), TUTORIAL.with_epochs(1))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import made_pictures
-from lookbook import resume as resume_module
+from lookbook import checkpoints
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL
 from lookbook.runs import list_unfinished, read_request, read_run
@@ -77,7 +77,8 @@ def test_a_killed_program_goes_on_to_the_same_weights(pictures, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     whole = read_run(tmp_path / "whole")
-    code = "from lookbook import cli, resume; resume.APART = resume.TIMES = 0; cli.app()"
+    kept = "checkpoints.APART = checkpoints.TIMES = 0"
+    code = f"from lookbook import checkpoints, cli; {kept}; cli.app()"
     kills = 0
     while True:
         child = subprocess.Popen(
@@ -110,14 +111,14 @@ def _wait_for_a_new_point(child, place):
 
 def test_points_are_kept_seldom(pictures, tmp_path, monkeypatch):
     kept = []
-    keep = resume_module.ResumePoint.keep
+    keep = checkpoints.ResumePoint.keep
     monkeypatch.setattr(
-        resume_module.ResumePoint, "keep", lambda self, *a: (kept.append(1), keep(self, *a))
+        checkpoints.ResumePoint, "keep", lambda self, *a: (kept.append(1), keep(self, *a))
     )
-    monkeypatch.setattr(resume_module, "APART", 3600.0)  # longer than any machine needs
+    monkeypatch.setattr(checkpoints, "APART", 3600.0)  # longer than any machine needs
     train(pictures, DENSE, out=tmp_path / "short")
     assert kept == []
-    monkeypatch.setattr(resume_module, "APART", 0.0)
+    monkeypatch.setattr(checkpoints, "APART", 0.0)
     train(pictures, replace(TUTORIAL, epochs=20), out=tmp_path / "long")
     seconds = read_run(tmp_path / "long").metrics["fit_seconds"]
     # each costs a hundredth of the time until the next at most

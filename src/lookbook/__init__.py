@@ -15,23 +15,31 @@ if TYPE_CHECKING:
     from lookbook import plots
     from lookbook.classifier import LookbookClassifier
     from lookbook.datasets import Dataset, load, load_data
+    from lookbook.errors import LookbookError, LookbookWarning
     from lookbook.evaluation import evaluate
+    from lookbook.exporting import export
     from lookbook.model import Model
     from lookbook.page import report
-    from lookbook.prediction import predict
+    from lookbook.prediction import Prediction, predict
     from lookbook.recipes import RECIPES, Recipe
     from lookbook.runs import Run, list_runs, read_run
-    from lookbook.training import load_network, train
+    from lookbook.training import load_network, resume, train
+
+    __version__: str
 
 # loaded when first asked for: `import lookbook` and the command line start at once
 _HOMES = {
     "Dataset": "datasets",
     "LookbookClassifier": "classifier",
+    "LookbookError": "errors",
+    "LookbookWarning": "errors",
     "Model": "model",
+    "Prediction": "prediction",
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "Run": "runs",
     "evaluate": "evaluation",
+    "export": "exporting",
     "list_runs": "runs",
     "load": "datasets",
     "load_data": "datasets",
@@ -39,6 +47,7 @@ _HOMES = {
     "predict": "prediction",
     "read_run": "runs",
     "report": "page",
+    "resume": "training",
     "train": "training",
 }
 
@@ -46,10 +55,15 @@ __all__ = [
     "RECIPES",
     "Dataset",
     "LookbookClassifier",
+    "LookbookError",
+    "LookbookWarning",
     "Model",
+    "Prediction",
     "Recipe",
     "Run",
+    "__version__",
     "evaluate",
+    "export",
     "list_runs",
     "load",
     "load_data",
@@ -58,16 +72,25 @@ __all__ = [
     "predict",
     "read_run",
     "report",
+    "resume",
     "train",
 ]
 
 
-def __getattr__(name: str) -> Any:
+def _load(name: str) -> Any:
+    """Return a public name, from the module that it lives in."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("lookbook")
     if name == "plots":
         return import_module("lookbook.plots")
     if name in _HOMES:
         return getattr(import_module(f"lookbook.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'lookbook' has no attribute {name!r}")
+
+
+if not TYPE_CHECKING:
+    # for a type checker, a module with a __getattr__ has every name
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:

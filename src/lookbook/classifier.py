@@ -93,8 +93,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             calibrate,
             learn_novelty,
         )
-        from lookbook.export import describe, to_onnx  # noqa: PLC0415
         from lookbook.fitting import fit  # noqa: PLC0415
+        from lookbook.onnx_export import describe, to_onnx  # noqa: PLC0415
 
         inputs, y = self._validate_training(X, y)
         check_classification_targets(y)

@@ -423,10 +423,10 @@ def export(
     ] = None,
 ) -> None:
     """Write a run's model for use elsewhere: in 8 bits, as a page, or with all that explains it."""
+    from lookbook import exporting
+
     chosen = runs.read_run(run)
-    target = out or chosen.folder / EXPORTS[to]
-    if out is not None:
-        _check_export(out, to)
+    target = exporting.place(chosen, to, out)
     {"int8": _export_int8, "html": _export_page, "folder": _export_kit}[to](chosen, target)
 
 
@@ -475,8 +475,6 @@ def demo() -> None:
 DEMO = "demo.json"
 #: language → the page's name in its run
 REPORTS = {"en": "report.html", "ko": "report.ko.html"}
-#: form → its name in the run
-EXPORTS = {"int8": "model.int8.onnx", "html": "try.html", "folder": "kit"}
 LOOK_FIGURES = ("balance.png", "picture.png", "pictures.png")
 RUN_FIGURES = ("predictions.png", "first-15.png", "confusion.png", "history.png")
 
@@ -544,10 +542,10 @@ def _train(
         from lookbook import training
 
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
-        return training.train(
+        return training.train_since(
+            process.seconds_so_far() - elsewhere,
             data,
             recipe,
-            seconds_before=process.seconds_so_far() - elsewhere,
             tell=tell,
             should_stop=should_stop,
             **options,
@@ -561,8 +559,8 @@ def _resume(run: str) -> Run:
         from lookbook import training
 
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
-        return training.resume(
-            run, seconds_before=process.seconds_so_far(), tell=tell, should_stop=should_stop
+        return training.resume_since(
+            process.seconds_so_far(), run, tell=tell, should_stop=should_stop
         )
 
 
@@ -764,14 +762,6 @@ def _check_file(target: Path, name: str) -> None:
         ) from error
     if not ours:
         raise InputError(f"{target} exists and was not written by lookbook; choose another name")
-
-
-def _check_export(target: Path, to: str) -> None:
-    """Refuse a place for an export before any work is done for it."""
-    if os.path.lexists(target):
-        raise InputError(f"{target} exists and is not overwritten; choose another --out")
-    if to == "int8" and target.suffix != ".onnx":
-        raise InputError(f"{target} must end in .onnx, by which model files are known")
 
 
 def _write_corrections(path: Path, dossier: Dossier) -> None:

@@ -68,6 +68,9 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        return f"Dataset({self.images.shape} {self.images.dtype}, {len(self.classes)} classes)"
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the pictures."""

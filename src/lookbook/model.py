@@ -120,6 +120,10 @@ class Model:
         helper.set_model_props(seal, {"sha256": hashlib.sha256(content).hexdigest()})
         return cls(content + seal.SerializeToString())
 
+    def __repr__(self) -> str:
+        known = f"{len(self.classes)} classes, {self.input_shape}, " if "about" in vars(self) else ""
+        return f"Model({known}{len(self.content):,} bytes)"
+
     def __getstate__(self) -> dict[str, bytes]:
         return {"content": self.content}  # sessions cannot be pickled
 

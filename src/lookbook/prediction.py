@@ -47,6 +47,9 @@ class Prediction:
     #: classes of the set that was asked for, the likeliest first
     likely: tuple[int, ...] | None = None
 
+    def __repr__(self) -> str:
+        return f"Prediction({self.source!r}, {self.name!r}, {self.confidence:.4f})"
+
     @property
     def label(self) -> int:
         """Number of the most probable class."""

@@ -13,7 +13,7 @@
         analysis.npz         what `lookbook report` found out, for the next report
         report.html, …       what `report`, `figures` and `export` wrote
     runs/fashion-mnist-tutorial-1.unfinished/
-                             what a training needs to go on: see `lookbook.resume`
+                             what a training needs to go on: see `lookbook.checkpoints`
 """
 
 from __future__ import annotations
@@ -93,6 +93,9 @@ class Run:
     history: list[dict[str, Any]]
     metrics: dict[str, Any]
     conditions: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.recipe['name']})"
 
     @property
     def weights(self) -> Path:

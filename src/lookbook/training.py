@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,17 +23,17 @@ from lookbook import metrics
 from lookbook.budget import Plan, plan
 from lookbook.builtin import BUILTIN, mirrors_well
 from lookbook.calibration import CalibrationSet, softmax
+from lookbook.checkpoints import ResumePoint
 from lookbook.conditions import machine, versions
 from lookbook.corrections import apply, read
 from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
 from lookbook.devices import has_fast_half, pick_device
 from lookbook.doubt import calibrate, learn_novelty
 from lookbook.errors import InputError, LookbookWarning, TrainingError
-from lookbook.export import UNSTATED, describe, to_onnx
 from lookbook.fitting import Fitted, Tell, fit
 from lookbook.networks import Classifier, build_classifier
+from lookbook.onnx_export import UNSTATED, describe, to_onnx
 from lookbook.recipes import STANDARD, Recipe, find_recipe
-from lookbook.resume import ResumePoint
 from lookbook.runs import (
     MODEL,
     WEIGHTS,
@@ -47,7 +48,9 @@ from lookbook.runs import (
 if TYPE_CHECKING:
     from jaxtyping import Shaped
 
-    from lookbook.fitting import Labelled
+    from lookbook.fitting import Labelled, Progress
+
+_logger = logging.getLogger("lookbook")
 
 
 def train(
@@ -62,23 +65,22 @@ def train(
     mirror: bool | None = None,
     budget: float | None = None,
     corrections: str | Path | None = None,
-    seconds_before: float = 0.0,
-    tell: Tell = lambda _progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    tell: Tell | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Train on the training part of DATA and write the run; no test picture is read.
 
     Parameters
     ----------
     data, size
-        As `datasets.load` takes them.
+        As `lookbook.load` takes them.
     recipe
         What to train and how, or its name; without it `standard`, or what makes most of the
         `budget`. It is suited to the number of pictures: see `Recipe.suited_to`.
     epochs
         Passes over the pictures; without it the recipe's.
-    seed, tell, should_stop
-        As `fit` takes them.
+    seed
+        Decides the first weights, the order of the pictures and the validation part.
     out
         The run's folder; without it `runs/<data>-<recipe>-<number>`.
     final
@@ -91,8 +93,12 @@ def train(
         Seconds after which the run is to be written; passes and learning rate follow the time.
     corrections
         A table of suspected labels of the training part, with what a person decided.
-    seconds_before
-        What starting took: it counts into the budget and the account in `conditions.json`.
+    tell
+        Is called with a `Progress` a few times a second, and after each epoch: `epoch`,
+        `pictures`, `loss`, `accuracy`, `val_accuracy`, `seconds_left` and more. Without it the
+        logger "lookbook" is told of each epoch, at level INFO.
+    should_stop
+        Is asked after each step; True ends the training there, and the run can be used.
 
     Raises
     ------
@@ -100,6 +106,40 @@ def train(
         As their docstrings say; nothing is written then, but for the weights of a network whose
         model file does not say the same.
     """
+    return train_since(
+        0.0,
+        data,
+        recipe,
+        epochs=epochs,
+        seed=seed,
+        out=out,
+        size=size,
+        final=final,
+        mirror=mirror,
+        budget=budget,
+        corrections=corrections,
+        tell=tell,
+        should_stop=should_stop,
+    )
+
+
+def train_since(
+    seconds_before: float,
+    data: str,
+    recipe: Recipe | str | None = None,
+    *,
+    epochs: float | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    size: int | None = None,
+    final: bool = False,
+    mirror: bool | None = None,
+    budget: float | None = None,
+    corrections: str | Path | None = None,
+    tell: Tell | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Train as `train` does; what went before counts into the budget and the account of time."""
     if isinstance(recipe, str):
         recipe = find_recipe(recipe)
     if not 0 <= seed < 2**63:
@@ -150,9 +190,8 @@ def train(
 def resume(
     run: str | Path,
     *,
-    seconds_before: float = 0.0,
-    tell: Tell = lambda _progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    tell: Tell | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Go on with a training that was stopped or killed, to the weights that it would have had.
 
@@ -160,7 +199,7 @@ def resume(
     ----------
     run
         The folder of the run, or its name in `runs/`.
-    seconds_before, tell, should_stop
+    tell, should_stop
         As `train` takes them.
 
     Raises
@@ -170,6 +209,17 @@ def resume(
     DamagedFileError
         What was kept is not what was written.
     """
+    return resume_since(0.0, run, tell=tell, should_stop=should_stop)
+
+
+def resume_since(
+    seconds_before: float,
+    run: str | Path,
+    *,
+    tell: Tell | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Go on as `resume` does; what went before counts into the account of time."""
     seconds = {"imports": seconds_before}
     folder, request = read_request(run)
     with _timed(seconds, "data"):
@@ -185,6 +235,20 @@ def resume(
     point = ResumePoint(folder, request, numbered=False, begun=True)
     parts = _Parts.of(apply(given, request.get("corrections", [])), request["seed"])
     return _train(request, point, parts, seconds, tell, should_stop)
+
+
+def _log(progress: Progress) -> None:
+    """Tell the log of each epoch, where nobody else asked to be told."""
+    if progress.epoch_ended:
+        _logger.info(
+            "%s: epoch %d, loss %.4f, accuracy %.4f, validation accuracy %s, %.0f s left",
+            progress.stage,
+            progress.epoch,
+            progress.loss,
+            progress.accuracy,
+            "unknown" if progress.val_accuracy is None else f"{progress.val_accuracy:.4f}",
+            progress.seconds_left,
+        )
 
 
 @dataclass(frozen=True)
@@ -205,8 +269,8 @@ def _train(
     point: ResumePoint,
     parts: _Parts,
     seconds: dict[str, float],
-    tell: Tell,
-    should_stop: Callable[[], bool],
+    tell: Tell | None,
+    should_stop: Callable[[], bool] | None,
 ) -> Run:
     """Train what was asked for, from where it was left; write the run."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -218,8 +282,8 @@ def _train(
         seed=request["seed"],
         seconds=request["fit_seconds"],
         keeper=point,
-        tell=tell,
-        should_stop=should_stop,
+        tell=tell or _log,
+        should_stop=should_stop or (lambda: False),
     )
     fitted, calibration = _fit(fit_on, parts, seconds, final=request["final"])
     if request["fit_seconds"] is not None:
