@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lookbook.datasets import sample
-from lookbook.devices import pick_device
+from lookbook.devices import as_tensor, pick_device
 from lookbook.errors import InputError
 from lookbook.fitting import UNSURE, fit
 from lookbook.networks import SAMPLE, build_classifier
@@ -147,7 +147,7 @@ def _answering_seconds(
     """
     pixels = math.prod(training[0].shape[1:])
     few = max(FEWEST_ANSWERS, min(ANSWERS, ANSWERS * 28 * 28 // pixels))
-    pictures = torch.from_numpy(sample(training[0], few))
+    pictures = as_tensor(sample(training[0], few))
     classifier = build_classifier(recipe, sample(training[0], SAMPLE), n_classes, seed=0).eval()
     device = pick_device()
     classifier, pictures = classifier.to(device), pictures.to(device)

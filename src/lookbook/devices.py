@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Shaped
 
 
 def pick_device() -> torch.device:
@@ -15,6 +21,16 @@ def pick_device() -> torch.device:
         if torch.get_device_module(name).is_available():
             return torch.device(name)
     return torch.device("cpu")
+
+
+def as_tensor(array: Shaped[np.ndarray, "..."]) -> Shaped[torch.Tensor, "..."]:
+    """Return a tensor that shares the memory of an array, to be read only.
+
+    PyTorch warns of arrays that cannot be written, as those of pandas and of memory maps.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 @cache

@@ -10,7 +10,7 @@ import torch
 
 from lookbook.calibration import CalibrationSet, fit_temperature, softmax
 from lookbook.datasets import sample
-from lookbook.devices import pick_device
+from lookbook.devices import as_tensor, pick_device
 from lookbook.fitting import EVALUATION_BATCH
 from lookbook.novelty import LEARNT
 
@@ -41,7 +41,7 @@ def learn_novelty(classifier: Classifier, training: Labelled) -> None:
     """Let a trained classifier learn which traits are usual, from a sample of training pictures."""
     images, labels = (sample(each, LEARNT) for each in training)
     logits, traits = _look_once(classifier, images)
-    classifier.novelty.learn(traits, logits, torch.from_numpy(labels))
+    classifier.novelty.learn(traits, logits, as_tensor(labels))
 
 
 def novelties(
@@ -64,7 +64,7 @@ def _look_once(
     device = pick_device()
     scaler, network = classifier.scaler.to(device), classifier.network.to(device)
     batches = np.array_split(images, math.ceil(len(images) / EVALUATION_BATCH))
-    seen = [network.with_traits(scaler(torch.from_numpy(each).to(device))) for each in batches]
+    seen = [network.with_traits(scaler(as_tensor(each).to(device))) for each in batches]
     classifier.cpu()
     logits, traits = (torch.cat(each).cpu() for each in zip(*seen, strict=True))
     return logits, traits

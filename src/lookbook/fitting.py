@@ -19,7 +19,7 @@ from lookbook import metrics
 from lookbook.augment import distort, mirror, relight, shift
 from lookbook.calibration import softmax
 from lookbook.datasets import sample
-from lookbook.devices import has_fast_half, pick_device
+from lookbook.devices import as_tensor, has_fast_half, pick_device
 from lookbook.errors import TrainingError
 from lookbook.networks import Classifier, Components, build_classifier
 from lookbook.optimizers import build_optimizer, rate_at
@@ -148,7 +148,7 @@ def fit(
     half = recipe.half and has_fast_half(device)
     classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
     scaler, network = classifier.scaler, classifier.network
-    images, labels = (torch.from_numpy(array).to(device) for array in training)
+    images, labels = (as_tensor(array).to(device) for array in training)
     if isinstance(scaler, Components):
         # once: a pass over the components takes a quarter of the bytes and of the arithmetic
         images = scaler.of_all(images, torch.bfloat16 if half else torch.float32)
@@ -436,5 +436,5 @@ def _answer(
         return np.zeros((0, n_classes), np.float32)
     batches = np.array_split(part[0], math.ceil(len(part[0]) / EVALUATION_BATCH))
     with torch.inference_mode():
-        logits = torch.cat([answer(torch.from_numpy(batch).to(device)) for batch in batches])
+        logits = torch.cat([answer(as_tensor(batch).to(device)) for batch in batches])
     return logits.cpu().numpy()

@@ -161,14 +161,23 @@ def _recalibrate(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what ONNX Runtime advises its developers."""
-    logging.disable(logging.WARNING)
+    """Keep to itself what ONNX Runtime advises its developers, and leave all other messages."""
+    root = logging.getLogger()
+    # ONNX Runtime writes to the root logger, which would make a handler where there is none
+    nobody = logging.NullHandler()
+    root.addFilter(_is_not_advice)
+    root.addHandler(nobody)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.filterwarnings("ignore", module="onnxruntime")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        root.removeFilter(_is_not_advice)
+        root.removeHandler(nobody)
+
+
+def _is_not_advice(record: logging.LogRecord) -> bool:
+    return "onnxruntime" not in Path(record.pathname).parts or record.levelno > logging.WARNING
 
 
 def _speeds(

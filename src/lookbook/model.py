@@ -121,7 +121,9 @@ class Model:
         return cls(content + seal.SerializeToString())
 
     def __repr__(self) -> str:
-        known = f"{len(self.classes)} classes, {self.input_shape}, " if "about" in vars(self) else ""
+        known = (
+            f"{len(self.classes)} classes, {self.input_shape}, " if "about" in vars(self) else ""
+        )
         return f"Model({known}{len(self.content):,} bytes)"
 
     def __getstate__(self) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lookbook.datasets import sample
+from lookbook.devices import as_tensor
 from lookbook.novelty import Novelty
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Components(nn.Module):
 
     def __init__(self, raw: UInt8[np.ndarray, "N *shape"]) -> None:
         super().__init__()
-        rows = torch.from_numpy(sample(raw, SAMPLE)).flatten(1).float()
+        rows = as_tensor(sample(raw, SAMPLE)).flatten(1).float()
         mean = rows.mean(0)
         rows = rows - mean
         # whichever is smaller: pixels by pixels, or pictures by pictures
@@ -305,7 +306,7 @@ def whitening_layer(
     filters are folded: 2×2 over four channels, one for each place in a square of 2×2 pixels.
     """
     patches_each = (raw.shape[1] // 2 - 1) * (raw.shape[2] // 2 - 1)
-    pictures = torch.from_numpy(sample(raw, max(1, min(SAMPLE, 400_000 // patches_each))))
+    pictures = as_tensor(sample(raw, max(1, min(SAMPLE, 400_000 // patches_each))))
     pixels = channels_first(pictures).float()
     mean, spread = pixels.mean(), pixels.std().clamp_min(1)
     folded = _fold_pixels((pixels - mean) / spread)

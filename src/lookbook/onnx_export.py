@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import torch
 
+from lookbook.devices import as_tensor
 from lookbook.errors import TrainingError
 from lookbook.model import Model, Outputs
 from lookbook.photos import find_polarity
@@ -108,7 +109,7 @@ def to_onnx(
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1")
         torch.onnx.export(
             classifier,
-            (torch.from_numpy(sample[:2]),),
+            (as_tensor(sample[:2]),),
             buffer,  # type: ignore[arg-type]  # this exporter writes into open files, too
             dynamo=False,
             input_names=names[:1],
@@ -168,7 +169,7 @@ def check_parity(
     for n in PARITY_BATCHES:
         batch = np.resize(sample, (n, *sample.shape[1:]))
         with torch.inference_mode():
-            expected = Outputs(*(each.numpy() for each in classifier(torch.from_numpy(batch))))
+            expected = Outputs(*(each.numpy() for each in classifier(as_tensor(batch))))
         found = model.predict(batch)
         difference = float(np.abs(found.probs - expected.probs).max())
         if not difference <= TOLERANCE:

@@ -10,6 +10,7 @@ import torch
 from lookbook.audit import LEAST
 from lookbook.calibration import softmax
 from lookbook.datasets import chunks
+from lookbook.devices import as_tensor
 from lookbook.fitting import fit
 from lookbook.recipes import QUICK
 
@@ -59,7 +60,7 @@ def _answer(
 ) -> Float[np.ndarray, "N K"]:
     parts = chunks(len(images), 4 * images[0].size)
     with torch.inference_mode():
-        logits = [classifier.look(torch.from_numpy(images[part]))[0].numpy() for part in parts]
+        logits = [classifier.look(as_tensor(images[part]))[0].numpy() for part in parts]
     return softmax(np.concatenate(logits))
 
 
