@@ -7,6 +7,8 @@ import io
 import json
 import re
 import tracemalloc
+import unicodedata
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -236,6 +238,9 @@ def test_labels_that_were_confirmed_are_no_corrections(findings, parts, tmp_path
         (lambda row: row.update(correction="top", index="9999"),
          "{}, line 2: the training part has no picture 9999, it has 600; write the table again: "
          "lookbook report RUN --corrections FILE"),
+        (lambda row: row.update(correction="top", index=5000 * "9"),
+         "{}, line 2: the training part has no picture " + 40 * "9" + "…, it has 600; write the "
+         "table again: lookbook report RUN --corrections FILE"),
         (lambda row: row.update(correction="top", picture="sha256:0"),
          "{}, line 2: training picture {index} is not the one that was judged: the data has "
          "changed; write the table again: lookbook report RUN --corrections FILE"),
@@ -247,6 +252,17 @@ def test_wrong_corrections_are_refused(findings, parts, tmp_path, judge, message
         corrections.read(path, parts[0])
     first = findings.training.indices[0]
     assert str(caught.value) == message.format(path, index=first)
+
+
+def test_names_that_look_like_formulas_come_back(findings, parts, tmp_path):
+    """And those that a Mac writes in parts of syllables."""
+    named = tuple(replace(part, classes=("=1+1", "가방", " @b")) for part in parts)
+    path = judged(findings, named, agree, tmp_path)
+    assert "'=1+1" in path.read_text("utf-8-sig")
+    expected = corrections.read(judged(findings, parts, agree, tmp_path), parts[0])
+    path = judged(findings, named, agree, tmp_path)
+    path.write_text(unicodedata.normalize("NFD", path.read_text("utf-8-sig")), "utf-16")
+    assert corrections.read(path, named[0]) == expected
 
 
 def test_any_other_file_is_refused(parts, tmp_path):

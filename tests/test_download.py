@@ -10,6 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import pwd
 import resource
 import socket
 import tarfile
@@ -716,6 +717,24 @@ def test_a_cache_with_objects_is_refused(source, cache):
 def test_the_cache_is_where_the_platform_wants_it(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert download.cache_folder() == tmp_path / "lookbook" / "datasets"
+
+
+def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch):
+    """As a container has it that runs under a number alone."""
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: {}[uid])
+    with pytest.raises(OutputError, match="this user has no home folder; name a cache folder in"):
+        fetch(BUILTIN["fashion-mnist"])
+
+
+def test_a_cache_that_may_not_be_looked_into(monkeypatch):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(OutputError, match=r"cannot write the cache .*: Permission denied; make"):
+        fetch(BUILTIN["fashion-mnist"], cache=Path("/root"))
 
 
 # ---- what is built in ----

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookbook import tables
 from lookbook.errors import InputError, closest
 
 if TYPE_CHECKING:
@@ -32,20 +33,18 @@ def to_csv(findings: Findings, given: Dataset, training: Dataset, test: Dataset)
     `picture` is the beginning of the SHA-256 of its pixels, so that a correction can never reach
     another picture.
     """
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(COLUMNS)
+    table: list[list[object]] = [list(COLUMNS)]
     for index in np.flatnonzero(given.labels != training.labels):
         before, now = (part.classes[part.labels[index]] for part in (given, training))
-        table.writerow(["train", index, _digest(given.images[index]), before, now, "", now])
+        table.append(["train", index, _digest(given.images[index]), before, now, "", now])
     parts = (("train", training, findings.training), ("test", test, findings.test))
     for name, part, suspects in parts:
         rows = zip(suspects.indices, suspects.opinions, suspects.shares, strict=True)
         for index, opinion, (share, _) in rows:
             label, suggestion = part.classes[part.labels[index]], part.classes[opinion]
             picture = _digest(part.images[index])
-            table.writerow([name, int(index), picture, label, suggestion, f"{share:.3f}", ""])
-    return buffer.getvalue()
+            table.append([name, index, picture, label, suggestion, f"{share:.3f}", ""])
+    return tables.to_csv(table)
 
 
 def _digest(image: UInt8[np.ndarray, "H W *C"]) -> str:
@@ -65,23 +64,24 @@ def read(path: Path, training: Dataset) -> list[tuple[int, int]]:
         It is no such table, a class or a picture in it is not of this data, or nothing in it is
         corrected.
     """
-    rows = _rows(path)
-    numbers = {name: k for k, name in enumerate(training.classes)}
+    numbers = {_plain(name): k for k, name in enumerate(training.classes)}
     found: dict[int, int] = {}
-    for number, row in enumerate(rows, 2):  # line 1 holds the names of the columns
+    for line, row in _rows(path):
         name = row["correction"].strip()
         if not name or row["part"] != "train":
             continue
-        where = f"{path}, line {number}"
-        if name not in numbers:
+        where = f"{path}, line {line}"
+        if _plain(name) not in numbers:
+            known = list(training.classes)
+            listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
             raise InputError(
-                f"{where}: no class is called '{name}'{closest(name, list(numbers))}; "
-                f"classes: {', '.join(numbers)}"
+                f"{where}: no class is called '{tables.shorten(name)}'{closest(name, known)}; "
+                f"classes: {listed}"
             )
-        index = int(row["index"]) if row["index"].isascii() and row["index"].isdigit() else -1
+        index = _number(row["index"])
         if not 0 <= index < len(training):
             raise InputError(
-                f"{where}: the training part has no picture {row['index']}, it has "
+                f"{where}: the training part has no picture {tables.shorten(row['index'])}, it has "
                 f"{len(training):,}; write the table again: lookbook report RUN --corrections FILE"
             )
         if _digest(training.images[index]) != row["picture"]:
@@ -89,7 +89,7 @@ def read(path: Path, training: Dataset) -> list[tuple[int, int]]:
                 f"{where}: training picture {index} is not the one that was judged: the data has "
                 "changed; write the table again: lookbook report RUN --corrections FILE"
             )
-        found[index] = numbers[name]
+        found[index] = numbers[_plain(name)]
     changed = [(index, k) for index, k in found.items() if k != training.labels[index]]
     if not changed:
         raise InputError(
@@ -99,25 +99,25 @@ def read(path: Path, training: Dataset) -> list[tuple[int, int]]:
     return changed
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin with a mark
-    except FileNotFoundError as error:
-        raise InputError(
-            f"no file {path}; write one: lookbook report RUN --corrections {path}"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a table ({error})") from error
-    first = text.partition("\n")[0]
-    # in much of Europe, spreadsheets write semicolons
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    table = csv.DictReader(io.StringIO(text), restval="", delimiter=delimiter)
-    if missing := set(COLUMNS) - set(table.fieldnames or ()):
+def _plain(name: str) -> str:
+    """Return a class name as it is compared: spreadsheets may write Hangul in parts."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def _number(text: str) -> int:
+    """Read an index; -1 for what is none, or longer than any is."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    remedy = "write one: lookbook report RUN --corrections FILE"
+    names, rows = tables.read_csv(path, remedy)
+    if missing := set(COLUMNS) - set(names):
         raise InputError(
             f"{path} is no table of corrections: it lacks the columns "
-            f"{', '.join(sorted(missing))}; write one: lookbook report RUN --corrections FILE"
+            f"{', '.join(sorted(missing))}; {remedy}"
         )
-    return list(table)
+    return rows
 
 
 def apply(training: Dataset, corrected: list[tuple[int, int]]) -> Dataset:

@@ -36,10 +36,23 @@ Report = Callable[[str, int, int], None]
 
 
 def cache_folder() -> Path:
-    """Return the folder where fetched datasets are kept: the platform's cache folder."""
+    """Return the folder where fetched datasets are kept: the platform's cache folder.
+
+    Raises
+    ------
+    OutputError
+        There is none: the user has no home folder.
+    """
     import platformdirs  # noqa: PLC0415  # not needed where a path is known
 
-    return Path(platformdirs.user_cache_dir("lookbook", appauthor=False)) / "datasets"
+    try:
+        folder = Path(platformdirs.user_cache_dir("lookbook", appauthor=False)).expanduser()
+    except RuntimeError as error:  # a number without a name and a home, as in some containers
+        raise OutputError(
+            "no place to keep datasets: this user has no home folder; name a cache folder in "
+            "XDG_CACHE_HOME, or a home in HOME"
+        ) from error
+    return folder / "datasets"
 
 
 def find_builtin(name: str) -> BuiltinDataset:
@@ -84,9 +97,9 @@ def fetch(
         The cache cannot be written.
     """
     kept = (cache or cache_folder()) / dataset.name
-    if folder is None and (kept / "source.json").exists():
-        return kept
     try:
+        if folder is None and (kept / "source.json").exists():
+            return kept
         kept.parent.mkdir(parents=True, exist_ok=True)
         with _locked(kept):
             # another process may have been faster
