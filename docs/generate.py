@@ -107,7 +107,8 @@ def speed_table(name: str, *, korean: bool) -> str:
         fit = f"{middle}초 ({least}~{longest})" if korean else f"{middle} s ({least} to {longest})"
         rows.append(
             f"| {names[korean]}{'' if one.seeds == most else seeds} | {fit} | "
-            f"{one.ratio.middle:.3f} | {100 * one.accuracy:.2f} ± {100 * one.deviation:.2f} % |"
+            f"{one.ratio.middle:.3f} | {100 * one.accuracy:.2f} ± {100 * one.deviation:.2f}"
+            f"{'' if korean else ' '}% |"
         )
     heads = (
         ("훈련 시간의 중앙값 (최소~최대)", "T에 대한 비율", "테스트 정확도의 평균 ± 표준편차")

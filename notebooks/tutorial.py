@@ -300,7 +300,11 @@ for pair in found["most_confused"]:
 #   Which part of the data may tell you?
 # - Train with `seed=1` and `seed=2` and compare `run.metrics["validation"]`. Do the accuracies
 #   differ by more than their intervals?
-# - Predict a photograph of your own: `lookbook.predict(run, ["my-shoe.jpg"])`.
+# - Predict a photograph of your own: `lookbook.predict(run, ["my-shoe.jpg"])`. Most likely it will be
+#   called a Bag, and with a high percentage: of 26 photographs of shoes this network called 23 a Bag,
+#   three a Shirt and none a shoe, and only for about half of them `strange` was True, "not one of
+#   these?". It has seen clothes that were cut out, grey, on a dark ground, 28 pixels wide, and nothing
+#   else; what it says of other pictures cannot be believed.
 #
 # A run never overwrites another one. Leave out `out=`, and each gets a folder of its own in `runs`
 # and stays there.

@@ -65,7 +65,7 @@ TEXTS = {
     "ko": {
         "true": "정답: {}",
         "unsure": "잘 모르겠음",
-        "strange": "이 가운데 없는 듯",
+        "strange": "여기 없는 종류인 듯",
         "grey level": "밝기 (0~255)",
         "epoch": "에포크",
         "loss": "손실",
@@ -406,7 +406,7 @@ def plot_confusion(
                     fontsize=8 if k <= 15 else 5,
                 )
     bar = figure.colorbar(shown, ax=axes, shrink=0.8, label=texts["share"])
-    bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1], labels=["0", "1 %", "5 %", "20 %", "50 %", "100 %"])
+    bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1], labels=["0", "1%", "5%", "20%", "50%", "100%"])
     return figure
 
 
