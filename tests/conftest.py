@@ -15,6 +15,9 @@ from lookbook.datasets import Dataset, load
 from lookbook.recipes import TUTORIAL
 from lookbook.runs import Run
 
+# what is loaded here keeps nothing of its own in the home of who runs the tests
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 # how long an example takes says more about the machine than about the code
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -49,20 +49,28 @@ def kit(some_run):
     return write_kit(some_run, some_run.folder.parent / "kit")
 
 
+def run_alone(command: list[object], home: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program as somebody with that home, in which it must leave nothing behind."""
+    home.mkdir(exist_ok=True)
+    own = {"XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"}
+    env = {name: value for name, value in os.environ.items() if name not in own}
+    ended = subprocess.run(
+        list(map(str, command)), env=env | {"HOME": str(home)} | more,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert list(home.rglob("*")) == []  # ONNX Runtime's telemetry keeps a database there
+    return ended
+
+
 def run_python(kit: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, kit / "predict.py", *paths], capture_output=True, text=True, check=False
-    )
+    return run_alone([sys.executable, kit / "predict.py", *paths], kit.parent / "home")
 
 
 def run_node(kit: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
     if not (NODE_MODULES / "onnxruntime-node").exists():
         pytest.fail("onnxruntime-node is not here; make test installs it")
-    return subprocess.run(
-        [shutil.which("node"), kit / "predict.mjs", *paths],
-        env=os.environ | {"NODE_PATH": str(NODE_MODULES)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [shutil.which("node"), kit / "predict.mjs", *paths]
+    return run_alone(command, kit.parent / "home", NODE_PATH=str(NODE_MODULES))
 
 
 def shown(output: str) -> list[tuple[str, str, float, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -179,7 +180,8 @@ def test_a_model_of_features_takes_no_pictures(tmp_path):
         predict(fitted.model_, [str(tmp_path / "a.png")])
 
 
-def test_a_model_file_predicts_without_torch(calibrated, tmp_path):
+def test_a_model_file_predicts_without_torch_and_leaves_nothing_behind(calibrated, tmp_path):
+    """ONNX Runtime's telemetry would keep a database in the user's cache folder."""
     Image.new("L", (10, 12)).save(tmp_path / "a.png")
     program = (
         "import sys\n"
@@ -188,4 +190,10 @@ def test_a_model_file_predicts_without_torch(calibrated, tmp_path):
         f"predict(Model.open(__import__('pathlib').Path({str(calibrated.model)!r})), ['a.png'])\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    own = {"XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"}
+    env = {name: value for name, value in os.environ.items() if name not in own}
+    home = tmp_path / "home"
+    home.mkdir()
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, cwd=tmp_path, env=env | {"HOME": str(home)}, check=True)
+    assert list(home.rglob("*")) == []

@@ -96,6 +96,7 @@ def _lookbook(path: Path) -> Predict:
 
 
 def _onnxruntime(path: Path, threads: int) -> Predict:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from lookbook.conditions import usable_cores
+from lookbook.runtime import open_session
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped
@@ -116,8 +116,6 @@ def features(model: Model, inputs: Shaped[np.ndarray, "N *shape"]) -> Float32[np
 
 def _session(model: Model, names: list[str]) -> Any:
     """Return a session that computes these values inside the network, and nothing beyond."""
-    import onnxruntime  # noqa: PLC0415  # 0.1 s
-
     whole = onnx.load_from_string(model.content)
     needed, kept = set(names), []
     for node in reversed(whole.graph.node):
@@ -130,11 +128,7 @@ def _session(model: Model, names: list[str]) -> Any:
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
         for name in dict.fromkeys(names)
     )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
-    options.log_severity_level = 3
-    content = whole.SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return open_session(whole.SerializeToString())
 
 
 def first_filters(model: Model) -> Float32[np.ndarray, "F H W *C"]:

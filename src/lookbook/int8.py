@@ -23,6 +23,7 @@ from lookbook.evaluation import load_training
 from lookbook.files import write_bytes
 from lookbook.model import Model, Outputs
 from lookbook.prediction import open_model
+from lookbook.runtime import silence
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
@@ -101,6 +102,7 @@ def quantize(run: Run, out: Path) -> Comparison:
 
 
 def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> Model:
+    silence()
     from onnxruntime.quantization import (  # noqa: PLC0415  # 0.5 s
         CalibrationDataReader,
         QuantFormat,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lookbook.calibration import CalibrationSet
-from lookbook.conditions import usable_cores
 from lookbook.errors import DamagedFileError, InputError
+from lookbook.runtime import open_session
 
 if TYPE_CHECKING:
     import onnx
@@ -131,15 +131,7 @@ class Model:
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
-        import onnxruntime  # noqa: PLC0415  # 0.1 s, and not needed to pass a model on
-
-        options = onnxruntime.SessionOptions()
-        # ONNX Runtime would count the host's processors, not those we may use
-        options.intra_op_num_threads = usable_cores()
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(
-            self.content, options, providers=["CPUExecutionProvider"]
-        )
+        return open_session(self.content)
 
     @cached_property
     def about(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 //   node predict.mjs PICTURE.pgm     (or PPM, in colour; of the model's size, 8 bits)
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+process.env.ORT_DISABLE_TELEMETRY ??= "1"; // before ONNX Runtime is loaded
 const ort = createRequire(import.meta.url)("onnxruntime-node");
 
 const here = (name) => new URL(name, import.meta.url);

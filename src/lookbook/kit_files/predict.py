@@ -1,8 +1,10 @@
 """Say what pictures show, with the files of this folder: python predict.py PICTURE PICTURE."""
 
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before ONNX Runtime is loaded
 import onnxruntime
 from picture import about, read
 
