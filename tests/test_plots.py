@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -85,11 +87,57 @@ def test_korean_labels():
     figure._repr_png_()  # a missing glyph would be an error
 
 
-def test_without_a_korean_font_labels_are_english_and_it_says_so(monkeypatch):
+@pytest.fixture
+def without_korean_font(monkeypatch):
     monkeypatch.setattr(plots, "korean_fonts", lambda: ())
-    with pytest.warns(LookbookWarning, match="no Korean font on this machine"):
+    plots._note_missing_font.cache_clear()
+    yield
+    plots._note_missing_font.cache_clear()
+
+
+@pytest.mark.usefixtures("without_korean_font")
+def test_without_a_korean_font_labels_are_english_and_it_says_so():
+    with pytest.warns(LookbookWarning, match="no font for Korean on this machine"):
         figure = plots.plot_confusion(np.eye(3, dtype=int), NAMES, lang="ko")
     assert figure.axes[0].get_xlabel() == "predicted class"
+
+
+@pytest.mark.usefixtures("without_korean_font")
+def test_without_a_korean_font_korean_classes_are_numbered_and_one_note_says_so():
+    classes = ("고양이", "dog", "소")
+    images = np.zeros((3, 8, 8), np.uint8)
+    dataset = Dataset(images, np.arange(3), classes)
+    one = Prediction("사진.png", images[0], np.float32([0.7, 0.2, 0.1]), classes, truth=2)
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        figures = [
+            plots.plot_balance(dataset),
+            plots.plot_pictures(dataset, 0),
+            plots.plot_picture(images[0], "7: 고양이"),
+            plots.plot_predictions([one]),
+            plots.plot_confusion(np.eye(3, dtype=int), classes),
+        ]
+        for figure in figures:
+            figure._repr_png_()
+    assert [str(each.message) for each in noted] == [
+        "no font for Korean on this machine: figures are labelled in English, classes that they "
+        "cannot name by numbers; on Debian: apt-get install fonts-nanum"
+    ]
+    names = ["class 0", "dog", "class 2"]
+    balance, pictures, picture, prediction, confusion = figures
+    assert [tick.get_text() for tick in balance.axes[0].get_yticklabels()] == names
+    assert pictures.axes[2].get_xlabel() == "class 2\n2"
+    assert picture.axes[0].get_title() == "7: ???"
+    assert prediction.axes[0].get_title() == "??.png"
+    assert prediction.axes[0].get_xlabel() == "class 0 70%\n(true: class 2)"
+    assert [tick.get_text() for tick in confusion.axes[0].get_xticklabels()] == names
+
+
+@pytest.mark.skipif(not plots.korean_fonts(), reason="there is no Korean font on this machine")
+def test_syllables_that_come_in_parts_are_drawn_whole():
+    apart = unicodedata.normalize("NFD", "고양이")
+    figure = plots.plot_confusion(np.eye(2, dtype=int), (apart, "dog"))
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["고양이", "dog"]
 
 
 def test_both_languages_have_the_same_texts():

@@ -116,18 +116,10 @@ def _styled(
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
         lang = kwargs.get("lang", "en")
-        fonts = ["DejaVu Sans", *korean_fonts()]
-        if lang == "ko" and len(fonts) == 1:
-            warnings.warn(
-                LookbookWarning(
-                    "no Korean font on this machine, figures are labelled in English; on Debian: "
-                    "apt-get install fonts-nanum"
-                ),
-                stacklevel=2,
-            )
+        if lang == "ko" and not _can_draw(TEXTS["ko"]["true class"]):
             lang = "en"
         # glyphs that the first font lacks come from the next
-        style: Any = STYLE | {"font.family": fonts}
+        style: Any = STYLE | {"font.family": _fonts()}
         with mpl.rc_context(style):
             return draw(TEXTS[str(lang)], *args, **kwargs)
 
@@ -148,13 +140,57 @@ def korean_fonts() -> tuple[str, ...]:
     return tuple(name for name in KOREAN_FONTS if name in names)
 
 
+def _fonts() -> tuple[str, ...]:
+    return ("DejaVu Sans", *korean_fonts())
+
+
+@cache
+def _letters_of(fonts: tuple[str, ...]) -> frozenset[int]:
+    """Return the characters that these fonts can draw."""
+    paths = [font_manager.findfont(font) for font in fonts]
+    return frozenset().union(*(font_manager.get_font(path).get_charmap() for path in paths))
+
+
+def _can_draw(text: str) -> bool:
+    """Say whether figures can show a text; say so to the user, once, where they cannot."""
+    if all(c.isascii() or c.isspace() or ord(c) in _letters_of(_fonts()) for c in text):
+        return True
+    _note_missing_font(korean=any("HANGUL" in unicodedata.name(c, "") for c in text))
+    return False
+
+
+@cache
+def _note_missing_font(*, korean: bool) -> None:
+    what, package = ("Korean", "fonts-nanum") if korean else ("some class names", "fonts-noto-cjk")
+    warnings.warn(
+        LookbookWarning(
+            f"no font for {what} on this machine: figures are labelled in English, classes that "
+            f"they cannot name by numbers; on Debian: apt-get install {package}"
+        ),
+        stacklevel=2,
+    )
+
+
+def _drawable(text: str) -> str:
+    """Write a question mark for what figures cannot show."""
+    if _can_draw(text):
+        return text
+    return "".join(c if c.isascii() or ord(c) in _letters_of(_fonts()) else "?" for c in text)
+
+
+def _name(classes: tuple[str, ...], label: int, most: int = MOST_LETTERS) -> str:
+    """Return the name of a class as a figure shows it, its number where no font has its letters."""
+    name = _short(classes[label], most)
+    return name if _can_draw(name) else f"class {label}"
+
+
 def _short(name: str, most: int = MOST_LETTERS) -> str:
     """Cut a name that is too long for its place; wide letters count twice.
 
     >>> _short("Ankle boot"), _short("a very long class name", 12)
     ('Ankle boot', 'a very long…')
     """
-    name = " ".join(name.split())
+    name = unicodedata.normalize("NFC", " ".join(name.split()))  # fonts draw whole syllables
     if _letters(name) <= most:
         return name
     while _letters(name) >= most:
@@ -238,7 +274,7 @@ def plot_picture(
     height, width = image.shape[:2]
     axes.set_xticks(range(0, width, max(1, width // 6)))
     axes.set_yticks(range(0, height, max(1, height // 6)))
-    axes.set_title(_short(title, 60))
+    axes.set_title(_drawable(_short(title, 60)))
     if image.ndim == 2:
         figure.colorbar(shown, ax=axes, label=texts["grey level"], shrink=0.9, pad=0.04)
     return figure
@@ -260,7 +296,7 @@ def plot_pictures(
     for axes, i in zip(_cells(figure, rows, columns), indices, strict=False):
         _draw_picture(axes, dataset.images[i])
         axes.set_axis_on()
-        axes.set_xlabel(f"{_short(dataset.classes[dataset.labels[i]])}\n{i:,}", fontsize=8)
+        axes.set_xlabel(f"{_name(dataset.classes, dataset.labels[i])}\n{i:,}", fontsize=8)
     return figure
 
 
@@ -275,7 +311,7 @@ def _cells(figure: Figure, rows: int, columns: int) -> list[Axes]:
 def plot_balance(texts: dict[str, str], dataset: Dataset, *, lang: Lang = "en") -> Figure:
     """Draw how many pictures each class has."""
     k = len(dataset.classes)
-    names = [_short(name) for name in dataset.classes]
+    names = [_name(dataset.classes, label) for label in range(k)]
     figure = _figure(6.0 + _room(names, 9), 0.9 + 0.24 * min(k, MOST_NAMED))
     axes = figure.subplots()
     axes.barh(range(k), dataset.counts, color=RIGHT, height=0.7)
@@ -303,7 +339,7 @@ def plot_predictions(
     rows = -(-len(predictions) // columns)
     bars = max(len(p.shown_classes()) for p in predictions)
     # the names take room of their own, not from pictures and bars
-    names = [_short(p.classes[label]) for p in predictions for label in p.shown_classes()]
+    names = [_name(p.classes, label) for p in predictions for label in p.shown_classes()]
     figure = _figure((4.0 + _room(names, 7.5)) * columns, (0.75 + 0.135 * max(bars, 9)) * rows)
     cells = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.1] * columns)
     for axes in cells.flat:
@@ -318,15 +354,16 @@ def _draw_prediction(
     left: Axes, right: Axes, prediction: Prediction, texts: dict[str, str]
 ) -> None:
     colour = {True: RIGHT, False: WRONG, None: INK}[prediction.right]
-    caption = f"{_short(prediction.name)} {prediction.confidence:.0%}"
+    caption = f"{_name(prediction.classes, prediction.label)} {prediction.confidence:.0%}"
     if prediction.truth is not None:
-        caption += f"\n({texts['true'].format(_short(prediction.classes[prediction.truth], 14))})"
+        truth = _name(prediction.classes, prediction.truth, 14)
+        caption += f"\n({texts['true'].format(truth)})"
     left.set_axis_on()
     _draw_picture(left, prediction.image)
     if prediction.strange or prediction.unsure:
         caption = f"{texts['strange' if prediction.strange else 'unsure']}\n{caption}"
     left.set_xlabel(caption, color=colour, fontsize=9)
-    left.set_title(prediction.source[-40:], fontsize=8, color="#5B626B")
+    left.set_title(_drawable(prediction.source[-40:]), fontsize=8, color="#5B626B")
 
     shown = prediction.shown_classes()
     colours = [OTHER] * len(shown)
@@ -337,7 +374,7 @@ def _draw_prediction(
             colours[k] = INK if prediction.truth is None else WRONG
     right.set_axis_on()
     right.barh(range(len(shown)), prediction.probs[shown], color=colours, height=0.72)
-    names = [_short(prediction.classes[k]) for k in shown]
+    names = [_name(prediction.classes, k) for k in shown]
     right.set_yticks(range(len(shown)), names, fontsize=7.5)
     right.invert_yaxis()
     right.set_xlim(0, 1)
@@ -370,7 +407,7 @@ def plot_confusion(
     """Draw the confusion matrix with its counts; shade is the share of the true class."""
     matrix = np.asarray(matrix)
     k = len(classes)
-    names = [_short(name, MOST_LETTERS_MATRIX) for name in classes]
+    names = [_name(classes, label, MOST_LETTERS_MATRIX) for label in range(k)]
     side, room = min(14.0, 3.2 + 0.42 * k), _room(names, 9)
     figure = _figure(side + 0.8 + room, side + room * (1 if k > 12 else 0.64))
     axes = figure.subplots()
