@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -102,3 +103,13 @@ def own_run(run: Run, tmp_path: Path) -> Run:
     from lookbook.runs import read_run
 
     return read_run(shutil.copytree(run.folder, tmp_path / "runs" / run.folder.name))
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Three programs that take all that two cores give."""
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    yield
+    for hog in hogs:
+        hog.kill()
+        hog.wait()

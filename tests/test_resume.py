@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import made_pictures
 from lookbook import checkpoints
@@ -143,6 +144,27 @@ def test_other_versions_are_told(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("lookbook.training.versions", lambda: {"torch": "1.0"})
     with pytest.warns(LookbookWarning, match="weights may differ in the last bits"):
         resume(tmp_path / "run")
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_decides_the_arithmetic_is_recorded_and_load_changes_nothing(
+    pictures, tmp_path, monkeypatch
+):
+    """A run in bfloat16 goes on in it, with as many threads, whatever the machine would say now."""
+    half = replace(CONV, half=True)
+    monkeypatch.setattr("lookbook.devices.has_fast_half", lambda _device: True)
+    whole = train(pictures, half, out=tmp_path / "whole")
+    train(pictures, half, out=tmp_path / "run", should_stop=stop_after(9))
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("lookbook.devices.has_fast_half", lambda _device: False)
+    torch.set_num_threads(threads + 1)
+    run = resume(tmp_path / "run")
+    assert torch.get_num_threads() == threads
+    assert run.recipe["half"]
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
+    other = train(pictures, half, out=tmp_path / "other")
+    assert not other.recipe["half"]
+    assert other.weights.read_bytes() != whole.weights.read_bytes()
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(run):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,8 +38,9 @@ def slow_fit(images, labels, recipe, seed):
     for _ in range(recipe.epochs):
         order = torch.randperm(len(labels), generator=shuffler).numpy()
         total = 0.0
-        for begin in range(0, len(order), recipe.batch_size):
-            chosen = order[begin : begin + recipe.batch_size]
+        bounds = np.linspace(0, len(order), math.ceil(len(order) / recipe.batch_size) + 1)
+        for begin, end in pairwise(bounds.astype(int)):
+            chosen = order[begin:end]
             x, y = pixels[chosen], labels[chosen]
             hidden = np.maximum(x @ weights[0].T + weights[1], 0)
             probs = softmax(hidden @ weights[2].T + weights[3])
@@ -58,7 +61,7 @@ def slow_fit(images, labels, recipe, seed):
 
 
 def test_fit_agrees_with_a_slow_plain_version():
-    images, labels = made_pictures(50, seed=0)  # 50 is no multiple of 8: the last batch is short
+    images, labels = made_pictures(50, seed=0)  # 50 is no multiple of 8: batches of 7 and 8
     expected, losses = slow_fit(images, labels, TINY, seed=3)
     fitted = fit((images, labels), None, TINY, 3, seed=3)
     for found, wanted in zip(fitted.classifier.network.parameters(), expected, strict=True):
@@ -112,7 +115,7 @@ def test_a_stop_ends_at_the_step_and_keeps_what_is_learnt():
     asked = iter([False] * 4 + [True] * 9)
     fitted = fit(made_pictures(100, seed=0), None, TINY, 3, should_stop=lambda: next(asked))
     assert fitted.stopped
-    assert [entry["pictures"] for entry in fitted.history] == [5 * 8]
+    assert [entry["pictures"] for entry in fitted.history] == [38]  # of 100 in 13 steps
 
 
 def test_a_loss_that_is_not_finite_stops_training_with_advice():
@@ -259,7 +262,7 @@ def test_a_run_tells_only_changes_that_were_made(tmp_path):
 def test_a_stopped_run_can_be_used(bars, tmp_path):
     run = train(str(bars), TINY, out=tmp_path / "run", should_stop=lambda: True)
     assert run.metrics["stopped"]
-    assert run.history[-1]["pictures"] == TINY.batch_size
+    assert run.history[-1]["pictures"] == 7  # of 255 in 32 steps
     assert Model.open(run.model).predict(load_part(run, "test").images).probs.shape == (90, 3)
 
 
@@ -310,7 +313,7 @@ def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp
 def test_a_part_of_a_pass_takes_that_part_of_the_pictures():
     images, labels = made_pictures(800, seed=0)
     fitted = fit((images, labels), None, QUICK.with_epochs(1.5), 3)  # two steps a pass
-    assert [entry["pictures"] for entry in fitted.history] == [800, 512]
+    assert [entry["pictures"] for entry in fitted.history] == [800, 400]
     fitted = fit((images, labels), None, replace(TINY, epochs=1.5), 3)
     assert [entry["pictures"] for entry in fitted.history] == [800, 400]
 
@@ -447,6 +450,42 @@ def test_a_folded_network_is_the_tutorials_and_answers_the_same(fashion, n):
             classifier.look(torch.from_numpy(raw))[0],
             atol=1e-4,
         )
+
+
+@pytest.mark.parametrize("n", [1, 2, 31, 33, 65, 189, 320, 321, 1000, 20_001])
+@pytest.mark.parametrize("batch_size", [32, 500])
+@pytest.mark.parametrize("epochs", [0.4, 1, 2.7])
+def test_no_batch_is_a_remainder_and_every_picture_comes_once(n, batch_size, epochs):
+    recipe = replace(TUTORIAL, batch_size=batch_size, epochs=epochs)
+    order = passes.Passes(recipe, n, seed=0, bytes_each=64)
+    sizes, seen, done = [], [], 0
+    while done < order.steps:
+        chosen, parts = order.next_batches(order.steps - done)
+        sizes += [len(chosen[part]) for part in parts]
+        seen += chosen.tolist()
+        done += len(parts)
+        order.note(chosen, torch.zeros(len(chosen)))
+    assert len(sizes) == order.steps == max(1, sum(_steps(n, batch_size, epochs)))
+    assert sum(sizes) == len(seen)
+    assert max(sizes) <= batch_size
+    assert min(sizes) >= min(n, batch_size // 2)
+    for begin in range(0, len(seen), n):
+        each_pass = seen[begin : begin + n]
+        assert len(set(each_pass)) == len(each_pass)
+    assert len(seen) == pytest.approx(epochs * n, abs=max(sizes))
+
+
+def _steps(n, batch_size, epochs):
+    """Steps of each pass; of the last one that part which was asked for."""
+    each = math.ceil(n / batch_size)
+    return [each] * int(epochs) + [round((epochs - int(epochs)) * each)]
+
+
+def test_a_picture_left_over_breaks_no_norm():
+    """189 pictures once left one alone: the norms had nothing to take a mean of."""
+    for n in (189, 33, 2):
+        fitted = fit(made_pictures(n, seed=0), None, STANDARD.suited_to(n).with_epochs(1), 3)
+        assert fitted.history[-1]["pictures"] == n
 
 
 def test_later_passes_take_the_pictures_of_the_greatest_loss():

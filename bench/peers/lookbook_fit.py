@@ -38,12 +38,12 @@ def main() -> None:
     from torch import get_num_threads
 
     from lookbook.conditions import versions
-    from lookbook.devices import pick_device
+    from lookbook.devices import pick_device, settle
     from lookbook.fitting import fit
     from lookbook.recipes import find_recipe
 
     before = peak_bytes()
-    recipe = find_recipe(args.recipe).with_epochs(args.epochs)
+    recipe = settle(find_recipe(args.recipe).with_epochs(args.epochs))
     fitted = fit((images, labels), None, recipe, int(labels.max()) + 1, seed=args.seed)
     print(
         json.dumps(

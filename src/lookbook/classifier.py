@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lookbook import metrics
 from lookbook.calibration import FEWEST_LABELS, softmax
-from lookbook.datasets import SIDES, choose_validation, hash_arrays
+from lookbook.datasets import SIDES, choose_validation, hash_arrays, sample
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.recipes import find_recipe
 
@@ -136,7 +136,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
                 "train_sha256": hash_arrays(inputs, labels, classes),
             },
         )
-        self.model_ = to_onnx(fitted.classifier, inputs[:64], about)
+        self.model_ = to_onnx(fitted.classifier, sample(inputs, 64), about)
         self.history_ = fitted.history
         return self
 
@@ -164,8 +164,10 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def _recipe(self, inputs: Shaped[np.ndarray, "N *shape"], n: int) -> Recipe:
         """Return the recipe for `n` such inputs, as `lookbook train` takes it."""
+        from lookbook.devices import settle  # noqa: PLC0415  # torch: for training alone
+
         recipe = find_recipe(self.recipe).suited_to(n, colour=inputs.ndim == 4)
-        return recipe.with_mirror(asked=self.mirror).with_epochs(self.epochs)
+        return settle(recipe.with_mirror(asked=self.mirror).with_epochs(self.epochs))
 
     def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
         """Return pictures as uint8 or features as float32, and the labels."""

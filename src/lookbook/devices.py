@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ import torch
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Shaped
+
+    from lookbook.recipes import Recipe
 
 
 def pick_device() -> torch.device:
@@ -37,28 +40,59 @@ def as_tensor(array: Shaped[np.ndarray, "..."]) -> Shaped[torch.Tensor, "..."]:
 def has_fast_half(device: torch.device) -> bool:
     """Say whether bfloat16 is computed by instructions of its own, and faster than float32.
 
-    A processor's list of instructions does not tell: AMD's have bfloat16 at twice the speed of
-    float32, some of Intel's at half of it. So a small product is measured, once in a process.
+    The answer is the same whatever else the machine does: the same seed has to be the same run.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and _cpu_has_half() and _is_faster_in_half()
+    return device.type == "cpu" and _cpu_has_fast_half(_cpuinfo())
 
 
-def _cpu_has_half() -> bool:
+def settle(recipe: Recipe) -> Recipe:
+    """Return the recipe as this machine computes it: its `half` says what is done, not allowed.
+
+    >>> from lookbook.recipes import TUTORIAL
+    >>> settle(TUTORIAL) == TUTORIAL
+    True
+    """
+    return replace(recipe, half=recipe.half and has_fast_half(pick_device()))
+
+
+def _cpuinfo() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return cpuinfo.read_text() if cpuinfo.exists() else ""
 
 
-def _is_faster_in_half(side: int = 512, times: int = 5) -> bool:
-    """Compare the shortest times of a product of square matrices: 20 ms on two cores."""
+def _cpu_has_fast_half(cpuinfo: str) -> bool:
+    """Say whether a processor's bfloat16 is worth it, by what it tells of itself.
+
+    AMD's instructions run at twice the speed of float32 (measured on Zen 4 and Zen 5), and matrix
+    tiles at many times of it. Intel's vectors alone are twice as fast in one generation and half as
+    fast in another: there, a product is measured.
+    """
+    if "amx_bf16" in cpuinfo:
+        return True
+    if "avx512_bf16" not in cpuinfo:
+        return False
+    return "AuthenticAMD" in cpuinfo or _is_faster_in_half()
+
+
+def _is_faster_in_half(side: int = 256, times: int = 40) -> bool:
+    """Compare the least processor times of a product of square matrices on one thread: 20 ms.
+
+    In turn, and in the thread's own time: other programs lengthen both alike, and what is compared
+    differs by a factor of two either way.
+    """
     factors = [torch.ones(side, side, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
     seconds: list[list[float]] = [[], []]
-    for _ in range(1 + times):
-        for factor, taken in zip(factors, seconds, strict=True):
-            start = time.perf_counter()
-            torch.mm(factor, factor)
-            taken.append(time.perf_counter() - start)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(1 + times):
+            for factor, taken in zip(factors, seconds, strict=True):
+                start = time.thread_time()
+                torch.mm(factor, factor)
+                taken.append(time.thread_time() - start)
+    finally:
+        torch.set_num_threads(threads)
     in_full, in_half = (min(taken) for taken in seconds)
     return in_half < in_full

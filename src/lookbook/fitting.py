@@ -19,7 +19,7 @@ from lookbook import metrics
 from lookbook.augment import distort, mirror, relight, shift
 from lookbook.calibration import softmax
 from lookbook.datasets import sample
-from lookbook.devices import as_tensor, has_fast_half, pick_device
+from lookbook.devices import as_tensor, pick_device
 from lookbook.errors import TrainingError
 from lookbook.networks import Classifier, Components, build_classifier
 from lookbook.optimizers import build_optimizer, rate_at
@@ -85,6 +85,7 @@ class Keeper(Protocol):
 class Fitted:
     """What a fit gives: a trained classifier, and how it came about."""
 
+    #: as it was trained; a model file holds it `folded`
     classifier: Classifier
     history: list[dict[str, Any]]
     seconds: float
@@ -116,7 +117,8 @@ def fit(
         0..n_classes−1. The validation part decides one thing alone: below which probability several
         views of a picture are averaged.
     recipe
-        What to train and how.
+        What to train and how, settled for this machine where it allows bfloat16: see
+        `devices.settle`.
     n_classes
         How many logits the network gives.
     seed
@@ -145,13 +147,12 @@ def fit(
     """
     start = time.perf_counter()
     device = pick_device()
-    half = recipe.half and has_fast_half(device)
     classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
     scaler, network = classifier.scaler, classifier.network
     images, labels = (as_tensor(array).to(device) for array in training)
     if isinstance(scaler, Components):
         # once: a pass over the components takes a quarter of the bytes and of the arithmetic
-        images = scaler.of_all(images, torch.bfloat16 if half else torch.float32)
+        images = scaler.of_all(images, torch.bfloat16 if recipe.half else torch.float32)
         scaler = nn.Identity()
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = build_optimizer(recipe, weights)
@@ -159,12 +160,12 @@ def fit(
     clock = _Clock(stage, recipe, passes.steps, seconds, tell, start)
     state = _State(keeper, stage, (network, optimizer, passes, clock))
     state.restore()
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.half)
     look = partial(_validate, classifier, validation, autocast)
     stopped = False
 
     while not (clock.is_over() or stopped):
-        chosen = passes.next_pictures(clock.steps_left())
+        chosen, parts = passes.next_batches(clock.steps_left())
         places = chosen.to(device)
         # a fifth to a fifteenth of the time that images[places] takes
         batch = scaler(images.index_select(0, places))
@@ -172,8 +173,7 @@ def fit(
             batch = _change(batch, recipe, passes, chosen)
         answers = labels.index_select(0, places)
         targets = _soften(answers, n_classes, recipe.label_smoothing)
-        for begin in range(0, len(chosen), recipe.batch_size):
-            part = slice(begin, begin + recipe.batch_size)
+        for part in parts:
             with autocast:
                 logits = network(batch[part]).float()
             losses = F.cross_entropy(logits, targets[part], reduction="none")
@@ -193,9 +193,8 @@ def fit(
     if validation is not None and classifier.has_views:
         classifier.sure.fill_(_find_sure(classifier, validation, device))
     val_logits = _answer(lambda raw: classifier.look(raw)[0], validation, device, n_classes)
-    fitted = classifier.folded().cpu()
     stopped = stopped and not clock.is_over()
-    return Fitted(fitted, clock.history, clock.seconds(), val_logits, stopped)
+    return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped)
 
 
 def _change(

@@ -69,7 +69,7 @@ class Components(nn.Module):
 
     def __init__(self, raw: UInt8[np.ndarray, "N *shape"]) -> None:
         super().__init__()
-        rows = as_tensor(sample(raw, SAMPLE)).flatten(1).float()
+        rows = _rows(as_tensor(sample(raw, SAMPLE))).float()
         mean = rows.mean(0)
         rows = rows - mean
         # whichever is smaller: pixels by pixels, or pictures by pictures
@@ -83,7 +83,7 @@ class Components(nn.Module):
 
     def forward(self, raw: UInt8[Tensor, "N *shape"]) -> Float[Tensor, "N K"]:
         """Return the components of a batch."""
-        return raw.flatten(1).to(self.basis.dtype) @ self.basis - self.mean @ self.basis
+        return _rows(raw).to(self.basis.dtype) @ self.basis - self.mean @ self.basis
 
     def of_all(self, raw: UInt8[Tensor, "N *shape"], dtype: torch.dtype) -> Float[Tensor, "N K"]:
         """Return the components of a whole set, computed piece by piece in that type."""
@@ -92,7 +92,7 @@ class Components(nn.Module):
         # one array from the start: pieces that are joined in the end take twice the memory
         found = torch.empty(len(raw), basis.shape[1], dtype=dtype, device=raw.device)
         for piece, place in zip(raw.split(4096), found.split(4096), strict=True):
-            torch.addmm(shift, piece.flatten(1).to(dtype), basis, out=place)
+            torch.addmm(shift, _rows(piece).to(dtype), basis, out=place)
         return found
 
 
@@ -102,6 +102,11 @@ class Bytes(nn.Module):
     def forward(self, raw: UInt8[Tensor, "N *shape"]) -> UInt8[Tensor, "N C H W"]:
         """Return a view of the batch."""
         return channels_first(raw)
+
+
+def _rows(raw: UInt8[Tensor, "N *shape"]) -> UInt8[Tensor, "N D"]:
+    """Return pictures as rows in the order in which a dense network reads N C H W."""
+    return channels_first(raw).flatten(1)
 
 
 def channels_first(raw: Shaped[Tensor, "N *shape"]) -> Shaped[Tensor, "N *shape"]:
@@ -431,8 +436,9 @@ class Classifier(nn.Module):
             first.bias.sub_(first.weight @ (basis.T @ mean))
             first.weight = nn.Parameter(first.weight @ basis.T * 255)
         first.in_features = len(mean)
-        classifier = Classifier(scaler.to(mean.device), network)
+        classifier = Classifier(scaler.to(mean.device), network).train(self.training)
         classifier.novelty = self.novelty
+        classifier.temperature, classifier.sure = self.temperature, self.sure
         return classifier
 
 

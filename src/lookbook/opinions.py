@@ -10,7 +10,7 @@ import torch
 from lookbook.audit import LEAST
 from lookbook.calibration import softmax
 from lookbook.datasets import chunks
-from lookbook.devices import as_tensor
+from lookbook.devices import as_tensor, settle
 from lookbook.fitting import fit
 from lookbook.recipes import QUICK
 
@@ -49,7 +49,7 @@ def ask(
         tell("opinions")
         inside, outside = known[fold[known] != number], np.flatnonzero(fold == number)
         taught = training.images[inside], training.labels[inside]
-        fitted = fit(taught, None, QUICK.suited_to(len(inside)), k, seed=number)
+        fitted = fit(taught, None, settle(QUICK.suited_to(len(inside))), k, seed=number)
         judged[outside] = _answer(fitted.classifier, training.images[outside])
         on_test += _answer(fitted.classifier, test.images) / FOLDS
     return judged, on_test

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -58,16 +60,34 @@ class Passes:
         return self._n if epoch == 1 else max(1, round(self._recipe.hardest * self._n))
 
     def _steps_in(self, epoch: int) -> int:
-        return math.ceil(self._pictures_in(epoch) / self._recipe.batch_size)
+        return self._steps_for(self._pictures_in(epoch))
 
-    def next_pictures(self, steps_left: int) -> Int64[Tensor, "M"]:
-        """Return indices for the next few steps, from a new pass where the last one is over."""
+    def _steps_for(self, pictures: int) -> int:
+        return math.ceil(pictures / self._recipe.batch_size)
+
+    def next_batches(self, steps_left: int) -> tuple[Int64[Tensor, "M"], list[slice]]:
+        """Return indices for the next few steps, and which of them each step takes.
+
+        They come from a new pass where the last one is over. The batches of a pass are as good as
+        equal, each at most the recipe's: a few pictures left over would spoil the statistics of the
+        norms, and their step counts as much as any other (one of 32 cost 8 points).
+        """
         if self.at_end:
             self.epoch += 1
             self._done = 0
-            self._order = self._draw()[: steps_left * self._recipe.batch_size]
-        at_once = self._steps_at_once * self._recipe.batch_size
-        return self._order[self._done : self._done + at_once]
+            order = self._draw()
+            ends = self._ends(len(order))
+            self._order = order[: ends[min(steps_left, len(ends)) - 1]]
+        ends = self._ends(len(self._order))
+        first = bisect.bisect(ends, self._done)
+        chosen = [end - self._done for end in ends[first : first + self._steps_at_once]]
+        parts = [slice(*bounds) for bounds in pairwise([0, *chosen])]
+        return self._order[self._done : self._done + chosen[-1]], parts
+
+    def _ends(self, pictures: int) -> list[int]:
+        """Return how many pictures lie behind each step of so many."""
+        steps = self._steps_for(pictures)
+        return [pictures * step // steps for step in range(1, steps + 1)]
 
     def _draw(self) -> Int64[Tensor, "M"]:
         order = torch.randperm(self._n, generator=self._shuffler)

@@ -49,7 +49,8 @@ class Recipe:
     shift: int = 0
     #: move, zoom, turn, stretch and relight each picture, at most so much: see `augment`
     distort: float = 0.0
-    #: compute in bfloat16 where the device is faster in it than in float32
+    #: compute in bfloat16 where the device is faster in it than in float32; in a run's
+    #: `recipe.json` and `request.json`: it was, and a resumed training goes on like that
     half: bool = False
 
     def with_epochs(self, epochs: float | None) -> Recipe:

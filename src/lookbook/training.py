@@ -26,8 +26,8 @@ from lookbook.calibration import CalibrationSet, softmax
 from lookbook.checkpoints import ResumePoint
 from lookbook.conditions import machine, versions
 from lookbook.corrections import apply, read
-from lookbook.datasets import Dataset, identify, is_picture_folder, load, split_validation
-from lookbook.devices import has_fast_half, pick_device
+from lookbook.datasets import Dataset, identify, is_picture_folder, load, sample, split_validation
+from lookbook.devices import pick_device, settle
 from lookbook.doubt import calibrate, learn_novelty
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.fitting import Fitted, Tell, fit
@@ -168,10 +168,7 @@ def train_since(
             left = budget - seconds_before - (time.perf_counter() - start)
             shapes = _arrays(learnt), len(parts.validation), len(parts.whole.classes)
             planned = plan(left, *shapes, recipe=recipe, fits=1 + final)
-    settled = replace(
-        planned.recipe.with_mirror(asked=mirror, well=mirrors_well(data)),
-        half=planned.recipe.half and has_fast_half(pick_device()),
-    )
+    settled = settle(planned.recipe.with_mirror(asked=mirror, well=mirrors_well(data)))
     request = {
         "data": identify(data),
         "recipe": settled.to_json(),
@@ -182,6 +179,8 @@ def train_since(
         "train_sha256": given.sha256(),
         "corrections": corrected,
         "versions": versions(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
     }
     point = ResumePoint(folder, request, numbered=out is None)
     return _train(request, point, parts, seconds, tell, should_stop)
@@ -229,9 +228,14 @@ def resume_since(
             f"the training pictures of {request['data']} are not those that {folder} began with; "
             f"bring them back, or delete {unfinished(folder)} and train again"
         )
-    if request["versions"] != versions():
-        message = f"{folder} was begun with other versions: its weights may differ in the last bits"
+    if request["versions"] != versions() or request.get("processor", _processor()) != _processor():
+        message = (
+            f"{folder} was begun with other versions or on another processor: its weights may "
+            "differ in the last bits"
+        )
         warnings.warn(LookbookWarning(message), stacklevel=2)
+    # sums of floats depend on how many threads share them
+    torch.set_num_threads(request.get("threads", torch.get_num_threads()))
     point = ResumePoint(folder, request, numbered=False, begun=True)
     parts = _Parts.of(apply(given, request.get("corrections", [])), request["seed"])
     return _train(request, point, parts, seconds, tell, should_stop)
@@ -292,7 +296,7 @@ def _train(
     measured = _measured(fitted, parts, seconds, final=request["final"])
     with _timed(seconds, "export"):
         about = _about_model(fitted, parts.whole, recipe, measured, calibration, request)
-        blobs = _blobs(fitted.classifier, parts.whole.images[:64], about, point)
+        blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
     conditions = {
         "started": started,
         "data": _about_data(request, parts.whole),
@@ -350,7 +354,7 @@ def _measured(
             "a twin trained without the validation part" if final else "this network",
         ),
         "temperature": temperature,
-        "parameters": sum(p.numel() for p in fitted.classifier.network.parameters()),
+        "parameters": sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
         "training_pictures": len(parts.whole if final else parts.training),
         "stopped": fitted.stopped,
     }
@@ -399,15 +403,15 @@ def _about_model(
 
 def _blobs(
     classifier: Classifier,
-    sample: Shaped[np.ndarray, "N *shape"],
+    images: Shaped[np.ndarray, "N *shape"],
     about: dict[str, Any],
     point: ResumePoint,
 ) -> dict[str, bytes]:
     """Return the weights and the model, as files hold them; keep the weights that give none."""
-    state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
+    state = {name: value.contiguous() for name, value in classifier.folded().state_dict().items()}
     weights = safetensors.torch.save(state)
     try:
-        model = to_onnx(classifier, sample, about)
+        model = to_onnx(classifier, images, about)
     except TrainingError as error:
         kept = point.keep_weights(weights)
         raise TrainingError(f"{error}; the weights are kept: {kept}") from error
@@ -431,6 +435,10 @@ def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
 
 def _arrays(dataset: Dataset) -> Labelled:
     return dataset.images, dataset.labels
+
+
+def _processor() -> str:
+    return str(machine(None)["processor"])
 
 
 def _accelerator() -> str | None:
