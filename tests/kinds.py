@@ -15,7 +15,7 @@ SHAPES = ((8, 8), (12, 20), (28, 28), (16, 16, 3), (20, 11, 3))
 def squares(
     shape: tuple[int, ...], n: int, *, classes: int = 4, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bright squares on dark noise; the class is their place in grey, and their colour in colour."""
+    """Bright squares on dark noise: the class is their place in grey, their colour otherwise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes
     images = rng.integers(0, 40, (n, *shape), dtype=np.uint8)
