@@ -246,6 +246,16 @@ def test_a_missing_model_is_told(own_run):
     assert str(caught.value) == f"{own_run.model} cannot be read (Is a directory); {remedy}"
 
 
+def test_an_emptied_table_of_hashes_is_told(own_run):
+    own_run.conditions["sha256"].clear()
+    with pytest.raises(DamagedFileError) as caught:
+        own_run.check_files()
+    assert str(caught.value) == (
+        f"{own_run.folder}/conditions.json lacks the SHA-256 of weights.safetensors; restore the "
+        f"file, or train again: {own_run.train_command()}"
+    )
+
+
 def test_a_changed_model_is_told(own_run):
     recorded = own_run.conditions["sha256"]["model.onnx"]
     own_run.model.write_bytes(b"123")

@@ -118,10 +118,11 @@ class Run:
         Raises
         ------
         DamagedFileError
-            One of them is missing or was changed.
+            One of them is missing or was changed, or its hash is gone.
         """
-        for name, expected in self.conditions["sha256"].items():
-            path = self.folder / name
+        # not only what the table lists: it may have been emptied
+        for name in (WEIGHTS, MODEL):
+            path, expected = self.folder / name, self.conditions["sha256"].get(name)
             remedy = f"restore the file, or train again: {self.train_command()}"
             try:
                 found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -131,6 +132,10 @@ class Run:
                 raise DamagedFileError(
                     f"{path} cannot be read ({error.strerror}); {remedy}"
                 ) from error
+            if expected is None:
+                raise DamagedFileError(
+                    f"{self.folder / 'conditions.json'} lacks the SHA-256 of {name}; {remedy}"
+                )
             if found != expected:
                 raise DamagedFileError(
                     f"{path} is damaged: its SHA-256 is {found}, the run recorded {expected}; "
