@@ -21,6 +21,7 @@ from PIL import Image
 
 from conftest import lookbook, made_pictures
 from lookbook import cli, progress, terminal
+from lookbook.errors import LookbookWarning
 from lookbook.fitting import Progress
 from lookbook.runs import read_run
 
@@ -413,6 +414,69 @@ def test_a_full_output_is_told_and_a_closed_one_is_not(place, command):
     os.close(reading)
     assert ended(writing).stderr == ""
     os.close(writing)
+
+
+#: steers a terminal, in one byte and in two, and turns the letters that follow around
+HOSTILE = "a\x1b[31m\x9b2J\u202eb\nerror: c.png"
+
+
+@pytest.fixture
+def call(place, monkeypatch, capsys):
+    """Run the program in this process, in the shared folder; return its code, and what it says."""
+
+    def called(*args: object):
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["lookbook", *map(str, args)])
+        monkeypatch.setattr(cli.process, "end_at_once", lambda _code: None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return called
+
+
+def steers(text: str) -> bool:
+    """Say whether a text has anything but letters and the ends of its lines."""
+    return not text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_name_cannot_steer_the_terminal(call, tmp_path, options):
+    for folder in ("there", "not-there"):
+        picture = tmp_path / folder / HOSTILE
+        if folder == "there":
+            picture.parent.mkdir()
+            Image.new("L", (10, 12)).save(picture, format="PNG")
+        code, *streams = call("predict", RUN, picture, *options)
+        assert code == (0 if folder == "there" else 2)
+        text = "".join(streams)
+        assert not steers(text)
+        assert "\\u202e" in text
+        assert not [line for line in text.splitlines() if line.startswith("error: c.png")]
+        if code == 0 and options:
+            assert json.loads(streams[0])[0]["input"] == str(picture)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[HOSTILE], ["train", f"--{HOSTILE}"], ["train", HOSTILE], ["predict", HOSTILE, "x.png"]],
+)
+def test_words_of_the_command_line_cannot_steer_the_terminal(call, words):
+    code, out, err = call(*words)
+    assert (code, out) == (2, "")
+    assert "\\x1b[31m" in err
+    assert not steers(err)
+
+
+def test_a_note_cannot_steer_the_terminal(capsys):
+    with terminal.harmless_streams():
+        cli._show_warning(HOSTILE, LookbookWarning)
+    assert capsys.readouterr().err == "note: a\\x1b[31m\\x9b2J\\u202eb\\nerror: c.png\n"
+
+
+def test_names_of_all_languages_are_shown_as_they_are():
+    for name in ("물방울", "日本語\u3000名", "👩\u200d🔬", "نص", "a\tb\n"):
+        assert terminal.harmless(name) == name
 
 
 # ---- texts ----

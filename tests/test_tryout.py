@@ -22,8 +22,8 @@ from playwright.sync_api import expect
 
 from browser import axe_violations, chromium, opened
 from conftest import lookbook, made_pictures
-from lookbook import tryout
-from lookbook.errors import ExportError, LookbookWarning
+from lookbook import exporting, tryout
+from lookbook.errors import ExportError, InputError, LookbookWarning
 from lookbook.evaluation import evaluate, load_part
 from lookbook.model import Model
 from lookbook.photos import fit_picture, match_polarity, read_picture
@@ -752,6 +752,20 @@ def test_what_exists_is_not_overwritten(some_run, tmp_path):
     assert ended.stderr == "error: small must end in .onnx, by which model files are known\n"
     assert (tmp_path / "notes.txt").read_text() == "import lookbook"
     assert model.read_bytes() == before
+
+
+@pytest.mark.parametrize("to", ["html", "int8"])
+def test_what_is_not_ours_in_a_run_is_not_overwritten(own_run, page, to):
+    place = own_run.folder / exporting.NAMES[to]
+    place.write_text("mine")
+    with pytest.raises(InputError) as caught:
+        exporting.export(own_run, to)
+    assert str(caught.value) == (
+        f"{place} exists and was not written by lookbook; choose another name"
+    )
+    assert place.read_text() == "mine"
+    place.write_bytes((page if to == "html" else own_run.model).read_bytes())
+    assert exporting.place(own_run, to, None) == place
 
 
 def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):

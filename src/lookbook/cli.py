@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from lookbook import builtin, files, process, progress, recipes, runs, terminal
 from lookbook.errors import InputError, LookbookError, LookbookWarning
@@ -32,10 +32,15 @@ if TYPE_CHECKING:
 class _Commands(TyperGroup):
     """The commands, with an end that tells: typer ends without a word after Ctrl-C."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _harmless_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             try:
-                return super().invoke(ctx)
+                with _harmless_errors():
+                    return super().invoke(ctx)
             finally:
                 sys.stdout.flush()  # a full disk shows here, while there is still someone to tell
         except KeyboardInterrupt:
@@ -44,6 +49,17 @@ class _Commands(TyperGroup):
             )
             _say(f"stopped by Ctrl-C{rest}")
             raise typer.Exit(130) from None
+
+
+@contextmanager
+def _harmless_errors() -> Iterator[None]:
+    """Keep what typer says of wrong use from steering the terminal: it repeats the words given."""
+    try:
+        yield
+    except TyperException as error:
+        if (message := getattr(error, "message", None)) is not None:
+            error.message = terminal.harmless(message)
+        raise
 
 
 app = typer.Typer(
@@ -746,22 +762,11 @@ def _report_predictions(
     print("next: open it in a browser")
 
 
-#: how the head of a page begins that this program wrote
-GENERATOR = b'<meta name="generator" content="lookbook '
-
-
 def _check_file(target: Path, name: str) -> None:
     """Refuse a place for a page before any work is done for it: a folder, or what is no page."""
     if target.is_dir():
         raise InputError(f"{target} is a folder; name a file: --out {target / name}")
-    try:
-        ours = not target.exists() or GENERATOR in target.read_bytes()[:2000]
-    except OSError as error:
-        raise InputError(
-            f"{target} cannot be read: {error.strerror}; choose another name"
-        ) from error
-    if not ours:
-        raise InputError(f"{target} exists and was not written by lookbook; choose another name")
+    files.check_free(target, files.PAGE)
 
 
 def _write_corrections(path: Path, dossier: Dossier) -> None:
@@ -778,17 +783,18 @@ def _write_corrections(path: Path, dossier: Dossier) -> None:
 
 def _command(*words: object) -> str:
     """Write a command of this program as a shell takes it."""
-    return shlex.join(["lookbook", *map(str, words)])
+    return shlex.join(["lookbook", *map(str, words)]).replace("\n", "\\n")
 
 
 def _print_json(document: Any) -> None:
-    text = files.to_json(document)
+    text = terminal.harmless_json(files.to_json(document))
     # programs read it: better \u codes than question marks where the output lacks a letter
     print(text if terminal.can_show(text) else json.dumps(document, indent=2) + "\n", end="")
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+    # one line: a name with a line break in it says nothing of its own
+    print(message.replace("\n", "\\n"), file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -798,9 +804,14 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code."""
+    with terminal.harmless_streams():
+        _run_app()
+
+
+def _run_app() -> None:
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # None where there is no terminal at all
+        if hasattr(stream, "reconfigure"):  # not where there is no terminal at all
             stream.reconfigure(errors="replace")
     try:
         app(prog_name="lookbook")

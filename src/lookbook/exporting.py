@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lookbook.errors import InputError
+from lookbook.files import MODEL, PAGE, check_free
 from lookbook.runs import Run, read_run
 
 Form = Literal["int8", "html", "folder"]
@@ -52,7 +53,10 @@ def place(run: Run, to: str, out: Path | None) -> Path:
     if to not in NAMES:
         raise InputError(f"no form {to!r} to export to; expected {', '.join(get_args(Form))}")
     if out is None:
-        return run.folder / NAMES[to]
+        own = run.folder / NAMES[to]
+        if to != "folder":  # which is never overwritten
+            check_free(own, PAGE if to == "html" else MODEL)
+        return own
     if os.path.lexists(out):
         raise InputError(f"{out} exists and is not overwritten; choose another --out")
     if to == "int8" and out.suffix != ".onnx":

@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lookbook.errors import OutputError
+from lookbook.errors import InputError, OutputError
 
+#: how the head of a page begins that this program wrote, and how a model file does
+PAGE, MODEL = b'<meta name="generator" content="lookbook ', b"lookbook"
 #: errors of a full disk, or of a limit on what a user or a file may take
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -43,6 +45,25 @@ def write_bytes(path: Path, content: bytes) -> None:
             fresh.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def check_free(path: Path, mark: bytes) -> None:
+    """Make sure, before any work, that no file is there but one of ours, known by its mark.
+
+    Raises
+    ------
+    InputError
+        Another file is there, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            ours = mark in file.read(2000)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; choose another name") from error
+    if not ours:
+        raise InputError(f"{path} exists and was not written by lookbook; choose another name")
 
 
 def cannot_write(path: Path, error: OSError, *, unchanged: bool = False) -> OutputError:

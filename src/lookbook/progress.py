@@ -87,14 +87,24 @@ def show_steps() -> Iterator[Callable[[str, float], None]]:
 
     def tell(step: str, done: float) -> None:
         line = terminal.step_line(step, done, time.monotonic() - start)
-        sys.stderr.write(f"\x1b[2K{line}\r" if moving else f"{line}\n")
-        sys.stderr.flush()
+        if moving:
+            _clear_line(line + "\r")
+        else:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     try:
         yield tell
     finally:
         if moving:
-            sys.stderr.write("\x1b[2K")
+            _clear_line()
+
+
+def _clear_line(text: str = "") -> None:
+    """Clear the line of a terminal, which is meant to be steered here, and write another."""
+    raw = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+    raw.write(f"\x1b[2K{text}")
+    raw.flush()
 
 
 @contextmanager
@@ -109,10 +119,12 @@ def show_download() -> Iterator[Any]:
             return
         last = (what, now)
         amount = f"  {done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
-        ends = "\r" if sys.stderr.isatty() else "\n"
-        sys.stderr.write(f"{what}{amount}{ends}")
-        sys.stderr.flush()
+        if sys.stderr.isatty():
+            _clear_line(f"{what}{amount}\r")
+        else:
+            sys.stderr.write(f"{what}{amount}\n")
+            sys.stderr.flush()
 
     yield report
     if last[0] and sys.stderr.isatty():
-        sys.stderr.write("\x1b[2K")  # clear the line
+        _clear_line()

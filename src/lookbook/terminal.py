@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +51,66 @@ def visible(text: str) -> str:
     two\nlines
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+#: letters and emoji are joined by these; they are not printable as such
+_JOINERS = "\u200c\u200d"
+
+
+def harmless(text: str) -> str:
+    r"""Write as codes what would steer a terminal or turn its letters around; keep line breaks.
+
+    >>> print(harmless("two\nlines, \x1b[31mred\u202e"))
+    two
+    lines, \x1b[31mred\u202e
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if _is_harmless(c) else repr(c)[1:-1] for c in text)
+
+
+def harmless_json(text: str) -> str:
+    r"""Write as JSON's codes what would steer a terminal.
+
+    >>> print(harmless_json('{"input": "\u202egnp"}'))
+    {"input": "\u202egnp"}
+    """
+    return "".join(c if _is_harmless(c) else json.dumps(c)[1:-1] for c in text)
+
+
+def _is_harmless(c: str) -> bool:
+    return c.isprintable() or c in "\n\t" + _JOINERS or unicodedata.category(c) == "Zs"
+
+
+class Harmless:
+    """A text stream on which names of files and classes cannot steer the terminal.
+
+    Whoever means to steer it writes to `rich_proxied_file`, as rich does: its progress bars and the
+    colours of the help pass as they are.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream
+
+    def write(self, text: str) -> int:
+        """Write a text without what would steer the terminal."""
+        return self.rich_proxied_file.write(harmless(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)
+
+
+@contextmanager
+def harmless_streams() -> Iterator[None]:
+    """Let nothing that is printed in a block steer the terminal: names of files are anybody's."""
+    before = sys.stdout, sys.stderr
+    # None where there is no terminal at all
+    guarded: list[Any] = [stream and Harmless(stream) for stream in before]
+    sys.stdout, sys.stderr = guarded
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def columns(text: str) -> int:
