@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from lookbook import terminal
 from lookbook.datasets import load
 from lookbook.dossier import gather
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.evaluation import evaluate, load_part
+from lookbook.evaluation import evaluate, judge, load_part
 from lookbook.kit import write_kit
 from lookbook.model import Model
 from lookbook.page import write_run_report
@@ -65,6 +66,50 @@ def test_a_result_that_cannot_be_kept_is_returned(own_run, monkeypatch):
     ]
     assert caught[0].filename == __file__
     assert own_run.evaluation() is None
+
+
+# ---- uneven classes ----
+
+
+def uneven(right: int = 0) -> dict:
+    """Judge answers to 200, 15 and 8 pictures, "often" whatever comes, but for so many others."""
+    labels = np.repeat([0, 1, 2], [200, 15, 8])
+    said = np.zeros(223, int)
+    said[200 : 200 + right] = labels[200 : 200 + right]
+    found = judge(np.eye(4)[said], labels, ("often", "seldom", "rare", "never"))
+    expected = balanced_accuracy_score(labels, said)
+    assert found["balanced_accuracy"] == pytest.approx(expected)
+    return found | {"uncalibrated_loss": 1.0, "thresholds": None}
+
+
+def test_guessing_the_commonest_class_is_said_to_be_guessing():
+    found = uneven()
+    assert (found["commonest"], found["commonest_share"]) == ("often", 200 / 223)
+    assert found["accuracy"] == found["commonest_share"]
+    assert not found["above_commonest"]
+    lines = terminal.results(found).splitlines()
+    assert lines[1].startswith("balanced accuracy  33.33 %")
+    assert lines[2] == ("commonest class    89.69 %  (the accuracy of always answering often)")
+    assert lines[3].startswith("warning            not clearly better than always")
+    better = uneven(right=20)
+    assert better["above_commonest"]
+    assert "warning" not in terminal.results(better)
+
+
+def test_shares_of_nothing_are_no_zeros_in_the_terminal():
+    table = terminal.results(uneven()).split("\n\n")[1]
+    rows = {row.split()[0]: row.split() for row in table.splitlines()}
+    assert rows["often"][-1] == "200"
+    assert rows["seldom"][1:] == ["–", "0.0", "%", "0.0", "%", "15"]
+    assert rows["never"][1:] == ["–", "–", "–", "0"]
+
+
+def test_an_evaluation_of_an_earlier_version_is_judged_alike(own_run):
+    path = own_run.folder / "evaluation.json"
+    kept = json.loads(path.read_text())
+    new = {"commonest", "commonest_share", "above_commonest", "balanced_accuracy"}
+    path.write_text(json.dumps({key: value for key, value in kept.items() if key not in new}))
+    assert evaluate(own_run) == kept
 
 
 # ---- data that changed since ----

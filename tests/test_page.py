@@ -453,7 +453,8 @@ def test_the_korean_page_holds_no_english_sentence(browser, pages):
 def test_every_number_is_the_one_of_evaluate(browser, pages, hard_run):
     ended = program("evaluate", hard_run.folder, "--json", cwd=hard_run.folder.parent)
     found = json.loads(ended.stdout)
-    names = ("accuracy", "loss", "uncalibrated_loss", "n", "ece", "ece_by_chance")
+    names = ("accuracy", "balanced_accuracy", "loss", "uncalibrated_loss", "n", "ece")
+    names += ("ece_by_chance",)
     expected = {name: str(found[name]) for name in names}
     expected["interval"] = " ".join(map(str, found["interval"]))
     for k, one in enumerate(found["per_class"]):
@@ -540,6 +541,15 @@ def test_the_claim_is_true_of_bad_models_too(tmp_path, wrong, english, korean):
         out = tmp_path / f"{lang}.html"
         lookbook.report(images, labels, np.eye(2)[said], out=out, lang=lang)
         assert claim in written(out)
+
+
+def test_a_model_no_better_than_guessing_is_warned_of(tmp_path):
+    images, labels = np.zeros((100, 8, 8), np.uint8), np.repeat([0, 1], [90, 10])
+    for lang, warning in (("en", "would be right for 90.0 %"), ("ko", "90.0%를 맞힙니다")):
+        out = tmp_path / "a.html"
+        for said, warned in ((np.zeros(100, int), True), (labels, False)):
+            lookbook.report(images, labels, np.eye(2)[said], out=out, lang=lang)
+            assert (warning in written(out)) == warned
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 11, 40, 101])

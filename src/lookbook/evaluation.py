@@ -44,7 +44,9 @@ def evaluate(run: Run, said: Outputs | None = None) -> dict[str, Any]:
         `uncalibrated_loss`, `n`, `ece` (expected calibration error, 15 bins) and `ece_by_chance`
         (that of probabilities that are exactly true), `confusion_matrix` (true class by predicted
         class), `per_class`, `most_confused`, `classes`, `thresholds` (what those that validation
-        pictures set do here: see `judge_thresholds`), `conditions`.
+        pictures set do here: see `judge_thresholds`), `conditions`; and what uneven classes ask
+        for: `balanced_accuracy`, the `commonest` class, its `commonest_share`, and whether the
+        accuracy is clearly above that, `above_commonest`.
 
     Raises
     ------
@@ -54,7 +56,8 @@ def evaluate(run: Run, said: Outputs | None = None) -> dict[str, Any]:
     run.check_files()
     kept = run.evaluation()
     if kept is not None:
-        return kept
+        # a run that was evaluated by an earlier version lacks these
+        return baseline(kept) | kept
     start = time.perf_counter()
     test = load_part(run, "test")
     model = Model.open(run.model)
@@ -92,6 +95,7 @@ def judge(
     return {
         "accuracy": share,
         "interval": list(metrics.wilson_interval(share, len(labels))),
+        **metrics.baseline(confusion, classes),
         "loss": metrics.log_loss(probs, labels),
         "n": len(labels),
         "ece": metrics.calibration_error(probs, labels),
@@ -101,6 +105,11 @@ def judge(
         "most_confused": metrics.most_confused(confusion, classes),
         "classes": list(classes),
     }
+
+
+def baseline(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what `metrics.baseline` says of an evaluation."""
+    return metrics.baseline(np.array(found["confusion_matrix"]), tuple(found["classes"]))
 
 
 def judge_thresholds(

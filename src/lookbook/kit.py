@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from lookbook import metrics
 from lookbook.builtin import title_of
 from lookbook.errors import InputError
 from lookbook.evaluation import load_samples
@@ -115,7 +116,15 @@ def _percent(share: float, digits: int = 2) -> str:
 
 def _rows(found: dict[str, Any] | None) -> list[list[str]]:
     """Return precision and recall of each class, for the card's table."""
+    if not found:
+        return []
     return [
-        [_plain(one["class"]), _percent(one["precision"], 1), _percent(one["recall"], 1)]
-        for one in (found["per_class"] if found else [])
+        [
+            _plain(one["class"]),
+            *(
+                "–" if shares[key] is None else _percent(shares[key], 1)
+                for key in ("precision", "recall")
+            ),
+        ]
+        for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True)
     ]

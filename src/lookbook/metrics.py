@@ -204,6 +204,44 @@ def per_class(
     ]
 
 
+def class_shares(found: dict[str, Any]) -> list[dict[str, float | None]]:
+    """Return precision, recall and F1 of each class, of what `evaluate` found; None: of nothing.
+
+    There is no precision of a class that was never answered, no recall of one without pictures.
+
+    >>> confusion = np.array([[1, 0], [0, 0]])
+    >>> found = {"confusion_matrix": confusion, "per_class": per_class(confusion, ("cat", "dog"))}
+    >>> class_shares(found)[1]
+    {'precision': None, 'recall': None, 'f1': None}
+    """
+    answered = np.sum(found["confusion_matrix"], axis=0)
+    shares = []
+    for one, given in zip(found["per_class"], answered, strict=True):
+        of = {"precision": given, "recall": one["n"], "f1": given + one["n"]}
+        shares.append({key: one[key] if n else None for key, n in of.items()})
+    return shares
+
+
+def baseline(confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what always answering the commonest class would give, and whether this is better.
+
+    `commonest`: that class; `commonest_share`: the accuracy of always answering it;
+    `above_commonest`: whether the accuracy is clearly above that; `balanced_accuracy`.
+
+    >>> baseline(np.array([[9, 0], [1, 0]]), ("cat", "dog"))
+    {'commonest': 'cat', 'commonest_share': 0.9, 'above_commonest': False, 'balanced_accuracy': 0.5}
+    """
+    counts, n = confusion.sum(axis=1), int(confusion.sum())
+    share = float(np.trace(confusion) / n)
+    level = commonest_share(counts)
+    return {
+        "commonest": classes[int(counts.argmax())],
+        "commonest_share": level,
+        "above_commonest": is_clearly_above(share, n, level),
+        "balanced_accuracy": balanced_accuracy(confusion),
+    }
+
+
 def most_confused(
     confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...], most: int = 5
 ) -> list[dict[str, Any]]:

@@ -54,6 +54,7 @@ def verdict(sheet: Sheet) -> dict[str, Any]:
         "bounds": f"{low} {high}",
         "interval": sheet.t("verdict.interval", low=sheet.percent(low), high=sheet.percent(high)),
         "claim": _claim(sheet, round(share * n), n),
+        "warning": _warning(sheet),
         "lines": [
             charts.number_line(_points(sheet, known), (low, high), narrow=narrow)
             for narrow in (False, True)
@@ -62,6 +63,15 @@ def verdict(sheet: Sheet) -> dict[str, Any]:
         "facts": _facts(sheet),
         "how": _how(sheet),
     }
+
+
+def _warning(sheet: Sheet) -> str:
+    """Warn where guessing the commonest class does as well; nothing where it does not."""
+    found = sheet.answers.found
+    if found["above_commonest"]:
+        return ""
+    share = sheet.percent(found["commonest_share"])
+    return sheet.t("verdict.weak", name=found["commonest"], share=share)
 
 
 def _points(sheet: Sheet, known: dict[str, float]) -> list[tuple[str, str, float, charts.Kind]]:
@@ -90,6 +100,13 @@ def _facts(sheet: Sheet) -> list[dict[str, Any]]:
             twin = sheet.duration(run.metrics["calibration_seconds"])
             facts.insert(1, _fact(sheet, "twin", twin))
     facts.append(_fact(sheet, "n", grouped(found["n"]), "n", found["n"]))
+    balanced = found["balanced_accuracy"]
+    facts.append(
+        _fact(sheet, "balanced", sheet.percent(balanced, 2), "balanced_accuracy", balanced)
+    )
+    if sheet.answers.data in BUILTIN:  # of other data it stands on the line of accuracies
+        share = found["commonest_share"]
+        facts.append(_fact(sheet, "commonest", sheet.percent(share), "commonest_share", share))
     for key, metric in (("loss", "loss"), ("before", "uncalibrated_loss")):
         if metric in found:
             facts.append(_fact(sheet, key, f"{found[metric]:.4f}", metric, found[metric]))
@@ -286,20 +303,19 @@ def per_class(sheet: Sheet) -> dict[str, Any]:
     on_page = np.zeros(len(sheet.test), bool)
     on_page[sheet.analysis.shown] = True
     right = sheet.said == sheet.test.labels
-    predicted = np.sum(sheet.answers.found["confusion_matrix"], axis=0)
+    found = sheet.answers.found
+    shares = metrics.class_shares(found)
     rows = []
-    for k, one in enumerate(sheet.answers.found["per_class"]):
+    for k, one in enumerate(found["per_class"]):
         members = np.flatnonzero((sheet.test.labels == k) & on_page)
         typical, worst = extremes(members, sheet.of_truth, right)
-        # shares of nothing are none: of no picture that has the name, or none that was given it
-        of = {"precision": predicted[k], "recall": one["n"], "f1": predicted[k] + one["n"]}
         measured = [
             {
                 "name": f"{key}-{k}",
                 "value": one[key],
-                "text": sheet.percent(one[key]) if n else "–",
+                "text": "–" if share is None else sheet.percent(share),
             }
-            for key, n in of.items()
+            for key, share in shares[k].items()
         ]
         measured.append({"name": f"n-{k}", "value": one["n"], "text": grouped(one["n"])})
         rows.append(

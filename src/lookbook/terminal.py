@@ -246,15 +246,13 @@ def balance(dataset: Dataset) -> str:
 
 def results(found: dict[str, Any]) -> str:
     """Write what an evaluation found."""
+    from lookbook import metrics  # keeps `--help` fast
+
     rows = [["class", "precision", "recall", "F1", "pictures"]]
-    rows += [
-        [
-            one["class"],
-            *(percent(one[key]) for key in ("precision", "recall", "f1")),
-            f"{one['n']:,}",
-        ]
-        for one in found["per_class"]
-    ]
+    none = "–" if can_show("–") else "-"
+    for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True):
+        written = [none if share is None else percent(share) for share in shares.values()]
+        rows.append([one["class"], *written, f"{one['n']:,}"])
     confused = "\n".join(
         f"  {visible(one['pair'][0])} and {visible(one['pair'][1])}: {one['count']:,} "
         f"({one['first_as_second']:,} and {one['second_as_first']:,})"
@@ -263,6 +261,7 @@ def results(found: dict[str, Any]) -> str:
     return (
         f"test accuracy      {percent(found['accuracy'], 2)}  ({interval(found['interval'])}, "
         f"{found['n']:,} pictures)\n"
+        f"{_baseline(found)}"
         f"test loss          {found['loss']:.4f}  "
         f"(before calibration: {found['uncalibrated_loss']:.4f})\n"
         f"calibration error  {percent(found['ece'], 2)}  "
@@ -270,6 +269,21 @@ def results(found: dict[str, Any]) -> str:
         f"{_thresholds(found['thresholds'])}\n"
         f"{table(rows, right={1, 2, 3, 4})}\n\n"
         f"most confused\n{confused or '  none'}"
+    )
+
+
+def _baseline(found: dict[str, Any]) -> str:
+    """Write what guessing would give, and warn where the model does not do clearly better."""
+    name, balanced = visible(found["commonest"]), percent(found["balanced_accuracy"], 2)
+    text = (
+        f"balanced accuracy  {balanced}  (the mean recall of the classes: each counts the same)\n"
+        f"commonest class    {percent(found['commonest_share'], 2)}  (the accuracy of always "
+        f"answering {name})\n"
+    )
+    if found["above_commonest"]:
+        return text
+    return (
+        f"{text}warning            not clearly better than always answering the commonest class\n"
     )
 
 
