@@ -24,6 +24,8 @@ from lookbook.evaluation import load_part
 from lookbook.model import Model
 from lookbook.templates import LANGS, say, texts
 
+PARTS = ("train", "test")
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -1027,6 +1029,22 @@ def test_any_training_gives_a_page(browser, hard_run, tmp_path, options):
         about = shown.locator("#training svg").first.get_attribute("aria-label")
         last = f"{run.history[-1]['loss']:g}"[:4]
         assert last in about
+
+
+@pytest.mark.parametrize(("n", "shape"), [(4, (8, 8)), (20, (9, 14, 3))])
+def test_a_handful_of_pictures_gives_a_report(tmp_path, n, shape):
+    """Fewer than there are networks to judge them; and a class that no test picture shows."""
+    from lookbook.recipes import QUICK
+    from lookbook.training import train
+
+    rng = np.random.default_rng(0)
+    arrays = {f"{part}_images": rng.integers(0, 256, (n, *shape), np.uint8) for part in PARTS}
+    arrays |= {"train_labels": np.arange(n) % 2, "test_labels": np.zeros(n, int)}
+    np.savez(tmp_path / "few.npz", **arrays)
+    run = train(str(tmp_path / "few.npz"), QUICK.with_epochs(1), out=tmp_path / "run")
+    gathered = dossier.gather(run)
+    assert 2 <= gathered.findings.folds <= n
+    assert "Class by class" in written(page.write_run_report(gathered, tmp_path / "a.html"))
 
 
 @pytest.fixture(scope="module")

@@ -39,19 +39,20 @@ def ask(
     if enough.sum() < 2:
         return None
     known = np.flatnonzero(enough[training.labels])
+    folds = min(FOLDS, len(known))  # each has a picture
     fold = np.full(len(training), -1)
-    fold[known] = assign_folds(training.labels[known], FOLDS)
+    fold[known] = assign_folds(training.labels[known], folds)
     k = len(training.classes)
     judged = np.full((len(training), k), np.nan, np.float32)
     on_test = np.zeros((len(test), k), np.float32)
     on_test[~enough[test.labels]] = np.nan
-    for number in range(FOLDS):
+    for number in range(folds):
         tell("opinions")
         inside, outside = known[fold[known] != number], np.flatnonzero(fold == number)
         taught = training.images[inside], training.labels[inside]
         fitted = fit(taught, None, settle(QUICK.suited_to(len(inside))), k, seed=number)
         judged[outside] = _answer(fitted.classifier, training.images[outside])
-        on_test += _answer(fitted.classifier, test.images) / FOLDS
+        on_test += _answer(fitted.classifier, test.images) / folds
     return judged, on_test
 
 
