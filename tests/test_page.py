@@ -1043,7 +1043,6 @@ def test_a_handful_of_pictures_gives_a_report(tmp_path, n, shape):
     np.savez(tmp_path / "few.npz", **arrays)
     run = train(str(tmp_path / "few.npz"), QUICK.with_epochs(1), out=tmp_path / "run")
     gathered = dossier.gather(run)
-    assert 2 <= gathered.findings.folds <= n
     assert "Class by class" in written(page.write_run_report(gathered, tmp_path / "a.html"))
 
 

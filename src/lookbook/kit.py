@@ -118,13 +118,9 @@ def _rows(found: dict[str, Any] | None) -> list[list[str]]:
     """Return precision and recall of each class, for the card's table."""
     if not found:
         return []
-    return [
-        [
-            _plain(one["class"]),
-            *(
-                "–" if shares[key] is None else _percent(shares[key], 1)
-                for key in ("precision", "recall")
-            ),
-        ]
-        for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True)
-    ]
+    rows = []
+    for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True):
+        both = (shares["precision"], shares["recall"])
+        written = ["–" if share is None else _percent(share, 1) for share in both]
+        rows.append([_plain(one["class"]), *written])
+    return rows
