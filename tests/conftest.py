@@ -12,6 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+import program
 from lookbook.datasets import Dataset, load
 from lookbook.recipes import TUTORIAL
 from lookbook.runs import Run
@@ -42,13 +43,17 @@ def made_pictures(n: int, *, seed: int, classes: int = 3) -> tuple[np.ndarray, n
 
 def lookbook(*args: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program as a user does, in a process of its own."""
+    arguments = [*map(str, args)]
+    shared = os.environ | program.WIDTH
+    if not environment and sys.platform == "linux":
+        return program.call(arguments, cwd, shared)
     return subprocess.run(
-        [sys.executable, "-m", "lookbook", *map(str, args)],
+        [sys.executable, "-m", "lookbook", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100"} | environment,
+        env=shared | environment,
     )
 
 
