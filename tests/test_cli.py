@@ -12,16 +12,18 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from conftest import lookbook, made_pictures
 from lookbook import cli, progress, terminal
-from lookbook.errors import LookbookWarning
+from lookbook.errors import InputError, LookbookWarning
 from lookbook.fitting import Progress
 from lookbook.runs import read_run
 
@@ -643,3 +645,48 @@ def test_probabilities_in_a_damaged_file_are_refused(bars, tmp_path):
         assert (ended.returncode, ended.stdout) == (2, "")
         assert ended.stderr.startswith("error: p.npy is no .npy file of numbers (")
         assert ended.stderr.endswith("); save it with numpy.save\n")
+
+
+def in_process(*words):
+    """Run a command in this process: nothing needs to be imported anew."""
+    cli.app([str(word) for word in words], prog_name="lookbook", standalone_mode=False)
+
+
+@pytest.fixture
+def _notes_are_said(monkeypatch):
+    """Say notes as the program does; the tests' own settings make errors of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LookbookWarning)
+        monkeypatch.setattr(warnings, "showwarning", cli._show_warning)
+        yield
+    progress.set_quiet(False)
+
+
+@pytest.mark.usefixtures("_notes_are_said")
+def test_quiet_leaves_results_and_errors_alone(bars, own_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "damaged").mkdir()
+    (tmp_path / "runs" / "damaged" / "conditions.json").write_text("{")
+    train = ("train", bars, "--recipe", "tutorial", "--epochs", "1")
+    shown = []
+    for quiet in ((), ("-q",)):
+        for command in (("evaluate", own_run.folder), ("runs",), train):
+            in_process(*command, *quiet)
+        shown.append(capsys.readouterr())
+    loud, silent = shown
+    assert silent.err == ""
+    assert "next:" not in silent.out
+    assert "note: left out the run damaged" in loud.err
+    assert "epoch 1/1" in loud.err
+    assert loud.out.count("next: lookbook ") == 3
+    # what was found is said all the same
+    for result in ("test accuracy ", "runs/bars-tutorial-1", "validation accuracy "):
+        assert result in silent.out
+    with pytest.raises(InputError, match="no run nothing"):
+        in_process("evaluate", "nothing", "--quiet")
+
+
+def test_every_command_can_be_quiet():
+    commands = typer.main.get_command(cli.app).commands
+    for name, command in commands.items():
+        assert any("--quiet" in parameter.opts for parameter in command.params), name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import math
 import os
@@ -9,7 +11,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -122,16 +124,44 @@ RunName = Annotated[
     str,
     typer.Argument(help="Folder of a run, or its name in runs/.", autocompletion=_complete_run),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=progress.set_quiet,
+        help="Print results and errors alone: no progress, no notes, no next step.",
+    ),
+]
 Size = Annotated[
     int | None,
     typer.Option(help="Pixels on a side to which picture files are brought.", min=8, max=224),
 ]
 
 
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that all have; their callbacks do what they ask for."""
+
+    @functools.wraps(command)
+    def run(*args: Any, quiet: bool = False, **kwargs: Any) -> None:
+        del quiet
+        command(*args, **kwargs)
+
+    signature = inspect.signature(command, eval_str=True)
+    added = inspect.Parameter(
+        "quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet
+    )
+    parameters = [*signature.parameters.values(), added]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # as `inspect` reads it
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
+
+
 # ---- the commands ----
 
 
 @app.command(epilog="Example: lookbook fetch fashion-mnist")
+@_common
 def fetch(
     dataset: Annotated[
         str, typer.Argument(help="Name of the dataset.", autocompletion=_complete_data)
@@ -150,10 +180,11 @@ def fetch(
     with progress.show_download() as report:
         kept = download.fetch(wanted, folder=source, report=report)
     print(f"{wanted.title} is there, verified: {kept}")
-    print(f"next: {_command('look', dataset)}")
+    _suggest(_command("look", dataset))
 
 
 @app.command(epilog="Example: lookbook look fashion-mnist --index 20000")
+@_common
 def look(
     data: Data = "fashion-mnist",
     index: Annotated[
@@ -187,10 +218,11 @@ def look(
     print(f"the same row scaled, (x - min) / (max - min) with min 0 and max 255\n{after}\n")
     drawn = _draw_look(train, chosen, folder)
     print("drawn  " + "\n       ".join(str(path) for path in drawn))
-    print(f"next: {_command('train', data, *([] if size is None else ['--size', size]))}")
+    _suggest(_command("train", data, *([] if size is None else ["--size", size])))
 
 
 @app.command(epilog="Example: lookbook train fashion-mnist --budget 30s")
+@_common
 def train(
     context: typer.Context,
     data: Data = "fashion-mnist",
@@ -273,8 +305,7 @@ def train(
         )
     print(f"\n{terminal.trained(run, process.seconds_so_far())}")
     print(f"run                  {run.folder}")
-    print(f"next: {_command('evaluate', run.folder)}")
-    print(f"      {_command('report', run.folder)}")
+    _suggest(_command("evaluate", run.folder), _command("report", run.folder))
     if run.metrics["stopped"]:
         last = run.history[-1]
         _say(
@@ -286,6 +317,7 @@ def train(
 
 
 @app.command(epilog="Example: lookbook evaluate runs/fashion-mnist-tutorial-1")
+@_common
 def evaluate(
     run: RunName,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -299,12 +331,13 @@ def evaluate(
         _print_json(found)
         return
     print(terminal.results(found))
-    print(f"\nnext: {_command('report', chosen.folder)}")
+    _suggest(_command("report", chosen.folder), apart=True)
 
 
 @app.command(
     epilog="Example: lookbook predict runs/fashion-mnist-tutorial-1 test:2000 test:800 coat.jpg"
 )
+@_common
 def predict(
     run: Annotated[
         str,
@@ -355,6 +388,7 @@ def predict(
 
 
 @app.command(epilog="Example: lookbook figures runs/fashion-mnist-tutorial-1")
+@_common
 def figures(
     run: RunName,
     out: Annotated[
@@ -365,10 +399,11 @@ def figures(
     chosen = runs.read_run(run)
     drawn = _draw_figures(chosen, out or chosen.folder / "figures")
     print("drawn  " + "\n       ".join(str(path) for path in drawn))
-    print(f"next: {_command('predict', chosen.folder, 'test:0')}")
+    _suggest(_command("predict", chosen.folder, "test:0"))
 
 
 @app.command(epilog="Example: lookbook report runs/fashion-mnist-standard-1 --lang ko")
+@_common
 def report(
     run: Annotated[
         str | None,
@@ -421,10 +456,11 @@ def report(
         again = f"{chosen.train_command()} --corrections {shlex.quote(str(corrections))}"
         print(f"fill in its column 'correction', then: {again}")
     print(f"report  {written}")
-    print("next: open it in a browser")
+    _suggest("open it in a browser")
 
 
 @app.command(epilog="Example: lookbook export runs/fashion-mnist-standard-1 --to html")
+@_common
 def export(
     run: RunName,
     to: Annotated[
@@ -447,6 +483,7 @@ def export(
 
 
 @app.command("runs", epilog="Example: lookbook runs")
+@_common
 def list_runs() -> None:
     """List the runs in this folder's runs/, newest first."""
     found = runs.list_runs()
@@ -455,13 +492,15 @@ def list_runs() -> None:
         print(f"unfinished: {folder}; go on: {_command('train', '--resume', folder)}")
     if not found:
         if not unfinished:
-            print("no runs in runs/ yet\nnext: lookbook train")
+            print("no runs in runs/ yet")
+            _suggest("lookbook train")
         return
     print(terminal.run_table(found))
-    print(f"\nnext: {_command('figures', found[0].folder)}")
+    _suggest(_command("figures", found[0].folder), apart=True)
 
 
 @app.command(epilog="Example: lookbook demo")
+@_common
 def demo() -> None:
     """Do the whole tutorial: fetch, look, train, evaluate, draw, and say how it went."""
     run = _unchanged_demo()
@@ -671,7 +710,7 @@ def _print_predictions(found: list[Prediction], run: str, drawn: Path | None) ->
         print(f"\ndrawn {drawn}")
     else:
         again = _command("predict", run, found[0].source, "--figure", "prediction.png")
-        print(f"\nnext: {again}")
+        _suggest(again, apart=True)
 
 
 def _prediction_json(one: Prediction) -> dict[str, Any]:
@@ -696,7 +735,7 @@ def _export_int8(run: Run, target: Path) -> None:
     from lookbook import int8
 
     print(terminal.comparison(int8.quantize(run, target)))
-    print(f"next: {_command('predict', target, 'photo.jpg')}")
+    _suggest(_command("predict", target, "photo.jpg"))
 
 
 def _export_page(run: Run, target: Path) -> None:
@@ -705,7 +744,7 @@ def _export_page(run: Run, target: Path) -> None:
     written = tryout.write_tryout(run, target)
     print(f"page  {written}  ({written.stat().st_size / 1e6:.1f} MB, needs no network)")
     print(f"      its samples are test pictures of {run.conditions['data']['name']}")
-    print("next: open it in a browser, or send it to your phone")
+    _suggest("open it in a browser, or send it to your phone")
 
 
 def _export_kit(run: Run, target: Path) -> None:
@@ -716,7 +755,7 @@ def _export_kit(run: Run, target: Path) -> None:
     sample = next((path for path in written.iterdir() if path.stem == "sample"), "photo.jpg")
     if isinstance(sample, Path):
         print(f"       {sample.name} is a test picture of {run.conditions['data']['name']}")
-    print(f"next: {shlex.join(['python', str(written / 'predict.py'), str(sample)])}")
+    _suggest(shlex.join(["python", str(written / "predict.py"), str(sample)]))
 
 
 def _report_predictions(
@@ -759,7 +798,7 @@ def _report_predictions(
             lang=lang,
         )
     print(f"report  {written}")
-    print("next: open it in a browser")
+    _suggest("open it in a browser")
 
 
 def _check_file(target: Path, name: str) -> None:
@@ -786,6 +825,12 @@ def _command(*words: object) -> str:
     return shlex.join(["lookbook", *map(str, words)]).replace("\n", "\\n")
 
 
+def _suggest(first: str, *others: str, apart: bool = False) -> None:
+    """Print what can be done next, below a blank line where it stands `apart`."""
+    if not progress.is_quiet():
+        print("\n" * apart + "\n      ".join((f"next: {first}", *others)))
+
+
 def _print_json(document: Any) -> None:
     text = terminal.harmless_json(files.to_json(document))
     # programs read it: better \u codes than question marks where the output lacks a letter
@@ -798,7 +843,7 @@ def _say(message: str) -> None:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, LookbookWarning):
+    if issubclass(category, LookbookWarning) and not progress.is_quiet():
         _say(f"note: {message}")
 
 

@@ -13,6 +13,20 @@ from lookbook import terminal
 if TYPE_CHECKING:
     from lookbook.fitting import Progress, Tell
 
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:  # noqa: FBT001  # as the command line's options are given
+    """Show nothing of how far work is, or show it again."""
+    global _quiet  # noqa: PLW0603  # one terminal, one process
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Say whether results and errors alone are to be shown."""
+    return _quiet
+
+
 #: seconds after which a long epoch tells of itself where nobody sees a moving bar
 QUIET = 10.0
 #: columns below which the moving bar is a short one, so that its line still fits
@@ -22,8 +36,15 @@ NARROW = 100
 @contextmanager
 def show_progress() -> Iterator[Tell]:
     """Give a listener for `train`: a moving bar in a terminal, plain lines in a pipe."""
+    if _quiet:
+        yield _say_nothing
+        return
     with _moving_bar() if sys.stderr.isatty() else _plain_lines() as tell:
         yield tell
+
+
+def _say_nothing(*_: object) -> None:
+    """Listen, and show nothing."""
 
 
 @contextmanager
@@ -82,6 +103,9 @@ def _now(progress: Progress, *, narrow: bool) -> str:
 @contextmanager
 def show_steps() -> Iterator[Callable[[str, float], None]]:
     """Give a listener for long work in steps: what is done now, and how long all still takes."""
+    if _quiet:
+        yield _say_nothing
+        return
     start = time.monotonic()
     moving = sys.stderr.isatty()
 
@@ -110,6 +134,9 @@ def _clear_line(text: str = "") -> None:
 @contextmanager
 def show_download() -> Iterator[Any]:
     """Give a listener for `fetch`: bytes of each file, in a terminal or a pipe."""
+    if _quiet:
+        yield _say_nothing
+        return
     last = ("", 0.0)
 
     def report(what: str, done: int, total: int) -> None:
