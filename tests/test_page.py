@@ -901,10 +901,8 @@ def test_ten_thousand_pictures_of_fashion_stay_below_6_mb(browser, tmp_path):
 @pytest.mark.parametrize(
     ("probs", "message"),
     [
-        (np.ones((4, 2)), "each row of probs must sum to 1, row 0 sums to 2.0000; are they logits, "
-         "or single-class scores? then apply softmax first"),
-        (np.array([[2.0, -1.0]] * 4), "probs must be between 0 and 1, got others; are they logits? "
-         "then apply softmax first"),
+        (np.ones((4, 2)), "each row of probs must sum to 1, as those of a softmax do, row 0 sums "
+         "to 2.0000; of scores that judge each class alone (sigmoid), divide each row by its sum"),
         (np.full((3, 2), 0.5), "probs must be floats of shape (4, 2), a row for each picture and a "
          "column for each class, got float64 of shape (3, 2)"),
         (np.eye(2, dtype=int)[[0, 1, 0, 1]], "probs must be floats of shape (4, 2), a row for each "
@@ -940,7 +938,7 @@ def test_probabilities_of_another_program_become_a_page(browser, hard_run, answe
         (["--predictions", "p.npy"],
          "--predictions needs --data DATA, whose test part they are for"),
         (["--predictions", "p.npy", "--data", "mnist"],
-         "no file p.npy; save it with numpy.save, one row for a picture"),
+         "no file p.npy; save probabilities with numpy.save, or as a table: file,CLASS,CLASS,…"),
         (["x"], "no run x; there are none yet: lookbook train"),
         (["x", "--predictions", "p.npy"],
          "--predictions goes with --data, --lang and --out alone; a run, and --corrections, need a "

@@ -411,7 +411,10 @@ def report(
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Instead of a run: an .npy file of probabilities for DATA's test part."),
+        typer.Option(
+            help="Instead of a run: probabilities for DATA's test part. An .npy file in its order, "
+            "or with names: a table (file,CLASS,CLASS,…), or an .npz of probs, files, classes."
+        ),
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="With --predictions: the data, as `train` takes it.")
@@ -763,29 +766,18 @@ def _report_predictions(
 ) -> None:
     if data is None:
         raise InputError("--predictions needs --data DATA, whose test part they are for")
-    if not predictions.is_file():
-        raise InputError(f"no file {predictions}; save it with numpy.save, one row for a picture")
     target = out or predictions.with_suffix(".html")
     _check_file(target, REPORTS[lang])
-    import numpy as np
+    from lookbook import probabilities
 
-    from lookbook import datasets
-
-    try:
-        probs = np.load(predictions, allow_pickle=False)
-    except datasets.DAMAGE as error:
-        raise InputError(
-            f"{predictions} is no .npy file of numbers ({error}); save it with numpy.save"
-        ) from error
-    if not isinstance(probs, np.ndarray):
-        raise InputError(f"{predictions} holds several arrays; save one with numpy.save")
+    handed = probabilities.read(predictions)
     process.tune()
     from lookbook import page
     from lookbook.dossier import examine_data
 
     with progress.show_steps() as tell:
         training, test = _load_both(data, None)
-        probs = page.check_probs(probs, test)
+        probs = handed.arrange(test, training)
         findings = examine_data(training, test, tell)
         written = page.report_on(
             test,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookbook import show_answers, show_data, show_model, sprites
+from lookbook import probabilities, show_answers, show_data, show_model, sprites
 from lookbook.analysis import analyse
 from lookbook.builtin import BUILTIN
 from lookbook.datasets import Dataset
@@ -23,7 +23,7 @@ from lookbook.templates import Lang, fill
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, Float32, Int64, UInt8
+    from jaxtyping import Float, Int64, UInt8
 
     from lookbook.audit import Findings
     from lookbook.dossier import Dossier
@@ -84,7 +84,7 @@ def report(
         raise InputError(f"labels must be whole numbers, the classes, got {labels.dtype}")
     names = tuple(classes) if classes is not None else tuple(map(str, range(probs.shape[1])))
     test = Dataset(np.asarray(images), labels.astype(np.int64), names)
-    return report_on(test, check_probs(probs, test), Path(out), title=title, lang=lang)
+    return report_on(test, probabilities.check(probs, test), Path(out), title=title, lang=lang)
 
 
 def report_on(
@@ -128,34 +128,6 @@ def write_run_report(dossier: Dossier, out: Path, lang: Lang = "en") -> Path:
         data=dossier.run.conditions["data"]["name"],
     )
     return write_report(answers, out, lang)
-
-
-def check_probs(probs: Float[np.ndarray, "N K"], test: Dataset) -> Float32[np.ndarray, "N K"]:
-    """Return probabilities whose rows sum to 1 as exactly as can be.
-
-    Raises
-    ------
-    InputError
-        They are no probabilities of these pictures.
-    """
-    expected = (len(test), len(test.classes))
-    if probs.shape != expected or probs.dtype.kind != "f":
-        raise InputError(
-            f"probs must be floats of shape {expected}, a row for each picture and a column for "
-            f"each class, got {probs.dtype} of shape {probs.shape}"
-        )
-    if not np.isfinite(probs).all() or probs.min() < 0:
-        raise InputError(
-            "probs must be between 0 and 1, got others; are they logits? then apply softmax first"
-        )
-    sums = probs.sum(axis=1, dtype=np.float64)
-    worst = int(np.abs(sums - 1).argmax())
-    if abs(sums[worst] - 1) > 0.01:  # half precision loses three digits
-        raise InputError(
-            f"each row of probs must sum to 1, row {worst} sums to {sums[worst]:.4f}; are they "
-            "logits, or single-class scores? then apply softmax first"
-        )
-    return np.asarray(probs / sums[:, None], np.float32)
 
 
 def write_report(answers: Answers, out: Path, lang: Lang = "en") -> Path:
