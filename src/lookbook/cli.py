@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from lookbook import builtin, files, process, progress, recipes, runs, terminal
-from lookbook.errors import InputError, LookbookError, LookbookWarning
+from lookbook.errors import NAMES, InputError, LookbookError, LookbookWarning, OutputError, describe
 
 if TYPE_CHECKING:
     from lookbook.datasets import Dataset
@@ -841,16 +841,15 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code."""
+    process.open_streams()
     with terminal.harmless_streams():
         _run_app()
 
 
 def _run_app() -> None:
     warnings.showwarning = _show_warning
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not where there is no terminal at all
-            stream.reconfigure(errors="replace")
     try:
+        _check_place()
         app(prog_name="lookbook")
     except LookbookError as error:
         _say(f"error: {error}")
@@ -859,9 +858,21 @@ def _run_app() -> None:
         process.end_at_once(ended.code)
         raise
     except OSError as error:
-        if error.filename is not None:
-            raise
-        # without this, Python tries to write the rest once more while it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _say(f"error: cannot write the output: {error.strerror}")
-        sys.exit(1)
+        if error.filename == process.OUTPUT:
+            # without this, Python tries to write the rest once more while it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _say(f"error: cannot write the output: {error.strerror}")
+            sys.exit(1)
+        _say(f"error: {describe(error)}")
+        sys.exit(2 if error.errno in NAMES else 1)
+
+
+def _check_place() -> None:
+    """Refuse a working folder that is gone: relative names mean nothing there, and torch dies."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise OutputError(
+            f"the working folder cannot be used ({error.strerror}): it was deleted, or its "
+            "permissions were taken; go to another one with cd"
+        ) from error

@@ -18,6 +18,31 @@ The command line prints the message and ends with `exit_code`: 2 for wrong use, 
 
 from __future__ import annotations
 
+import errno
+
+#: what the system calls a name that cannot be that of a file, or not of such a one
+NAMES = (
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+    errno.EINVAL,
+)
+#: what the system says, and what to do then
+_REMEDIES = {
+    errno.ENAMETOOLONG: "choose a shorter one: most systems take 255 bytes",
+    errno.EACCES: "check its permissions, and those of the folders above it",
+    errno.EPERM: "check its permissions, and those of the folders above it",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EMFILE: "close other programs, or raise the limit: ulimit -n",
+    errno.ENFILE: "close other programs",
+    errno.EIO: "check the disk",
+}
+
 
 class LookbookError(Exception):
     """An error whose message says what came, what was expected and what to do next."""
@@ -53,6 +78,19 @@ class ExportError(LookbookError):
 
 class LookbookWarning(UserWarning):
     """Something was left out or changed on the way, and the work goes on."""
+
+
+def describe(error: OSError) -> str:
+    """Write what the system could not do, of which file, and what to do next.
+
+    >>> describe(OSError(errno.EACCES, "Permission denied", "/root/a.png"))
+    '/root/a.png: Permission denied; check its permissions, and those of the folders above it'
+    """
+    name = "a file" if error.filename is None else str(error.filename)
+    if len(name) > 200:
+        name = f"{name[:90]}…{name[-90:]}"
+    remedy = _REMEDIES.get(error.errno or 0, "check the name")
+    return f"{name}: {error.strerror or error}; {remedy}"
 
 
 def closest(word: str, known: list[str]) -> str:

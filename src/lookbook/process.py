@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _STARTED = time.perf_counter()
 
@@ -22,6 +26,54 @@ def seconds_so_far() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, ValueError):
         return time.perf_counter() - _STARTED
+
+
+#: how an error calls the standard output
+OUTPUT = "the output"
+
+
+class _Stream(io.FileIO):
+    """The standard output or, `for_messages`, the standard error, where both may be full or closed.
+
+    What was computed must not be lost with a line about it: messages that cannot be written are
+    left out. An error of the output is named, so that it is told from those of other files.
+    """
+
+    def __init__(self, number: int, *, for_messages: bool) -> None:
+        super().__init__(number, "w", closefd=False)
+        self._for_messages = for_messages
+
+    def write(self, block: Buffer, /) -> int:
+        try:
+            return super().write(block)
+        except OSError as error:
+            if self._for_messages:
+                return memoryview(block).nbytes
+            error.filename = OUTPUT
+            raise
+
+
+def open_streams() -> None:
+    """Make the standard streams such that none of them ends the work; letters they lack become `?`.
+
+    Where one was closed, the next file that is opened would take its number, and whatever a library
+    has to complain about would be written into that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # takes the lowest number, which is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003  # takes no name
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is not getattr(sys, f"__{name}__"):
+            continue  # a test listens, or a notebook
+        buffered = io.BufferedWriter(_Stream(number, for_messages=name == "stderr"))
+        encoding = "utf-8" if stream is None else stream.encoding
+        at_once = name == "stderr" or buffered.isatty()
+        fresh = io.TextIOWrapper(buffered, encoding, errors="replace", line_buffering=at_once)
+        setattr(sys, name, fresh)
 
 
 def tune() -> None:
