@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook, made_pictures
+from lookbook.evaluation import load_part
+from lookbook.model import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -65,6 +68,22 @@ def test_the_example_of_a_report_with_scikit_learn_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "report.md", "exec"), {})
     assert "<title>Lookbook of Digits</title>" in (tmp_path / "digits.html").read_text("utf-8")
+
+
+def test_the_lines_of_plain_onnx_runtime_say_what_the_program_says(
+    run, tmp_path, monkeypatch, capsys
+):
+    (code,) = blocks("docs/model.md", "python")
+    assert len(code.strip().splitlines()) <= 12
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(run.model, "model.onnx")
+    test = load_part(run, "test")
+    Image.fromarray(test.images[3]).save("picture.png")
+    exec(compile(code, "model.md", "exec"), {})
+    said = Model.open("model.onnx").predict(test.images[3:4])
+    name, prob, novelty = capsys.readouterr().out.split()
+    assert name == test.classes[said.probs[0].argmax()]
+    assert [float(prob), float(novelty)] == pytest.approx([said.probs.max(), said.novelty[0]])
 
 
 def test_both_readmes_show_the_same_commands_and_code():

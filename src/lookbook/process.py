@@ -86,7 +86,8 @@ def tune() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # freed memory stays for the next step: fetching its pages from the system again took a tenth
     # of the first fit of a process (250,000 page faults, 40 ms a step for 35)
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+    # (glibc alone has it; Windows has no library of that name)
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         trim_threshold, mmap_threshold = -1, -3
         mallopt(trim_threshold, 1 << 30)
         mallopt(mmap_threshold, 32 << 20)  # the most that it takes
