@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import re
+import socket
 import warnings
 from pathlib import Path
 
@@ -19,11 +20,11 @@ from PIL import Image
 from lookbook.builtin import BUILTIN
 from lookbook.datasets import (
     Dataset,
-    has_test_part,
     identify,
     is_picture_folder,
     load,
     load_data,
+    measured_part,
     split_validation,
     stratified_choice,
 )
@@ -32,7 +33,10 @@ from lookbook.errors import DamagedFileError, InputError, LookbookError, Lookboo
 from test_download import arrays_in, made_dataset
 from test_idx import write_idx
 
-KINDS = ".bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
+KINDS = (
+    ".apng, .bmp, .dib, .gif, .jfif, .jpe, .jpeg, .jpg, .mpo, .pbm, .pgm, .png, .pnm, .ppm, .tif, "
+    ".tiff, .webp"
+)
 
 
 def pictures(n: int, *shape: int) -> np.ndarray:
@@ -266,7 +270,7 @@ def test_a_built_in_name(made, tmp_path, monkeypatch):
     assert identify(Path("made")) == str(tmp_path / "made")
     assert not is_picture_folder("made")
     assert is_picture_folder("./made")
-    assert has_test_part("made")
+    assert measured_part("made") == "test"
 
 
 def test_load_data_gives_what_keras_gives(made):
@@ -335,7 +339,7 @@ def test_an_npz_file_with_two_parts(npz, names):
     np.testing.assert_array_equal(test.labels, labels[:4])
     assert train.classes == test.classes == ("0", "1", "2")
     assert train.labels.dtype == np.int64
-    assert has_test_part(npz)
+    assert measured_part(npz) == "test"
     assert not is_picture_folder(npz)
 
 
@@ -346,7 +350,7 @@ def test_an_npz_file_without_parts_is_split(npz, names):
     train, test = load(str(npz)), load(str(npz), "test")
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(50))
     assert (len(train), len(test)) == (40, 10)
-    assert not has_test_part(npz)
+    assert measured_part(npz) == "split"
     for part in (train, test):
         assert part.labels.tolist() == labels[numbers_of(part)].tolist()
 
@@ -432,8 +436,8 @@ def test_numbers_that_no_picture_has_are_told(npz):
     save_npz(npz, images=pictures(10), labels=1 + np.arange(10) % 2)
     with pytest.warns(LookbookWarning) as caught:
         load(str(npz))
-    assert str(caught[0].message) == "no training picture shows 0; no model can learn that"
-    assert caught[0].filename == __file__
+    assert left_out(caught)[1:] == ["no training picture shows 0; no model can learn that"]
+    assert {warning.filename for warning in caught} == {__file__}
     load(str(npz), "test")
 
 
@@ -531,7 +535,7 @@ def test_idx_files_of_one_part_are_split(idx, name):
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(50))
     assert (len(train), len(test)) == (40, 10)
     assert train.classes == test.classes == ("0", "1")
-    assert not has_test_part(idx)
+    assert measured_part(idx) == "split"
     assert not is_picture_folder(idx)
 
 
@@ -546,7 +550,7 @@ def test_idx_files_of_two_parts(idx, ending):
     assert train.labels.tolist() == train_labels.tolist()
     assert numbers_of(test) == list(range(50))
     assert train.classes == test.classes == ("0", "1", "2")
-    assert has_test_part(idx)
+    assert measured_part(idx) == "test"
 
 
 def test_idx_files_that_are_not_a_pair(idx):
@@ -610,9 +614,7 @@ def drawn(album: Path) -> list[int]:
             hashlib.sha256(f"{folder.name}/{path.name}".encode()).hexdigest(): int(path.stem)
             for path in folder.iterdir()
         }
-        lowest, *others, highest = sorted(places)
-        assert highest >= "3333"  # so it is for training without a rule of its own
-        numbers += [places[lowest]] + [places[h] for h in others if h < "333333333333"]
+        numbers += [places[digest] for digest in sorted(places)[: len(places) // 5]]
     return sorted(numbers)
 
 
@@ -623,7 +625,7 @@ def test_class_folders_are_split(album):
     assert train.counts.min() > 0
     assert test.counts.min() > 0
     assert is_picture_folder(album)
-    assert not has_test_part(album)
+    assert measured_part(album) == "split"
     assert train.classes == test.classes == ("cat", "dog")
     assert train.size == (10, 12)
     for part in (train, test):
@@ -672,7 +674,7 @@ def test_class_folders_in_train_and_test(album, tmp_path):
     train, test = load(str(folder)), load(str(folder), "test")
     assert sorted(numbers_of(train)) == list(range(20))
     assert numbers_of(test) == [77]
-    assert has_test_part(folder)
+    assert measured_part(folder) == "test"
     assert is_picture_folder(folder)
     assert test.labels.tolist() == [1]
     assert train.classes == test.classes == ("cat", "dog")
@@ -685,8 +687,9 @@ def test_one_part_without_the_other(album, tmp_path, there, lacking):
     album.rename(folder / there)
     (folder / lacking).mkdir()  # empty
     assert refusal(folder) == (
-        f"{folder} has {there}/ but no {lacking}/ (links are not followed); add it with the same "
-        f"class folders, or name {folder / there} to have a test part split off"
+        f"{folder} has {there}/ but no {lacking}/ (links are not followed; {lacking}/ in it has no "
+        f"class folders); add it with the same class folders, or name {folder / there} to have a "
+        "test part split off"
     )
 
 
@@ -708,8 +711,8 @@ def test_too_few_and_too_many_class_folders(tmp_path, classes):
         (tmp_path / f"{number:03}").mkdir()
     (tmp_path / ".hidden").mkdir()
     assert refusal(tmp_path) == (
-        f"{tmp_path} has {classes} class folders; expected 2 to 200, each named after its class "
-        "and full of picture files"
+        f"{tmp_path} has {classes} class folder{'' if classes == 1 else 's'}; expected 2 to 200, "
+        "each named after its class and full of picture files"
     )
 
 
@@ -724,7 +727,9 @@ def test_names_in_every_script(tmp_path):
 def test_an_empty_class_folder(album):
     (album / "bird").mkdir()
     (album / "bird" / "photo.heic").write_bytes(b"telephones write these")
-    assert refusal(album) == (
+    with pytest.warns(LookbookWarning, match=r"left out 1 file \(of kinds .*: 1 \.heic\)"):
+        message = refusal(album)
+    assert message == (
         f"{album}/bird holds no picture that can be read; expected {KINDS}; add some, or remove "
         "that folder"
     )
@@ -732,7 +737,7 @@ def test_an_empty_class_folder(album):
 
 def test_a_class_folder_of_damaged_pictures(album):
     save_picture(album / "bird" / "1.png").write_bytes(b"damaged")
-    with pytest.warns(LookbookWarning, match="left out 1 files"):
+    with pytest.warns(LookbookWarning, match="left out 1 file "):
         message = refusal(album)
     assert message == (
         f"{album}/bird holds no picture that can be read; expected {KINDS}; add some, or remove "
@@ -819,16 +824,20 @@ def test_the_channels_of_a_run_are_kept(album):
 # what is left out
 
 
-def test_what_is_no_picture_is_passed_over(album):
+def test_what_is_no_picture_is_left_out_and_listed(album):
     for name in ("Thumbs.db", "notes.txt", ".DS_Store", "._00.png", ".cache/1.png", "raw/01.cr2"):
         path = album / "cat" / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"no picture")
     (album / ".git").mkdir()
     (album / "labels.csv").write_text("file,label\n")
-    assert sorted(numbers_of(load(str(album))) + numbers_of(load(str(album), "test"))) == list(
-        range(20)
-    )
+    with pytest.warns(LookbookWarning) as caught:
+        parts = load(album), load(album, "test")
+    assert sorted(number for one in parts for number in numbers_of(one)) == list(range(20))
+    expected = f"{album}/cat/notes.txt, {album}/cat/raw/01.cr2"
+    assert set(left_out(caught)[::2]) == {  # each part says it
+        f"left out 2 files (of kinds that are not read: 1 .txt, 1 .cr2): {expected}"
+    }
 
 
 def test_folders_inside_class_folders_belong_to_the_class(album):
@@ -836,7 +845,7 @@ def test_folders_inside_class_folders_belong_to_the_class(album):
     assert load(str(album)).counts.sum() + load(str(album), "test").counts.sum() == 21
 
 
-def test_links_and_pipes_are_left_out_and_listed(album, tmp_path):
+def test_links_and_pipes_are_left_out_and_listed(album, tmp_path, monkeypatch):
     """To a picture, to a folder around it (a loop), to nothing, to a folder elsewhere."""
     elsewhere = save_picture(tmp_path / "elsewhere" / "1.png", 250).parent
     (album / "cat" / "link.png").symlink_to(elsewhere / "1.png")
@@ -844,13 +853,16 @@ def test_links_and_pipes_are_left_out_and_listed(album, tmp_path):
     (album / "dog" / "broken.png").symlink_to(album / "nothing")
     (album / "outside").symlink_to(elsewhere)
     os.mkfifo(album / "dog" / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        monkeypatch.chdir(album / "dog")  # the name of a socket must be short
+        listening.bind("socket.png")
     with pytest.warns(LookbookWarning) as caught:
         train, test = load(str(album)), load(str(album), "test")
     assert left_out(caught)[:1] == [
-        "left out 5 files (links or pipes, which are not followed): "
-        f"{album}/outside, {album}/cat/link.png, {album}/cat/loop, …"
+        "left out 6 files (links, pipes, sockets or devices, which are not followed): "
+        f"{album}/cat/link.png, {album}/cat/loop, {album}/dog/broken.png, …"
     ]
-    assert caught[0].filename == __file__
+    assert {warning.filename for warning in caught} == {__file__}
     assert train.classes == ("cat", "dog")
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(20))
 

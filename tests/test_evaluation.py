@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from lookbook import terminal
 from lookbook.datasets import load
 from lookbook.dossier import gather
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.evaluation import evaluate, judge, load_part
+from lookbook.evaluation import evaluate, judge, load_part, load_split
 from lookbook.kit import write_kit
 from lookbook.model import Model
 from lookbook.page import write_run_report
@@ -217,3 +218,84 @@ def test_a_test_part_of_its_own_may_be_another(own_run, bars, tmp_path):
     np.savez(path, **kept | {"test_images": kept["test_images"][:9], "test_labels": [0, 1, 2] * 3})
     own_run.conditions["data"]["name"] = str(path)
     assert len(load_part(own_run, "test")) == 9
+
+
+# ---- a validation part of one's own ----
+
+
+@pytest.fixture
+def parted(tmp_path):
+    """A folder with a training, a validation and a test part, of 40, 24 and 12 pictures."""
+    for part, n in (("train", 40), ("valid", 24), ("test", 12)):
+        save_album(tmp_path / "parted" / part, n)
+    return tmp_path / "parted"
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split")
+def test_a_validation_part_is_used_as_such(parted, tmp_path):
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    assert run.metrics["training_pictures"] == 40
+    assert run.metrics["validation"]["n"] == 24
+    assert evaluate(run)["n"] == 12
+    assert evaluate(run)["conditions"]["part"] == "test"
+    training, validation = load_split(run)
+    assert (len(training), len(validation)) == (40, 24)
+    final = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "final", final=True)
+    assert final.metrics["training_pictures"] == 64
+    assert final.metrics["validation"]["n"] == 24
+    assert final.conditions["data"]["train_pictures"] == 40
+    save_album(parted / "valid", 26)
+    with pytest.raises(InputError) as caught:
+        load_split(run)
+    assert str(caught.value) == changed(run, "its validation part is not the same")
+    shutil.rmtree(parted / "test")  # the final run learnt from what would be measured on now
+    with pytest.warns(LookbookWarning, match="has no test part"):
+        assert refusal(final) == changed(
+            final, "it has no test part, and the run learnt from its validation part"
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split")
+def test_without_a_test_part_the_validation_part_is_measured_on_and_said_to_be(parted, tmp_path):
+    shutil.rmtree(parted / "test")
+    with pytest.raises(InputError, match="nothing would be left to measure it on"):
+        train(str(parted), TUTORIAL, out=tmp_path / "final", final=True)
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    with pytest.warns(LookbookWarning) as caught:
+        found = evaluate(run)
+    assert [str(warning.message) for warning in caught] == [
+        f"{parted} has no test part: its validation part is measured on, by which percentages and "
+        "thresholds were set; new pictures may be answered a little worse"
+    ]
+    assert found["conditions"]["part"] == "validation"
+    assert found["accuracy"] == run.metrics["validation"]["accuracy"]
+    assert found["n"] == 24
+    # pictures that move into the other part are no longer new to the model
+    (parted / "train" / "dark" / "01.png").rename(parted / "valid" / "dark" / "99.png")
+    with pytest.warns(LookbookWarning), pytest.raises(InputError, match="39 pictures, were 40"):
+        load_part(run, "test")
+
+
+def test_a_folder_that_has_parts_now_is_not_measured_on(album, album_run):
+    """What was learnt from might stand in its new test part."""
+    for part in ("train", "test"):
+        for name in ("dark", "light"):
+            (album / part / name).mkdir(parents=True)
+    for number, path in enumerate(sorted(album.glob("[dl]*/*.png"))):
+        path.rename(album / ("train" if number % 3 else "test") / path.parent.name / path.name)
+    for name in ("dark", "light"):
+        (album / name).rmdir()
+    assert "its training part is not the same" in refusal(album_run)
+
+
+def test_a_run_whose_folder_was_split_otherwise_is_told_so(album, album_run):
+    """Runs of earlier versions do not say how the test part was drawn."""
+    data = album_run.conditions["data"]
+    del data["split"], data["measured_on"], data["validation_sha256"]
+    assert evaluate(album_run)["n"] == 8  # the same pictures: nothing to tell
+    (album_run.folder / "evaluation.json").unlink()
+    data["train_sha256"] = "0" * 64
+    assert refusal(album_run) == (
+        f"{album_run.folder} was trained by a version that split {album} otherwise: pictures that "
+        f"it learnt from would count as test pictures; train again: {album_run.train_command()}"
+    )

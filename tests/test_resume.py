@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from conftest import made_pictures
 from lookbook import checkpoints
@@ -238,3 +240,45 @@ def test_what_was_made_from_a_stopped_run_is_kept(pictures, tmp_path):
     assert (tmp_path / "run-stopped-1" / "notes.txt").read_text() == "mine"
     assert read_run(tmp_path / "run-stopped-1").metrics["stopped"]
     assert not read_run(tmp_path / "run").metrics["stopped"]
+
+
+def save_files(folder, n):
+    images, labels = made_pictures(n, seed=0, classes=2)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = folder / f"class {label}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split")
+def test_a_validation_part_of_its_own_must_be_the_same(tmp_path):
+    save_files(tmp_path / "data" / "train", 120)
+    save_files(tmp_path / "data" / "valid", 6)
+    data = str(tmp_path / "data")
+    whole = train(data, DENSE, out=tmp_path / "whole")
+    train(data, DENSE, out=tmp_path / "run", should_stop=stop_after(2))
+    picture = tmp_path / "data" / "valid" / "class 0" / "0.png"
+    content = picture.read_bytes()
+    picture.unlink()
+    with pytest.raises(InputError, match=r"are not those that .* began with; bring them back"):
+        resume(tmp_path / "run")
+    picture.write_bytes(content)
+    run = resume(tmp_path / "run")
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
+    assert run.metrics["validation"]["n"] == 6
+
+
+def test_a_training_whose_folder_was_split_otherwise_is_told_so(tmp_path):
+    """As one that an earlier version began."""
+    save_files(tmp_path / "data", 60)
+    train(str(tmp_path / "data"), DENSE, out=tmp_path / "run", should_stop=stop_after(1))
+    path = tmp_path / "run.unfinished" / "request.json"
+    request = json.loads(path.read_text())
+    del request["split"], request["validation_sha256"]
+    path.write_text(json.dumps(request | {"train_sha256": "0" * 64}))
+    with pytest.raises(InputError) as caught:
+        resume(tmp_path / "run")
+    assert str(caught.value) == (
+        f"{tmp_path}/run was begun by a version that split {tmp_path}/data otherwise; delete "
+        f"{tmp_path}/run.unfinished and train again"
+    )

@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import inspect
 import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lookbook.builtin import BUILTIN, Part
+from lookbook import folders
+from lookbook.builtin import BUILTIN
 from lookbook.download import fetch, find_builtin, load_kept
-from lookbook.errors import DamagedFileError, InputError, LookbookWarning
+from lookbook.errors import DamagedFileError, InputError, LookbookWarning, closest
+from lookbook.folders import CLASSES, PARTS, TEST_SHARE, Part, few, left_out, plain, text
 from lookbook.idx import read_idx
-from lookbook.photos import SUFFIXES, fit_picture, read_picture, read_size
+from lookbook.photos import fit_picture, read_picture, read_size
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
 
+    from lookbook.folders import Layout
+
 #: smallest and largest side of a picture, in pixels
 SIDES = (8, 224)
-#: fewest and most classes
-CLASSES = (2, 200)
 #: side to which pictures of several sizes are brought where the user names none
 USUAL_SIZE = 64
-#: share of the pictures that becomes the test part where the data has none
-TEST_SHARE = 0.2
+#: test pictures of a class below which what is said of it may be chance
+FEW = 5
 _DATA = (
     f"DATA is one of {', '.join(BUILTIN)}, a folder of class folders, an .npz file, or a folder of "
     "IDX files"
 )
+#: where a test part comes from
+Measured = Literal["test", "validation", "split"]
 #: bytes of pixels that are computed with at once, where there may be any number
 CHUNK = 2**27
 
@@ -100,7 +104,8 @@ def hash_arrays(
     raw: Shaped[np.ndarray, "N *shape"], labels: Int64[np.ndarray, "N"], classes: tuple[str, ...]
 ) -> str:
     """Return the SHA-256 of inputs, labels and class names."""
-    digest = hashlib.sha256(repr((raw.shape, classes)).encode())
+    named = tuple(map(plain, classes))  # a Mac's folders are not other data
+    digest = hashlib.sha256(repr((raw.shape, named)).encode())
     digest.update(np.ascontiguousarray(raw).data)
     digest.update(np.ascontiguousarray(labels).data)
     return digest.hexdigest()
@@ -132,8 +137,9 @@ def _check(dataset: Dataset) -> None:
         raise InputError(
             f"expected {CLASSES[0]} to {CLASSES[1]} classes, got {len(classes)}; add or join some"
         )
-    if len(set(classes)) < len(classes):
-        twice = next(name for name in classes if classes.count(name) > 1)
+    names = list(map(plain, classes))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"two classes are called {twice!r}; give each a name of its own")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if len(wrong):
@@ -150,18 +156,20 @@ def load(
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
 ) -> Dataset:
-    """Return the training or the test part of DATA; the other part is not read.
+    """Return one part of DATA; the others are not read.
 
     Parameters
     ----------
     data
-        A built-in name; a folder of class folders, with `train/` and `test/` around them or not;
+        A built-in name; a folder of class folders, with folders for the parts around them or not;
         an `.npz` file; a folder of IDX files. A built-in name goes before a folder of that name:
         write `./mnist`, or give a `Path`, for the folder.
     part
-        "train" or "test". Data without a test part of its own is split, always in the same way:
-        of arrays one picture in five, class by class; of picture files those that the hash of
-        their name draws, about one in five, so that files that are added move no others.
+        "train", "test", or "validation" of a folder that has one, such as `train/` and `valid/`;
+        where such a folder has no test part, its validation part is returned for it, with a
+        warning. Data without parts is split, class by class and always in the same way: one
+        picture in five is for testing; of picture files the fifth whose names' hashes are lowest,
+        so that a file that is added or removed moves at most one other.
     size
         Side, or height and width, to which picture files are brought. Without it they keep their
         size where all have the same, and become 64×64 where not.
@@ -171,10 +179,13 @@ def load(
     Raises
     ------
     InputError
-        There is no such data, or it is not as described.
+        There is no such data or part, or it is not as described.
     DownloadError
         A built-in dataset could not be fetched.
     """
+    if part not in PARTS:
+        known = ", ".join(map(repr, PARTS))
+        raise InputError(f"part is one of {known}, got {part!r}{closest(str(part), list(PARTS))}")
     if data == "":
         raise InputError(f"DATA is empty; {_DATA}")
     path = Path(data)
@@ -183,18 +194,50 @@ def load(
         raise InputError(f"--size must be {SIDES[0]} to {SIDES[1]} pixels, got {max(size)}")
     if isinstance(data, str) and (_is_builtin(data) or _is_unknown_name(data)):
         dataset = find_builtin(data)
+        if part == "validation":
+            raise _no_validation(data)
         if part == "train":
             _warn_shadowed(path)
         images, labels = load_kept(fetch(dataset), part)
         return _without_size(Dataset(images, labels, dataset.classes), size, data)
-    if path.suffix == ".npz" and path.is_file():
-        return _without_size(_with_every_class(_load_npz(path, part), part), size, data)
-    if not path.is_dir():
-        what = "is neither a folder nor an .npz file" if path.exists() else "does not exist"
-        raise InputError(f"{data} {what}; {_DATA}")
-    if _idx_files(path):
-        return _without_size(_with_every_class(_load_idx(path, part), part), size, data)
-    return _load_folder(path, part, size, channels)
+    if path.is_dir() and not _idx_files(path):
+        return _load_folder(path, part, size, channels)
+    if not (path.is_dir() or is_npz(path)):
+        raise _no_data(data)
+    if part == "validation":
+        raise _no_validation(data)
+    read = _load_idx if path.is_dir() else _load_npz
+    return _without_size(_with_every_class(read(path, part), part), size, data)
+
+
+def is_npz(path: Path) -> bool:
+    """Say whether this is a file called .npz, in whatever case."""
+    return path.suffix.lower() == ".npz" and path.is_file()
+
+
+def _no_data(data: str | Path) -> InputError:
+    if re.match(r"[a-z][a-z0-9+]+://", str(data), re.IGNORECASE):
+        return InputError(
+            f"{data} is an address, and nothing is fetched from there; download it, unpack it, and "
+            f"name the file or folder; {_DATA}"
+        )
+    what = "is neither a folder nor an .npz file" if Path(data).exists() else "does not exist"
+    return InputError(f"{data} {what}; {_DATA}")
+
+
+def _no_validation(data: str | Path) -> InputError:
+    return InputError(
+        f"{data} has no validation part of its own: training takes one from its training part, as "
+        "lookbook.datasets.split_validation does"
+    )
+
+
+def _warn(message: str) -> None:
+    """Warn where this module was called from, however deep in it."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals["__name__"] == __name__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(LookbookWarning(message), stacklevel=level)
 
 
 def identify(data: str | Path) -> str:
@@ -214,17 +257,54 @@ def is_picture_folder(data: str | Path) -> bool:
     return not _is_builtin(data) and path.is_dir() and not _idx_files(path)
 
 
-def has_test_part(data: str | Path) -> bool:
-    """Say whether DATA, which `load` takes, has a test part of its own."""
+def measured_part(data: str | Path) -> Measured:
+    """Say what DATA, which `load` takes, gives for its test part.
+
+    A test part of its own, else a validation part of its own, else what is split off.
+    """
     path = Path(data)
     if _is_builtin(data):
-        return True
+        return "test"
     if path.is_file():
         with _open_npz(path) as arrays:
-            return _find_arrays(arrays, path) in _SPLIT
+            return "test" if _find_arrays(arrays, path) in _SPLIT else "split"
     if files := _idx_files(path):
-        return len({"train" in file.name for file in files}) == 2
-    return _is_split(path)
+        return "test" if len({_is_training(file) for file in files}) == 2 else "split"
+    parts = folders.find_layout(path).parts
+    return "test" if "test" in parts else "validation" if "validation" in parts else "split"
+
+
+def is_split_here(data: str | Path) -> bool:
+    """Say whether DATA is a folder of picture files without parts, which `folders` splits."""
+    return is_picture_folder(data) and measured_part(data) == "split"
+
+
+def has_validation_part(data: str | Path) -> bool:
+    """Say whether DATA, which `load` takes, has a validation part of its own."""
+    return is_picture_folder(data) and "validation" in folders.find_layout(Path(data)).parts
+
+
+def measured_on_validation(data: str | Path) -> str:
+    """Return the note on data whose validation part stands for the test part that it lacks."""
+    return (
+        f"{data} has no test part: its validation part is measured on, by which percentages and "
+        "thresholds were set; new pictures may be answered a little worse"
+    )
+
+
+def few_tested(classes: tuple[str, ...], counts: Int64[np.ndarray, "K"]) -> str:
+    """Return the note on classes that few test pictures show; nothing where there are none.
+
+    >>> few_tested(("cat", "dog"), np.array([2, 9]))
+    'fewer than 5 test pictures show cat (2): what is measured there may be chance; add pictures'
+    """
+    named = [f"{classes[k]} ({counts[k]:,})" for k in np.flatnonzero(counts < FEW)]
+    if not named:
+        return ""
+    return (
+        f"fewer than {FEW} test pictures show {few(named)}: what is measured there may be chance; "
+        "add pictures"
+    )
 
 
 def load_data(data: str | Path = "fashion-mnist") -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -264,6 +344,18 @@ def split_validation(dataset: Dataset, *, seed: int) -> tuple[Dataset, Dataset]:
         )
     kept = np.setdiff1d(np.arange(len(dataset)), chosen)
     return dataset.take(kept), dataset.take(chosen)
+
+
+def join(first: Dataset, second: Dataset) -> Dataset:
+    """Return the pictures of both, which have the same classes, size and channels.
+
+    >>> part = Dataset(np.zeros((2, 8, 8), np.uint8), np.array([0, 1]), ("cat", "dog"))
+    >>> len(join(part, part))
+    4
+    """
+    images = np.concatenate([first.images, second.images])
+    labels = np.concatenate([first.labels, second.labels])
+    return Dataset(images, labels, first.classes, first.files + second.files)
 
 
 def sample(raw: Shaped[np.ndarray, "N *shape"], most: int) -> Shaped[np.ndarray, "M *shape"]:
@@ -340,7 +432,7 @@ def _with_every_class(dataset: Dataset, part: Part) -> Dataset:
     empty = [name for name, n in zip(dataset.classes, dataset.counts, strict=True) if n == 0]
     if empty and part == "train":
         warnings.warn(
-            LookbookWarning(f"no training picture shows {_few(empty)}; no model can learn that"),
+            LookbookWarning(f"no training picture shows {few(empty)}; no model can learn that"),
             stacklevel=3,
         )
     return dataset
@@ -466,10 +558,14 @@ def _idx_files(folder: Path) -> list[Path]:
     )
 
 
+def _is_training(path: Path) -> bool:
+    return "train" in path.name.casefold()
+
+
 def _load_idx(folder: Path, part: Part) -> Dataset:
     files = _idx_files(folder)
-    train = [path for path in files if "train" in path.name]
-    test = [path for path in files if "train" not in path.name]
+    train = [path for path in files if _is_training(path)]
+    test = [path for path in files if not _is_training(path)]
     split = bool(train and test)
     images, labels = _pair(folder, files if not split else train if part == "train" else test)
     pictures, numbers = read_idx(images), read_idx(labels).astype(np.int64)
@@ -497,15 +593,20 @@ def _pair(folder: Path, files: list[Path]) -> tuple[Path, Path]:
 
 
 def _own_split(dataset: Dataset, part: Part) -> Dataset:
-    return dataset.take(_own_indices(dataset.labels, part))
-
-
-def _own_indices(labels: Int64[np.ndarray, "N"], part: Part) -> Int64[np.ndarray, "M"]:
     """Choose one picture in five for the test part: always the same, whatever a run's seed is."""
-    test = stratified_choice(labels, round(TEST_SHARE * len(labels)), seed=0)
+    n = len(dataset)
+    test = stratified_choice(dataset.labels, round(TEST_SHARE * n), seed=0)
     if len(test) == 0:
-        raise _too_few_to_split(len(labels))
-    return test if part == "test" else np.setdiff1d(np.arange(len(labels)), test)
+        raise _too_few_to_split(n)
+    if part == "test":
+        return dataset.take(test)
+    _warn_few_tested(dataset.classes, dataset.labels[test])
+    return dataset.take(np.setdiff1d(np.arange(n), test))
+
+
+def _warn_few_tested(classes: tuple[str, ...], labels: Int64[np.ndarray, "M"]) -> None:
+    if note := few_tested(classes, np.bincount(labels, minlength=len(classes))):
+        _warn(note)
 
 
 def _too_few_to_split(n: int) -> InputError:
@@ -516,123 +617,53 @@ def _too_few_to_split(n: int) -> InputError:
 
 # ---- folders of picture files ----
 
-_KINDS = ", ".join(sorted(SUFFIXES))
-
 
 def _load_folder(
     folder: Path, part: Part, size: tuple[int, int] | None, channels: int | None
 ) -> Dataset:
-    split = _is_split(folder)
-    training = folder / "train" if split else folder
-    classes = _list_classes(training)
-    paths, labels = _list_pictures(folder / part if split else folder, classes)
-    places = _places(paths, folder)
+    layout = folders.find_layout(folder)
+    if part == "train":
+        for note in layout.notes:
+            _warn(note)
+    source: Part = part
+    if layout.has_parts and part not in layout.parts:
+        if part == "validation":
+            raise _no_validation(folder)
+        source = "validation"
+        _warn(measured_on_validation(folder))
+    files = folders.list_files(layout, source)
+    for note in files.notes():
+        _warn(note)
+    paths, labels = files.paths, np.array(files.labels, dtype=np.int64)
+    places = folders.places(paths, folder)
     # in the order of their places the classes are mixed, so that the first pictures show several
-    chosen = places.argsort()
-    if not split:
-        chosen = chosen[_is_drawn(places, labels)[chosen] == (part == "test")]
+    chosen = places.argsort(kind="stable")
+    if not layout.has_parts:
+        chosen = chosen[_own_draw(places, labels, part, layout)[chosen]]
     paths, labels = [paths[i] for i in chosen], labels[chosen]
-    dataset = _read_pictures(paths, labels, classes, size, channels, folder)
+    dataset = _read_pictures(paths, labels, tuple(layout.classes.values()), size, channels, folder)
     if part == "train" and not dataset.counts.all():
+        empty = layout.parts["train"] / dataset.classes[dataset.counts.argmin()]
         raise InputError(
-            f"{training / classes[dataset.counts.argmin()]} holds no picture that can be read; "
-            f"expected {_KINDS}; add some, or remove that folder"
+            f"{empty} holds no picture that can be read; expected {folders.KINDS}; add some, or "
+            "remove that folder"
         )
     return dataset
 
 
-def _places(paths: list[Path], folder: Path) -> Float64[np.ndarray, "N"]:
-    """Give each file a place in 0..1 by the hash of its name: no other file has a say in that."""
-    names = [os.fsencode(path.relative_to(folder).as_posix()) for path in paths]
-    digests = [hashlib.sha256(name).digest() for name in names]
-    return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
-
-
-def _is_drawn(
-    places: Float64[np.ndarray, "N"], labels: Int64[np.ndarray, "N"]
+def _own_draw(
+    places: Float64[np.ndarray, "N"], labels: Int64[np.ndarray, "N"], part: Part, layout: Layout
 ) -> Bool[np.ndarray, "N"]:
-    """Say of each picture whether it is for the test part: the lowest fifth of the places is.
-
-    Of each class the lowest is for the test part, too, and the highest, or only one, for training.
-    """
-    drawn = places < TEST_SHARE
-    for label in np.unique(labels):
-        group = np.flatnonzero(labels == label)
-        drawn[group[places[group].argmin()]] = True
-        drawn[group[places[group].argmax()]] = False
+    """Say of each picture of a folder without parts whether it is of this one."""
+    if part == "validation":
+        raise _no_validation(layout.folder)
+    drawn = folders.draw_test(places, labels)
     if not drawn.any():
         raise _too_few_to_split(len(labels))
-    return drawn
-
-
-def _is_split(folder: Path) -> bool:
-    """Say whether class folders stand in train/ and test/; refuse one without the other."""
-    parts = [folder / name for name in ("train", "test")]
-    there = [p.name for p in parts if p.is_dir() and not p.is_symlink() and _folders(p)]
-    if len(there) == 1:
-        lacking = "test" if there == ["train"] else "train"
-        raise InputError(
-            f"{folder} has {there[0]}/ but no {lacking}/ (links are not followed); add it with "
-            f"the same class folders, or name {folder / there[0]} to have a test part split off"
-        )
-    return bool(there)
-
-
-def _folders(folder: Path) -> list[Path]:
-    """List the folders in a folder, without links."""
-    return [p for p in _visible(folder.iterdir(), folder) if p.is_dir() and not p.is_symlink()]
-
-
-def _visible(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Sort what stands in a folder, without what is hidden there."""
-    return sorted(p for p in paths if not re.search(r"(^|/)\.", p.relative_to(folder).as_posix()))
-
-
-def _list_classes(folder: Path) -> tuple[str, ...]:
-    classes = tuple(path.name for path in _folders(folder))
-    if not CLASSES[0] <= len(classes) <= CLASSES[1]:
-        links = sum(p.is_symlink() for p in _visible(folder.iterdir(), folder))
-        beside = f" (links are not followed: {links} stand there)" if links else ""
-        raise InputError(
-            f"{folder} has {len(classes)} class folders{beside}; expected {CLASSES[0]} to "
-            f"{CLASSES[1]}, each named after its class and full of picture files"
-        )
-    return classes
-
-
-def _list_pictures(
-    folder: Path, classes: tuple[str, ...]
-) -> tuple[list[Path], Int64[np.ndarray, "N"]]:
-    """List the picture files in class folders; links and pipes are left out and listed."""
-    found = {path.name for path in _folders(folder)}
-    if strangers := found - set(classes):
-        raise InputError(
-            f"{folder} has class folders that the training part lacks: "
-            f"{', '.join(sorted(strangers))}; add them there, or remove them here"
-        )
-    paths, labels = [], []
-    odd = [path for path in _visible(folder.iterdir(), folder) if path.is_symlink()]
-    for label, name in enumerate(classes):
-        inside = _visible((folder / name).rglob("*"), folder) if name in found else []
-        named = [path for path in inside if path.suffix.lower() in SUFFIXES]
-        pictures = [path for path in named if path.is_file() and not path.is_symlink()]
-        odd += [path for path in inside if path.is_symlink() or path.is_fifo()]
-        paths += pictures
-        labels += [label] * len(pictures)
-    if odd:
-        _warn_left_out(odd, "links or pipes, which are not followed")
-    if not paths:
-        raise InputError(f"{folder} holds no picture files in its class folders; expected {_KINDS}")
-    return paths, np.array(labels, dtype=np.int64)
-
-
-def _warn_left_out(paths: list[Path], why: str) -> None:
-    message = f"left out {len(paths)} files ({why}): {_few(paths)}"
-    warnings.warn(LookbookWarning(message), stacklevel=5)
-
-
-def _few(names: Sequence[str | Path]) -> str:
-    return ", ".join(map(str, names[:3])) + (", …" if len(names) > 3 else "")
+    if part == "test":
+        return drawn
+    _warn_few_tested(tuple(layout.classes.values()), labels[drawn])
+    return ~drawn
 
 
 def _read_pictures(
@@ -654,15 +685,16 @@ def _read_pictures(
             damaged.append(path)
     if not images:
         raise InputError(
-            f"none of the {len(paths)} picture files can be read ({_few(sorted(damaged))}); save "
-            "them again, as PNG or JPEG"
+            f"none of the {len(paths)} picture files can be read "
+            f"({few([text(str(path)) for path in sorted(damaged)])}); save them again, as PNG or "
+            "JPEG"
         )
     if damaged:
-        _warn_left_out(sorted(damaged), "no pictures, or damaged")
+        _warn(left_out(damaged, "no pictures, or damaged"))
     if channels is None and all((image == image[..., :1]).all() for image in images):
         # grey, whatever the files call it: the channels are equal, one of them says it all
         images = [image[..., 0] for image in images]
-    files = tuple(paths[number].relative_to(folder).as_posix() for number in kept)
+    files = tuple(text(paths[number].relative_to(folder).as_posix()) for number in kept)
     return Dataset(np.stack(images), labels[kept], classes, files)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookbook import metrics
+from lookbook import folders, metrics
 from lookbook.builtin import BUILTIN, Part
 from lookbook.calibration import COVERAGE, softmax
 from lookbook.corrections import apply
-from lookbook.datasets import Dataset, has_test_part, load
+from lookbook.datasets import Dataset, is_split_here, load, measured_part, split_validation
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.files import write_document
 from lookbook.model import Model, Outputs
@@ -69,6 +69,7 @@ def evaluate(run: Run, said: Outputs | None = None) -> dict[str, Any]:
         "run": run.folder.name,
         "recipe": run.recipe["name"],
         "data": run.conditions["data"]["name"],
+        "part": measured_part(run.conditions["data"]["name"]),
         "test_sha256": test.sha256(),
         "seed": run.conditions["seed"],
         "seconds": time.perf_counter() - start,
@@ -154,14 +155,20 @@ def load_part(run: Run, part: Part) -> Dataset:
     dataset = _load_as(run, part)
     if data["name"] in BUILTIN:  # `download` has verified it
         return dataset
-    if list(dataset.classes) != data["classes"]:
+    if list(map(folders.plain, dataset.classes)) != list(map(folders.plain, data["classes"])):
         raise _changed(
             run, f"its classes are {', '.join(dataset.classes)}, were {', '.join(data['classes'])}"
         )
     if part == "train":
         _check_training(run, dataset)
-    elif not has_test_part(data["name"]):
-        _check_training(run, _load_as(run, "train"))
+        return dataset
+    measured = measured_part(data["name"])
+    if measured == "validation" and run.conditions["final"]:
+        raise _changed(run, "it has no test part, and the run learnt from its validation part")
+    if {measured, data.get("measured_on", measured)} != {"test"}:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LookbookWarning)  # training has told
+            _check_training(run, _load_as(run, "train"))
     return dataset
 
 
@@ -185,9 +192,32 @@ def load_training(run: Run) -> Dataset:
     return apply(load_part(run, "train"), run.conditions["data"].get("corrections", []))
 
 
+def load_split(run: Run) -> tuple[Dataset, Dataset]:
+    """Return what a run was trained on and its validation part.
+
+    Raises
+    ------
+    InputError
+        The data is no longer there, or it was changed.
+    """
+    training, expected = load_training(run), run.conditions["data"].get("validation_sha256")
+    if expected is None:
+        return split_validation(training, seed=run.conditions["seed"])
+    validation = _load_as(run, "validation")
+    if validation.sha256() != expected:
+        raise _changed(run, "its validation part is not the same")
+    return training, validation
+
+
 def _check_training(run: Run, training: Dataset) -> None:
     data = run.conditions["data"]
     if training.sha256() != data["train_sha256"]:
+        if data.get("split") != folders.SPLIT and is_split_here(data["name"]):
+            raise InputError(
+                f"{run.folder} was trained by a version that split {data['name']} otherwise: "
+                "pictures that it learnt from would count as test pictures; train again: "
+                f"{run.train_command()}"
+            )
         raise _changed(
             run,
             f"its training part is not the same ({len(training):,} pictures, were "
@@ -195,7 +225,7 @@ def _check_training(run: Run, training: Dataset) -> None:
         )
 
 
-def _load_as(run: Run, part: Part) -> Dataset:
+def _load_as(run: Run, part: folders.Part) -> Dataset:
     data = run.conditions["data"]
     return load(data["name"], part, size=tuple(data["size"]), channels=data["channels"])
 

@@ -17,9 +17,9 @@ import onnx
 
 from lookbook import anatomy, metrics
 from lookbook.calibration import CalibrationSet
-from lookbook.datasets import sample, split_validation
+from lookbook.datasets import sample
 from lookbook.errors import ExportError
-from lookbook.evaluation import load_training
+from lookbook.evaluation import load_split
 from lookbook.files import write_bytes
 from lookbook.model import Model, Outputs
 from lookbook.prediction import open_model
@@ -77,7 +77,7 @@ def quantize(run: Run, out: Path) -> Comparison:
         The file cannot be written.
     """
     model = open_model(run)
-    training, validation = split_validation(load_training(run), seed=run.conditions["seed"])
+    training, validation = load_split(run)
     small = _quantize(model, sample(training.images, CALIBRATION))
     mine, theirs = (each.predict(validation.images) for each in (small, model))
     accuracy = [metrics.accuracy(each.probs, validation.labels) for each in (mine, theirs)]

@@ -26,11 +26,23 @@ from lookbook.calibration import CalibrationSet, softmax
 from lookbook.checkpoints import ResumePoint
 from lookbook.conditions import machine, versions
 from lookbook.corrections import apply, read
-from lookbook.datasets import Dataset, identify, is_picture_folder, load, sample, split_validation
+from lookbook.datasets import (
+    Dataset,
+    has_validation_part,
+    identify,
+    is_picture_folder,
+    is_split_here,
+    join,
+    load,
+    measured_part,
+    sample,
+    split_validation,
+)
 from lookbook.devices import pick_device, settle
 from lookbook.doubt import calibrate, learn_novelty
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.fitting import Fitted, Tell, fit
+from lookbook.folders import SPLIT
 from lookbook.networks import Classifier, build_classifier
 from lookbook.onnx_export import UNSTATED, describe, to_onnx
 from lookbook.recipes import STANDARD, Recipe, find_recipe
@@ -157,7 +169,8 @@ def train_since(
     with _timed(seconds, "data"):
         given = load(data, "train", size=size)
         corrected = [] if corrections is None else read(Path(corrections), given)
-        parts = _Parts.of(apply(given, corrected), seed)
+        validation = _load_validation(data, given, final=final)
+        parts = _Parts.of(apply(given, corrected), validation, seed, final=final)
     learnt = parts.whole if final else parts.training
     colour = parts.whole.channels == 3
     if budget is None:
@@ -177,6 +190,8 @@ def train_since(
         "final": final,
         "fit_seconds": planned.fit_seconds,
         "train_sha256": given.sha256(),
+        "validation_sha256": None if validation is None else validation.sha256(),
+        "split": SPLIT,
         "corrections": corrected,
         "versions": versions(),
         "processor": _processor(),
@@ -223,11 +238,10 @@ def resume_since(
     folder, request = read_request(run)
     with _timed(seconds, "data"):
         given = load(request["data"], "train", size=request["size"])
-    if given.sha256() != request["train_sha256"]:
-        raise InputError(
-            f"the training pictures of {request['data']} are not those that {folder} began with; "
-            f"bring them back, or delete {unfinished(folder)} and train again"
-        )
+        validation = None
+        if request.get("validation_sha256") is not None:
+            validation = _load_validation(request["data"], given, final=request["final"])
+    _check_begun(request, folder, given, validation)
     if request["versions"] != versions() or request.get("processor", _processor()) != _processor():
         message = (
             f"{folder} was begun with other versions or on another processor: its weights may "
@@ -237,7 +251,8 @@ def resume_since(
     # sums of floats depend on how many threads share them
     torch.set_num_threads(request.get("threads", torch.get_num_threads()))
     point = ResumePoint(folder, request, numbered=False, begun=True)
-    parts = _Parts.of(apply(given, request.get("corrections", [])), request["seed"])
+    whole = apply(given, request.get("corrections", []))
+    parts = _Parts.of(whole, validation, request["seed"], final=request["final"])
     return _train(request, point, parts, seconds, tell, should_stop)
 
 
@@ -255,17 +270,50 @@ def _log(progress: Progress) -> None:
         )
 
 
+def _load_validation(data: str, given: Dataset, *, final: bool) -> Dataset | None:
+    """Return the validation part that DATA has of its own, in the shape of its training part."""
+    if not has_validation_part(data):
+        return None
+    if final and measured_part(data) == "validation":
+        raise InputError(
+            f"{data} has no test part, and --final learns from the validation part, too: nothing "
+            "would be left to measure it on; add a test part, or leave --final out"
+        )
+    return load(data, "validation", size=given.size, channels=given.channels)
+
+
+def _check_begun(
+    request: dict[str, Any], folder: Path, given: Dataset, validation: Dataset | None
+) -> None:
+    """Refuse to go on with other pictures than those that a training began with."""
+    now = given.sha256(), None if validation is None else validation.sha256()
+    if now == (request["train_sha256"], request.get("validation_sha256")):
+        return
+    again = f"delete {unfinished(folder)} and train again"
+    if request.get("split") != SPLIT and is_split_here(request["data"]):
+        raise InputError(
+            f"{folder} was begun by a version that split {request['data']} otherwise; {again}"
+        )
+    raise InputError(
+        f"the training pictures of {request['data']} are not those that {folder} began with; "
+        f"bring them back, or {again}"
+    )
+
+
 @dataclass(frozen=True)
 class _Parts:
     """The training part of DATA, and what it was split into."""
 
+    #: all that may be learnt from: with a validation part of its own, `final` alone needs both
     whole: Dataset
     training: Dataset
     validation: Dataset
 
     @classmethod
-    def of(cls, whole: Dataset, seed: int) -> Self:
-        return cls(whole, *split_validation(whole, seed=seed))
+    def of(cls, given: Dataset, validation: Dataset | None, seed: int, *, final: bool) -> Self:
+        if validation is None:
+            return cls(given, *split_validation(given, seed=seed))
+        return cls(join(given, validation) if final else given, given, validation)
 
 
 def _train(
@@ -299,7 +347,7 @@ def _train(
         blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
     conditions = {
         "started": started,
-        "data": _about_data(request, parts.whole),
+        "data": _about_data(request, parts),
         "seed": request["seed"],
         "final": request["final"],
         "device": str(pick_device()),
@@ -447,16 +495,20 @@ def _accelerator() -> str | None:
     return torch.cuda.get_device_name() if device == "cuda" else {"mps": "Apple GPU"}.get(device)
 
 
-def _about_data(request: dict[str, Any], whole: Dataset) -> dict[str, Any]:
+def _about_data(request: dict[str, Any], parts: _Parts) -> dict[str, Any]:
     """Say which data it was, and how to load it again from any folder."""
+    own = request.get("validation_sha256")
     return {
         "name": request["data"],
-        "size": whole.size,
-        "channels": whole.channels,
+        "size": parts.whole.size,
+        "channels": parts.whole.channels,
         "from_files": is_picture_folder(request["data"]),
-        "classes": whole.classes,
-        "train_pictures": len(whole),
+        "classes": parts.whole.classes,
+        "train_pictures": len(parts.whole if own is None else parts.training),
         "train_sha256": request["train_sha256"],
+        "validation_sha256": own,
+        "measured_on": measured_part(request["data"]),
+        "split": request.get("split"),
         "corrections": request.get("corrections", []),
     }
 
