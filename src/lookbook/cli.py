@@ -859,8 +859,6 @@ def _run_app() -> None:
         raise
     except OSError as error:
         if error.filename == process.OUTPUT:
-            # without this, Python tries to write the rest once more while it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _say(f"error: cannot write the output: {error.strerror}")
             sys.exit(1)
         _say(f"error: {describe(error)}")

@@ -36,19 +36,22 @@ class _Stream(io.FileIO):
     """The standard output or, `for_messages`, the standard error, where both may be full or closed.
 
     What was computed must not be lost with a line about it: messages that cannot be written are
-    left out. An error of the output is named, so that it is told from those of other files.
+    left out. An error of the output is named, so that it is told from those of other files, and
+    told once: Python would try to write the rest again while it ends.
     """
 
     def __init__(self, number: int, *, for_messages: bool) -> None:
         super().__init__(number, "w", closefd=False)
         self._for_messages = for_messages
+        self._failed = False
 
     def write(self, block: Buffer, /) -> int:
         try:
             return super().write(block)
         except OSError as error:
-            if self._for_messages:
+            if self._for_messages or self._failed:
                 return memoryview(block).nbytes
+            self._failed = True
             error.filename = OUTPUT
             raise
 
