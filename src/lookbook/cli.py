@@ -6,7 +6,6 @@ import functools
 import inspect
 import json
 import math
-import os
 import shlex
 import sys
 import time
