@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -90,6 +92,25 @@ def place(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = train(str(bars), TUTORIAL.with_epochs(4), out=folder / "runs" / "bars-tutorial-1")
     evaluate(run)
     return folder
+
+
+@pytest.fixture
+def call(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the program in this process, in the shared folder; return its code, and what it says."""
+    from lookbook import cli
+
+    def called(*args: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["lookbook", *map(str, args)])
+        monkeypatch.setattr(cli.process, "end_at_once", lambda _code: None)
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # it sets its own
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return called
 
 
 @pytest.fixture

@@ -422,21 +422,6 @@ def test_a_full_output_is_told_and_a_closed_one_is_not(place, command):
 HOSTILE = "a\x1b[31m\x9b2J\u202eb\nerror: c.png"
 
 
-@pytest.fixture
-def call(place, monkeypatch, capsys):
-    """Run the program in this process, in the shared folder; return its code, and what it says."""
-
-    def called(*args: object):
-        monkeypatch.chdir(place)
-        monkeypatch.setattr(sys, "argv", ["lookbook", *map(str, args)])
-        monkeypatch.setattr(cli.process, "end_at_once", lambda _code: None)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return called
-
-
 def steers(text: str) -> bool:
     """Say whether a text has anything but letters and the ends of its lines."""
     return not text.replace("\n", "").isprintable()

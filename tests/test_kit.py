@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -18,11 +19,14 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook, made_pictures
+from lookbook import terminal
+from lookbook.calibration import Thresholds
 from lookbook.errors import LookbookWarning
 from lookbook.evaluation import evaluate, load_part
 from lookbook.kit import write_kit
 from lookbook.model import Model
 from lookbook.photos import fit_picture, match_polarity, read_picture
+from lookbook.prediction import predict_file
 from lookbook.recipes import TUTORIAL
 from lookbook.runs import read_run
 from lookbook.training import train
@@ -73,11 +77,13 @@ def run_node(kit: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
     return run_alone(command, kit.parent / "home", NODE_PATH=str(NODE_MODULES))
 
 
-def shown(output: str) -> list[tuple[str, str, float, float]]:
-    """Read what an example printed: file, class, percentage, novelty."""
-    pattern = r"^(.*): (.*), ([\d.]+) %  \(novelty ([\d.]+)\)$"
-    found = re.findall(pattern, output, re.MULTILINE)
-    return [(Path(path).name, name, float(p), float(novelty)) for path, name, p, novelty in found]
+def shown(output: str) -> list[tuple[str, str, float, float, bool]]:
+    """Read what an example printed: file, verdict and class, percentage, novelty, inverted."""
+    pattern = r"^(.*): (.*), ([\d.]+) %  \(novelty ([\d.]+)(, seen inverted)?\)$"
+    return [
+        (Path(path).name, said, float(p), float(novelty), bool(inverted))
+        for path, said, p, novelty, inverted in re.findall(pattern, output, re.MULTILINE)
+    ]
 
 
 # ---- Python ----
@@ -96,15 +102,18 @@ def test_python_says_what_the_model_says(kit, tmp_path):
     assert ended.returncode == 0, ended.stderr
     model = Model.open(kit / "model.onnx")
     height, width, *channels = model.input_shape
-    for path, (name, said, percent, novelty) in zip(paths, shown(ended.stdout), strict=True):
-        image = fit_picture(read_picture(path), (height, width), colour=bool(channels))
+    for path, (name, said, percent, novelty, inverted) in zip(
+        paths, shown(ended.stdout), strict=True
+    ):
+        image, swapped = fit_picture(read_picture(path), (height, width), colour=bool(channels)), 0
         if not channels:
-            image, _ = match_polarity(image, model.polarity)
+            image, swapped = match_polarity(image, model.polarity)
         expected = model.predict(image[None])
         assert name == path.name
-        assert said == model.classes[expected.probs[0].argmax()]
+        assert said.split("most likely ")[-1] == model.classes[expected.probs[0].argmax()]
         assert percent == pytest.approx(100 * expected.probs[0].max(), abs=0.051)
         assert novelty == pytest.approx(float(expected.novelty[0]), abs=0.006)
+        assert inverted == swapped == (not channels and name == "light.png")
 
 
 @pytest.fixture
@@ -156,18 +165,19 @@ def test_python_says_in_one_line_what_is_wrong(kit, tmp_path):
     song.write_bytes(b"no picture")
     Image.new("RGB", (50, 50)).save(cut)
     cut.write_bytes(cut.read_bytes()[:-100])
-    for path in (missing, song, cut):
-        ended = run_python(kit, path)
-        assert ended.returncode == 2
-        (line,) = ended.stderr.splitlines()
+    sample = next(kit.glob("sample.*"))
+    ended = run_python(kit, missing, song, sample, cut)
+    assert ended.returncode == 2
+    for path, line in zip((missing, song, cut), ended.stderr.splitlines(), strict=True):
         assert line.startswith(f"{path} cannot be read: ")
+    assert ended.stdout.startswith(f"{sample}: ")  # one bad file does not end the call
 
 
 def test_python_needs_onnx_runtime_numpy_and_pillow_alone(kit):
     names = set()
     for path in kit.glob("*.py"):
         text = path.read_text()
-        assert len(text.splitlines()) < 40
+        assert len(text.splitlines()) < 50
         names |= {
             (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
             for node in ast.walk(ast.parse(text))
@@ -188,11 +198,12 @@ def test_javascript_says_what_the_model_says(kit, some_run, tmp_path):
     noted.write_bytes(b"%s\n# by hand: 1 2\n%s # and\n#\n%s\n%s" % (kind, size, most, pixels))
     ended = run_node(kit, sample, swapped, noted)
     assert ended.returncode == 0, ended.stderr
-    (_, *first), (_, *second), (_, *third) = shown(ended.stdout)
+    (_, *first, whole), (_, *second, inverted), (_, *third, _) = shown(ended.stdout)
     assert first == second == third
+    assert (whole, inverted) == (False, grey)
     said, percent, novelty = first
     expected = Model.open(kit / "model.onnx").predict(test.images[:1])
-    assert said == test.classes[expected.probs[0].argmax()]
+    assert said.split("most likely ")[-1] == test.classes[expected.probs[0].argmax()]
     assert percent == pytest.approx(100 * expected.probs[0].max(), abs=0.051)
     assert novelty == pytest.approx(expected.novelty[0], abs=0.006)
 
@@ -214,6 +225,9 @@ def test_javascript_says_in_one_line_what_is_wrong(kit, tmp_path):
     (line,) = refusal(kit, tmp_path / "missing")
     assert "no such file" in line
     assert str(tmp_path / "missing") in line
+    ended = run_node(kit, path, sample)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert ended.stdout.startswith(f"{sample}: ")  # one bad file does not end the call
 
 
 def refusal(kit: Path, path: Path) -> list[str]:
@@ -240,7 +254,54 @@ def test_javascript_takes_what_the_card_makes_of_a_photograph(kit, tmp_path):
     ended = run_node(folder, *(folder / name for name in use[2:]))
     assert ended.returncode == 0, ended.stderr
     same = run_python(folder, folder / "photo.jpg", *folder.glob("sample.*"))
-    assert [rest for _, *rest in shown(ended.stdout)] == [rest for _, *rest in shown(same.stdout)]
+    # what python inverts is inverted in the file that it makes
+    ours, theirs = ([rest for _, *rest, _ in shown(each.stdout)] for each in (ended, same))
+    assert ours == theirs
+
+
+# ---- one verdict everywhere ----
+
+
+@pytest.fixture
+def doubted(kit, some_run, tmp_path):
+    """A kit whose thresholds part its own test pictures, those pictures, and the verdicts."""
+    folder = shutil.copytree(kit, tmp_path / "kit")
+    model, test = Model.open(some_run.model), load_part(some_run, "test")
+    said = model.predict(test.images[:12])
+    order = np.argsort(said.probs.max(axis=1))
+    low, high = said.probs.max(axis=1)[order[4]], np.sort(said.novelty)[8]
+    limits = {"sure": float(low), "strange": float(high)}
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    about["calibration"]["thresholds"] |= limits
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    thresholds = Thresholds(sure=limits["sure"], strange=limits["strange"])
+    paths, expected = [], []
+    for i in range(12):
+        paths.append(tmp_path / f"{i}.{'ppm' if test.channels == 3 else 'pgm'}")
+        Image.fromarray(test.images[i]).save(paths[-1])
+        one = predict_file(model, paths[-1], thresholds)
+        expected.append(terminal.answer_line(one).partition(": ")[2].partition(",")[0])
+    return folder, paths, expected
+
+
+def test_examples_and_program_make_the_same_of_every_answer(doubted):
+    folder, paths, expected = doubted
+    assert len({words.split(";")[0].split("?")[0] for words in expected}) >= 3
+    for run in (run_python, run_node):
+        ended = run(folder, *paths)
+        assert ended.returncode == 0, ended.stderr
+        assert [said for _, said, *_ in shown(ended.stdout)] == expected
+
+
+def test_a_name_cannot_steer_the_terminal(kit, tmp_path):
+    path = tmp_path / "a\x1b[31m\x9b2J\u202eb\nc"
+    shutil.copy(next(kit.glob("sample.*")), path)
+    for run in (run_python, run_node):
+        ended = run(kit, path, tmp_path / "none" / path.name)
+        assert ended.returncode == 2
+        for stream in (ended.stdout, ended.stderr):
+            (line,) = stream.splitlines()
+            assert line.isprintable()
 
 
 # ---- the card ----
@@ -267,6 +328,17 @@ def test_the_card_tells_figures_with_their_conditions(kit, some_run):
         assert text in card
     assert "{{" not in card
     assert "None" not in card
+
+
+def test_the_card_takes_no_html_from_names(some_run, tmp_path):
+    run = read_run(some_run.folder)
+    run.conditions["data"]["name"] = str(tmp_path / "<img src=x onerror=alert(1)>\n# &lt;b&gt;.npz")
+    with pytest.warns(LookbookWarning, match="^without sample pictures"):
+        folder = write_kit(run, tmp_path / "kit")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert card.splitlines()[0] == (
+        r"# \<img src=x onerror=alert\(1\)\> \# \&lt;b\&gt;: a small image classifier"
+    )
 
 
 def test_a_folder_that_exists_is_left_alone(some_run, tmp_path):

@@ -19,6 +19,14 @@ from lookbook.prediction import Prediction
 NAMES = ("cat", "dog", "cow")
 
 
+#: ending → how such a file begins
+MAGIC = {
+    ".png": b"\x89PNG", ".jpg": b"\xff\xd8\xff", ".JPEG": b"\xff\xd8\xff", ".pdf": b"%PDF",
+    ".svg": b"<?xml", ".svgz": b"\x1f\x8b", ".eps": b"%!PS", ".ps": b"%!PS", ".tif": b"II*\0",
+    ".tiff": b"II*\0", ".webp": b"RIFF", ".gif": b"GIF8",
+}  # fmt: skip
+
+
 def prediction(truth, probs=(0.7, 0.2, 0.1), classes=NAMES):
     image = np.zeros((8, 8), np.uint8)
     return Prediction("test:1", image, np.float32(probs), classes, truth)
@@ -259,3 +267,26 @@ def test_a_history_of_one_epoch_has_one_tick():
 def test_doubts_stand_above_the_class(doubt, text):
     figure = plots.plot_predictions([replace(prediction(1), **doubt)])
     assert figure.axes[0].get_xlabel().splitlines()[0] == text
+
+
+def test_a_figure_is_of_the_format_that_its_ending_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "DPI", 20)
+    figure = plots.plot_picture(np.zeros((8, 8), np.uint8))
+    for ending, magic in MAGIC.items():
+        path = plots.save(figure, tmp_path / f"a{ending}")
+        assert path.read_bytes().startswith(magic), ending
+        if ending != ".png":  # of which we know our own
+            with pytest.raises(InputError) as caught:
+                plots.save(figure, path)
+            assert str(caught.value) == (
+                f"{path} exists and is not overwritten; choose another name or folder"
+            )
+
+
+@pytest.mark.parametrize("name", ["a", "a.", "a.txt", "a.html", "a.pgf", ".png", "a.png.bak"])
+def test_an_ending_that_is_none_of_a_figure_is_refused(tmp_path, name):
+    with pytest.raises(InputError) as caught:
+        plots.check_place(tmp_path / name)
+    assert str(caught.value) == (
+        f"{tmp_path / name} has no ending of a figure; expected one of {', '.join(plots.ENDINGS)}"
+    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from lookbook import terminal
 from lookbook.classifier import LookbookClassifier
 from lookbook.datasets import load
 from lookbook.errors import InputError
+from lookbook.evaluation import evaluate
 from lookbook.model import Model
 from lookbook.prediction import (
     Prediction,
@@ -41,12 +44,10 @@ def test_good_inputs_are_answered_beside_bad_ones(run, tmp_path):
     picture = tmp_path / "own.png"
     Image.fromarray(np.zeros((12, 10), np.uint8)).save(picture)
     inputs = ["test:5", str(tmp_path / "none.png"), str(picture), "test:90"]
-    found, failures = predict_each(run, inputs)
-    assert [one.source for one in found] == ["test:5", str(picture)]
-    assert [str(failure) for failure in failures] == [
-        f"no picture file {tmp_path / 'none.png'}; check the name",
-        "no test picture '90': the test part has 90; expected test:0 to test:89",
-    ]
+    first, second, third, fourth = predict_each(run, inputs)
+    assert (first.source, third.source) == ("test:5", str(picture))
+    assert str(second) == f"no picture file {tmp_path / 'none.png'}; check the name"
+    assert str(fourth) == "no test picture '90': the test part has 90; expected test:0 to test:89"
 
 
 def test_a_prediction_is_of_the_picture_it_names(run, bars):
@@ -65,6 +66,159 @@ def test_examples_are_the_first_and_the_middle_one_of_data_of_ones_own(run):
 
 def test_examples_of_fashion_mnist_are_the_tutorials():
     assert choose_examples("fashion-mnist", 10_000) == [2000, 800]
+
+
+# ---- sources and inputs of every kind, from Python ----
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "own.png"
+    Image.fromarray(made_pictures(5, seed=7)[0][4]).save(path)
+    return path
+
+
+def test_a_source_is_a_run_or_a_model_or_the_name_of_one(run, place, picture, monkeypatch):
+    monkeypatch.chdir(place)
+    model = Model.open(run.model)
+    (expected,) = predict(run, [str(picture)])
+    for source in (
+        model, run.folder, str(run.folder), run.folder.name, run.model, str(run.model),
+    ):  # fmt: skip
+        (found,) = predict(source, picture)
+        np.testing.assert_array_equal(found.probs, expected.probs)
+    assert evaluate(run.folder.name) == evaluate(Path("runs", run.folder.name)) == evaluate(run)
+
+
+@pytest.mark.parametrize("source", [None, 3, ["runs/a"], b"runs/a", {"run": "a"}])
+def test_what_is_no_source_is_told(picture, source):
+    for refused in (lambda: predict(source, picture), lambda: evaluate(source)):
+        with pytest.raises(InputError) as caught:
+            refused()
+        name = type(source).__name__
+        assert str(caught.value) == (f"a {name} is no run; expected a run, its folder or its name")
+
+
+def test_evaluate_takes_no_model(run):
+    with pytest.raises(InputError, match=r"^a Model is no run; expected a run, its folder or"):
+        evaluate(Model.open(run.model))
+
+
+def test_an_input_is_a_name_a_path_a_picture_or_pixels_one_or_several(run, picture):
+    image = np.asarray(Image.open(picture))
+    with Image.open(picture) as opened:
+        inputs = [str(picture), picture, [picture], opened, image, image[..., None], image[None],
+                  [image], (str(picture),), np.array([str(picture)]), iter([picture])]  # fmt: skip
+        (expected,) = predict(run, [str(picture)])
+        for given in inputs:
+            (found,) = predict(run, given)
+            np.testing.assert_array_equal(found.probs, expected.probs)
+            np.testing.assert_array_equal(found.image, image)
+    assert [one.source for one in predict(run, ["test:5", "test:7"])] == ["test:5", "test:7"]
+    assert predict(run, "test:5")[0].truth is not None
+    assert predict(run, []) == []
+
+
+def test_a_batch_is_answered_as_its_pictures_are(run):
+    images = made_pictures(6, seed=7)[0]
+    found = predict(run, images)
+    assert [one.source for one in found] == [f"input 0[{i}]" for i in range(6)]
+    for one, image in zip(found, images, strict=True):
+        np.testing.assert_allclose(one.probs, predict(run, image)[0].probs, atol=1e-6)
+        np.testing.assert_array_equal(one.image, image)
+
+
+def test_a_picture_of_pil_is_read_as_its_file_is(run, tmp_path):
+    """Turned as its camera says, in 8 bits, of any size, inverted where its file would be."""
+    path = tmp_path / "photo.png"
+    photo = Image.new("RGBA", (40, 60), (250, 250, 250, 255))
+    photo.paste((10, 200, 30, 255), (5, 30, 35, 50))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(path, exif=exif)
+    with Image.open(path) as opened:
+        of_file, of_pil = predict(run, [path, opened])
+    np.testing.assert_array_equal(of_pil.image, of_file.image)
+    assert (of_pil.source, of_pil.inverted) == (str(path), True)
+
+
+@pytest.mark.parametrize("given", [None, 5, 0.5, [None], [["a.png"]], {"a": 1}.keys, b"a.png", [3]])
+def test_what_cannot_be_predicted_is_told(run, given):
+    with pytest.raises(InputError) as caught:
+        predict(run, given)
+    assert re.fullmatch(
+        r"a \w+ is nothing to predict; expected test:NUMBER, a picture file, a folder of them, a "
+        r"PIL image or an array, or a list of these", str(caught.value),
+    )  # fmt: skip
+
+
+def test_pixels_that_the_model_does_not_take_are_told(run):
+    with pytest.raises(InputError, match=r"^the model takes uint8 arrays of shape \(N, 12, 10\)"):
+        predict(run, np.zeros((28, 28), np.uint8))
+    with pytest.raises(InputError, match=r"they are 0 to 1: \(images \* 255\)"):
+        predict(run, np.full((12, 10), 0.5))
+    with pytest.raises(InputError, match=r"^input 0 cannot be read \(floating-point pixels have"):
+        predict(run, Image.new("F", (9, 9)))
+
+
+# ---- folders and addresses ----
+
+RUN = "runs/bars-tutorial-1"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve pictures in a folder and below it, one of them damaged, and what is no picture."""
+    folder = tmp_path / "pictures"
+    for i, image in enumerate(made_pictures(12, seed=7)[0]):
+        place = folder / ("below" if i % 2 else ".") / f"{i:02}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place)
+    (folder / "04.png").write_bytes((folder / "04.png").read_bytes()[:60])
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "link.png").symlink_to(folder / "00.png")
+    return folder
+
+
+def test_a_folder_is_walked_and_one_bad_file_does_not_end_it(call, folder):
+    code, out, err = call("predict", RUN, folder)
+    assert code == 2
+    lines = out.splitlines()
+    below = [f"below/{i:02}.png" for i in (1, 3, 5, 7, 9, 11)]
+    names = [f"{folder}/{name}" for name in (*(f"{i:02}.png" for i in (0, 2, 6, 8, 10)), *below)]
+    assert [line.partition(": ")[0] for line in lines[:11]] == names
+    assert all(re.search(r": .*\w, [\d.]+ %$", line) for line in lines[:11])
+    note, error, summary = err.splitlines()
+    assert note.startswith(f"note: left out 1 file of {folder} (expected .bmp, ")
+    assert note.endswith(f"): {folder / 'notes.txt'}")
+    assert error.startswith(f"error: {folder / '04.png'} ")
+    assert summary == "error: 1 of 12 pictures have no answer"
+    code, out, _ = call("predict", RUN, folder, "--json")
+    assert (code, [one["input"] for one in json.loads(out)]) == (2, names)
+
+
+def test_few_pictures_of_a_folder_are_answered_in_full(call, folder):
+    code, out, _ = call("predict", RUN, folder / "below")
+    assert code == 0
+    assert out.count("█") > 6
+    assert len(out.splitlines()) > 6 * 4
+
+
+def test_a_folder_without_pictures_is_told(run, tmp_path):
+    (tmp_path / "song.mp3").touch()
+    with pytest.raises(InputError, match=r"/[^/]+ holds no picture files; expected \.bmp, \.gif"):
+        predict(run, tmp_path)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/coat.jpg", "file:///tmp/coat.jpg"])
+def test_an_address_is_told_not_to_be_fetched(run, address):
+    with pytest.raises(InputError) as caught:
+        predict(run, address)
+    assert str(caught.value) == (
+        f"{address} is an address, and nothing is fetched from any; save the picture, then name "
+        "its file"
+    )
 
 
 # ---- more than probabilities ----
@@ -118,21 +272,28 @@ def test_the_command_takes_a_model_file_and_says_its_doubts(calibrated, tmp_path
     command = ("predict", calibrated.model, "noise.png", "--coverage", "0.5", "--sets", "0.999")
     ended = lookbook(*command, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert (
-        "not one of these? the picture is unlike those that the model learnt from" in ended.stdout
-    )
+    first, second, *_ = ended.stdout.splitlines()
+    assert first.startswith("noise.png: not one of these? most likely ")
+    assert second == "  (it is unlike the pictures that the model learnt from)"
     assert "likely: " in ended.stdout
     found = json.loads(lookbook(*command, "--json", cwd=tmp_path).stdout)[0]
     assert found["strange"]
+    assert found["verdict"] == "not one of these"
     assert found["novelty"] > 2
     assert found["class"] in found["likely"]
 
 
 def test_a_terminal_says_not_sure_where_it_is_not():
     image, probs = np.zeros((12, 10), np.uint8), np.array([0.4, 0.6], np.float32)
-    for unsure, expected in ((True, "not sure; most likely dog, 60.0 %"), (False, "dog, 60.0 %")):
-        one = Prediction("a.png", image, probs, ("cat", "dog"), unsure=unsure)
-        assert terminal.prediction(one).splitlines()[0] == f"a.png: {expected}"
+    for doubts, expected in (
+        ({}, "dog, 60.0 %"),
+        ({"unsure": True}, "not sure; most likely dog, 60.0 %"),
+        ({"strange": True, "unsure": True}, "not one of these? most likely dog, 60.0 %"),
+        ({"inverted": True, "likely": (1,)}, "dog, 60.0 %  (seen inverted)  likely: dog"),
+    ):
+        one = Prediction("a.png", image, probs, ("cat", "dog"), **doubts)
+        assert terminal.prediction(one).splitlines()[0] == f"a.png: {expected.partition('  ')[0]}"
+        assert terminal.answer_line(one) == f"a.png: {expected}"
 
 
 def test_coverage_and_sets_follow_the_thresholds(calibrated):
@@ -144,8 +305,24 @@ def test_coverage_and_sets_follow_the_thresholds(calibrated):
         expected = [k for k in range(3) if one.probs[k] >= kept.likely_from(0.95)]
         assert sorted(one.likely) == expected
         assert one.strange == (one.novelty > kept.strange_from)
-    plain = predict(calibrated, ["test:0"])[0]
-    assert (plain.unsure, plain.likely) == (False, None)
+
+
+def test_without_a_coverage_the_files_own_thresholds_say_what_an_answer_is_worth(calibrated):
+    """Those for nine in ten, and for "not one of these", as they stand in the file."""
+    kept = json.loads(Model.open(calibrated.model).metadata["lookbook"])["calibration"]
+    sure, strange = kept["thresholds"]["sure"], kept["thresholds"]["strange"]
+    noise = np.random.default_rng(0).integers(0, 256, (30, 12, 10), dtype=np.uint8)
+    found = predict(calibrated, [*(f"test:{i}" for i in range(90)), noise])
+    for one in found:
+        assert one.unsure == (float(one.probs.max()) < sure)
+        assert one.strange == (one.novelty > strange)
+        assert one.verdict == (
+            "not one of these" if one.strange else "not sure" if one.unsure else "answer"
+        )
+        assert one.likely is None
+    assert {one.verdict for one in found} == {"answer", "not sure", "not one of these"}
+    (again,) = predict(calibrated, ["test:0"], coverage=0.9)
+    assert again.unsure == found[0].unsure
 
 
 def test_without_validation_pictures_there_is_no_threshold(run):
@@ -197,3 +374,17 @@ def test_a_model_file_predicts_without_torch_and_leaves_nothing_behind(calibrate
     command = [sys.executable, "-c", program]
     subprocess.run(command, cwd=tmp_path, env=env | {"HOME": str(home)}, check=True)
     assert list(home.rglob("*")) == []
+
+
+def test_a_figure_that_cannot_be_is_refused_before_any_answer(call, folder):
+    for figure, pictures, message in (
+        (
+            "f.txt",
+            [folder],
+            "error: f.txt has no ending of a figure; expected one of .avif, .eps, ",
+        ),
+        ("f.png", [folder] * 4, "error: a figure holds up to 40 pictures, got 48; name fewer of "),
+    ):
+        code, out, err = call("predict", RUN, *pictures, "--figure", figure)
+        assert (code, out) == (2, "")
+        assert err.splitlines()[-1].startswith(message)

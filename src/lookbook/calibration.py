@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+
+from lookbook.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -25,6 +27,9 @@ KEPT = 501
 COVERAGE = 0.9
 #: share of the pictures of a calibration set that count as usual
 USUAL = 0.97
+
+#: what is made of an answer
+Verdict = Literal["answer", "not sure", "not one of these"]
 
 
 def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
@@ -155,6 +160,72 @@ class CalibrationSet:
     def strange_from(self) -> float:
         """Return the novelty beyond which a picture is strange: that of 3 in 100 pictures."""
         return float(np.quantile(self.novelties, USUAL, method="higher"))
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on an answer is doubted, and classes are likely; None: never, or not asked for.
+
+    The one rule for what is made of an answer. The examples of a bundle and the page to try a model
+    on compare with the same numbers, in the same order.
+    """
+
+    #: a smaller probability of the most probable class is "not sure"
+    sure: float | None = None
+    #: classes of at least that probability are likely
+    likely: float | None = None
+    #: a greater novelty is "not one of these"
+    strange: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        kept: CalibrationSet | None,
+        *,
+        coverage: float | None = None,
+        sets: float | None = None,
+    ) -> Self:
+        """Return what a calibration set says: without a `coverage`, answers to nine in ten.
+
+        Raises
+        ------
+        InputError
+            A share is none, or is asked of a model that has no calibration set.
+        """
+        for name, share in (("coverage", coverage), ("sets", sets)):
+            if share is not None and not 0 < share <= 1:
+                raise InputError(f"{name} is a share above 0 and up to 1, got {share}")
+        if kept is None and (coverage or sets):
+            raise InputError(
+                "this model had too few validation pictures to set a threshold by: it takes 50; "
+                "leave --coverage and --sets out, or train with more pictures"
+            )
+        if kept is None:
+            return cls()
+        return cls(
+            kept.sure_from(coverage or COVERAGE),
+            None if sets is None else kept.likely_from(sets),
+            kept.strange_from,
+        )
+
+    def is_unsure(self, confidence: float) -> bool:
+        """Say whether the most probable class is not probable enough."""
+        return self.sure is not None and confidence < self.sure
+
+    def is_strange(self, novelty: float) -> bool:
+        """Say whether a picture is unlike those that the model learnt from."""
+        return self.strange is not None and novelty > self.strange
+
+
+def judge(*, unsure: bool, strange: bool) -> Verdict:
+    """Return what is made of an answer: whether it is one of the classes at all counts first.
+
+    >>> judge(unsure=True, strange=False), judge(unsure=True, strange=True)
+    ('not sure', 'not one of these')
+    """
+    if strange:
+        return "not one of these"
+    return "not sure" if unsure else "answer"
 
 
 def _ranks(values: Float[np.ndarray, "N"]) -> tuple[float, ...]:

@@ -25,7 +25,6 @@ from lookbook.errors import NAMES, InputError, LookbookError, LookbookWarning, O
 if TYPE_CHECKING:
     from lookbook.datasets import Dataset
     from lookbook.dossier import Dossier
-    from lookbook.model import Model
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
 
@@ -346,15 +345,17 @@ def predict(
         ),
     ],
     inputs: Annotated[
-        list[str], typer.Argument(help="test:NUMBER for a test picture, or picture files.")
+        list[str],
+        typer.Argument(help="test:NUMBER for a test picture, picture files, or folders of them."),
     ],
     figure: Annotated[
-        Path | None, typer.Option(help="Draw pictures and bar charts into this PNG file.")
+        Path | None,
+        typer.Option(help="Draw pictures and bar charts into this file: PNG, JPEG, PDF, SVG, …"),
     ] = None,
     coverage: Annotated[
         float | None,
         typer.Option(
-            help="Share of pictures that get an answer; the others are 'not sure'.",
+            help="Share of pictures that get an answer, the others are 'not sure'; default: 0.9.",
             min=0.01,
             max=1,
         ),
@@ -370,20 +371,18 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Say what pictures show, with the probability of every class."""
-    chosen = _run_or_model(run)
+    if not run.endswith(".onnx"):
+        runs.read_run(run)  # says what is wrong before numpy is imported
     from lookbook import prediction
 
-    found, failures = prediction.predict_each(chosen, inputs, coverage=coverage, sets=sets)
-    if found:
-        drawn = _draw_predictions(found, figure) if figure else None
-        if as_json:
-            _print_json([_prediction_json(one) for one in found])
-        else:
-            _print_predictions(found, run, drawn)
-    for failure in failures:
-        _say(f"error: {failure}")
-    if failures:
-        raise typer.Exit(failures[0].exit_code)
+    named = prediction.list_inputs(inputs)
+    if figure is not None:
+        _check_figure(figure, len(named))
+    answers = prediction.predict_each(run, named, coverage=coverage, sets=sets)
+    shown = _Answers(run, len(named), as_json=as_json, keep=figure is not None)
+    for answer in answers:
+        shown.add(answer)
+    shown.end(figure)
 
 
 @app.command(epilog="Example: lookbook figures runs/fashion-mnist-tutorial-1")
@@ -697,22 +696,63 @@ def _draw_predictions(found: list[Prediction], path: Path) -> Path:
     return plots.save(plots.plot_predictions(found), path)
 
 
-def _run_or_model(name: str) -> Run | Model:
-    """Return the run of that name, or the model file of that path."""
-    if not name.endswith(".onnx"):
-        return runs.read_run(name)
-    from lookbook.model import Model
-
-    return Model.open(Path(name))
+#: pictures up to which each answer is shown with all its probabilities, and of more on a line
+MOST_IN_FULL = 10
+#: pictures that fit into one figure
+MOST_IN_FIGURE = 40
 
 
-def _print_predictions(found: list[Prediction], run: str, drawn: Path | None) -> None:
-    print("\n\n".join(terminal.prediction(one) for one in found))
-    if drawn:
-        print(f"\ndrawn {drawn}")
-    else:
-        again = _command("predict", run, found[0].source, "--figure", "prediction.png")
-        _suggest(again, apart=True)
+def _check_figure(path: Path, n: int) -> None:
+    """Refuse a figure before any work is done for it."""
+    from lookbook import plots
+
+    plots.check_place(path)
+    if n > MOST_IN_FIGURE:
+        raise InputError(
+            f"a figure holds up to {MOST_IN_FIGURE} pictures, got {n:,}; name fewer of them"
+        )
+
+
+class _Answers:
+    """Shows answers as they come: in full, or of many one a line, or as JSON in the end."""
+
+    def __init__(self, run: str, n: int, *, as_json: bool, keep: bool) -> None:
+        self._run, self._n, self._as_json, self._keep = run, n, as_json, keep
+        self._kept: list[Prediction] = []
+        self._documents: list[dict[str, Any]] = []
+        self._failures: list[InputError] = []
+        self._first: Prediction | None = None
+
+    def add(self, answer: Prediction | InputError) -> None:
+        """Show one answer, or why there is none."""
+        if isinstance(answer, InputError):
+            self._failures.append(answer)
+            _say(f"error: {answer}")
+            return
+        if self._keep:
+            self._kept.append(answer)
+        if self._as_json:
+            self._documents.append(_prediction_json(answer))
+        elif self._n > MOST_IN_FULL:
+            print(terminal.answer_line(answer))
+        else:
+            print(("\n" if self._first else "") + terminal.prediction(answer))
+        self._first = self._first or answer
+
+    def end(self, figure: Path | None) -> None:
+        """Draw, say what can be done next, and end with a code that says whether some failed."""
+        drawn = _draw_predictions(self._kept, figure) if figure and self._kept else None
+        if self._as_json and self._documents:
+            _print_json(self._documents)
+        elif drawn:
+            print(f"\ndrawn {drawn}")
+        elif self._first:
+            again = _command("predict", self._run, self._first.source, "--figure", "prediction.png")
+            _suggest(again, apart=True)
+        if self._failures:
+            if self._n > MOST_IN_FULL:
+                _say(f"error: {len(self._failures):,} of {self._n:,} pictures have no answer")
+            raise typer.Exit(self._failures[0].exit_code)
 
 
 def _prediction_json(one: Prediction) -> dict[str, Any]:
@@ -727,6 +767,7 @@ def _prediction_json(one: Prediction) -> dict[str, Any]:
         "classes": one.classes,
         "inverted": one.inverted,
         "novelty": one.novelty,
+        "verdict": one.verdict,
         "strange": one.strange,
         "unsure": one.unsure,
         "likely": None if one.likely is None else [one.classes[k] for k in one.likely],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from lookbook.datasets import Dataset, is_split_here, load, measured_part, split
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.files import write_document
 from lookbook.model import Model, Outputs
-from lookbook.runs import EVALUATION, Run
+from lookbook.runs import EVALUATION, Run, as_run
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from lookbook.calibration import CalibrationSet
 
 
-def evaluate(run: Run, said: Outputs | None = None) -> dict[str, Any]:
+def evaluate(run: Run | str | Path, said: Outputs | None = None) -> dict[str, Any]:
     """Return what the run's model does on the test part of its data.
 
     The first call reads the test pictures and keeps the result in the run's `evaluation.json`;
@@ -33,7 +34,7 @@ def evaluate(run: Run, said: Outputs | None = None) -> dict[str, Any]:
     Parameters
     ----------
     run
-        The run.
+        The run, its folder, or its name in `runs/`.
     said
         What its model says about the test part, where that is known.
 
@@ -53,6 +54,7 @@ def evaluate(run: Run, said: Outputs | None = None) -> dict[str, Any]:
     DamagedFileError, InputError
         The run's files or its data were changed, or its data is no longer where it was.
     """
+    run = as_run(run)
     run.check_files()
     kept = run.evaluation()
     if kept is not None:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from lookbook.errors import InputError
 from lookbook.files import MODEL, PAGE, check_free
-from lookbook.runs import Run, read_run
+from lookbook.runs import Run, as_run
 
 Form = Literal["int8", "html", "folder"]
 #: form → its name in the run
@@ -39,7 +39,7 @@ def export(run: Run | str | Path, to: Form, out: str | Path | None = None) -> Pa
     OutputError
         The place cannot be written.
     """
-    chosen = run if isinstance(run, Run) else read_run(run)
+    chosen = as_run(run)
     target = place(chosen, to, None if out is None else Path(out))
     from lookbook import int8, kit, tryout  # noqa: PLC0415  # 0.5 s, not for a bad place
 

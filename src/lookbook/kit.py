@@ -14,6 +14,7 @@ from PIL import Image
 
 from lookbook import metrics
 from lookbook.builtin import title_of
+from lookbook.calibration import Thresholds
 from lookbook.errors import InputError
 from lookbook.evaluation import load_samples
 from lookbook.files import cannot_write, to_json
@@ -85,8 +86,10 @@ def _card(run: Run, model: Model, suffix: str, test: Dataset | None) -> str:
     )
     return template.from_string(_read("README.md")).render(
         title=title_of(run.conditions["data"]["name"]),
+        plain=_plain,
         about=model.about,
         calibration=model.calibration,
+        thresholds=Thresholds.of(model.calibration),
         metrics=run.metrics,
         conditions=run.conditions,
         found=run.evaluation(),
@@ -106,8 +109,8 @@ def _printable(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Write a class name so that it stays a name in Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>()#|])", r"\\\1", _printable(name))
+    """Write a name so that it stays a name in Markdown, in which HTML is allowed."""
+    return re.sub(r"([\\`*_{}\[\]<>()#|&])", r"\\\1", _printable(name))
 
 
 def _percent(share: float, digits: int = 2) -> str:

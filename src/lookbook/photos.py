@@ -95,6 +95,24 @@ def read_size(path: Path) -> tuple[int, int] | None:
     return (width, height) if turned else (height, width)
 
 
+def to_8_bit(picture: Image.Image, name: str) -> Image.Image:
+    """Return an image of PIL as a file of it would be read: see `read_picture`.
+
+    Raises
+    ------
+    InputError
+        Its file is damaged, or its pixels have no fixed range.
+    """
+    from PIL import ImageOps  # noqa: PLC0415  # only for pictures
+
+    try:
+        return _to_8_bit(ImageOps.exif_transpose(picture))
+    except _DAMAGE as error:
+        raise InputError(
+            f"{name} cannot be read ({error}); convert it to 8 bits a channel"
+        ) from error
+
+
 def _to_8_bit(picture: Image.Image) -> Image.Image:
     from PIL import Image  # noqa: PLC0415
 

@@ -213,28 +213,46 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: MatplotlibFigure, path: Path) -> Path:
-    """Write a figure as PNG at 300 dpi; a picture that this program did not write is kept.
+#: endings of files that figures are written to; TeX would have to be installed for .pgf
+ENDINGS = tuple(f".{name}" for name in sorted(FigureCanvasAgg.filetypes) if name != "pgf")
+
+
+def check_place(path: Path) -> str:
+    """Return the format in which a figure would be written there, before it is drawn.
 
     Raises
     ------
     InputError
-        The file exists and is not one of ours.
-    OutputError
-        It cannot be written.
+        There is no such format, or the file exists and is no PNG that this program drew.
     """
     from PIL import Image  # noqa: PLC0415  # matplotlib needs it for PNG, too
 
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise InputError(f"{path} has no ending of a figure; expected one of {', '.join(ENDINGS)}")
     if path.exists():
         try:
             with Image.open(path, formats=["PNG"]) as old:
-                ours = old.info.get("Software") == "lookbook"
+                ours = ending == ".png" and old.info.get("Software") == "lookbook"
         except OSError:
             ours = False
         if not ours:
-            raise InputError(
-                f"{path} exists and was not drawn by lookbook; choose another name or folder"
-            )
+            kept = "was not drawn by lookbook" if ending == ".png" else "is not overwritten"
+            raise InputError(f"{path} exists and {kept}; choose another name or folder")
+    return ending.removeprefix(".")
+
+
+def save(figure: MatplotlibFigure, path: Path) -> Path:
+    """Write a figure at 300 dpi, in the format that the file's ending names.
+
+    Raises
+    ------
+    InputError
+        There is no such format, or the file exists and is not one of ours.
+    OutputError
+        It cannot be written.
+    """
+    form = check_place(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -242,10 +260,10 @@ def save(figure: MatplotlibFigure, path: Path) -> Path:
             figure.savefig(
                 fresh,
                 dpi=DPI,
-                format="png",
+                format=form,
                 bbox_inches="tight",
                 facecolor="white",
-                metadata={"Software": "lookbook"},
+                metadata={"Software": "lookbook"} if form == "png" else None,
             )
             fresh.replace(path)
         finally:

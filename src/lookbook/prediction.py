@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
 from lookbook.builtin import BUILTIN
+from lookbook.calibration import Thresholds, Verdict, judge
 from lookbook.datasets import Dataset, load
-from lookbook.errors import InputError
+from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import load_part
-from lookbook.model import Model
-from lookbook.photos import fit_picture, match_polarity, read_picture
-from lookbook.runs import Run
+from lookbook.model import Model, Outputs
+from lookbook.photos import SUFFIXES, fit_picture, match_polarity, read_picture, to_8_bit
+from lookbook.runs import Run, as_run
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, UInt8
+    from PIL import Image
 
 TEST = "test:"
 #: classes whose probabilities are all shown; of more, the ten most probable are
@@ -28,7 +33,7 @@ MOST_SHOWN = 20
 class Prediction:
     """What a model says about one picture."""
 
-    #: `test:2000`, or the name of a file
+    #: `test:2000`, the name of a file, or the place in what was given
     source: str
     #: what the model saw
     image: UInt8[np.ndarray, "H W *C"]
@@ -66,6 +71,11 @@ class Prediction:
         return float(self.probs[self.label])
 
     @property
+    def verdict(self) -> Verdict:
+        """What is made of it: an answer, "not sure", or "not one of these"."""
+        return judge(unsure=self.unsure, strange=self.strange)
+
+    @property
     def right(self) -> bool | None:
         """Whether the prediction is the true class; None where that is not known."""
         return None if self.truth is None else self.label == self.truth
@@ -77,92 +87,160 @@ class Prediction:
         return [int(k) for k in np.argsort(-self.probs, kind="stable")[:10]]
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """From where on a prediction says more than its probabilities; None: it does not."""
-
-    #: a smaller probability of the most probable class is "not sure"
-    sure: float | None = None
-    #: classes of at least that probability are likely
-    likely: float | None = None
-    #: a greater novelty is strange
-    strange: float | None = None
-
-    @classmethod
-    def of(cls, model: Model, coverage: float | None = None, sets: float | None = None) -> Self:
-        """Return the thresholds that the model's validation pictures set: see `predict`."""
-        for name, share in (("coverage", coverage), ("sets", sets)):
-            if share is not None and not 0 < share <= 1:
-                raise InputError(f"{name} is a share above 0 and up to 1, got {share}")
-        kept = model.calibration
-        if kept is None and (coverage or sets):
-            raise InputError(
-                "this model had too few validation pictures to set a threshold by: it takes 50; "
-                "leave --coverage and --sets out, or train with more pictures"
-            )
-        if kept is None:
-            return cls()
-        return cls(
-            None if coverage is None else kept.sure_from(coverage),
-            None if sets is None else kept.likely_from(sets),
-            kept.strange_from,
-        )
+#: what can be predicted: `test:2000`, a file, a folder of files, pixels of one picture or several
+Input: TypeAlias = "str | Path | Image.Image | UInt8[np.ndarray, '...']"
 
 
 def predict(
-    source: Run | Model,
-    inputs: list[str],
+    source: Run | Model | str | Path,
+    inputs: Input | Iterable[Input],
     *,
     coverage: float | None = None,
     sets: float | None = None,
 ) -> list[Prediction]:
-    """Predict test pictures (`test:2000`) and picture files.
+    """Predict test pictures (`test:2000`), picture files, folders of them, and pixels.
 
     Parameters
     ----------
     source
-        A run, or a model file alone, which knows the test pictures of built-in datasets only.
+        A run, its folder or its name in `runs/`; or a model or its file, which knows the test
+        pictures of built-in datasets only.
     inputs
-        Names of test pictures and of files.
+        One or more: `test:NUMBER`, a picture file, a folder, a PIL image, an array of one picture
+        or of several, in the shape that the model takes.
     coverage
-        Share of pictures that are to get an answer, 0 to 1: the least sure others are "not sure".
+        Share of pictures that are to get an answer, 0 to 1: the least sure others are "not sure";
+        nine in ten where nothing else is asked for.
     sets
         Probability, 0 to 1, with which the set of likely classes is to hold the right one.
 
     Raises
     ------
     InputError
-        An index is out of range, a file is no picture, or the model has no thresholds.
+        An index is out of range, a file is no picture, an array is none that the model takes, or
+        the model has no thresholds.
     DamagedFileError
         The run's model is not what was written.
     """
-    found, failures = predict_each(source, inputs, coverage=coverage, sets=sets)
-    if failures:
-        raise failures[0]
-    return found
+    found = list(predict_each(source, list_inputs(inputs), coverage=coverage, sets=sets))
+    for one in found:
+        if isinstance(one, InputError):
+            raise one
+    return [one for one in found if isinstance(one, Prediction)]
 
 
 def predict_each(
-    source: Run | Model,
-    inputs: list[str],
+    source: Run | Model | str | Path,
+    inputs: Iterable[Input],
     *,
     coverage: float | None = None,
     sets: float | None = None,
-) -> tuple[list[Prediction], list[InputError]]:
-    """Predict as `predict` does, but answer what can be answered: predictions, and what failed."""
-    model = open_model(source)
-    thresholds = Thresholds.of(model, coverage, sets)
-    test = _load_test(source) if any(is_test(name) for name in inputs) else None
-    found, failures = [], []
-    for name in inputs:
+) -> Iterator[Prediction | InputError]:
+    """Predict as `predict` does, one by one: of what cannot be answered it gives the error."""
+    opened = open_source(source)
+    model = open_model(opened)
+    thresholds = Thresholds.of(model.calibration, coverage=coverage, sets=sets)
+    test = None
+    for number, given in enumerate(inputs):
         try:
-            if test is not None and is_test(name):
-                found.append(predict_test(model, test, _index(name, len(test)), thresholds))
+            if isinstance(given, str) and is_test(given):
+                test = test or _load_test(opened)
+                index = _index(given, len(test))
+                found = [predict_test(model, test, index, thresholds)]
+            elif isinstance(given, str | Path):
+                _refuse_address(given)
+                found = [predict_file(model, Path(given), thresholds)]
             else:
-                found.append(predict_file(model, Path(name), thresholds))
+                found = _predict_pixels(model, given, f"input {number}", thresholds)
         except InputError as error:
-            failures.append(error)
-    return found, failures
+            yield error
+        else:
+            yield from found
+
+
+def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
+    """List what is to be predicted, one or several; of folders the picture files in them.
+
+    Raises
+    ------
+    InputError
+        A folder holds no picture files, or something is none that can be predicted.
+    """
+    listed: list[Input] = []
+    for given in [inputs] if _is_one(inputs) else _several(inputs):
+        if isinstance(given, str | Path) and not is_test(str(given)) and Path(given).is_dir():
+            listed += _list_files(Path(given))
+        elif _is_one(given):
+            listed.append(given)
+        else:
+            raise _no_input(given)
+    return listed
+
+
+def _is_one(given: object) -> TypeGuard[Input]:
+    """Say whether it is one thing to predict; names in an array are several."""
+    if isinstance(given, str | Path):
+        return True
+    # of the class: PIL would decode its picture to answer for an object
+    has_pixels = any(hasattr(type(given), name) for name in ("__array__", "__array_interface__"))
+    return has_pixels and getattr(getattr(given, "dtype", None), "kind", None) not in {"O", "U"}
+
+
+def _several(given: object) -> Iterable[Any]:
+    if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
+        raise _no_input(given)
+    return given
+
+
+def _refuse_address(name: str | Path) -> None:
+    if isinstance(name, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+        raise InputError(
+            f"{name} is an address, and nothing is fetched from any; save the picture, then name "
+            "its file"
+        )
+
+
+def _no_input(given: object) -> InputError:
+    return InputError(
+        f"a {type(given).__name__} is nothing to predict; expected test:NUMBER, a picture file, a "
+        "folder of them, a PIL image or an array, or a list of these"
+    )
+
+
+def _list_files(folder: Path) -> list[Input]:
+    """Return the picture files in a folder and those below it, sorted; say what is left out."""
+    inside = sorted(
+        path
+        for path in folder.rglob("*")
+        if not any(name.startswith(".") for name in path.relative_to(folder).parts)
+    )
+    files = [path for path in inside if path.is_file() and not path.is_symlink()]
+    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    expected = f"expected {', '.join(sorted(SUFFIXES))}"
+    if not pictures:
+        raise InputError(f"{folder} holds no picture files; {expected}")
+    if left := len(files) - len(pictures):
+        others = [str(path) for path in files if path not in set(pictures)][:3]
+        names = ", ".join(others) + (", …" if left > 3 else "")
+        several = "s" if left > 1 else ""
+        message = f"left out {left} file{several} of {folder} ({expected}): {names}"
+        warnings.warn(LookbookWarning(message), stacklevel=4)
+    return list(pictures)
+
+
+def open_source(source: Run | Model | str | Path) -> Run | Model:
+    """Return the run or the model that a name or a path stands for.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, str | Path) and str(source).endswith(".onnx"):
+        return Model.open(source)
+    return as_run(source)
 
 
 def open_model(source: Run | Model) -> Model:
@@ -222,17 +300,50 @@ def predict_test(
 
 def predict_file(model: Model, path: Path, thresholds: Thresholds | None = None) -> Prediction:
     """Predict one picture file, brought to the model's size, colour and polarity."""
+    _refuse_features(model)
+    return _predict_picture(model, str(path), read_picture(path), thresholds)
+
+
+def _refuse_features(model: Model) -> None:
     if len(model.input_shape) == 1:
         raise InputError(
             f"this model takes rows of {model.input_shape[0]} features and no pictures: use "
             "lookbook.Model.open(FILE).predict(rows)"
         )
+
+
+def _predict_picture(
+    model: Model, source: str, picture: Image.Image, thresholds: Thresholds | None
+) -> Prediction:
     height, width, *channels = model.input_shape
-    image = fit_picture(read_picture(path), (height, width), colour=bool(channels))
+    image = fit_picture(picture, (height, width), colour=bool(channels))
     inverted = False
     if not channels:
         image, inverted = match_polarity(image, model.polarity)
-    return _say(model, str(path), image, thresholds, inverted=inverted)
+    return _say(model, source, image, thresholds, inverted=inverted)
+
+
+def _predict_pixels(
+    model: Model, given: Any, source: str, thresholds: Thresholds
+) -> list[Prediction]:
+    """Predict a PIL image, or an array of one picture or of several."""
+    from PIL import Image  # noqa: PLC0415  # only for such
+
+    _refuse_features(model)
+    if isinstance(given, Image.Image):
+        name = str(getattr(given, "filename", "") or source)
+        return [_predict_picture(model, name, to_8_bit(given, name), thresholds)]
+    images = np.asarray(given)
+    if images.shape in (model.input_shape, (*model.input_shape, 1)):
+        return [_say(model, source, images.reshape(model.input_shape), thresholds)]
+    said = model.predict(images)
+    images = images.reshape(-1, *model.input_shape)
+    return [
+        _judge(
+            model, f"{source}[{i}]", image, Outputs(*(each[i : i + 1] for each in said)), thresholds
+        )
+        for i, image in enumerate(images)
+    ]
 
 
 def _say(
@@ -243,9 +354,20 @@ def _say(
     **known: Any,
 ) -> Prediction:
     """Say what a model makes of one picture."""
-    found = model.predict(image[None])
-    probs, novelty = found.probs[0], float(found.novelty[0])
-    given = thresholds or Thresholds.of(model)
+    return _judge(model, source, image, model.predict(image[None]), thresholds, **known)
+
+
+def _judge(
+    model: Model,
+    source: str,
+    image: UInt8[np.ndarray, "H W *C"],
+    said: Outputs,
+    thresholds: Thresholds | None,
+    **known: Any,
+) -> Prediction:
+    """Say what there is to an answer."""
+    probs, novelty = said.probs[0], float(said.novelty[0])
+    given = thresholds or Thresholds.of(model.calibration)
     likely = None
     if given.likely is not None:
         order = np.argsort(-probs, kind="stable")
@@ -256,8 +378,8 @@ def _say(
         probs,
         model.classes,
         novelty=novelty,
-        strange=given.strange is not None and novelty > given.strange,
-        unsure=given.sure is not None and float(probs.max()) < given.sure,
+        strange=given.is_strange(novelty),
+        unsure=given.is_unsure(float(probs.max())),
         likely=likely,
         **known,
     )

@@ -190,6 +190,23 @@ def read_run(name: str | Path, root: Path = ROOT) -> Run:
     return Run(folder, recipe, history, metrics, conditions)
 
 
+def as_run(run: Run | str | Path) -> Run:
+    """Return the run itself, or the one of that folder or name: see `read_run`.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or there is no such run.
+    """
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | Path):
+        raise InputError(
+            f"a {type(run).__name__} is no run; expected a run, its folder or its name"
+        )
+    return read_run(run)
+
+
 def list_runs(root: Path = ROOT) -> list[Run]:
     """Return the runs in a folder, newest first; damaged ones are left out and listed."""
     found = []

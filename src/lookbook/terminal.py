@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
+    from lookbook.calibration import Verdict
     from lookbook.datasets import Dataset
     from lookbook.fitting import Progress
     from lookbook.int8 import Comparison
@@ -304,15 +305,22 @@ def _thresholds(found: dict[str, float] | None) -> str:
     )
 
 
+#: what is made of an answer → the words before its class; the same in all that shows answers
+VERDICTS: dict[Verdict, str] = {
+    "answer": "",
+    "not sure": "not sure; most likely ",
+    "not one of these": "not one of these? most likely ",
+}
+
+
+def answer_line(one: Prediction) -> str:
+    """Write a prediction on one line, without its probabilities."""
+    inverted = "  (seen inverted)" if one.inverted else ""
+    return f"{_answer(one)}{inverted}{''.join(f'  {said}' for said in _likely(one))}"
+
+
 def prediction(one: Prediction) -> str:
     """Write a prediction with its probabilities as bars."""
-    verdict = {True: "right", False: "wrong", None: ""}[one.right]
-    truth = (
-        "" if one.truth is None else f"   true class: {visible(one.classes[one.truth])} ({verdict})"
-    )
-    inverted = (
-        "\n  (seen inverted: light and dark are swapped between it and what the model learnt from)"
-    )
     arrow = "→" if can_show("→") else ">"
     rows = [
         [
@@ -323,22 +331,38 @@ def prediction(one: Prediction) -> str:
         ]
         for k in one.shown_classes()
     ]
-    unsure = "not sure; most likely " if one.unsure else ""
-    return (
-        f"{visible(one.source)}: {unsure}{visible(one.name)}, {percent(one.confidence)}{truth}"
-        f"{inverted if one.inverted else ''}{_doubts(one)}\n{table(rows, right={2})}"
-    )
+    said = [_answer(one), *_beside(one), *_likely(one)]
+    return "\n  ".join(said) + f"\n{table(rows, right={2})}"
 
 
-def _doubts(one: Prediction) -> str:
-    """Write what a prediction says beside its probabilities."""
-    lines = []
+def _answer(one: Prediction) -> str:
+    """Write what is made of a prediction, and the truth where it is known."""
+    truth = ""
+    if one.truth is not None:
+        right = "right" if one.right else "wrong"
+        truth = f"   true class: {visible(one.classes[one.truth])} ({right})"
+    said = f"{VERDICTS[one.verdict]}{visible(one.name)}, {percent(one.confidence)}"
+    return f"{visible(one.source)}: {said}{truth}"
+
+
+def _beside(one: Prediction) -> list[str]:
+    """Write what a reader has to know beside a prediction."""
+    said = []
     if one.strange:
-        lines.append("not one of these? the picture is unlike those that the model learnt from")
-    if one.likely is not None:
-        names = ", ".join(visible(one.classes[k]) for k in one.likely)
-        lines.append(f"likely: {names or 'no class; it is too unsure of all of them'}")
-    return "".join(f"\n  {line}" for line in lines)
+        said.append("(it is unlike the pictures that the model learnt from)")
+    if one.inverted:
+        said.append(
+            "(seen inverted: light and dark are swapped between it and what the model learnt from)"
+        )
+    return said
+
+
+def _likely(one: Prediction) -> list[str]:
+    """Write the classes that are likely, where that was asked for."""
+    if one.likely is None:
+        return []
+    names = ", ".join(visible(one.classes[k]) for k in one.likely)
+    return [f"likely: {names or 'no class; it is too unsure of all of them'}"]
 
 
 def comparison(found: Comparison) -> str:

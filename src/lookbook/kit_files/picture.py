@@ -17,6 +17,11 @@ def border(pixels):
 
 def read(path):
     """Return a picture as the model takes it: padded with the colour of its border, then shrunk."""
+    return see(path)[0]
+
+
+def see(path):
+    """Return a picture as the model takes it, and whether its light and dark were swapped."""
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # 89 million pixels are too many
     opened = Image.open(path, formats=["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
     picture = ImageOps.exif_transpose(opened)
@@ -36,4 +41,5 @@ def read(path):
     whole.paste(picture, ((w - picture.width) // 2, (h - picture.height) // 2))
     image = np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
     swap = {"light on dark": border(image) > 191, "dark on light": border(image) < 64}
-    return 255 - image if not colour and swap.get(about["polarity"]) else image
+    inverted = not colour and bool(swap.get(about["polarity"]))
+    return (255 - image if inverted else image), inverted

@@ -7,8 +7,18 @@ process.env.ORT_DISABLE_TELEMETRY ??= "1"; // before ONNX Runtime is loaded
 const ort = createRequire(import.meta.url)("onnxruntime-node");
 
 const here = (name) => new URL(name, import.meta.url);
-const { classes, input_shape: shape, polarity } = JSON.parse(readFileSync(here("about.json"), "utf8"));
+const { classes, input_shape: shape, polarity, calibration } = JSON.parse(readFileSync(here("about.json"), "utf8"));
 const [height, width, channels = 1] = shape;
+// where too few pictures could tell, nothing is doubted
+const limits = calibration?.thresholds ?? { sure: 0, strange: Infinity };
+
+function doubt(confidence, novelty) {
+  if (novelty > limits.strange) return "not one of these? most likely ";
+  return confidence < limits.sure ? "not sure; most likely " : "";
+}
+
+// Names of files are anybody's: nothing in them steers the terminal.
+const harmless = (text) => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 
 function pixelsOf(path) {
   const file = readFileSync(path), kind = channels === 3 ? "PPM" : "PGM", size = height * width * channels;
@@ -20,9 +30,9 @@ function pixelsOf(path) {
   return Uint8Array.from(file.subarray(start, start + size));
 }
 
-// Swap light and dark of a grey picture whose ground is not that of the pictures it learnt from.
-function asLearnt(pixels) {
-  if (channels === 3) return pixels;
+// Say whether the ground of a grey picture is not that of the pictures it learnt from.
+function isInverted(pixels) {
+  if (channels === 3) return false;
   const levels = [];
   for (let i = 0; i < pixels.length; i++) {
     const x = i % width, y = (i - x) / width;
@@ -30,21 +40,26 @@ function asLearnt(pixels) {
   }
   levels.sort((a, b) => a - b);
   const middle = (levels[levels.length / 2 - 1] + levels[levels.length / 2]) / 2;
-  const wrong = { "light on dark": middle > 191, "dark on light": middle < 64 }[polarity];
-  return wrong ? pixels.map((level) => 255 - level) : pixels;
+  return { "light on dark": middle > 191, "dark on light": middle < 64 }[polarity] ?? false;
 }
 
-try {
-  const paths = process.argv.slice(2);
-  if (paths.length === 0) throw new Error("usage: node predict.mjs PICTURE.pgm");
+async function answer(session, path) {
+  const pixels = pixelsOf(path), inverted = isInverted(pixels);
+  const seen = inverted ? pixels.map((level) => 255 - level) : pixels; // light and dark swapped
+  const { probs, novelty } = await session.run({ images: new ort.Tensor("uint8", seen, [1, ...shape]) });
+  const shares = Array.from(probs.data), first = shares.indexOf(Math.max(...shares)), [strangeness] = novelty.data;
+  const said = `${doubt(shares[first], strangeness)}${classes[first]}, ${(100 * shares[first]).toFixed(1)} %`;
+  return `${path}: ${said}  (novelty ${strangeness.toFixed(2)}${inverted ? ", seen inverted" : ""})`;
+}
+
+function complain({ message }) {
+  console.error(harmless(message));
+  process.exitCode = 2;
+}
+
+const paths = process.argv.slice(2);
+if (paths.length === 0) complain({ message: "usage: node predict.mjs PICTURE.pgm" });
+else {
   const session = await ort.InferenceSession.create(readFileSync(here("model.onnx")));
-  for (const path of paths) {
-    const images = new ort.Tensor("uint8", asLearnt(pixelsOf(path)), [1, ...shape]);
-    const { probs, novelty } = await session.run({ images });
-    const shares = Array.from(probs.data), best = shares.indexOf(Math.max(...shares));
-    console.log(`${path}: ${classes[best]}, ${(100 * shares[best]).toFixed(1)} %  (novelty ${novelty.data[0].toFixed(2)})`);
-  }
-} catch ({ message }) {
-  console.error(message);
-  process.exit(2);
+  for (const path of paths) await answer(session, path).then((said) => console.log(harmless(said)), complain);
 }

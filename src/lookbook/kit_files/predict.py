@@ -6,17 +6,36 @@ from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before ONNX Runtime is loaded
 import onnxruntime
-from picture import about, read
+from picture import about, see
+
+# where too few pictures could tell, nothing is doubted
+limits = (about["calibration"] or {}).get("thresholds", {"sure": 0, "strange": float("inf")})
+
+
+def doubt(confidence, novelty):
+    if novelty > limits["strange"]:
+        return "not one of these? most likely "
+    return "not sure; most likely " if confidence < limits["sure"] else ""
+
+
+def harmless(text):  # names of files are anybody's: nothing in them steers the terminal
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
 
 if len(sys.argv) == 1:
     print("usage: python predict.py PICTURE PICTURE", file=sys.stderr)
     sys.exit(2)
 session = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"))
+failed = False
 for path in sys.argv[1:]:
     try:
-        images = read(path)[None]
+        image, inverted = see(path)
     except Exception as error:  # what Pillow raises on damage has no common class
-        print(f"{path} cannot be read: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-    (p,), (novelty,) = session.run(["probs", "novelty"], {"images": images})
-    print(f"{path}: {about['classes'][p.argmax()]}, {100 * p.max():.1f} %  (novelty {novelty:.2f})")
+        print(harmless(f"{path} cannot be read: {error}"), file=sys.stderr)
+        failed = True
+        continue
+    (p,), (novelty,) = session.run(["probs", "novelty"], {"images": image[None]})
+    said = f"{doubt(float(p.max()), novelty)}{about['classes'][p.argmax()]}, {100 * p.max():.1f} %"
+    beside = f"novelty {novelty:.2f}{', seen inverted' if inverted else ''}"
+    print(harmless(f"{path}: {said}  ({beside})"))
+sys.exit(2 if failed else 0)
