@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import lookbook, made_pictures
+from conftest import made_pictures
 from lookbook import terminal
 from lookbook.classifier import LookbookClassifier
 from lookbook.datasets import load
@@ -189,9 +189,9 @@ def test_a_folder_is_walked_and_one_bad_file_does_not_end_it(call, folder):
     names = [f"{folder}/{name}" for name in (*(f"{i:02}.png" for i in (0, 2, 6, 8, 10)), *below)]
     assert [line.partition(": ")[0] for line in lines[:11]] == names
     assert all(re.search(r": .*\w, [\d.]+ %$", line) for line in lines[:11])
-    note, error, summary = err.splitlines()
-    assert note.startswith(f"note: left out 1 file of {folder} (expected .bmp, ")
-    assert note.endswith(f"): {folder / 'notes.txt'}")
+    link, note, error, summary = err.splitlines()
+    assert link.endswith(f"which are not followed): {folder / 'link.png'}")
+    assert note.startswith("note: left out 1 file (of kinds that are not read: 1 .txt)")
     assert error.startswith(f"error: {folder / '04.png'} ")
     assert summary == "error: 1 of 12 pictures have no answer"
     code, out, _ = call("predict", RUN, folder, "--json")
@@ -207,7 +207,7 @@ def test_few_pictures_of_a_folder_are_answered_in_full(call, folder):
 
 def test_a_folder_without_pictures_is_told(run, tmp_path):
     (tmp_path / "song.mp3").touch()
-    with pytest.raises(InputError, match=r"/[^/]+ holds no picture files; expected \.bmp, \.gif"):
+    with pytest.raises(InputError, match=r"/[^/]+ holds no picture files; expected \.\w+, \."):
         predict(run, tmp_path)
 
 
@@ -266,17 +266,17 @@ def test_a_folder_of_ones_own_may_be_called_as_a_builtin_dataset_is(tmp_path, mo
         predict(Model.open(run.model), ["test:0"])
 
 
-def test_the_command_takes_a_model_file_and_says_its_doubts(calibrated, tmp_path):
+def test_the_command_takes_a_model_file_and_says_its_doubts(call, calibrated, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (12, 10), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    command = ("predict", calibrated.model, "noise.png", "--coverage", "0.5", "--sets", "0.999")
-    ended = lookbook(*command, cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    first, second, *_ = ended.stdout.splitlines()
-    assert first.startswith("noise.png: not one of these? most likely ")
+    command = ("predict", calibrated.model, tmp_path / "noise.png", "--sets", "0.999")
+    code, out, _ = call(*command)
+    assert code == 0
+    first, second, *_ = out.splitlines()
+    assert first.startswith(f"{tmp_path}/noise.png: not one of these? most likely ")
     assert second == "  (it is unlike the pictures that the model learnt from)"
-    assert "likely: " in ended.stdout
-    found = json.loads(lookbook(*command, "--json", cwd=tmp_path).stdout)[0]
+    assert "likely: " in out
+    found = json.loads(call(*command, "--json")[1])[0]
     assert found["strange"]
     assert found["verdict"] == "not one of these"
     assert found["novelty"] > 2

@@ -393,6 +393,22 @@ def list_files(layout: Layout, part: Part) -> Files:
     return files
 
 
+def list_pictures(folder: Path) -> Files:
+    """List the picture files in and below any folder, sorted.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    files = Files()
+    _sort(folder, files)
+    files.paths.sort()
+    if not files.paths:
+        raise InputError(f"{folder} holds no picture files; expected {KINDS}")
+    return files
+
+
 def _sort(folder: Path, files: Files) -> None:
     """Tell what stands in a class folder apart."""
     for entry, system in _walk(folder):

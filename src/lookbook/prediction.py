@@ -16,8 +16,9 @@ from lookbook.calibration import Thresholds, Verdict, judge
 from lookbook.datasets import Dataset, load
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import load_part
+from lookbook.folders import list_pictures
 from lookbook.model import Model, Outputs
-from lookbook.photos import SUFFIXES, fit_picture, match_polarity, read_picture, to_8_bit
+from lookbook.photos import fit_picture, match_polarity, read_picture, to_8_bit
 from lookbook.runs import Run, as_run
 
 if TYPE_CHECKING:
@@ -169,7 +170,10 @@ def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
     listed: list[Input] = []
     for given in [inputs] if _is_one(inputs) else _several(inputs):
         if isinstance(given, str | Path) and not is_test(str(given)) and Path(given).is_dir():
-            listed += _list_files(Path(given))
+            files = list_pictures(Path(given))
+            for note in files.notes():
+                warnings.warn(LookbookWarning(note), stacklevel=3)
+            listed += files.paths
         elif _is_one(given):
             listed.append(given)
         else:
@@ -205,27 +209,6 @@ def _no_input(given: object) -> InputError:
         f"a {type(given).__name__} is nothing to predict; expected test:NUMBER, a picture file, a "
         "folder of them, a PIL image or an array, or a list of these"
     )
-
-
-def _list_files(folder: Path) -> list[Input]:
-    """Return the picture files in a folder and those below it, sorted; say what is left out."""
-    inside = sorted(
-        path
-        for path in folder.rglob("*")
-        if not any(name.startswith(".") for name in path.relative_to(folder).parts)
-    )
-    files = [path for path in inside if path.is_file() and not path.is_symlink()]
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
-    expected = f"expected {', '.join(sorted(SUFFIXES))}"
-    if not pictures:
-        raise InputError(f"{folder} holds no picture files; {expected}")
-    if left := len(files) - len(pictures):
-        others = [str(path) for path in files if path not in set(pictures)][:3]
-        names = ", ".join(others) + (", …" if left > 3 else "")
-        several = "s" if left > 1 else ""
-        message = f"left out {left} file{several} of {folder} ({expected}): {names}"
-        warnings.warn(LookbookWarning(message), stacklevel=4)
-    return list(pictures)
 
 
 def open_source(source: Run | Model | str | Path) -> Run | Model:
