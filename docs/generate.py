@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -74,16 +73,15 @@ def module_table() -> str:
 
 def command_reference() -> str:
     """Return the `--help` text of each command, as a terminal of 80 columns shows it."""
-    environment = os.environ | {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1"}
+    os.environ |= {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1"}
+    from typer.testing import CliRunner  # noqa: PLC0415  # asks for the width as it is imported
+
+    from lookbook.cli import app  # noqa: PLC0415
+
     parts = []
     for command in ((), *((name,) for name in COMMANDS)):
-        shown = subprocess.run(  # noqa: S603  # our own program
-            [sys.executable, "-m", "lookbook", *command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        ).stdout
+        asked = [*command, "--help"]
+        shown = CliRunner().invoke(app, asked, prog_name="lookbook", catch_exceptions=False).stdout
         lines = "\n".join(line.rstrip() for line in shown.strip("\n").splitlines())
         title = " ".join(("lookbook", *command))
         parts.append(f"## {title}\n\n```text\n{lines.strip()}\n```")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import program
 from lookbook.datasets import Dataset, load
@@ -57,6 +59,38 @@ def lookbook(*args: str | Path, cwd: Path, **environment: str) -> subprocess.Com
         check=False,
         env=shared | environment,
     )
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a folder once for all processes of these tests: its name, and what fills it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        with FileLock(shared / f"{name}.lock"):
+            if not (shared / name).exists():
+                fresh = shared / f".{name}"
+                shutil.rmtree(fresh, ignore_errors=True)
+                fresh.mkdir()
+                fill(fresh)
+                fresh.rename(shared / name)
+        return shared / name
+
+    return make
+
+
+def _demonstrate(folder: Path) -> None:
+    ended = lookbook("demo", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    (folder / "printed.txt").write_text(ended.stdout, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def demo(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """A folder in which `lookbook demo` ran, with what it printed; not to be changed."""
+    return once("demo", _demonstrate)
 
 
 @pytest.fixture(scope="session")
@@ -124,8 +158,6 @@ def run(place: Path) -> Run:
 @pytest.fixture
 def own_run(run: Run, tmp_path: Path) -> Run:
     """A copy of the shared run that a test may damage."""
-    import shutil
-
     from lookbook.runs import read_run
 
     return read_run(shutil.copytree(run.folder, tmp_path / "runs" / run.folder.name))

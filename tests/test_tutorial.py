@@ -35,12 +35,9 @@ def looked(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(demo):
     """The folder of a run of the tutorial's recipe, seed 0, by the command line."""
-    folder = tmp_path_factory.mktemp("train")
-    ended = run_lookbook("train", "--recipe", "tutorial", "--seed", "0", cwd=folder)
-    assert ended.returncode == 0, ended.stderr
-    return folder / "runs" / "fashion-mnist-tutorial-1"
+    return demo / "runs" / "fashion-mnist-tutorial-1"
 
 
 @pytest.fixture(scope="module")
@@ -172,12 +169,9 @@ def test_s11_single_predictions(trained, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def drawn(trained, found, tmp_path_factory):
-    assert found
-    folder = tmp_path_factory.mktemp("figures")
-    ended = run_lookbook("figures", trained, "--out", folder, cwd=folder)
-    assert ended.returncode == 0, ended.stderr
-    return folder
+def drawn(trained):
+    """The folder of its figures."""
+    return trained / "figures"
 
 
 def test_s12_fifteen_predictions(trained, drawn):
