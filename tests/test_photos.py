@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
+import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,15 +13,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
+from lookbook import photos
 from lookbook.datasets import load
+from lookbook.decoding import FORMATS
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.photos import (
-    FORMATS,
     border_median,
     find_polarity,
     fit_picture,
+    load_picture,
     match_polarity,
     read_picture,
     read_size,
@@ -29,6 +34,8 @@ rng = np.random.default_rng(0)
 GREY = rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
 COLOUR = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 ALPHA = rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
+#: so light that white would hide it
+LIGHT = 200 + COLOUR // 5
 #: sixteen colours, and a number of one for each pixel
 PALETTE = rng.integers(0, 256, (16, 3), dtype=np.uint8)
 NUMBERS = rng.integers(0, 16, (HEIGHT, WIDTH), dtype=np.uint8)
@@ -126,8 +133,14 @@ GOLDEN: dict[str, tuple[str, Callable[[Path], None], np.ndarray, int]] = {
     "black and white with a transparent colour": (
         "x.png",
         lambda p: Image.fromarray(GREY > 127).save(p, transparency=0),
-        np.full_like(GREY, 255),
+        np.where(GREY > 127, 255, 0),  # white that can be seen, so on black
         0,
+    ),
+    "white and alpha": (
+        "x.png",
+        lambda p: Image.fromarray(np.dstack([LIGHT, ALPHA])).save(p),
+        LIGHT * (ALPHA[..., None] / 255),  # on black
+        1,
     ),
     "grey with a transparent level": (
         "x.png",
@@ -195,7 +208,96 @@ def test_training_sees_what_prediction_sees(golden, tmp_path, channels, size):
             np.testing.assert_array_equal(image, alone)
 
 
+def test_a_far_larger_picture_is_read_as_it_is_fitted_from_its_whole(golden, monkeypatch):
+    """In strips, and averaged over squares at once: the pixels are the same."""
+    path, _, _ = golden
+    monkeypatch.setattr(photos, "STRIP", 64)
+    for by in (1, 3):
+        monkeypatch.setattr(photos, "EXCESS", 2 / by)
+        for colour in (False, True):
+            whole = fit_picture(read_picture(path), (8, 9), colour=colour)
+            np.testing.assert_array_equal(load_picture(path, (8, 9), colour=colour), whole)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("lies", range(1, 9))
+def test_pictures_are_turned_upright_whole_and_in_strips(tmp_path, monkeypatch, kind, lies):
+    """All eight ways in which a picture may lie, against Pillow's own."""
+    path = tmp_path / f"photo.{kind}"
+    exif = Image.Exif()
+    exif[0x0112] = lies
+    pixels = np.random.default_rng(lies).integers(0, 256, (21, 34, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, exif=exif)
+    with Image.open(path) as opened:
+        upright = ImageOps.exif_transpose(opened)
+    assert read_size(path) == upright.size[::-1] == ((34, 21) if lies > 4 else (21, 34))
+    np.testing.assert_array_equal(np.asarray(read_picture(path)), np.asarray(upright))
+    monkeypatch.setattr(photos, "STRIP", 64)
+    monkeypatch.setattr(photos, "EXCESS", 1)
+    np.testing.assert_array_equal(
+        load_picture(path, (8, 9), colour=True), fit_picture(upright, (8, 9), colour=True)
+    )
+
+
+def test_a_png_that_says_behind_its_pixels_how_it_lies(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(COLOUR).save(path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content, note = path.read_bytes(), exif.tobytes().removeprefix(b"Exif\0\0")
+    path.write_bytes(content[:-12] + png_chunk(b"eXIf", note) + content[-12:])
+    assert read_size(path) == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(np.asarray(read_picture(path)), np.rot90(COLOUR, -1))
+
+
+@pytest.mark.parametrize(("level", "ground"), [(0, 255), (191, 255), (192, 0), (255, 0)])
+def test_what_is_transparent_lies_on_a_ground_that_contrasts(tmp_path, level, ground):
+    path, alpha = tmp_path / "sign.png", np.zeros((HEIGHT, WIDTH), np.uint8)
+    alpha[5:9, 3:8] = 255
+    picture = Image.new("L", (WIDTH, HEIGHT), level)
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(path)
+    image = load_picture(path, (HEIGHT, WIDTH), colour=False)
+    np.testing.assert_array_equal(image, np.where(alpha, level, ground))
+
+
+@pytest.mark.parametrize(
+    ("highest", "told"),
+    [
+        (0, None),
+        (255, "255 of 65,535; save them with 8 bits"),
+        (4095, "4,095 of 65,535; multiply them by 16"),
+        (4096, None),
+    ],
+)
+def test_16_bits_of_which_few_are_used_are_told(tmp_path, highest, told):
+    """Levels of 8 or 12 bits in a file of 16 come out black: alone, and once for a folder."""
+    path = tmp_path / "cat" / "scan.png"
+    path.parent.mkdir()
+    Image.fromarray(np.linspace(0, highest, 81).astype(np.uint16).reshape(9, 9)).save(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read_picture(path)
+    expected = [f"{path} is nearly black: its 16-bit levels end at {told}"] if told else []
+    assert [str(each.message) for each in caught] == expected
+    for name in ("cat/2", "cat/3", "cat/4", "dog/1", "dog/2", "dog/3", "dog/4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.png").write_bytes(path.read_bytes())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        n = len(load(str(tmp_path)))
+    for each in caught:
+        assert str(each.message).startswith(f"{n} of {n} pictures come out too dark; the first: ")
+    assert len(caught) == len(expected)
+
+
 # ---- what is refused ----
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk as the specification of PNG has it."""
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
 
 
 def refusal(path: Path) -> str:

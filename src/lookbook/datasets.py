@@ -22,7 +22,7 @@ from lookbook.download import fetch, find_builtin, load_kept
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, closest
 from lookbook.folders import CLASSES, PARTS, TEST_SHARE, Part, few, left_out, plain, text
 from lookbook.idx import read_idx
-from lookbook.photos import fit_picture, read_picture, read_size
+from lookbook.photos import load_picture, read_size
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
@@ -677,12 +677,14 @@ def _read_pictures(
     """Read picture files and bring them to one size; unreadable ones are left out and listed."""
     size = size or _common_size(paths)
     images, kept, damaged = [], [], []
-    for number, path in enumerate(paths):
-        try:
-            images.append(fit_picture(read_picture(path), size, colour=channels != 1))
-            kept.append(number)
-        except InputError:
-            damaged.append(path)
+    with warnings.catch_warnings(record=True) as dim:
+        warnings.simplefilter("always")
+        for number, path in enumerate(paths):
+            try:
+                images.append(load_picture(path, size, colour=channels != 1))
+                kept.append(number)
+            except InputError:
+                damaged.append(path)
     if not images:
         raise InputError(
             f"none of the {len(paths)} picture files can be read "
@@ -691,6 +693,9 @@ def _read_pictures(
         )
     if damaged:
         _warn(left_out(damaged, "no pictures, or damaged"))
+    if dim:
+        of = f"{len(dim)} of {len(paths)} pictures come out too dark"
+        _warn(f"{of}; the first: {dim[0].message}")
     if channels is None and all((image == image[..., :1]).all() for image in images):
         # grey, whatever the files call it: the channels are equal, one of them says it all
         images = [image[..., 0] for image in images]

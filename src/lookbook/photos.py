@@ -2,67 +2,90 @@
 
 from __future__ import annotations
 
-import struct
+import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lookbook.errors import InputError
+from lookbook import decoding
+from lookbook.decoding import DAMAGE, FORMATS
+from lookbook.errors import InputError, LookbookWarning
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
     from PIL import Image
 
-#: formats that are opened, whatever a file is called; parsers of others never run
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = frozenset(
     (
         *(".apng", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm"),
         *(".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
     )
 )
-
-#: what Pillow's readers answer damage with, seen with 100,000 files that were changed at random
-_DAMAGE = (
-    ArithmeticError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+#: pixels that are converted at once
+STRIP = 2**20
+#: how much larger than the model's a picture may be before it is shrunk in a first step
+EXCESS = 16
+#: orientation by EXIF → how Pillow's `Transpose` turns it upright
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+#: of these, the ones that lay it on its side, and those whose last row or column comes first
+_LYING, _BACKWARDS = (5, 4, 6, 2), (1, 3, 6, 2)
 
 Polarity = Literal["light on dark", "dark on light", "mixed"]
 
 
-def read_picture(path: Path) -> Image.Image:
-    """Open a picture file as 8-bit grey ("L") or colour ("RGB"), the right way up.
-
-    The same policy for every way in: the EXIF rotation is applied; 16-bit grey keeps its upper
-    8 bits; transparency is laid on white; palette and CMYK become RGB; of an animation the first
-    frame counts.
+def load_picture(path: Path, size: tuple[int, int], *, colour: bool) -> UInt8[np.ndarray, "H W *C"]:
+    """Return what a model of that size, grey or colour, sees of a picture file.
 
     Raises
     ------
     InputError
-        There is no such file, it is no picture, it is cut short, its pixels have no fixed range,
-        or it would unpack to more than 89 million pixels.
+        As `read_picture`.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415  # only for files
+    return fit_picture(read_picture(path, size, colour=colour), size, colour=colour)
+
+
+def read_picture(
+    path: Path, size: tuple[int, int] | None = None, *, colour: bool | None = None
+) -> Image.Image:
+    """Open a picture file as 8-bit grey ("L") or colour ("RGB"), the right way up.
+
+    The same policy for every way in: the EXIF rotation is applied; 16-bit grey keeps its upper
+    8 bits; transparency is laid on white, or on black where what can be seen is nearly white;
+    palette and CMYK become RGB; of an animation the first frame counts.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Height and width that it is for: far larger pictures come smaller, as `fit_picture` would
+        make them first. Without it they come as they are.
+    colour
+        Whether it is to be "RGB" or "L"; without it, as the file has it.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is no picture, it is cut short or a checksum of it is wrong, its
+        pixels have no fixed range, or reading it would take too much: more than 89 million pixels,
+        600 MB of memory, or some seconds.
+    """
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415  # only for files
 
     if not path.is_file():
         raise InputError(f"no picture file {path}; check the name")
     try:
         with warnings.catch_warnings():
+            # what Pillow says of odd tags names no file
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
-                picture.load()
-                return _to_8_bit(ImageOps.exif_transpose(picture))
+            least = size and (EXCESS * max(size), EXCESS * max(size))
+            decoded = decoding.decode(path, least)
+            dim = _dimness(decoded)
+            picture = _to_8_bit(decoded, size, colour=colour)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(
             f"{path} would unpack to more than {Image.MAX_IMAGE_PIXELS:,} pixels; shrink it first"
@@ -71,28 +94,21 @@ def read_picture(path: Path) -> Image.Image:
         raise InputError(
             f"{path} is not a picture that can be read; expected one of {', '.join(FORMATS)}"
         ) from error
-    except _DAMAGE as error:
+    except decoding.TooLargeError as error:
+        raise InputError(f"{path} {error}; shrink it first") from error
+    except DAMAGE as error:
         raise InputError(
             f"{path} cannot be read ({error}); save it again, as a PNG or JPEG of 8 bits a channel"
         ) from error
+    _warn_dim(path, dim)
+    return picture
 
 
 def read_size(path: Path) -> tuple[int, int] | None:
-    """Return height and width of a picture file, the right way up, or None where it is none.
-
-    Reads the header alone.
-    """
-    from PIL import ExifTags, Image  # noqa: PLC0415  # only for files
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
-                turned = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-                width, height = picture.size
-    except (*_DAMAGE, Image.DecompressionBombError):
-        return None
-    return (width, height) if turned else (height, width)
+    """Return height and width of a picture file, the right way up, or None where it is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return decoding.measure(path)
 
 
 def to_8_bit(picture: Image.Image, name: str) -> Image.Image:
@@ -103,36 +119,124 @@ def to_8_bit(picture: Image.Image, name: str) -> Image.Image:
     InputError
         Its file is damaged, or its pixels have no fixed range.
     """
-    from PIL import ImageOps  # noqa: PLC0415  # only for pictures
-
     try:
-        return _to_8_bit(ImageOps.exif_transpose(picture))
-    except _DAMAGE as error:
+        picture.load()
+        dim = _dimness(picture)
+        eight = _to_8_bit(picture, None, colour=None)
+    except DAMAGE as error:
         raise InputError(
             f"{name} cannot be read ({error}); convert it to 8 bits a channel"
         ) from error
+    _warn_dim(name, dim)
+    return eight
 
 
-def _to_8_bit(picture: Image.Image) -> Image.Image:
+def _to_8_bit(
+    picture: Image.Image, size: tuple[int, int] | None, *, colour: bool | None
+) -> Image.Image:
+    """Return a picture as it is to be seen; strip by strip, as several layers take much memory."""
     from PIL import Image  # noqa: PLC0415
 
-    if picture.mode.startswith("I"):  # 16-bit grey; "I" holds the same values in 32 bits
-        levels = np.asarray(picture).astype(np.int64)
-        if levels.min() < 0 or levels.max() >= 2**16:
-            raise ValueError("32-bit pixels have no fixed range")
-        if "transparency" in picture.info:  # one level that a PNG calls transparent
-            levels[levels == picture.info["transparency"]] = 2**16 - 1
-        return Image.fromarray((levels >> 8).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
-            "RGB"
-        )
     if picture.mode == "F":
         raise ValueError("floating-point pixels have no fixed range")
-    if picture.mode == "1":
-        return picture.convert("L")
-    return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+    ground = _ground(picture) if picture.has_transparency_data else None
+    if colour is None:
+        colour = ground is not None or not picture.mode.startswith(("1", "L", "I"))
+    mode = "RGB" if colour else "L"
+    turn = _TURNS.get(decoding.orientation(picture))
+    width, height = picture.size[:: -1 if turn in _LYING else 1]
+    by = _first_step(width, height, size) if size else 1
+    if (picture.mode, ground, turn, by) == (mode, None, None, 1):
+        return picture
+    whole = Image.new(mode, (math.ceil(width / by), math.ceil(height / by)))
+    rows = by * max(1, STRIP // (width * by))
+    for top in range(0, height, rows):
+        strip = _unpack(picture.crop(_box(picture.size, turn, top, min(height, top + rows))))
+        if ground:
+            strip = strip.convert("RGBA")
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, ground), strip)
+        if turn is not None:
+            strip = strip.transpose(Image.Transpose(turn))
+        whole.paste(_averaged(strip.convert(mode), by), (0, top // by))
+    return whole
+
+
+def _unpack(strip: Image.Image) -> Image.Image:
+    """Return 8-bit grey, colour, or either with its transparency."""
+    from PIL import Image  # noqa: PLC0415
+
+    if strip.mode.startswith("I"):  # 16-bit grey; "I" holds the same values in 32 bits
+        levels = np.asarray(strip)
+        grey = Image.fromarray((levels >> 8).astype(np.uint8))
+        if "transparency" in strip.info:  # one level that a PNG calls transparent
+            seen = levels != strip.info["transparency"]
+            grey.putalpha(Image.fromarray(np.where(seen, 255, 0).astype(np.uint8)))
+        return grey
+    if strip.has_transparency_data:
+        return strip.convert("RGBA")
+    if strip.mode == "1":
+        return strip.convert("L")
+    return strip if strip.mode in ("L", "RGB") else strip.convert("RGB")
+
+
+def _ground(picture: Image.Image) -> str:
+    """Return the colour on which a transparent picture can be seen.
+
+    White, or black where what is not transparent is in the lightest quarter, on average.
+    """
+    light = opacity = 0
+    for strip in map(_unpack, _strips(picture)):
+        alpha = np.asarray(strip.getchannel("A")).astype(np.int64)
+        light += int((alpha * np.asarray(strip.convert("L"))).sum())
+        opacity += int(alpha.sum())
+    return "black" if light > 191 * opacity else "white"
+
+
+def _dimness(picture: Image.Image) -> str | None:
+    """Say of 16-bit grey that it leaves its upper levels unused, and what to do then."""
+    if not picture.mode.startswith("I"):
+        return None
+    ends = [(levels.min(), levels.max()) for levels in map(np.asarray, _strips(picture))]
+    low, high = int(np.min(ends)), int(np.max(ends))
+    if low < 0 or high >= 2**16:
+        raise ValueError("32-bit pixels have no fixed range")
+    if not 0 < high < 2**12:
+        return None
+    instead = "save them with 8 bits" if high < 2**8 else f"multiply them by {2**16 // (high + 1)}"
+    return f"its 16-bit levels end at {high:,} of 65,535; {instead}"
+
+
+def _warn_dim(name: str | Path, dim: str | None) -> None:
+    if dim:
+        warnings.warn(LookbookWarning(f"{name} is nearly black: {dim}"), stacklevel=3)
+
+
+def _strips(picture: Image.Image) -> Iterator[Image.Image]:
+    rows = max(1, STRIP // picture.width)
+    for top in range(0, picture.height, rows):
+        yield picture.crop((0, top, picture.width, min(picture.height, top + rows)))
+
+
+def _box(size: tuple[int, int], turn: int | None, top: int, end: int) -> tuple[int, int, int, int]:
+    """Return which part of a picture as it lies becomes these rows when it is upright."""
+    width, height = size
+    length = width if turn in _LYING else height
+    if turn in _BACKWARDS:
+        top, end = length - end, length - top
+    return (top, 0, end, height) if turn in _LYING else (0, top, width, end)
+
+
+def _first_step(width: int, height: int, size: tuple[int, int]) -> int:
+    """Return over how many pixels a far larger picture is averaged first.
+
+    Padded to a square, 1 × 60,000 pixels would take 10 GB.
+    """
+    return max(1, int(max(width / size[1], height / size[0]) // EXCESS))
+
+
+def _averaged(picture: Image.Image, by: int) -> Image.Image:
+    """Shrink a picture by averages over squares of so many pixels."""
+    return picture.reduce(by) if by > 1 else picture  # without a copy
 
 
 def fit_picture(
@@ -149,26 +253,37 @@ def fit_picture(
     """
     from PIL import Image  # noqa: PLC0415
 
-    picture = picture.convert("RGB" if colour else "L")
+    mode = "RGB" if colour else "L"
+    picture = picture if picture.mode == mode else picture.convert(mode)
     height, width = size
     if picture.size != (width, height):
-        # far larger ones are shrunk first: padded to a square, 1 × 60,000 pixels would take 10 GB
-        excess = max(picture.width / width, picture.height / height)
-        picture = picture.reduce(max(1, int(excess // 16)))
-        fill = tuple(int(level) for level in np.atleast_1d(border_median(np.asarray(picture))))
+        picture = _averaged(picture, _first_step(*picture.size, size))
+        fill = tuple(int(level) for level in np.atleast_1d(_border_median_of(picture)))
         scale = max(picture.width / width, picture.height / height)
         padded_size = (
             max(picture.width, round(width * scale)),
             max(picture.height, round(height * scale)),
         )
-        padded = Image.new(picture.mode, padded_size, fill if colour else fill[0])
-        padded.paste(
-            picture,
-            ((padded_size[0] - picture.width) // 2, (padded_size[1] - picture.height) // 2),
-        )
+        if picture.size != padded_size:
+            padded = Image.new(mode, padded_size, fill if colour else fill[0])
+            padded.paste(
+                picture,
+                ((padded_size[0] - picture.width) // 2, (padded_size[1] - picture.height) // 2),
+            )
+            picture = padded
         # Pillow widens the filter where it shrinks: every source pixel counts
-        picture = padded.resize((width, height), Image.Resampling.BILINEAR)
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture)
+
+
+def _border_median_of(picture: Image.Image) -> UInt8[np.ndarray, "*C"]:
+    """Return the `border_median` of a picture, without an array of all its pixels."""
+    width, height = picture.size
+    across = ((0, 0, width, 1), (0, height - 1, width, height))
+    down = ((0, 1, 1, height - 1), (width - 1, 1, width, height - 1)) if height > 2 else ()
+    sides = [np.asarray(picture.crop(box)) for box in (*across, *down)]
+    levels = np.concatenate([side.reshape(-1, *side.shape[2:]) for side in sides])
+    return np.asarray(np.median(levels, axis=0), dtype=np.uint8)
 
 
 def border_median(image: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "*C"]:

@@ -284,7 +284,9 @@ def predict_test(
 def predict_file(model: Model, path: Path, thresholds: Thresholds | None = None) -> Prediction:
     """Predict one picture file, brought to the model's size, colour and polarity."""
     _refuse_features(model)
-    return _predict_picture(model, str(path), read_picture(path), thresholds)
+    height, width, *channels = model.input_shape
+    picture = read_picture(path, (height, width), colour=bool(channels))
+    return _predict_picture(model, str(path), picture, thresholds)
 
 
 def _refuse_features(model: Model) -> None:

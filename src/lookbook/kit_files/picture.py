@@ -29,9 +29,12 @@ def see(path):
         levels = np.asarray(picture)
         if picture.mode == "F" or (levels >> 16).any():
             raise ValueError("32-bit pixels have no fixed range")
-        transparent = levels == picture.info.get("transparency")
-        picture = Image.fromarray(np.where(transparent, 255, levels >> 8).astype(np.uint8))
-    layers = Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")
+        layers = levels >> 8, np.where(levels == picture.info.get("transparency"), 0, 255)
+        picture = Image.merge("LA", [Image.fromarray(layer.astype(np.uint8)) for layer in layers])
+    picture = picture.convert("RGBA")  # what is transparent goes on a ground that contrasts
+    grey, alpha = (np.asarray(x, np.int32) for x in (picture.convert("L"), picture.getchannel("A")))
+    ground = "black" if (alpha * (grey - 191)).sum() > 0 else "white"
+    layers = Image.new("RGBA", picture.size, ground), picture
     picture = Image.alpha_composite(*layers).convert("RGB" if colour else "L")
     picture = picture.reduce(max(1, int(max(picture.width / width, picture.height / height) / 16)))
     scale = max(picture.width / width, picture.height / height)

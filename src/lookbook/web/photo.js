@@ -42,20 +42,37 @@ const Photo = (() => {
     return { values: out, width: w, height: h, channels };
   };
 
-  /** Pixels of whatever a canvas can draw, transparency on white, averaged over squares of `by` pixels.
+  /** Pixels of whatever a canvas can draw, averaged over squares of `by` pixels; what is transparent is
+      laid on white, or on black where what can be seen is in the lightest quarter.
       It is drawn in strips, as Safari's canvases hold no more than 16.7 million pixels. */
   const read = (picture, channels, by) => {
     const { width, height } = picture, rows = by * Math.ceil(256 / by); // whole squares
     const canvas = Object.assign(document.createElement("canvas"), { width, height: Math.min(rows, height) });
     const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.fillStyle = "white";
     const w = Math.ceil(width / by), h = Math.ceil(height / by), values = new Uint8Array(w * h * channels);
-    for (let top = 0; top < height; top += rows) {
-      context.fillRect(0, 0, width, canvas.height);
-      context.drawImage(picture, 0, -top);
-      const strip = context.getImageData(0, 0, width, Math.min(rows, height - top));
-      values.set(reduce(fromCanvas(strip, channels), by).values, (top / by) * w * channels);
-    }
+    let transparent = false, excess = 0; // of lightness over that of the lightest quarter
+    const draw = (ground) => {
+      for (let top = 0; top < height; top += rows) {
+        context.clearRect(0, 0, width, canvas.height);
+        if (ground) {
+          context.fillStyle = ground;
+          context.fillRect(0, 0, width, canvas.height);
+        }
+        context.drawImage(picture, 0, -top);
+        const strip = context.getImageData(0, 0, width, Math.min(rows, height - top));
+        if (!ground) {
+          const grey = fromCanvas(strip, 1).values;
+          for (let i = 0; i < grey.length; i++) {
+            const alpha = strip.data[4 * i + 3];
+            transparent ||= alpha < 255;
+            excess += alpha * (grey[i] - 191);
+          }
+        }
+        values.set(reduce(fromCanvas(strip, channels), by).values, (top / by) * w * channels);
+      }
+    };
+    draw(null);
+    if (transparent) draw(excess > 0 ? "black" : "white");
     return { values, width: w, height: h, channels };
   };
 
