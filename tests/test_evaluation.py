@@ -94,7 +94,7 @@ def test_guessing_the_commonest_class_is_said_to_be_guessing():
     assert lines[3].startswith("warning            not clearly better than always")
     better = uneven(right=20)
     assert better["above_commonest"]
-    assert "warning" not in terminal.results(better)
+    assert "not clearly better" not in terminal.results(better)
 
 
 def test_shares_of_nothing_are_no_zeros_in_the_terminal():
@@ -298,4 +298,35 @@ def test_a_run_whose_folder_was_split_otherwise_is_told_so(album, album_run):
     assert refusal(album_run) == (
         f"{album_run.folder} was trained by a version that split {album} otherwise: pictures that "
         f"it learnt from would count as test pictures; train again: {album_run.train_command()}"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split", "ignore:.* has no test part")
+def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_path):
+    """Terminal, list of runs, report, card: each says so, or does not call it a test."""
+    shutil.rmtree(parted / "test")
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    found = evaluate(run)
+    told = terminal.results(found)
+    assert "test accuracy" not in told
+    assert "measured on        the validation part, as there is no test part" in told
+    assert "% validation" in terminal.run_table([run])
+    card = (write_kit(run, tmp_path / "kit") / "README.md").read_text("utf-8")
+    assert "| test," not in card
+    dossier = gather(run)
+    for lang, words in (
+        ("en", "There is no test part: what is called test"),
+        ("ko", "테스트 데이터가 따로 없어"),
+    ):
+        page = write_run_report(dossier, tmp_path / f"{lang}.html", lang).read_text("utf-8")
+        assert words in page
+        assert "read after training had ended" not in page
+
+
+def test_classes_with_few_test_pictures_are_told(own_run):
+    found = evaluate(own_run)
+    assert "fewer than 5" not in terminal.results(found)
+    found["per_class"][1]["n"] = 4
+    assert "warning            fewer than 5 test pictures show middle (4): what" in (
+        terminal.results(found)
     )

@@ -112,6 +112,11 @@ class Run:
         path = self.folder / EVALUATION
         return _read_json(path) if path.exists() else None
 
+    def tested(self) -> dict[str, Any] | None:
+        """Return the evaluation where it is one on a test part: not all data has one."""
+        found = self.evaluation()
+        return None if found is None or is_on_validation(found) else found
+
     def check_files(self) -> None:
         """Compare weights and model with the hashes that were taken when they were written.
 
@@ -161,6 +166,11 @@ class Run:
         if self.conditions["final"]:
             words.append("--final")
         return shlex.join(words)
+
+
+def is_on_validation(evaluation: dict[str, Any]) -> bool:
+    """Say whether the data had no test part, so that its validation part was measured on."""
+    return bool(evaluation.get("conditions", {}).get("part") == "validation")
 
 
 def read_run(name: str | Path, root: Path = ROOT) -> Run:

@@ -12,6 +12,8 @@ from lookbook.analysis import MOST_TRAINING, NEAREST, extremes
 from lookbook.builtin import BUILTIN
 from lookbook.calibration import COVERAGE
 from lookbook.charts import Axis, Line
+from lookbook.datasets import FEW
+from lookbook.runs import is_on_validation
 from lookbook.sheet import Sheet, grouped, tenths
 from lookbook.templates import json_in_page, texts
 
@@ -66,12 +68,17 @@ def verdict(sheet: Sheet) -> dict[str, Any]:
 
 
 def _warning(sheet: Sheet) -> str:
-    """Warn where guessing the commonest class does as well; nothing where it does not."""
-    found = sheet.answers.found
-    if found["above_commonest"]:
-        return ""
-    share = sheet.percent(found["commonest_share"])
-    return sheet.t("verdict.weak", name=found["commonest"], share=share)
+    """Say what keeps the figures from being believed; nothing where nothing does."""
+    found, warnings = sheet.answers.found, []
+    if is_on_validation(sheet.answers.found):
+        warnings.append(sheet.t("verdict.on_validation"))
+    if not found["above_commonest"]:
+        share = sheet.percent(found["commonest_share"])
+        warnings.append(sheet.t("verdict.weak", name=found["commonest"], share=share))
+    if few := [sheet.name(int(k)) for k in np.flatnonzero(sheet.test.counts < FEW)]:
+        names = ", ".join(few[:10]) + (" …" if len(few) > 10 else "")
+        warnings.append(sheet.t("verdict.few", few=FEW, names=names))
+    return " ".join(warnings)
 
 
 def _points(sheet: Sheet, known: dict[str, float]) -> list[tuple[str, str, float, charts.Kind]]:
@@ -144,7 +151,8 @@ def _how(sheet: Sheet) -> list[str]:
     measured, conditions = run.metrics, run.conditions
     lines = [sheet.t("verdict.trained", n=grouped(measured["training_pictures"]))]
     if measured["validation"]:
-        key = "final" if conditions["final"] else "validation"
+        own = conditions["data"].get("validation_sha256") is not None
+        key = "final" if conditions["final"] else "own_validation" if own else "validation"
         accuracy = sheet.percent(measured["validation"]["accuracy"])
         n = grouped(measured["validation"]["n"])
         lines.append(sheet.t(f"verdict.{key}", n=n, accuracy=accuracy))
@@ -153,7 +161,8 @@ def _how(sheet: Sheet) -> list[str]:
         lines.append(sheet.t(f"verdict.{'calibrated' if known else 'uncalibrated'}"))
     if corrected := conditions["data"].get("corrections"):
         lines.append(sheet.t("verdict.corrected", n=grouped(len(corrected))))
-    lines.append(sheet.t("verdict.once", n=grouped(len(sheet.test))))
+    if not is_on_validation(sheet.answers.found):
+        lines.append(sheet.t("verdict.once", n=grouped(len(sheet.test))))
     if measured["stopped"]:
         lines.append(sheet.t("verdict.stopped"))
     machine = conditions["machine"]

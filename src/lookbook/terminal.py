@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lookbook.runs import is_on_validation
+
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
@@ -259,11 +261,14 @@ def results(found: dict[str, Any]) -> str:
         f"({one['first_as_second']:,} and {one['second_as_first']:,})"
         for one in found["most_confused"]
     )
+    on_validation = is_on_validation(found)
+    accuracy, loss = ("accuracy", "loss") if on_validation else ("test accuracy", "test loss")
     return (
-        f"test accuracy      {percent(found['accuracy'], 2)}  ({interval(found['interval'])}, "
+        f"{accuracy:<19}{percent(found['accuracy'], 2)}  ({interval(found['interval'])}, "
         f"{found['n']:,} pictures)\n"
-        f"{_baseline(found)}"
-        f"test loss          {found['loss']:.4f}  "
+        f"{_on_validation() if on_validation else ''}"
+        f"{_baseline(found)}{_few_tested(found)}"
+        f"{loss:<19}{found['loss']:.4f}  "
         f"(before calibration: {found['uncalibrated_loss']:.4f})\n"
         f"calibration error  {percent(found['ece'], 2)}  "
         f"(exactly true percentages would show {percent(found['ece_by_chance'], 2)})\n"
@@ -286,6 +291,26 @@ def _baseline(found: dict[str, Any]) -> str:
     return (
         f"{text}warning            not clearly better than always answering the commonest class\n"
     )
+
+
+def _on_validation() -> str:
+    """Write that the data has no test part."""
+    return (
+        "measured on        the validation part, as there is no test part: percentages and "
+        "thresholds were set by\n                   it, and new pictures may be answered a little "
+        "worse\n"
+    )
+
+
+def _few_tested(found: dict[str, Any]) -> str:
+    """Warn of classes that few test pictures show."""
+    import numpy as np  # keeps `--help` fast
+
+    from lookbook.datasets import few_tested
+
+    names = tuple(visible(name) for name in found["classes"])
+    warning = few_tested(names, np.array([one["n"] for one in found["per_class"]]))
+    return f"warning            {warning}\n" if warning else ""
 
 
 def _thresholds(found: dict[str, float] | None) -> str:
@@ -392,7 +417,8 @@ def run_table(runs: list[Run]) -> str:
         evaluation = run.evaluation()
         validation = run.metrics["validation"]
         if evaluation:
-            shown = f"{percent(evaluation['accuracy'], 2)} test"
+            part = "validation" if is_on_validation(evaluation) else "test"
+            shown = f"{percent(evaluation['accuracy'], 2)} {part}"
         else:
             shown = (
                 f"{percent(validation['accuracy'], 2)} validation" if validation else "not known"

@@ -149,7 +149,7 @@ def _step(step: anatomy.Step, many: _Numbers, exact: _Numbers) -> dict[str, Any]
 
 def _around(run: Run, model: Model) -> dict[str, Any]:
     """Return what the page says of the model."""
-    kept, evaluation = model.calibration, run.evaluation()
+    kept, evaluation = model.calibration, run.tested()
     return {
         "classes": model.classes,
         "polarity": model.polarity,
