@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import resource
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
+from lookbook.evaluation import evaluate
 from lookbook.files import cannot_write, write_document
 from lookbook.runs import check_target, free_folder, list_runs, read_run, write_run
 
@@ -22,19 +24,41 @@ DATA = {
     "from_files": False,
     "classes": ["0", "1"],
     "train_pictures": 2,
-    "train_sha256": "",
+    "train_sha256": "0" * 64,
 }
 CONDITIONS = {
     "started": "2026-01-01T00:00:00",
     "data": DATA,
     "seed": 3,
     "final": False,
+    "threads": 1,
+    "machine": {"processor": "", "cores": 1, "accelerator": None, "system": "Linux"},
+    "versions": {},
+    "seconds": {},
     "sha256": {},
 }
+EPOCH = {
+    "epoch": 1,
+    "pictures": 2,
+    "pictures_per_epoch": 2,
+    "loss": 0.5,
+    "accuracy": 1.0,
+    "val_loss": None,
+    "val_accuracy": None,
+    "seconds": 1.5,
+}
 DOCUMENTS = {
-    "recipe": {"name": "r", "epochs": 2},
-    "history": [],
-    "metrics": {"fit_seconds": 1.5, "validation": None, "stopped": False},
+    "recipe": {"name": "r", "epochs": 2, "widths": [128]},
+    "history": [EPOCH],
+    "metrics": {
+        "fit_seconds": 1.5,
+        "calibration_seconds": 0.5,
+        "validation": None,
+        "temperature": 1.0,
+        "parameters": 9,
+        "training_pictures": 2,
+        "stopped": False,
+    },
     "conditions": CONDITIONS,
 }
 
@@ -102,6 +126,24 @@ def test_checking_a_place_changes_nothing(tmp_path):
     check_target(tmp_path / "a" / "b" / "run")
     assert list(tmp_path.iterdir()) == []
     assert write_run(tmp_path / "a" / "b" / "run", DOCUMENTS, {}).folder.is_dir()
+
+
+@pytest.mark.parametrize("name", ["a\ud800b", "a\0b"])
+def test_a_name_that_no_file_can_have_is_refused_before_any_work(tmp_path, name):
+    with pytest.raises(InputError) as caught:
+        check_target(tmp_path / name)
+    assert str(caught.value) == (
+        f"the folder {str(tmp_path / name)!a} has letters that UTF-8 cannot write; choose another "
+        "name"
+    )
+
+
+def test_a_folder_whose_name_is_not_utf8_holds_a_run_like_any_other(own_run):
+    odd = own_run.folder.with_name(os.fsdecode(b"caf\xe9"))
+    own_run.folder.rename(odd)
+    (odd / "evaluation.json").unlink()
+    assert evaluate(read_run(odd))["conditions"]["run"] == odd.name
+    assert read_run(odd).evaluation()["conditions"]["run"] == "caf?"
 
 
 def test_a_link_to_nothing_is_not_overwritten(tmp_path):
@@ -183,7 +225,7 @@ def test_a_missing_run_is_told_with_those_that_exist(place):
 
 def test_damaged_documents_are_named(own_run):
     (own_run.folder / "history.json").write_text("[{")
-    with pytest.raises(DamagedFileError, match=r"history\.json is damaged"):
+    with pytest.raises(DamagedFileError, match=r"history\.json does not hold what .* truncated"):
         read_run(own_run.folder)
     (own_run.folder / "history.json").unlink()
     with pytest.raises(DamagedFileError) as caught:
@@ -193,24 +235,117 @@ def test_damaged_documents_are_named(own_run):
     )
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "null", "3", '"x"', "[[]]"])
-@pytest.mark.parametrize("name", ["recipe", "history", "metrics", "conditions", "evaluation"])
-def test_documents_of_another_form_are_named(own_run, name, text):
-    if (name, text) == ("history", "[]"):
-        return  # no epoch, but a list
-    path = own_run.folder / f"{name}.json"
-    path.write_text(text)
+REMEDIES = {
+    "evaluation": "delete it, and evaluate again",
+    **dict.fromkeys(("recipe", "history", "metrics", "conditions"), "restore it, or train again"),
+}
+
+
+def refusal(run, name):
+    """What is said of a run one of whose documents was changed."""
     with pytest.raises(DamagedFileError) as caught:
-        read_run(own_run.folder).evaluation()
-    remedy = (
-        "delete it, and evaluate again" if name == "evaluation" else "restore it, or train again"
-    )
-    assert str(caught.value) == f"{path} does not hold what a run's {name}.json holds; {remedy}"
+        read_run(run.folder).evaluation()
+    message = str(caught.value)
+    assert message.startswith(str(run.folder / f"{name}.json"))
+    assert message.endswith(f"; {REMEDIES[name]}")
+    return message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{}", "null", "3", '"x"', "[[]]", "", "[" * 100_000, "NaN", '"\\ud800"', "9" * 5000],
+)
+@pytest.mark.parametrize("name", REMEDIES)
+def test_documents_of_another_form_are_named(own_run, name, text):
+    (own_run.folder / f"{name}.json").write_text(text)
+    assert f"does not hold what a run's {name}.json holds: " in refusal(own_run, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value", "why"),
+    [
+        ("recipe", ["widths"], [0], "Expected `int` >= 1 - at `$.widths[0]`"),
+        ("recipe", ["epochs"], "many", "Expected `float`, got `str` - at `$.epochs`"),
+        ("history", [0, "loss"], None, "Expected `float`, got `null` - at `$[0].loss`"),
+        ("history", [0, "more"], {}, "got `object`"),
+        ("metrics", ["validation", "interval"], [0.5], "Expected `array` of length 2"),
+        ("metrics", ["temperature"], 0, "Expected `float` > 0.0 - at `$.temperature`"),
+        (
+            "conditions",
+            ["data", "size"],
+            [28, 10**6],
+            "Expected `int` <= 224 - at `$.data.size[1]`",
+        ),
+        ("conditions", ["data", "name"], "\0", "at `$.data.name`"),
+        ("conditions", ["data", "classes"], ["a"], "at `$.data.classes`"),
+        ("conditions", ["sha256", "model.onnx"], "../x", "at `$.sha256[...]`"),
+        ("evaluation", ["accuracy"], 1.5, "Expected `float` <= 1.0 - at `$.accuracy`"),
+        (
+            "evaluation",
+            ["confusion_matrix"],
+            [[1]],
+            "the confusion matrix of 3 classes must be 3×3",
+        ),
+        ("evaluation", ["confusion_matrix", 0, 0], 31, "must count the pictures of each class"),
+        ("evaluation", ["per_class", 0, "class"], "other", "per_class must name the classes"),
+        ("evaluation", ["n"], 2**60, "at `$.n`"),
+        ("evaluation", ["more"], [[[[[[[[[[[1]]]]]]]]]]], "more than 10 levels deep"),
+    ],
+)
+def test_every_value_of_a_document_is_checked(own_run, name, where, value, why):
+    path = own_run.folder / f"{name}.json"
+    document = json.loads(path.read_text())
+    inside = document
+    for key in where[:-1]:
+        inside = inside[key]
+    inside[where[-1]] = value
+    path.write_text(json.dumps(document))
+    assert why in refusal(own_run, name)
+
+
+def test_what_a_document_holds_besides_is_kept(own_run):
+    path = own_run.folder / "metrics.json"
+    path.write_text(json.dumps(own_run.metrics | {"more": [{"of": None}]}))
+    assert read_run(own_run.folder).metrics["more"] == [{"of": None}]
+
+
+def test_a_large_document_is_refused_before_it_is_read(own_run):
+    with (own_run.folder / "metrics.json").open("wb") as file:
+        file.truncate(1 << 40)  # takes no room
+    assert "takes more than 8,000,000 bytes" in refusal(own_run, "metrics")
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def link_to(target):
+    return lambda path: path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (make_pipe, "it is no file, but a folder, a pipe or a device"),
+        (Path.mkdir, "it is no file, but a folder, a pipe or a device"),
+        (link_to("/dev/zero"), "it is a link, which is not followed"),
+        (link_to("../../outside.json"), "it is a link, which is not followed"),
+        (link_to("nowhere"), "it is a link, which is not followed"),
+    ],
+    ids=["pipe", "folder", "device", "outside", "nowhere"],
+)
+@pytest.mark.parametrize("name", ["history.json", "evaluation.json", "model.onnx"])
+def test_a_run_is_made_of_plain_files_alone(own_run, make, why, name):
+    path = own_run.folder / name
+    shutil.move(path, own_run.folder.parent.parent / "outside.json")
+    make(path)
+    with pytest.raises(DamagedFileError, match=f"^{path} cannot be read: {why}; "):
+        evaluate(read_run(own_run.folder))
 
 
 def test_data_of_another_form_is_named(tmp_path):
     conditions = CONDITIONS | {"data": {"name": "mnist"}}
-    with pytest.raises(DamagedFileError, match=r"what a run's conditions\.json holds"):
+    with pytest.raises(DamagedFileError, match=r"missing required field `size` - at `\$\.data`"):
         write_run(tmp_path / "a", DOCUMENTS | {"conditions": conditions}, {})
 
 
@@ -224,14 +359,30 @@ def test_a_damaged_run_does_not_hide_the_others(own_run, name):
     with pytest.warns(LookbookWarning) as caught:
         found = list_runs(root)
     assert [run.folder.name for run in found] == [own_run.folder.name]
-    remedy = (
-        "delete it, and evaluate again" if name == "evaluation" else "restore it, or train again"
-    )
-    assert [str(warning.message) for warning in caught] == [
-        f"left out the run broken: {broken / name}.json does not hold what a run's {name}.json "
-        f"holds; {remedy}"
-    ]
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert message.startswith(f"left out the run broken: {broken / name}.json does not hold what ")
+    assert message.endswith(f"; {REMEDIES[name]}")
     assert caught[0].filename == __file__
+
+
+def test_a_run_without_permission_does_not_hide_the_others(own_run, monkeypatch):
+    root = own_run.folder.parent
+    shutil.copytree(own_run.folder, root / "locked")
+
+    def read(folder):
+        if folder.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return read_run(folder)
+
+    monkeypatch.setattr("lookbook.runs.read_run", read)
+    with pytest.warns(LookbookWarning) as caught:
+        found = list_runs(root)
+    assert [run.folder.name for run in found] == [own_run.folder.name]
+    assert str(caught[0].message) == (
+        f"left out the run locked: {root / 'locked'}: Permission denied; check its permissions, "
+        "and those of the folders above it"
+    )
 
 
 def test_a_missing_model_is_told(own_run):
@@ -243,7 +394,9 @@ def test_a_missing_model_is_told(own_run):
     own_run.model.mkdir()
     with pytest.raises(DamagedFileError) as caught:
         own_run.check_files()
-    assert str(caught.value) == f"{own_run.model} cannot be read (Is a directory); {remedy}"
+    assert str(caught.value) == (
+        f"{own_run.model} cannot be read: it is no file, but a folder, a pipe or a device; {remedy}"
+    )
 
 
 def test_an_emptied_table_of_hashes_is_told(own_run):
@@ -279,7 +432,7 @@ def test_a_changed_model_is_told(own_run):
 )
 def test_the_command_says_whether_to_mirror_where_that_is_not_usual(tmp_path, recipe, data, option):
     documents = {
-        "recipe": {"epochs": 2} | recipe,
+        "recipe": DOCUMENTS["recipe"] | recipe,
         "conditions": CONDITIONS | {"data": DATA | {"name": data}},
     }
     run = write_run(tmp_path / "a", DOCUMENTS | documents, {})

@@ -528,7 +528,7 @@ def demo() -> None:
 
 
 #: what a demo leaves in its run: how long each step took
-DEMO = "demo.json"
+DEMO = runs.DEMO
 #: language → the page's name in its run
 REPORTS = {"en": "report.html", "ko": "report.ko.html"}
 LOOK_FIGURES = ("balance.png", "picture.png", "pictures.png")
@@ -567,7 +567,7 @@ def _demo_summary(run: Run) -> str:
     from lookbook import evaluation
 
     found = evaluation.evaluate(run)
-    seconds = json.loads((run.folder / DEMO).read_text())["seconds"]
+    seconds = runs.read_document(run.folder / DEMO)["seconds"]
     took = ", ".join(f"{name} {terminal.duration(s)}" for name, s in seconds.items())
     accuracy = terminal.percent(found["accuracy"], 2)
     program = f"{Path(sys.argv[0]).parent}/lookbook" if ".venv" in sys.argv[0] else "lookbook"

@@ -18,7 +18,7 @@ from lookbook.corrections import apply
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.evaluation import evaluate, load_part
-from lookbook.files import write_bytes
+from lookbook.files import open_plain, write_bytes
 from lookbook.prediction import open_model
 from lookbook.runs import EVALUATION, Run
 
@@ -147,7 +147,10 @@ def _key(run: Run, training: Dataset, test: Dataset) -> str:
 def _read(run: Run, key: str) -> dict[str, np.ndarray] | None:
     """Return what was kept; None where it is not there, of something else, or damaged."""
     try:
-        with np.load(run.folder / ANALYSIS, allow_pickle=False) as arrays:
+        with (
+            open_plain(run.folder / ANALYSIS) as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             kept = dict(arrays)
     except Exception:  # noqa: BLE001  # whatever it is, it can be found out anew
         return None

@@ -1,10 +1,14 @@
-"""Write files: whole, or not at all."""
+"""Write files whole or not at all, and read plain files alone."""
 
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ def write_document(path: Path, document: Any) -> None:
     OutputError
         The disk is full, or the place cannot be written.
     """
-    write_bytes(path, to_json(document).encode())
+    write_bytes(path, encode(to_json(document)))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -81,6 +85,15 @@ def to_json(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def encode(text: str) -> bytes:
+    r"""Return a text as UTF-8; `?` stands for what that cannot hold, in names from old systems.
+
+    >>> encode("caf\udce9")
+    b'caf?'
+    """
+    return text.encode(errors="replace")
+
+
 def write_synced(path: Path, content: bytes) -> None:
     """Write one file, and wait until it is on the disk.
 
@@ -89,7 +102,46 @@ def write_synced(path: Path, content: bytes) -> None:
     OSError
         The disk is full, or the place cannot be written; part of the file may be there.
     """
-    with path.open("wb") as file:
+    path.unlink(missing_ok=True)  # a link of that name would be written through
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file of a run to be read: no link, pipe or device, which may lead anywhere or nowhere.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is no plain file.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link, which is not followed", path)
+    # a pipe to which nobody writes would be waited for
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file, but a folder, a pipe or a device", path)
+        with open(descriptor, "rb", closefd=False) as file:  # no path any more
+            yield file
+    finally:
+        os.close(descriptor)
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """Return what a file of a run holds.
+
+    Raises
+    ------
+    OSError
+        As `open_plain`, or it takes more bytes than `most`.
+    """
+    with open_plain(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it takes more than {most:,} bytes", path)
+    return content

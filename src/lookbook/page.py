@@ -15,7 +15,7 @@ from lookbook.builtin import BUILTIN
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError
 from lookbook.evaluation import judge
-from lookbook.files import write_bytes
+from lookbook.files import encode, write_bytes
 from lookbook.photos import find_polarity
 from lookbook.sheet import Answers, Sheet
 from lookbook.templates import Lang, fill
@@ -138,7 +138,7 @@ def write_report(answers: Answers, out: Path, lang: Lang = "en") -> Path:
     OutputError
         The file cannot be written.
     """
-    write_bytes(out, _render(Sheet(answers, lang)).encode())
+    write_bytes(out, encode(_render(Sheet(answers, lang))))
     return out
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import os
 import shlex
 import shutil
@@ -31,9 +30,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lookbook import schema
 from lookbook.builtin import mirrors_well
-from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
-from lookbook.files import cannot_write, to_json, write_synced
+from lookbook.errors import (
+    DamagedFileError,
+    InputError,
+    LookbookError,
+    LookbookWarning,
+    OutputError,
+    describe,
+)
+from lookbook.files import cannot_write, encode, open_plain, read_plain, to_json, write_synced
 from lookbook.recipes import RECIPES
 
 #: where runs are kept if the user names no place
@@ -43,45 +50,7 @@ WEIGHTS = "weights.safetensors"
 MODEL = "model.onnx"
 EVALUATION = "evaluation.json"
 REQUEST = "request.json"
-#: what the documents of a run must hold to be read: key → type
-_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "recipe": {"name": str, "epochs": (int, float)},
-    "metrics": {"fit_seconds": (int, float), "validation": (dict, type(None)), "stopped": bool},
-    "conditions": {"started": str, "data": dict, "seed": int, "final": bool, "sha256": dict},
-    "data": {
-        "name": str,
-        "size": list,
-        "channels": int,
-        "from_files": bool,
-        "classes": list,
-        "train_pictures": int,
-        "train_sha256": str,
-    },
-    "request": {
-        "data": str,
-        "recipe": dict,
-        "seed": int,
-        "size": (int, type(None)),
-        "final": bool,
-        "fit_seconds": (int, float, type(None)),
-        "train_sha256": str,
-        "versions": dict,
-    },
-    "evaluation": {
-        "accuracy": (int, float),
-        "interval": list,
-        "loss": (int, float),
-        "uncalibrated_loss": (int, float),
-        "ece": (int, float),
-        "ece_by_chance": (int, float),
-        "thresholds": (dict, type(None)),
-        "n": int,
-        "confusion_matrix": list,
-        "per_class": list,
-        "most_confused": list,
-        "classes": list,
-    },
-}
+DEMO = "demo.json"
 
 
 @dataclass(frozen=True)
@@ -110,7 +79,7 @@ class Run:
     def evaluation(self) -> dict[str, Any] | None:
         """Return what the evaluation found, or None where there was none yet."""
         path = self.folder / EVALUATION
-        return _read_json(path) if path.exists() else None
+        return read_document(path) if os.path.lexists(path) else None
 
     def tested(self) -> dict[str, Any] | None:
         """Return the evaluation where it is one on a test part: not all data has one."""
@@ -130,12 +99,13 @@ class Run:
             path, expected = self.folder / name, self.conditions["sha256"].get(name)
             remedy = f"restore the file, or train again: {self.train_command()}"
             try:
-                found = hashlib.sha256(path.read_bytes()).hexdigest()
+                with open_plain(path) as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
             except FileNotFoundError as error:
                 raise DamagedFileError(f"{path} is missing; {remedy}") from error
             except OSError as error:
                 raise DamagedFileError(
-                    f"{path} cannot be read ({error.strerror}); {remedy}"
+                    f"{path} cannot be read: {error.strerror}; {remedy}"
                 ) from error
             if expected is None:
                 raise DamagedFileError(
@@ -192,11 +162,11 @@ def read_run(name: str | Path, root: Path = ROOT) -> Run:
         known = [run.folder.name for run in list_runs(root)][:3]
         hint = f"runs here: {', '.join(known)}" if known else "there are none yet: lookbook train"
         raise InputError(f"no run {name}; {hint}")
-    if not folder.is_dir() or not (folder / "conditions.json").exists():
+    if not folder.is_dir() or not os.path.lexists(folder / "conditions.json"):
         raise InputError(
             f"{folder} is not a run: it has no conditions.json; lookbook runs lists the runs"
         )
-    recipe, history, metrics, conditions = (_read_json(folder / f"{p}.json") for p in _PARTS)
+    recipe, history, metrics, conditions = (read_document(folder / f"{p}.json") for p in _PARTS)
     return Run(folder, recipe, history, metrics, conditions)
 
 
@@ -218,15 +188,24 @@ def as_run(run: Run | str | Path) -> Run:
 
 
 def list_runs(root: Path = ROOT) -> list[Run]:
-    """Return the runs in a folder, newest first; damaged ones are left out and listed."""
+    """Return the runs in a folder, newest first; those that cannot be read are left out and listed.
+
+    Raises
+    ------
+    OSError
+        The folder itself cannot be read.
+    """
     found = []
-    for path in sorted(root.glob("[!.]*/conditions.json")):
+    for folder in sorted(root.iterdir()) if root.exists() else []:
         try:
-            run = read_run(path.parent)
+            if folder.name[0] == "." or not os.path.lexists(folder / "conditions.json"):
+                continue
+            run = read_run(folder)
             run.evaluation()
             found.append(run)
-        except DamagedFileError as error:
-            message = f"left out the run {path.parent.name}: {error}"
+        except (LookbookError, OSError) as error:
+            why = error if isinstance(error, LookbookError) else describe(error)
+            message = f"left out the run {folder.name}: {why}"
             warnings.warn(LookbookWarning(message), stacklevel=2)
     return sorted(found, key=lambda run: str(run.conditions["started"]), reverse=True)
 
@@ -267,7 +246,7 @@ def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, dict[str, A
             else "no run here is unfinished; start one: lookbook train"
         )
         raise InputError(f"no unfinished run {name}; {hint}")
-    return folder, _read_json(unfinished(folder) / REQUEST)
+    return folder, read_document(unfinished(folder) / REQUEST)
 
 
 def _resume_command(folder: Path) -> str:
@@ -297,6 +276,7 @@ def check_target(folder: Path) -> None:
     OutputError
         It cannot be made there.
     """
+    check_text(f"the folder {str(folder)!a}", folder, of_system=True)
     try:
         if _stands(folder):
             raise InputError(f"{folder} exists and is not overwritten; choose another --out")
@@ -310,6 +290,23 @@ def check_target(folder: Path) -> None:
         tempfile.TemporaryDirectory(dir=nearest, prefix=".lookbook-").cleanup()
     except OSError as error:
         raise cannot_write(folder, error, unchanged=True) from error
+
+
+def check_text(what: str, name: str | Path, *, of_system: bool = False) -> None:
+    """Refuse a name that no document can hold, or, `of_system`, no file can have.
+
+    Raises
+    ------
+    InputError
+        It has a byte or a letter that UTF-8, or the system, cannot write.
+    """
+    try:
+        os.fsencode(name) if of_system else str(name).encode()
+        right = "\0" not in str(name)
+    except UnicodeEncodeError:
+        right = False
+    if not right:
+        raise InputError(f"{what} has letters that UTF-8 cannot write; choose another name")
 
 
 def _stands(path: Path) -> bool:
@@ -394,7 +391,7 @@ def _write_whole(
         for name, blob in blobs.items():
             write_synced(scratch / name, blob)
         for name, document in documents.items():
-            write_synced(scratch / f"{name}.json", to_json(document).encode())
+            write_synced(scratch / f"{name}.json", encode(to_json(document)))
         scratch.chmod(0o755)  # mkdtemp is for secrets; a run is for showing
         return _move(scratch, folder, numbered=numbered)
     except BaseException:
@@ -419,29 +416,29 @@ def _move(scratch: Path, folder: Path, *, numbered: bool) -> Path:
         place = folder.with_name(f"{stem}-{number}")
 
 
-def _read_json(path: Path) -> Any:
-    """Read one document of a run; refuse one that is not of its form."""
-    name = path.stem
-    remedy = (
-        "delete it, and evaluate again" if path.name == EVALUATION else "restore it, or train again"
-    )
+def read_document(path: Path) -> Any:
+    """Read one document of a run; refuse one that is not of its form.
+
+    Raises
+    ------
+    DamagedFileError
+        It is missing, cannot be read, or does not hold what it should.
+    """
+    remedy = {
+        EVALUATION: "delete it, and evaluate again",
+        DEMO: "delete it, and call lookbook demo again",
+        REQUEST: f"delete {path.parent} and train again",
+    }.get(path.name, "restore it, or train again")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = read_plain(path, schema.FORMS[path.stem].most_bytes)
+        return schema.decode(path.stem, content)
     except FileNotFoundError as error:
         raise DamagedFileError(
             f"the run {path.parent} is damaged: it lacks {path.name}; {remedy}"
         ) from error
-    except (OSError, ValueError) as error:
-        raise DamagedFileError(f"{path} is damaged ({error}); {remedy}") from error
-    if not _has_form(name, document):
-        raise DamagedFileError(f"{path} does not hold what a run's {path.name} holds; {remedy}")
-    return document
-
-
-def _has_form(name: str, document: Any) -> bool:
-    if name == "history":
-        return isinstance(document, list) and all(isinstance(entry, dict) for entry in document)
-    if not isinstance(document, dict):
-        return False
-    right = all(isinstance(document.get(key, ...), kind) for key, kind in _KEYS[name].items())
-    return right and (name != "conditions" or _has_form("data", document["data"]))
+    except OSError as error:
+        raise DamagedFileError(f"{path} cannot be read: {error.strerror}; {remedy}") from error
+    except ValueError as error:
+        raise DamagedFileError(
+            f"{path} does not hold what a run's {path.name} holds: {error}; {remedy}"
+        ) from error

@@ -51,6 +51,7 @@ from lookbook.runs import (
     WEIGHTS,
     Run,
     check_target,
+    check_text,
     free_folder,
     read_request,
     unfinished,
@@ -164,10 +165,14 @@ def train_since(
     start = time.perf_counter()
     seconds = {"imports": seconds_before}
     named = recipe.name if recipe else STANDARD.name if budget is None else "budget"
+    check_text(f"the recipe's name {named!a}", named)
+    check_text(f"the path of the data, {identify(data)!a},", identify(data))
     folder = free_folder(identify(data), named) if out is None else Path(out)
     check_target(folder)
     with _timed(seconds, "data"):
         given = load(data, "train", size=size)
+        for name in given.classes:
+            check_text(f"the class {name!a}", name)
         corrected = [] if corrections is None else read(Path(corrections), given)
         validation = _load_validation(data, given, final=final)
         parts = _Parts.of(apply(given, corrected), validation, seed, final=final)

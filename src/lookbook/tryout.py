@@ -14,7 +14,7 @@ from lookbook.builtin import BUILTIN, title_of
 from lookbook.calibration import COVERAGE
 from lookbook.errors import ExportError
 from lookbook.evaluation import load_samples
-from lookbook.files import write_bytes
+from lookbook.files import encode, write_bytes
 from lookbook.model import Model
 from lookbook.prediction import open_model
 from lookbook.templates import LANGS, asset, fill, json_in_page, texts
@@ -70,13 +70,14 @@ def write_tryout(run: Run, out: Path) -> Path:
 
 
 def _page(run: Run, document: dict[str, Any]) -> bytes:
-    return fill(
+    page = fill(
         "try",
         SCRIPTS,
         title=title_of(run.conditions["data"]["name"]),
         texts=texts("try", "en"),
         document=json_in_page(document),
-    ).encode()
+    )
+    return encode(page)
 
 
 # ---- the network ----
