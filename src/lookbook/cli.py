@@ -874,9 +874,15 @@ def _say(message: str) -> None:
     print(message.replace("\n", "\\n"), file=sys.stderr)
 
 
+#: notes that this command told: both parts of a folder may have the same
+_told: set[str] = set()
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, LookbookWarning) and not progress.is_quiet():
-        _say(f"note: {message}")
+    note = f"note: {message}"
+    if issubclass(category, LookbookWarning) and not progress.is_quiet() and note not in _told:
+        _told.add(note)
+        _say(note)
 
 
 def main() -> None:
@@ -888,6 +894,7 @@ def main() -> None:
 
 def _run_app() -> None:
     warnings.showwarning = _show_warning
+    _told.clear()
     try:
         _check_place()
         app(prog_name="lookbook")

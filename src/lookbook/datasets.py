@@ -632,8 +632,9 @@ def _load_folder(
         source = "validation"
         _warn(measured_on_validation(folder))
     files = folders.list_files(layout, source)
-    for note in files.notes():
-        _warn(note)
+    if part == "train" or layout.has_parts:  # without parts, both list the same files
+        for note in files.notes():
+            _warn(note)
     paths, labels = files.paths, np.array(files.labels, dtype=np.int64)
     places = folders.places(paths, folder)
     # in the order of their places the classes are mixed, so that the first pictures show several
