@@ -30,6 +30,7 @@ from lookbook.datasets import (
 )
 from lookbook.download import fetch
 from lookbook.errors import DamagedFileError, InputError, LookbookError, LookbookWarning
+from lookbook.runs import free_folder
 from test_download import arrays_in, made_dataset
 from test_idx import write_idx
 
@@ -300,6 +301,23 @@ def test_names_and_paths_that_do_not_exist(tmp_path):
     assert refusal("") == f"DATA is empty; {rest}"
     assert refusal(missing) == f"{missing} does not exist; {rest}"
     assert refusal(file) == f"{file} is neither a folder nor an .npz file; {rest}"
+    for name in ("data.zip", "data.tar.gz"):
+        (tmp_path / name).touch()
+        assert refusal(tmp_path / name) == (
+            f"{tmp_path / name} is an archive; unpack it, and name what was in it; {rest}"
+        )
+    for address in ("https://example.org/data.npz", "S3://bucket/data"):
+        assert refusal(address) == (
+            f"{address} is an address, and nothing is fetched from there; download it, unpack it, "
+            f"and name the file or folder; {rest}"
+        )
+
+
+def test_an_npz_file_in_capitals_is_one(tmp_path):
+    path = save_npz(tmp_path / "x.npz", images=pictures(10), labels=np.arange(10) % 2)
+    assert len(load(path.rename(tmp_path / "X.NPZ"))) == 8
+    assert measured_part(tmp_path / "X.NPZ") == "split"
+    assert free_folder(str(tmp_path / "X.NPZ"), "quick").name == "X-quick-1"
 
 
 @pytest.mark.parametrize("size", [0, 7, 225, 10**9, (64, 300)])

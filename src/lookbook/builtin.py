@@ -210,10 +210,20 @@ def mirrors_well(data: str) -> bool:
     return data not in BUILTIN or BUILTIN[data].mirrors_well
 
 
+def stem_of(data: str | Path) -> str:
+    """Return the name of a folder or a file, without the ending of an array file.
+
+    >>> stem_of("/home/me/pictures.v2"), stem_of("X.NPZ")
+    ('pictures.v2', 'X')
+    """
+    path = Path(data)
+    return path.stem if path.suffix.lower() == ".npz" else path.name
+
+
 def title_of(data: str) -> str:
     """Return how data is called: a built-in dataset's title, or the name of a folder or file.
 
     >>> title_of("fashion-mnist"), title_of("/home/me/pictures"), title_of("bars.npz")
     ('Fashion-MNIST', 'pictures', 'bars')
     """
-    return BUILTIN[data].title if data in BUILTIN else Path(data).name.removesuffix(".npz")
+    return BUILTIN[data].title if data in BUILTIN else stem_of(data)

@@ -194,7 +194,7 @@ def look(
     size: Size = None,
 ) -> None:
     """Show a dataset: shapes, class balance, raw pixels, labels, pictures."""
-    folder = out or Path("look") / Path(data).resolve().name.removesuffix(".npz")
+    folder = out or Path("look") / builtin.stem_of(Path(data).resolve())
     train, test = _load_both(data, size)
     chosen = len(train) // 3 if index is None else index
     if not 0 <= chosen < len(train):

@@ -221,7 +221,11 @@ def _no_data(data: str | Path) -> InputError:
             f"{data} is an address, and nothing is fetched from there; download it, unpack it, and "
             f"name the file or folder; {_DATA}"
         )
-    what = "is neither a folder nor an .npz file" if Path(data).exists() else "does not exist"
+    if not Path(data).exists():
+        return InputError(f"{data} does not exist; {_DATA}")
+    what = "is neither a folder nor an .npz file"
+    if re.search(r"\.(zip|rar|7z|tgz|tar(\.\w+)?)$", str(data), re.IGNORECASE):
+        what = "is an archive; unpack it, and name what was in it"
     return InputError(f"{data} {what}; {_DATA}")
 
 

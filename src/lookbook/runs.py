@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from lookbook import schema
-from lookbook.builtin import mirrors_well
+from lookbook.builtin import mirrors_well, stem_of
 from lookbook.errors import (
     DamagedFileError,
     InputError,
@@ -255,7 +255,7 @@ def _resume_command(folder: Path) -> str:
 
 def free_folder(data_name: str, recipe_name: str, root: Path = ROOT) -> Path:
     """Return the next `runs/<data>-<recipe>-<number>` that is free."""
-    stem = f"{Path(data_name).name.removesuffix('.npz')}-{recipe_name}"
+    stem = f"{stem_of(data_name)}-{recipe_name}"
     number = 1
     while any(map(os.path.lexists, _places(root / f"{stem}-{number}"))):
         number += 1
