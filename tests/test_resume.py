@@ -37,6 +37,12 @@ def pictures(tmp_path):
     return str(tmp_path / "pictures.npz")
 
 
+@pytest.fixture(scope="module")
+def whole_runs():
+    """Recipe → its run where nothing stopped it."""
+    return {}
+
+
 def stop_after(steps):
     left = iter(range(steps))
     return lambda: next(left, None) is None
@@ -44,8 +50,10 @@ def stop_after(steps):
 
 @pytest.mark.parametrize("recipe", [CONV, DENSE, replace(TUTORIAL, epochs=2)], ids=lambda r: r.name)
 @pytest.mark.parametrize("steps", [1, 9, 17])
-def test_a_stopped_run_ends_with_the_same_weights(pictures, tmp_path, recipe, steps):
-    whole = train(pictures, recipe, out=tmp_path / "whole")
+def test_a_stopped_run_ends_with_the_same_weights(pictures, tmp_path, recipe, steps, whole_runs):
+    if recipe not in whole_runs:
+        whole_runs[recipe] = train(pictures, recipe, out=tmp_path / "whole")
+    whole = whole_runs[recipe]
     stopped = train(pictures, recipe, out=tmp_path / "run", should_stop=stop_after(steps))
     assert stopped.metrics["stopped"]
     assert list_unfinished(tmp_path) == [tmp_path / "run"]
@@ -55,7 +63,7 @@ def test_a_stopped_run_ends_with_the_same_weights(pictures, tmp_path, recipe, st
     assert [e["pictures"] for e in run.history] == [e["pictures"] for e in whole.history]
     assert run.metrics["temperature"] == whole.metrics["temperature"]
     assert list_unfinished(tmp_path) == []
-    assert {path.name for path in tmp_path.iterdir()} == {"pictures.npz", "whole", "run"}
+    assert {path.name for path in tmp_path.iterdir()} - {"whole"} == {"pictures.npz", "run"}
 
 
 def test_a_twin_goes_on_too(pictures, tmp_path):

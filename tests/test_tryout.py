@@ -373,7 +373,7 @@ def test_it_shrinks_large_photographs_as_prediction_does(browser, page, tmp_path
     """Far larger ones in two steps, from several strips; so that no square fits evenly."""
     shape = (230, 310, 3) if mode == "RGB" else (230, 310)
     pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    photo = Image.fromarray(pixels).resize((3000, 2001), Image.Resampling.BICUBIC)
+    photo = Image.fromarray(pixels).resize((1501, 1001), Image.Resampling.BICUBIC)
     path = tmp_path / f"photo.{suffix}"
     photo.save(path)
     with opened(browser, page) as shown:
