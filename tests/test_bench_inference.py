@@ -161,7 +161,7 @@ def test_the_bare_network_gives_the_logits_of_the_whole_model(run, tmp_path):
 def test_the_bare_network_sees_one_view_alone(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (600, 28, 28), np.uint8)
     np.savez(tmp_path / "noise.npz", images=images, labels=np.arange(600) % 3)
-    run = train(str(tmp_path / "noise.npz"), SMALL.with_epochs(0.1), out=tmp_path / "run")
+    run = train(str(tmp_path / "noise.npz"), SMALL, epochs=1, out=tmp_path / "run")
     inputs, bare = inference.prepare(run, tmp_path)
     arrays = np.load(inputs)
     logits = Model.open(run.model).predict(arrays["raw"]).logits

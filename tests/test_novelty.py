@@ -153,5 +153,5 @@ def test_two_pictures_of_each_class_that_are_alike_leave_a_file_that_agrees(tmp_
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8), dtype=np.uint8)[[0, 1, 0, 1]]
     np.savez(tmp_path / "four.npz", train_images=images, train_labels=[0, 1, 0, 1],
              test_images=images, test_labels=[0, 1, 0, 1])  # fmt: skip
-    run = train(str(tmp_path / "four.npz"), recipe.with_epochs(1), out=tmp_path / "run")
+    run = train(str(tmp_path / "four.npz"), recipe, epochs=1, out=tmp_path / "run")
     assert run.model.exists()

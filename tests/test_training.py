@@ -300,7 +300,7 @@ def test_damaged_weights_are_named_with_the_way_out(own_run):
 
 
 def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp_path):
-    run = train(str(more_bars), STANDARD.with_epochs(6), out=tmp_path / "run")
+    run = train(str(more_bars), STANDARD, epochs=6, out=tmp_path / "run")
     assert run.metrics["validation"]["accuracy"] > 0.95
     test = load_part(run, "test")
     network = load_network(run)
@@ -342,7 +342,7 @@ def test_pictures_that_the_network_is_not_sure_of_are_looked_at_in_several_views
 
 
 def test_about_a_quarter_of_the_validation_part_is_not_sure(more_bars, tmp_path):
-    run = train(str(more_bars), STANDARD.with_epochs(1), out=tmp_path / "run")
+    run = train(str(more_bars), STANDARD, epochs=1, out=tmp_path / "run")
     network = load_network(run)
     _, validation = split_validation(load(str(more_bars), "train"), seed=0)
     with torch.no_grad():
@@ -353,9 +353,8 @@ def test_about_a_quarter_of_the_validation_part_is_not_sure(more_bars, tmp_path)
 
 
 def test_a_final_run_takes_from_its_twin_when_it_is_sure(more_bars, tmp_path):
-    recipe = STANDARD.with_epochs(1)
-    final = train(str(more_bars), recipe, final=True, out=tmp_path / "final")
-    plain = train(str(more_bars), recipe, out=tmp_path / "plain")
+    final = train(str(more_bars), STANDARD, epochs=1, final=True, out=tmp_path / "final")
+    plain = train(str(more_bars), STANDARD, epochs=1, out=tmp_path / "plain")
     assert load_network(final).sure == load_network(plain).sure < 1
 
 

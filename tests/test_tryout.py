@@ -78,7 +78,7 @@ def make_run(folder: Path, kind: str):
     classes = np.array(["<b>top</b>", 'the "middle"', "아래"])
     np.savez(folder / "bars.npz", train_images=images, train_labels=labels,
              test_images=others, test_labels=more, classes=classes)  # fmt: skip
-    epochs = 2 if kind in WIDE else None
+    epochs = 2 if kind in WIDE else RECIPES[kind].epochs
     run = train(str(folder / "bars.npz"), RECIPES[kind], out=folder / "run", epochs=epochs)
     evaluate(run)
     return run
