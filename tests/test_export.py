@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from lookbook.classifier import LookbookClassifier
 from lookbook.doubt import learn_novelty
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.model import SEAL, Model
-from lookbook.model import _wants_other_files as wants_other_files
 from lookbook.networks import build_classifier
 from lookbook.onnx_export import check_parity, to_onnx
 from lookbook.recipes import TUTORIAL
@@ -170,31 +170,6 @@ def test_a_file_without_its_hash_is_refused(run, tmp_path):
         Model.open(path)
 
 
-def test_weights_in_other_files_are_refused(run, tmp_path):
-    written = onnx.load_from_string(run.model.read_bytes())
-    path = tmp_path / "model.onnx"
-    onnx.save(written, path, save_as_external_data=True, location="x.bin", size_threshold=0)
-    with pytest.raises(DamagedFileError) as caught:
-        Model.open(path)
-    assert str(caught.value) == (
-        f"{path} wants weights from other files, which is refused; a model of lookbook is one "
-        "file: lookbook train"
-    )
-
-
-def test_weights_in_other_files_are_refused_however_they_are_named(run, tmp_path, monkeypatch):
-    """Protobuf takes the length of a name in more bytes than it needs, too."""
-    monkeypatch.chdir(tmp_path)
-    written = onnx.load_from_string(run.model.read_bytes())
-    onnx.save(written, "x.onnx", save_as_external_data=True, location="x.bin", size_threshold=0)
-    content = Path("x.onnx").read_bytes()
-    usual = b"\x6a\x11\x0a\x08location\x12\x05x.bin"
-    longer = b"\x6a\x11\x0a\x88\x00location\x12\x04x.bi"
-    assert usual in content
-    assert wants_other_files(content) == wants_other_files(content.replace(usual, longer)) is True
-    assert not wants_other_files(run.model.read_bytes())
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -205,7 +180,17 @@ def test_weights_in_other_files_are_refused_however_they_are_named(run, tmp_path
         {"input_dtype": "float32"},
         {"input_dtype": "no type"},
         {"calibration": {"n": 3}},
+        {"calibration": {"n": 3, "confidences": ["a"], "truths": [0.5], "novelties": [1.0]}},
+        {"calibration": {"n": 3, "confidences": [0.5], "truths": [0.5], "novelties": [math.inf]}},
         {"data": "mine"},
+        {"classes": ["top", "middle", 3]},
+        {"polarity": "\x1b[31m"},
+        {"temperature": "1"},
+        {"recipe": {"name": 3}},
+        {"licence": None},
+        {"views": 3},
+        {"input_shape": [12, 10.0]},
+        {"input_shape": []},
     ],
 )
 def test_a_file_that_tells_wrong_things_of_itself_is_refused(run, tmp_path, wrong):

@@ -111,8 +111,20 @@ class CalibrationSet:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        """Return the set that `to_json` was called on."""
+        """Return the set that `to_json` was called on.
+
+        Raises
+        ------
+        ValueError
+            It was called on none.
+        """
         n, *ranks = (document[name] for name in ("n", "confidences", "truths", "novelties"))
+        for values in ranks:
+            whole = isinstance(values, list | tuple) and 0 < len(values) <= min(n, KEPT)
+            if not whole or not all(type(value) in {int, float} for value in values):
+                raise ValueError("a calibration set holds ranks of numbers")
+            if not np.isfinite(values).all() or list(values) != sorted(values):
+                raise ValueError("ranks are sorted, and finite")
         return cls(n, *map(tuple, ranks))
 
     def to_json(self) -> dict[str, Any]:

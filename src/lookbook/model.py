@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 
 from lookbook.calibration import CalibrationSet
 from lookbook.errors import DamagedFileError, InputError
+from lookbook.photos import Polarity
 from lookbook.runtime import open_session
 
 if TYPE_CHECKING:
@@ -20,10 +22,8 @@ if TYPE_CHECKING:
     import onnxruntime
     from jaxtyping import Float32, Shaped
 
-    from lookbook.photos import Polarity
-
-#: how ONNX calls the file of a weight that lies outside
-EXTERNAL = b"location"
+#: bytes of the largest file that is read: the dense recipes take 77 MB for 224×224 pixels in colour
+MOST_BYTES = 1 << 29
 #: pictures that go through the network at once
 BATCH = 1000
 #: what every model file says of itself
@@ -81,28 +81,18 @@ class Model:
             It is no model that this program wrote.
         """
         path = Path(path)
-        if not path.is_file():
-            raise InputError(f"no model file {path}; train one: lookbook train")
+        model = cls(_read(path))
         try:
-            model = cls(path.read_bytes())
-        except OSError as error:
-            raise InputError(
-                f"{path} cannot be read: {error.strerror}; check its permissions"
-            ) from error
-        try:
-            in_parts = EXTERNAL in model.content and _wants_other_files(model.content)
-            if not in_parts:
-                model._try_out()
+            _examine(model.content)
+            model._try_out()
         except Exception as error:  # ONNX Runtime's own have no common class
+            reason = "what it says of itself does not hold"
+            if isinstance(error, DamagedFileError):
+                reason = str(error)
             raise DamagedFileError(
-                f"{path} is not a model of lookbook, or it is damaged: {_reason(model)}; expected "
-                "the model.onnx of a run: lookbook runs lists them"
+                f"{path} is not a model of lookbook, or it is damaged: {reason}; expected the "
+                "model.onnx of a run: lookbook runs lists them"
             ) from error
-        if in_parts:
-            raise DamagedFileError(
-                f"{path} wants weights from other files, which is refused; a model of lookbook is "
-                "one file: lookbook train"
-            )
         return model
 
     @classmethod
@@ -166,17 +156,12 @@ class Model:
         return None if kept is None else CalibrationSet.from_json(kept)
 
     def _try_out(self) -> None:
-        """Compare its hash, then answer one blank input: whatever is wrong with the file shows."""
-        if not (set(self.about) >= KNOWN and isinstance(self.about["data"], dict)):
-            raise ValueError("it does not say of itself what models do")
-        if hashlib.sha256(self.content[:-SEAL]).hexdigest() != self.metadata.get("sha256"):
-            raise ValueError("bytes were changed")
+        """Answer one blank input: what it says of itself must hold."""
         blank = np.zeros((1, *self.input_shape), self.about["input_dtype"])
         shapes = [each.shape for each in self.predict(blank)]
         n = len(self.classes)
         if shapes != [(1, n), (1, n), (1,)]:
-            raise ValueError(f"expected answers for {n} classes, got {shapes}")
-        _ = self.polarity, self.calibration
+            raise DamagedFileError(f"it does not answer for its {n} classes")
 
     def predict(self, inputs: Shaped[np.ndarray, "N *shape"]) -> Outputs:
         """Return the answers to raw pictures (uint8) or rows of features (any real numbers).
@@ -188,6 +173,8 @@ class Model:
         InputError
             Type or shape are not those that the model was trained on, there is no picture, or a
             feature is NaN or infinite.
+        DamagedFileError
+            Its answers are no probabilities.
         """
         inputs = np.asarray(inputs)
         if inputs.shape[1:] == (*self.input_shape, 1):
@@ -199,7 +186,7 @@ class Model:
             self._session.run(list(Outputs._fields), {"images": inputs[start : start + BATCH]})
             for start in range(0, len(inputs), BATCH)
         ]
-        return Outputs(*map(np.concatenate, zip(*parts, strict=True)))
+        return _believable(Outputs(*map(np.concatenate, zip(*parts, strict=True))))
 
     def _check(self, inputs: Shaped[np.ndarray, "N *shape"]) -> None:
         """Refuse what the model cannot take, with what it takes."""
@@ -221,39 +208,88 @@ class Model:
         )
 
 
-def _wants_other_files(content: bytes) -> bool:
-    """Say whether an ONNX file has weights that lie outside, wherever in it they are named."""
-    import onnx  # noqa: PLC0415  # 0.1 s, and for files that look like it alone
-
-    def wants(message: Any) -> bool:
-        if isinstance(message, onnx.TensorProto):
-            return (
-                message.data_location == onnx.TensorProto.EXTERNAL or len(message.external_data) > 0
-            )
-        parts = [part for field, part in message.ListFields() if field.message_type]
-        return any(
-            wants(each)
-            for part in parts
-            for each in ([part] if hasattr(part, "ListFields") else part)
+def _believable(said: Outputs) -> Outputs:
+    """Refuse answers that are no probabilities, as no file that this program wrote gives."""
+    right = all(np.isfinite(each).all() for each in said) and (said.probs >= 0).all()
+    if not right or np.abs(said.probs.sum(axis=1) - 1).max() > 1e-3:
+        raise DamagedFileError(
+            "its answers are no probabilities: they are not finite, or do not sum to 1"
         )
+    return said
 
-    return wants(onnx.load_from_string(content))
+
+# ---- files that may be anybody's ----
 
 
-def _reason(model: Model) -> str:
-    """Say in some words why a file is none of ours."""
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise InputError(f"no model file {path}; train one: lookbook train")
     try:
-        about = model.about
-    except KeyError:
-        return "another program wrote this ONNX file"
-    except Exception:  # noqa: BLE001  # ONNX Runtime's own have no common class
-        return "it is no ONNX file, or it was cut"
-    lacking = sorted(KNOWN - set(about))
-    if lacking:
-        return f"it does not tell its {lacking[0]}, as another version may have written it"
-    if "sha256" not in model.metadata:
-        return "it lacks its own hash, as another version may have written it"
-    return "it is not as it was written"
+        if path.stat().st_size > MOST_BYTES:
+            raise DamagedFileError(
+                f"{path} is larger than {MOST_BYTES:,} bytes, which no model of lookbook is; "
+                "expected the model.onnx of a run: lookbook runs lists them"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}; check its permissions"
+        ) from error
+
+
+def _examine(content: bytes) -> None:
+    """Make sure, before anything in a file runs, that it is whole and computes as ours do.
+
+    Raises
+    ------
+    DamagedFileError
+        It is none of ours, it was changed, or it may take too much memory or time.
+    """
+    import onnx  # noqa: PLC0415  # 0.1 s, and not needed to pass a model on
+    from google.protobuf.message import DecodeError  # noqa: PLC0415  # as it is imported for onnx
+
+    from lookbook.bounds import check  # noqa: PLC0415  # which imports it, too
+
+    try:
+        written = onnx.load_from_string(content)
+    except DecodeError as error:
+        raise DamagedFileError("it is no ONNX file, or it was cut") from error
+    if not written.graph.node:
+        raise DamagedFileError("it is no ONNX file, or it was cut")
+    metadata = {each.key: each.value for each in written.metadata_props}
+    if "lookbook" not in metadata:
+        raise DamagedFileError("another program wrote this ONNX file")
+    about = json.loads(metadata["lookbook"])
+    if lacking := sorted(KNOWN - set(about)):
+        raise DamagedFileError(
+            f"it does not tell its {lacking[0]}, as another version may have written it"
+        )
+    if "sha256" not in metadata:
+        raise DamagedFileError("it lacks its own hash, as another version may have written it")
+    if hashlib.sha256(content[:-SEAL]).hexdigest() != metadata["sha256"]:
+        raise DamagedFileError("it is not as it was written")
+    _check_about(about)
+    check(written, len(content), tuple(about["input_shape"]), BATCH)
+
+
+def _check_about(about: dict[str, Any]) -> None:
+    """Refuse what no model says of itself: it is shown, and answers are judged by it."""
+    classes, shape = about["classes"], about["input_shape"]
+    right = [
+        isinstance(classes, list) and all(isinstance(name, str) for name in classes),
+        isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape),
+        len(shape) in {1, 2, 3} and len(shape[2:]) * [3] == shape[2:],
+        about["input_dtype"] == ("float32" if len(shape) == 1 else "uint8"),
+        about["polarity"] in get_args(Polarity),
+        type(about["temperature"]) is float and math.isfinite(about["temperature"]),
+        all(isinstance(about[name], str) for name in ("licence", "lookbook")),
+        all(isinstance(about[name].get("name"), str) for name in ("data", "recipe")),
+        all(isinstance(about[name], dict | None) for name in ("validation", "views")),
+    ]
+    if not all(right):
+        raise DamagedFileError("what it says of itself does not hold")
+    if about["calibration"] is not None:
+        CalibrationSet.from_json(about["calibration"])
 
 
 def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> str:
