@@ -165,11 +165,10 @@ def test_what_decides_the_arithmetic_is_recorded_and_load_changes_nothing(
     monkeypatch.setattr("lookbook.devices.has_fast_half", lambda _device: True)
     whole = train(pictures, half, out=tmp_path / "whole")
     train(pictures, half, out=tmp_path / "run", should_stop=stop_after(9))
-    threads = torch.get_num_threads()
     monkeypatch.setattr("lookbook.devices.has_fast_half", lambda _device: False)
-    torch.set_num_threads(threads + 1)
-    run = resume(tmp_path / "run")
-    assert torch.get_num_threads() == threads
+    with devices.threads(torch.get_num_threads() + 1):
+        run = resume(tmp_path / "run")
+    assert run.conditions["threads"] == whole.conditions["threads"]
     assert run.recipe["half"]
     assert run.weights.read_bytes() == whole.weights.read_bytes()
     other = train(pictures, half, out=tmp_path / "other")

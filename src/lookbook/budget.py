@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from lookbook.datasets import sample
-from lookbook.devices import as_tensor, pick_device
+from lookbook.devices import as_tensor, pick_device, pick_threads, settle, threads
 from lookbook.errors import InputError
 from lookbook.fitting import UNSURE, fit
-from lookbook.networks import SAMPLE, build_classifier
+from lookbook.networks import build_classifier
 from lookbook.novelty import LEARNT
 from lookbook.recipes import LARGE, MANY, MEDIUM, QUICK, STANDARD, STRONG, Recipe
 
@@ -36,8 +36,16 @@ WRITING = 0.4
 #: seconds by which a short budget is exceeded where a busy machine took long to start: nearly
 #: nothing would be learnt
 LATE = 0.8
-#: pictures on which the speed is measured; for how many seconds, or which share of the time
-TRIAL, TRIAL_SECONDS, TRIAL_SHARE = 1000, 0.6, 0.1
+#: share of the time that planning takes at most, on a machine that is busy with other things, too
+PLANNING = 0.1
+#: for how many seconds a number of threads, or answers, are timed, or for which share of the time
+PROBE_SECONDS, PROBE_SHARE = 0.1, 0.005
+#: for how many seconds the speed is measured, or for which share of the time
+TRIAL_SECONDS, TRIAL_SHARE = 0.6, 0.05
+#: pictures of 28×28 in a step that is measured, at most; of larger ones as many pixels
+TRIAL_STEP = 512
+#: pictures from which a network is built of which the speed alone is asked
+FEW = 256
 #: seconds below which nothing is measured: it would take most of them
 SHORT = 1.2
 #: pictures of 28×28 on which answers are timed; of larger ones as many pixels, but a few pictures
@@ -51,6 +59,8 @@ class Plan:
     recipe: Recipe
     #: None: the recipe's passes say when it ends
     fit_seconds: float | None
+    #: of the processor
+    threads: int
 
 
 def plan(
@@ -86,9 +96,12 @@ def plan(
     """
     start = time.perf_counter()
     n, colour = len(training[1]), training[0].ndim == 4
-    chosen = recipe or _furthest(seconds, training, n_classes, fits)
-    suited = chosen.suited_to(n, colour=colour)
-    answering = _answering_seconds(training, n_validation, suited, n_classes)
+    probe = min(PROBE_SECONDS, PROBE_SHARE * seconds)
+    on = pick_threads(probe)
+    with threads(on):
+        chosen = recipe or _furthest(seconds, training, n_classes, fits)
+        suited = settle(chosen.suited_to(n, colour=colour))
+        answering = _answering_seconds(training, n_validation, suited, n_classes, probe)
     available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
     least = min(LATE / fits, available + LATE / fits)
     if least <= 0:
@@ -96,7 +109,7 @@ def plan(
             f"the budget is too short: {seconds - available * fits:.1f} s go into everything but "
             "training here; give more with --budget"
         )
-    return Plan(suited, max(available, least))
+    return Plan(suited, max(available, least), on)
 
 
 def _furthest(seconds: float, training: Labelled, n_classes: int, fits: int) -> Recipe:
@@ -105,9 +118,8 @@ def _furthest(seconds: float, training: Labelled, n_classes: int, fits: int) -> 
         return QUICK
     start = time.perf_counter()
     n, colour = len(training[1]), training[0].ndim == 4
-    tried = STANDARD.suited_to(n, colour=colour)
-    lasting = min(TRIAL_SECONDS, TRIAL_SHARE * seconds)
-    speed = _learning_speed(tried, training, n_classes, lasting)
+    tried = settle(STANDARD.suited_to(n, colour=colour))
+    speed = _learning_speed(tried, training, n_classes, seconds)
     left = (seconds - WRITING - (time.perf_counter() - start)) / fits
     return next(
         each for each, many, few in LADDER if left * speed / n < (many if n >= MANY else few)
@@ -118,9 +130,12 @@ def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int, seconds:
     """Return how many pictures a second a recipe learns from, once it is under way.
 
     What comes before its first step does not count, nor does that step, which loads kernels: of
-    photographs, both together take longer than several steps.
+    photographs, both together take longer than several steps. On a machine so busy that the first
+    step takes most of the time for planning, they have to be enough.
     """
-    part = sample(training[0], TRIAL), sample(training[1], TRIAL)
+    most = max(FEWEST_ANSWERS, TRIAL_STEP * 28 * 28 // math.prod(training[0].shape[1:3]))
+    recipe = replace(recipe, hardest=1.0, batch_size=min(recipe.batch_size, most))
+    part = sample(training[0], 2 * recipe.batch_size), sample(training[1], 2 * recipe.batch_size)
     steps: list[Progress] = []
 
     def tell(progress: Progress) -> None:
@@ -128,37 +143,43 @@ def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int, seconds:
             steps.append(progress)
 
     def is_enough() -> bool:
-        return len(steps) > 1 and steps[-1].seconds - steps[0].seconds >= seconds
+        if not steps:
+            return False
+        measured = steps[-1].seconds - steps[0].seconds
+        return steps[-1].seconds > PLANNING / 2 * seconds or (
+            measured >= min(TRIAL_SECONDS, TRIAL_SHARE * seconds)
+        )
 
-    recipe = replace(recipe, hardest=1.0)
     fit(part, None, recipe, n_classes, seconds=math.inf, tell=tell, should_stop=is_enough)
     first, last = steps[0], steps[-1]
     pictures = (last.epoch - first.epoch) * len(part[1]) + last.pictures - first.pictures
+    if pictures == 0:
+        return last.pictures / last.seconds
     return pictures / (last.seconds - first.seconds)
 
 
 def _answering_seconds(
-    training: Labelled, n_validation: int, recipe: Recipe, n_classes: int
+    training: Labelled, n_validation: int, recipe: Recipe, n_classes: int, seconds: float
 ) -> float:
     """Return how long it takes to answer the validation part and to learn what is usual.
 
-    The answers come with all their views, where the recipe has some; the traits of one view, by
-    which novelty is learnt, are taken of training and of validation pictures.
+    It is measured for so many `seconds`. The answers come with all their views, where the recipe
+    has some and one view leaves the network unsure; the traits of one view, by which novelty is
+    learnt, are taken of training and of validation pictures.
     """
     pixels = math.prod(training[0].shape[1:])
     few = max(FEWEST_ANSWERS, min(ANSWERS, ANSWERS * 28 * 28 // pixels))
-    pictures = as_tensor(sample(training[0], few))
-    classifier = build_classifier(recipe, sample(training[0], SAMPLE), n_classes, seed=0).eval()
     device = pick_device()
-    classifier, pictures = classifier.to(device), pictures.to(device)
+    classifier = build_classifier(recipe, sample(training[0], FEW), n_classes, seed=0).eval()
+    classifier, pictures = classifier.to(device), as_tensor(sample(training[0], few)).to(device)
     with torch.inference_mode():
-        classifier.look(pictures)  # loads kernels
-        start = time.perf_counter()
-        classifier.look(pictures)[0].cpu()
-        seconds = time.perf_counter() - start
-    # here all pictures get all views, after their own
-    one_view = seconds / len(pictures) / (1 + classifier.n_views * classifier.has_views)
-    # later only those that one view leaves unsure
+        network, seen = classifier.network, classifier.scaler(pictures)
+        network.with_traits(seen)  # loads kernels
+        times, start = 0, time.perf_counter()
+        while (taken := time.perf_counter() - start) < seconds or times == 0:
+            network.with_traits(seen)[0].cpu()
+            times += 1
+        one_view = taken / times / len(pictures)
     views = 1 + UNSURE * classifier.n_views * classifier.has_views
     traits = min(len(training[0]), LEARNT) + n_validation
     return one_view * (n_validation * views + traits)

@@ -38,7 +38,7 @@ from lookbook.datasets import (
     sample,
     split_validation,
 )
-from lookbook.devices import pick_device, settle
+from lookbook.devices import pick_device, settle, threads
 from lookbook.doubt import calibrate, learn_novelty
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.fitting import Fitted, Tell, fit
@@ -177,10 +177,9 @@ def train_since(
         validation = _load_validation(data, given, final=final)
         parts = _Parts.of(apply(given, corrected), validation, seed, final=final)
     learnt = parts.whole if final else parts.training
-    colour = parts.whole.channels == 3
     if budget is None:
-        suited = (recipe or STANDARD).suited_to(len(learnt), colour=colour)
-        planned = Plan(suited.with_epochs(epochs), None)
+        suited = (recipe or STANDARD).suited_to(len(learnt), colour=parts.whole.channels == 3)
+        planned = Plan(suited.with_epochs(epochs), None, torch.get_num_threads())
     else:
         with _timed(seconds, "planning"):
             left = budget - seconds_before - (time.perf_counter() - start)
@@ -200,7 +199,7 @@ def train_since(
         "corrections": corrected,
         "versions": versions(),
         "processor": _processor(),
-        "threads": torch.get_num_threads(),
+        "threads": planned.threads,
     }
     point = ResumePoint(folder, request, numbered=out is None)
     return _train(request, point, parts, seconds, tell, should_stop)
@@ -253,8 +252,6 @@ def resume_since(
             "differ in the last bits"
         )
         warnings.warn(LookbookWarning(message), stacklevel=2)
-    # sums of floats depend on how many threads share them
-    torch.set_num_threads(request.get("threads", torch.get_num_threads()))
     point = ResumePoint(folder, request, numbered=False, begun=True)
     whole = apply(given, request.get("corrections", []))
     parts = _Parts.of(whole, validation, request["seed"], final=request["final"])
@@ -342,7 +339,10 @@ def _train(
         tell=tell or _log,
         should_stop=should_stop or (lambda: False),
     )
-    fitted, calibration = _fit(fit_on, parts, seconds, final=request["final"])
+    # sums of floats depend on how many threads share them
+    on = request.get("threads", torch.get_num_threads())
+    with threads(on):
+        fitted, calibration = _fit(fit_on, parts, seconds, final=request["final"])
     if request["fit_seconds"] is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=_passes_done(fitted.history))
@@ -356,7 +356,7 @@ def _train(
         "seed": request["seed"],
         "final": request["final"],
         "device": str(pick_device()),
-        "threads": torch.get_num_threads(),
+        "threads": on,
         "machine": machine(_accelerator()),
         "versions": versions(),
         "seconds": seconds,
