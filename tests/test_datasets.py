@@ -69,22 +69,22 @@ def refusal(data: Path | str, part: str = "train", **options) -> str:
             np.zeros((2, 9, 8), np.float32),
             [0, 1],
             2,
-            "pictures must be uint8 (0 to 255) of shape (N, H, W) or (N, H, W, 3), got float32 of "
-            "shape (2, 9, 8); convert them before you save them",
+            "pictures must be uint8 (0 to 255), got float32 of shape (2, 9, 8) from 0 to 0; use "
+            "(images * 255).round().astype('uint8')",
         ),
         (
             np.zeros((2, 784), np.uint8),
             [0, 1],
             2,
-            "pictures must be uint8 (0 to 255) of shape (N, H, W) or (N, H, W, 3), got uint8 of "
-            "shape (2, 784); convert them before you save them",
+            "pictures must have the shape (N, H, W), or (N, H, W, 3) in colour, got uint8 of shape "
+            "(2, 784); use images.reshape(-1, 28, 28)",
         ),
         (
             np.zeros((2, 3, 9, 8), np.uint8),
             [0, 1],
             2,
-            "colour pictures need 3 channels in the last place, got shape (2, 3, 9, 8); "
-            "numpy.moveaxis moves channels, leave out transparency",
+            "pictures must have the shape (N, H, W), or (N, H, W, 3) in colour, got uint8 of shape "
+            "(2, 3, 9, 8); channels come last: use numpy.moveaxis(images, 1, -1)",
         ),
         (
             np.zeros((3, 9, 8), np.uint8),
@@ -422,13 +422,22 @@ def test_an_npz_file_that_lacks_arrays(npz, names):
 
 
 @pytest.mark.parametrize(
-    "labels", [np.arange(10) / 1, np.eye(10), np.array(list("abcdefghij")), np.array(3)]
+    ("labels", "advice"),
+    [
+        (np.arange(10) / 1, "; use labels.astype('int64')"),
+        (np.eye(10), "; of a column for each class use labels.argmax(axis=1)"),
+        (
+            np.array(list("abcdefghij")),
+            "; of names use: classes, labels = numpy.unique(names, return_inverse=True)",
+        ),
+        (np.array(3), ""),
+    ],
 )
-def test_labels_that_are_no_whole_numbers(npz, labels):
+def test_labels_that_are_no_whole_numbers(npz, labels, advice):
     save_npz(npz, images=pictures(10), labels=labels)
     assert refusal(npz) == (
-        f"labels in {npz} must be whole numbers of shape (N,), got {labels.dtype} of shape "
-        f"{labels.shape}; convert them with .astype('int64') or .argmax(axis=1)"
+        f"labels in {npz} must be whole numbers of shape (N,), the classes' numbers from 0, got "
+        f"{labels.dtype} of shape {labels.shape}{advice}"
     )
 
 
@@ -515,12 +524,12 @@ def test_a_single_array_under_the_name_of_several(npz):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # zipfile's, and of numbers without pictures
 @given(
     st.booleans(),
-    st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 255)), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(0, 2500), st.integers(0, 255)), min_size=1, max_size=5),
 )
 def test_changed_bytes_give_a_dataset_or_a_message(tmp_path_factory, packed, changes):
     path = tmp_path_factory.mktemp("changed") / "data.npz"
     save = np.savez_compressed if packed else np.savez
-    save(path, images=pictures(6, 8, 8), labels=np.arange(6) % 2)
+    save(path, images=pictures(6, 8, 8), labels=np.arange(6) % 2, classes=np.array(["새", "a"]))
     content = bytearray(path.read_bytes())
     for place, value in changes:
         content[place % len(content)] = value

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lookbook import metrics
 from lookbook.calibration import FEWEST_LABELS, softmax
-from lookbook.datasets import SIDES, choose_validation, hash_arrays, sample
+from lookbook.datasets import choose_validation, hash_arrays, sample
 from lookbook.errors import InputError, LookbookWarning
+from lookbook.inputs import SIDES
 from lookbook.recipes import find_recipe
 
 if TYPE_CHECKING:

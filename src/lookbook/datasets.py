@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import re
 import warnings
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lookbook import folders
+from lookbook.arrays import DAMAGE, ArrayFile, open_arrays
 from lookbook.builtin import BUILTIN
 from lookbook.download import fetch, find_builtin, load_kept
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, closest
 from lookbook.folders import CLASSES, PARTS, TEST_SHARE, Part, few, left_out, plain, text
 from lookbook.idx import read_idx
+from lookbook.inputs import SIDES, as_labels, as_pictures, dim_levels
 from lookbook.photos import load_picture, read_size
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
     from lookbook.folders import Layout
 
-#: smallest and largest side of a picture, in pixels
-SIDES = (8, 224)
 #: side to which pictures of several sizes are brought where the user names none
 USUAL_SIZE = 64
 #: test pictures of a class below which what is said of it may be chance
@@ -113,16 +113,7 @@ def hash_arrays(
 
 def _check(dataset: Dataset) -> None:
     images, labels, classes = dataset.images, dataset.labels, dataset.classes
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise InputError(
-            f"pictures must be uint8 (0 to 255) of shape (N, H, W) or (N, H, W, 3), got "
-            f"{images.dtype} of shape {images.shape}; convert them before you save them"
-        )
-    if images.ndim == 4 and images.shape[3] != 3:
-        raise InputError(
-            f"colour pictures need 3 channels in the last place, got shape {images.shape}; "
-            "numpy.moveaxis moves channels, leave out transparency"
-        )
+    as_pictures(images)
     if len(images) == 0 or labels.shape != (len(images),):
         raise InputError(
             f"each picture needs one label: got {len(images):,} pictures and labels of shape "
@@ -206,8 +197,7 @@ def load(
         raise _no_data(data)
     if part == "validation":
         raise _no_validation(data)
-    read = _load_idx if path.is_dir() else _load_npz
-    return _without_size(_with_every_class(read(path, part), part), size, data)
+    return _without_size(_load_arrays(path, part), size, data)
 
 
 def is_npz(path: Path) -> bool:
@@ -431,14 +421,15 @@ def _warn_shadowed(path: Path) -> None:
         )
 
 
-def _with_every_class(dataset: Dataset, part: Part) -> Dataset:
-    """Warn of classes that no training picture shows: numbers that were skipped, mostly."""
+def _load_arrays(path: Path, part: Part) -> Dataset:
+    """Load IDX or .npz files; warn of what no model can learn from."""
+    dataset = (_load_idx if path.is_dir() else _load_npz)(path, part)
+    # numbers that were skipped, mostly
     empty = [name for name, n in zip(dataset.classes, dataset.counts, strict=True) if n == 0]
-    if empty and part == "train":
-        warnings.warn(
-            LookbookWarning(f"no training picture shows {few(empty)}; no model can learn that"),
-            stacklevel=3,
-        )
+    if part == "train" and empty:
+        _warn(f"no training picture shows {few(empty)}; no model can learn that")
+    if part == "train" and (note := dim_levels(dataset.images)):
+        _warn(note)
     return dataset
 
 
@@ -460,52 +451,72 @@ _SPLIT = (
     ("x_train", "y_train", "x_test", "y_test"),
 )
 _WHOLE = (("images", "labels"), ("x", "y"))
-#: what numpy's reader answers damage with, seen with 20,000 files that were changed at random
-DAMAGE = (
-    EOFError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+#: bytes of an array that is refused that are looked at, to say what to do
+_GLANCE = 2**24
 
 
 def _load_npz(path: Path, part: Part) -> Dataset:
     with _open_npz(path) as arrays:
         names = _find_arrays(arrays, path)
         images, labels = names[-2:] if part == "test" else names[:2]
-        pictures = _as_pictures(np.asarray(arrays[images]))
-        numbers = _integer_labels(np.asarray(arrays[labels]), path)
-        if "classes" in arrays:
-            classes = tuple(map(str, np.asarray(arrays["classes"]).astype(str).ravel()))
-        else:
-            classes = _numbered(_integer_labels(np.asarray(arrays[names[1]]), path))
+        numbers = _read_labels(arrays, labels, path)
+        classes = _read_classes(arrays, path)
+        if classes is None:
+            known = numbers if names[1] == labels else _read_labels(arrays, names[1], path)
+            classes = _numbered(known)
+        pictures = _read_pictures_of(arrays, images)
     dataset = Dataset(pictures, numbers, classes)
     return dataset if names in _SPLIT else _own_split(dataset, part)
 
 
-def _find_arrays(arrays: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+def _read_pictures_of(arrays: ArrayFile, name: str) -> UInt8[np.ndarray, "N H W *C"]:
+    header = arrays.header(name)
+    fits = header.dtype == np.uint8 and len(header.shape) in (3, 4)
+    return as_pictures(arrays.read(name, None if fits else _GLANCE), header.shape)
+
+
+def _read_labels(arrays: ArrayFile, name: str, path: Path) -> Int64[np.ndarray, "N"]:
+    """Read labels: of shape (N,), or of (N, 1) as MedMNIST has them."""
+    header = arrays.header(name)
+    labels = arrays.read(name, None if header.dtype.kind in "iu" else _GLANCE)
+    return as_labels(labels, f"labels in {path}", header.shape)
+
+
+def _read_classes(arrays: ArrayFile, path: Path) -> tuple[str, ...] | None:
+    """Read the names of the classes; None where there are none."""
+    if "classes" not in arrays.names:
+        return None
+    header = arrays.header("classes")
+    n = math.prod(header.shape)
+    if header.dtype.kind not in "SUiu" or not CLASSES[0] <= n <= CLASSES[1]:
+        raise InputError(
+            f"classes in {path} must be {CLASSES[0]} to {CLASSES[1]} names, got {header.dtype} of "
+            f"shape {header.shape}; save them as numpy.array(['cat', 'dog'])"
+        )
+    names = arrays.read("classes").ravel().tolist()
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+
+
+def _find_arrays(arrays: ArrayFile, path: Path) -> tuple[str, ...]:
     """Return the names of the arrays: four of two parts, or two of pictures yet to be split."""
-    names = next((some for some in (*_SPLIT, *_WHOLE) if set(some) <= set(arrays)), None)
+    names = next((some for some in (*_SPLIT, *_WHOLE) if set(some) <= set(arrays.names)), None)
     if names is None:
         raise InputError(
-            f"{path} holds the arrays {', '.join(sorted(arrays)) or 'nothing'}; expected "
-            "images and labels, or train_images, train_labels, test_images and test_labels"
+            f"{path} holds the arrays {', '.join(sorted(arrays.names)) or 'nothing'}; "
+            "expected images and labels, or train_images, train_labels, test_images and test_labels"
         )
     return names
 
 
 @contextmanager
-def _open_npz(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Open an .npz file; whatever its damage does to numpy's reader becomes one error."""
-    if not zipfile.is_zipfile(path):  # numpy would take some other files, too
+def _open_npz(path: Path) -> Iterator[ArrayFile]:
+    """Open an .npz file; whatever its damage does to its reader becomes one error."""
+    if not zipfile.is_zipfile(path):  # an .npy file holds one array
         raise DamagedFileError(
             f"{path} is no .npz file, or is cut short; save it again with numpy.savez"
         )
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_arrays(path) as arrays:
             yield arrays
     except InputError:
         raise
@@ -514,23 +525,6 @@ def _open_npz(path: Path) -> Iterator[Mapping[str, Any]]:
             f"{path} cannot be read ({error}); expected arrays of numbers, as numpy.savez writes "
             "them (objects are refused)"
         ) from error
-
-
-def _as_pictures(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Drop a channel axis that says grey."""
-    return images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
-
-
-def _integer_labels(labels: np.ndarray[Any, Any], path: Path) -> Int64[np.ndarray, "N"]:
-    """Return labels of shape (N,), or of shape (N, 1) as MedMNIST has them, as int64."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"labels in {path} must be whole numbers of shape (N,), got {labels.dtype} of shape "
-            f"{labels.shape}; convert them with .astype('int64') or .argmax(axis=1)"
-        )
-    return labels.astype(np.int64)
 
 
 def _numbered(labels: Int64[np.ndarray, "N"]) -> tuple[str, ...]:
@@ -605,7 +599,19 @@ def _own_split(dataset: Dataset, part: Part) -> Dataset:
     if part == "test":
         return dataset.take(test)
     _warn_few_tested(dataset.classes, dataset.labels[test])
-    return dataset.take(np.setdiff1d(np.arange(n), test))
+    return _keep(dataset, np.setdiff1d(np.arange(n), test))
+
+
+def _keep(dataset: Dataset, indices: Int64[np.ndarray, "M"]) -> Dataset:
+    """Return the dataset of the pictures at ascending indices, in the place of all of them.
+
+    For arrays that were just read, and that nobody else has: most of them again would be much.
+    """
+    images = dataset.images
+    for rows in chunks(len(indices), images[0].nbytes):
+        moved = indices[rows]
+        images[rows.start : rows.start + len(moved)] = images[moved]
+    return Dataset(images[: len(indices)], dataset.labels[indices], dataset.classes)
 
 
 def _warn_few_tested(classes: tuple[str, ...], labels: Int64[np.ndarray, "M"]) -> None:

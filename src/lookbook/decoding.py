@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import re
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from lookbook.reading import BoundedFile
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,23 +82,6 @@ class Outline:
     late: bool = False
 
 
-class _Bounded(io.BufferedReader):
-    """A file that gives so many bytes, in so many calls, and no more."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-        self.calls, self.bytes = MAX_HEADER
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        asked = self.bytes + 1 if size is None or size < 0 else min(size, self.bytes + 1)
-        content = super().read(asked)
-        self.calls -= 1
-        self.bytes -= len(content)
-        if self.calls < 0 or self.bytes < 0:
-            raise ValueError("it would take too long to read")
-        return content
-
-
 def decode(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
     """Return a picture with its pixels; a large JPEG may come smaller, but not below `least`.
 
@@ -111,7 +95,7 @@ def decode(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
     from PIL import Image  # noqa: PLC0415  # only for files
 
     outline = _look(path)
-    with _Bounded(path) as file, Image.open(file, formats=FORMATS) as picture:
+    with BoundedFile(path, *MAX_HEADER) as file, Image.open(file, formats=FORMATS) as picture:
         if outline.unpacked > 4 * (Image.MAX_IMAGE_PIXELS or math.inf):
             raise TooLargeError(f"would unpack to {outline.unpacked // 10**6:,} MB")
         if least and _memory(picture, outline) > MAX_MEMORY:
@@ -122,7 +106,7 @@ def decode(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
         decoder = picture.tile[0][0] if picture.tile else None
         if decoder == "ppm_plain":
             _check_plain(path)
-        file.calls, file.bytes = MAX_CALLS, MAX_MEMORY
+        file.calls, file.room = MAX_CALLS, MAX_MEMORY
         with _without_lines_of_libtiff() if decoder == "libtiff" else picture:
             picture.load()
         # a WebP keeps its decoder and what that wrote, three times the picture
@@ -138,7 +122,7 @@ def measure(path: Path) -> tuple[int, int] | None:
 
     try:
         outline = _look(path, whole=False)
-        with _Bounded(path) as file, Image.open(file, formats=FORMATS) as picture:
+        with BoundedFile(path, *MAX_HEADER) as file, Image.open(file, formats=FORMATS) as picture:
             if outline.late:
                 picture.load()
             width, height = picture.size
@@ -312,12 +296,12 @@ def _look_at_tiff(path: Path, *, whole: bool) -> Outline:
     """Read the tags: how large strips or tiles are; compare the checksums of those in deflate."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2  # noqa: PLC0415
 
-    with _Bounded(path) as file:
+    with BoundedFile(path, *MAX_HEADER) as file:
         head = file.read(8)
         tags = ImageFileDirectory_v2(head + (file.read(8) if head[2] == 43 else b""))
         file.seek(tags.next)
         tags.load(file)
-        taken = MAX_HEADER[1] - file.bytes
+        taken = MAX_HEADER[1] - file.room
     width, height = _number(tags, _WIDTH), _number(tags, _HEIGHT)
     samples, separate = _number(tags, _SAMPLES, 1), _number(tags, _PLANES, 1) == 2
     if samples > MAX_SAMPLES:

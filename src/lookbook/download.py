@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookbook.arrays import DAMAGE, open_arrays
 from lookbook.builtin import BUILTIN, Archive, BuiltinDataset, Digest, Part
 from lookbook.errors import DamagedFileError, DownloadError, InputError, OutputError, closest
 from lookbook.idx import parse_content, read_content
@@ -118,14 +119,18 @@ def fetch(
 def load_kept(kept: Path, part: Part) -> tuple[UInt8[np.ndarray, "N H W"], Int64[np.ndarray, "N"]]:
     """Return one part of a dataset in the cache, as `fetch` left it there."""
     try:
-        images = np.load(kept / f"{part}-images.npy", allow_pickle=False)
-        labels = np.load(kept / f"{part}-labels.npy", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        images, labels = (_read(kept / f"{part}-{what}.npy") for what in ("images", "labels"))
+    except DAMAGE as error:
         raise DamagedFileError(
             f"the cached dataset {kept} is damaged ({error}); delete that folder and run "
             f"lookbook fetch {kept.name}"
         ) from error
     return images, labels.astype(np.int64)
+
+
+def _read(path: Path) -> np.ndarray[Any, Any]:
+    with open_arrays(path) as arrays:
+        return arrays.read("array")
 
 
 @contextmanager

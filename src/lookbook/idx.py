@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookbook.reading import fill
 from lookbook.errors import DamagedFileError
 
 if TYPE_CHECKING:
@@ -32,17 +34,23 @@ def read_content(path: Path) -> bytes:
     DamagedFileError
         The file is no IDX file of bytes, is cut short, or holds more than its header says.
     """
+    head, body = _read(path)
+    return head + body.tobytes()
+
+
+def _read(path: Path) -> tuple[bytes, UInt8[np.ndarray, "M"]]:
+    """Return header and body of an IDX file."""
     try:
         with path.open("rb") as file:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             unpacked = gzip.GzipFile(fileobj=file) if compressed else file
-            return _read_announced(cast("IO[bytes]", unpacked), path)
+            return _read_announced(unpacked, path)
     except (OSError, EOFError, zlib.error) as error:
         raise DamagedFileError(f"{path} cannot be read ({error}); fetch it again") from error
 
 
-def _read_announced(stream: IO[bytes], path: Path) -> bytes:
+def _read_announced(stream: io.BufferedIOBase, path: Path) -> tuple[bytes, UInt8[np.ndarray, "M"]]:
     head = stream.read(4)
     if len(head) < 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 4:
         raise DamagedFileError(
@@ -60,14 +68,16 @@ def _read_announced(stream: IO[bytes], path: Path) -> bytes:
             f"{path} is damaged: its header announces {expected:,} bytes, which {size:,} bytes "
             "cannot hold; fetch it again"
         )
-    body = stream.read(expected + 1)
-    if len(body) != expected:
-        found = "more" if len(body) > expected else f"{len(body):,}"
+    body = np.empty(expected, np.uint8)
+    n = fill(body, stream)
+    n += len(stream.read(1))  # or the end, where the checksum of gzip is compared
+    if n != expected:
+        found = "more" if n > expected else f"{n:,}"
         raise DamagedFileError(
             f"{path} is damaged: its header announces {expected:,} bytes, it holds {found}; "
             "fetch it again"
         )
-    return head + sizes + body
+    return head + sizes, body
 
 
 def parse_content(content: bytes) -> UInt8[np.ndarray, "..."]:
@@ -76,10 +86,13 @@ def parse_content(content: bytes) -> UInt8[np.ndarray, "..."]:
     >>> parse_content(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
     array([7, 8, 9], dtype=uint8)
     """
-    dimensions = content[3]
-    start = 4 + 4 * dimensions
-    shape = np.frombuffer(content[4:start], dtype=">u4").astype(int)
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+    start = 4 + 4 * content[3]
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(_shape(content[:start]))
+
+
+def _shape(head: bytes) -> list[int]:
+    shape: list[int] = np.frombuffer(head[4:], dtype=">u4").tolist()
+    return shape
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
@@ -90,4 +103,5 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     DamagedFileError
         As `read_content`.
     """
-    return parse_content(read_content(path)).copy()
+    head, body = _read(path)
+    return body.reshape(_shape(head))

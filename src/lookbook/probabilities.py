@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookbook import datasets, tables
+from lookbook import tables
+from lookbook.arrays import DAMAGE, open_arrays
 from lookbook.errors import InputError, LookbookWarning
 
 if TYPE_CHECKING:
@@ -147,11 +148,6 @@ def _read_table(path: Path) -> Handed:
 
 def _read_arrays(path: Path) -> Handed:
     arrays = _load(path)
-    if "probs" not in arrays:
-        raise InputError(
-            f"{path} holds the arrays {', '.join(sorted(arrays))}; expected probs, and, for "
-            "another order than that of the data, files and classes"
-        )
     probs, named = arrays["probs"], []
     for axis, key in enumerate((FILES, CLASSES)):
         names = None if key not in arrays else [str(name) for name in arrays[key].ravel()]
@@ -168,16 +164,19 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"no file {path}; {_REMEDY}")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"probs": loaded}
-        with loaded:
-            wanted = {"probs", FILES, CLASSES} & set(loaded)
-            return {key: loaded[key] for key in wanted or set(loaded)}
-    except datasets.DAMAGE as error:
+        with open_arrays(path, alone="probs") as arrays:
+            held = sorted(arrays.names)
+            found = {key: arrays.read(key) for key in ("probs", FILES, CLASSES) if key in held}
+    except DAMAGE as error:
         raise InputError(
             f"{path} is no .npy or .npz file of numbers ({error}); {_REMEDY}"
         ) from error
+    if "probs" not in found:
+        raise InputError(
+            f"{path} holds the arrays {', '.join(held)}; expected probs, and, for another order "
+            "than that of the data, files and classes"
+        )
+    return found
 
 
 # ---- order ----

@@ -1,0 +1,57 @@
+"""Read files that may say more than they hold: so many bytes, in so many calls, and no more."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
+#: bytes that are read at once
+BLOCK = 2**20
+
+
+class BoundedFile(io.BufferedReader):
+    """A file for readers that trust what it says: what they may ask of it ends.
+
+    Parameters
+    ----------
+    path
+        The file.
+    calls, room
+        How many times it may be read from, and how many bytes in all; both can be changed later.
+    """
+
+    def __init__(self, path: Path, calls: int, room: int) -> None:
+        super().__init__(io.FileIO(path))
+        self.calls, self.room = calls, room
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file does.
+
+        Raises
+        ------
+        ValueError
+            That was too much.
+        """
+        asked = self.room + 1 if size is None or size < 0 else min(size, self.room + 1)
+        content = super().read(asked)
+        self.calls -= 1
+        self.room -= len(content)
+        if self.calls < 0 or self.room < 0:
+            raise ValueError("it would take too long to read")
+        return content
+
+
+def fill(content: UInt8[np.ndarray, "N"], file: io.BufferedIOBase) -> int:
+    """Fill an array with the next bytes of a file; return how many there were.
+
+    No memory is taken beyond that of the bytes that are there, whatever the array's size.
+    """
+    view, place = content.data, 0
+    while n := file.readinto(view[place : place + BLOCK]):
+        place += n
+    return place
