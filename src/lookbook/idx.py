@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookbook.reading import fill
 from lookbook.errors import DamagedFileError
+from lookbook.reading import fill
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
