@@ -265,7 +265,7 @@ def test_without_a_test_part_the_validation_part_is_measured_on_and_said_to_be(p
         found = evaluate(run)
     assert [str(warning.message) for warning in caught] == [
         f"{parted} has no test part: its validation part is measured on, by which percentages and "
-        "thresholds were set; new pictures may be answered a little worse"
+        "thresholds are set; new pictures may be answered a little worse"
     ]
     assert found["conditions"]["part"] == "validation"
     assert found["accuracy"] == run.metrics["validation"]["accuracy"]

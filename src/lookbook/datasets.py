@@ -282,7 +282,7 @@ def measured_on_validation(data: str | Path) -> str:
     """Return the note on data whose validation part stands for the test part that it lacks."""
     return (
         f"{data} has no test part: its validation part is measured on, by which percentages and "
-        "thresholds were set; new pictures may be answered a little worse"
+        "thresholds are set; new pictures may be answered a little worse"
     )
 
 
