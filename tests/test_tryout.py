@@ -23,13 +23,16 @@ from playwright.sync_api import expect
 from browser import axe_violations, chromium, opened
 from conftest import lookbook, made_pictures
 from lookbook import exporting, tryout
+from lookbook.builtin import BUILTIN
+from lookbook.calibration import Thresholds
 from lookbook.errors import ExportError, InputError, LookbookWarning
 from lookbook.evaluation import evaluate, load_part
 from lookbook.model import Model
 from lookbook.photos import fit_picture, match_polarity, read_picture
+from lookbook.prediction import predict
 from lookbook.recipes import LARGE, STANDARD, STRONG, TUTORIAL
 from lookbook.runs import read_run
-from lookbook.templates import texts
+from lookbook.templates import LANGS, texts
 from lookbook.training import load_network, train
 from test_kit import NODE_MODULES
 from test_photos import GOLDEN
@@ -600,16 +603,106 @@ def test_doubt_is_said(browser, page, tmp_path):
         shown.locator("#file").set_input_files(tmp_path / "noise.png")
         expect(shown.locator("#said")).to_have_text("Not one of these?")
         expect(shown.locator("#doubt")).to_have_text(
-            re.compile(r"^Unlike the pictures it learnt from\. If it is .*: .+, [\d.]+\s%\.$")
+            re.compile(r"^Unlike the pictures it learnt from: .*\. If it is .*: .+, [\d.]+\s%\.$")
         )
         assert shown.evaluate("current.novelty > MODEL.strangeFrom")
+        assert fill_of_first_bar(shown) == NO_FILL
         shown.evaluate("MODEL.sureFrom = 1.1; MODEL.strangeFrom = null")
         shown.locator("#samples button").first.click()
         expect(shown.locator("#said")).to_have_text("Not sure")
         expect(shown.locator("#doubt")).to_have_text(
-            re.compile(r"^Most likely .+, [\d.]+\s%\. Of pictures like those it learnt from, only ")
+            re.compile(r"^Most likely .+, [\d.]+\s%\. It answers from 110\.0\s% on, which 9 in 10 ")
         )
         assert shown.locator("#sure").inner_text() == ""
+        assert fill_of_first_bar(shown) == NO_FILL
+
+
+NO_FILL = "rgba(0, 0, 0, 0)"
+
+
+def fill_of_first_bar(shown) -> str:
+    """Return the colour of the most probable class's bar."""
+    return shown.eval_on_selector("#bars .first i", "one => getComputedStyle(one).backgroundColor")
+
+
+def test_what_is_no_sample_is_answered_beside_what_the_model_learnt_from(browser, page, tmp_path):
+    """However sure the answer; and blue and red are for what is known to be right or wrong."""
+    Image.fromarray(made_pictures(1, seed=9)[0][0]).save(tmp_path / "own.png")
+    with opened(browser, page) as shown:
+        shown.evaluate("MODEL.sureFrom = MODEL.strangeFrom = null")
+        kind = shown.locator("#kind")
+        fills = set()
+        for truth in range(3):  # one of them is right
+            shown.evaluate("truth => { current.truth = truth; showAnswer(); }", truth)
+            expect(kind).to_be_hidden()
+            fills.add(fill_of_first_bar(shown))
+        assert len(fills) == 2
+        shown.locator("#file").set_input_files(tmp_path / "own.png")
+        expect(kind).to_have_text(
+            "It learnt from 765 pictures of “bars”: grey, light on dark ground, 12×10 pixels. A "
+            "picture of another kind, such as a photograph taken at home, may get a wrong answer "
+            "however high the percentage."
+        )
+        assert shown.locator("#sure").inner_text()
+        assert fill_of_first_bar(shown) not in {*fills, NO_FILL}
+        expect(shown.locator("#spoken")).to_contain_text("It learnt from 765 pictures")
+        shown.locator("#lang").click()
+        expect(kind).to_have_text(
+            "‘bars’ 이미지 765장으로 훈련했습니다(어두운 바탕의 흑백, 12×10픽셀). 집에서 찍은 "
+            "사진처럼 종류가 다른 이미지라면, 확률이 아무리 높아도 틀린 답일 수 있습니다."
+        )
+        shown.locator("#draw").click()
+        expect(kind).to_be_hidden()  # nothing is drawn yet
+        shown.locator("#samples button").first.click()
+        expect(kind).to_be_hidden()
+
+
+def test_every_dataset_says_in_both_languages_what_it_shows(browser, page):
+    with opened(browser, page) as shown:
+        for lang, data in product(LANGS, BUILTIN):
+            text = shown.evaluate(
+                "(given) => { [lang, MODEL.about.data] = given; return learntFrom(); }",
+                [lang, data],
+            )
+            assert f"({BUILTIN[data].title})" in text
+            assert "{" not in text
+
+
+def test_thresholds_are_told_with_what_they_did_on_the_test_pictures(browser, page, some_run):
+    kept = Thresholds.of(Model.open(some_run.model).calibration)
+    did = some_run.evaluation()["thresholds"]
+    with opened(browser, page) as shown:
+        fact = shown.locator("#facts li", has_text="above a novelty")
+        expect(fact).to_have_text(
+            f"“Not sure” is said below {100 * kept.sure:.1f} %, “not one of these” above a novelty "
+            f"of {kept.strange:.2f}. Of the pictures held back from training 10 in 100 and 3 in "
+            "100 lie there, though all are of these classes. Of the test pictures "
+            f"{100 * (1 - did['answered']):.1f} % fell below the first; of the others "
+            f"{100 * did['right']:.1f} % got the right answer. {100 * did['refused']:.1f} % lay "
+            "above the second."
+        )
+        shown.evaluate("() => { MODEL.about.test = null; showFacts(); }")
+        expect(fact).to_contain_text("though all are of these classes.")
+        expect(fact).not_to_contain_text("test")
+
+
+def test_page_and_program_make_the_same_of_every_answer(browser, page, some_run):
+    """One rule: what `predict` and its JSON say of a picture is what stands on the page."""
+    own = made_pictures(300, seed=9)[0]
+    noise = np.random.default_rng(0).integers(0, 256, (20, *own.shape[1:]), dtype=np.uint8)
+    images = np.concatenate([own, noise])
+    expected = [one.verdict for one in predict(some_run, images)]
+    assert len(set(expected)) == 3, set(expected)
+    words = {"Not sure": "not sure", "Not one of these?": "not one of these"}
+    with opened(browser, page) as shown:
+        said = shown.evaluate(
+            """(all) => all.map((pixels) => {
+              look(Uint8Array.from(pixels));
+              return document.getElementById("said").textContent;
+            })""",
+            images.reshape(len(images), -1).tolist(),
+        )
+    assert [words.get(each, "answer") for each in said] == expected
 
 
 def test_what_changes_all_the_time_is_read_out_where_the_verdict_changes(browser, page):
@@ -628,7 +721,8 @@ def test_what_changes_all_the_time_is_read_out_where_the_verdict_changes(browser
         assert shown.locator("#sure").inner_text() == "80.0\u00a0%"
         assert spoken_after([0.1, 0.7, 0.2], live=True) == f"{second}. 70.0\u00a0%"
         # another picture of the same class
-        assert spoken_after([0.1, 0.6, 0.3], live=False) == f"{second}. 60.0\u00a0%"
+        kind = shown.locator("#kind").inner_text()
+        assert spoken_after([0.1, 0.6, 0.3], live=False) == f"{second}. 60.0\u00a0%. {kind}"
         expect(shown.locator("#spoken")).to_have_attribute("aria-live", "polite")
         expect(shown.locator("#bars")).to_have_attribute("aria-label", "Probabilities by class")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lookbook import anatomy
 from lookbook.builtin import BUILTIN, title_of
-from lookbook.calibration import COVERAGE
+from lookbook.calibration import Thresholds
 from lookbook.errors import ExportError
 from lookbook.evaluation import load_samples
 from lookbook.files import encode, write_bytes
@@ -150,13 +150,16 @@ def _step(step: anatomy.Step, many: _Numbers, exact: _Numbers) -> dict[str, Any]
 
 def _around(run: Run, model: Model) -> dict[str, Any]:
     """Return what the page says of the model."""
-    kept, evaluation = model.calibration, run.tested()
+    thresholds, evaluation = Thresholds.of(model.calibration), run.tested()
+    data = run.conditions["data"]["name"]
     return {
         "classes": model.classes,
         "polarity": model.polarity,
-        "sureFrom": None if kept is None else kept.sure_from(COVERAGE),
-        "strangeFrom": None if kept is None else kept.strange_from,
+        "sureFrom": thresholds.sure,
+        "strangeFrom": thresholds.strange,
         "about": {
+            "data": data if data in BUILTIN else None,
+            "title": title_of(data),
             "recipe": run.recipe["name"],
             "parameters": run.metrics["parameters"],
             "trainingPictures": run.metrics["training_pictures"],
@@ -164,8 +167,8 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
             "validation": run.metrics["validation"],
             "test": None
             if evaluation is None
-            else {name: evaluation[name] for name in ("accuracy", "interval", "n")},
-            "source": _source(run.conditions["data"]["name"]),
+            else {name: evaluation[name] for name in ("accuracy", "interval", "n", "thresholds")},
+            "source": _source(data),
         },
         "texts": {lang: texts("try", lang) for lang in LANGS},
     }

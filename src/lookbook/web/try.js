@@ -90,7 +90,8 @@ function speak() {
   heard = verdict;
   toSpeak ??= setTimeout(() => {
     toSpeak = null;
-    say("spoken", ["said", "sure", "doubt", "note"].map((id) => $(id).textContent).filter(Boolean).join(". "));
+    const told = ["said", "sure", "doubt", ...(current?.live ? [] : ["kind"]), "note"];
+    say("spoken", told.map((id) => $(id).textContent).filter(Boolean).join(". "));
   }, 1000);
 }
 
@@ -105,7 +106,7 @@ function showAnswer() {
 function showNothing() {
   $("seen").width = WIDTH;
   $("seen").height = HEIGHT;
-  for (const id of ["sure", "doubt", "note", "time"]) say(id, "");
+  for (const id of ["sure", "doubt", "kind", "note", "time"]) say(id, "");
   say("said", t("nothing"));
   showBars(MODEL.classes.map(() => 0));
 }
@@ -116,18 +117,31 @@ function showVerdict() {
   const first = probs.indexOf(Math.max(...probs)), name = MODEL.classes[first];
   const strange = MODEL.strangeFrom !== null && current.novelty > MODEL.strangeFrom;
   const unsure = MODEL.sureFrom !== null && probs[first] < MODEL.sureFrom;
-  const values = { name, percent: percent(probs[first]) };
+  const values = { name, percent: percent(probs[first]), sure: percent(MODEL.sureFrom ?? 0) };
   say("said", strange ? t("not_these") : unsure ? t("not_sure") : name);
   say("sure", strange || unsure ? "" : values.percent);
   say("doubt", strange ? t("if_one", values) : unsure ? t("most_likely", values) : "");
-  const notes = [];
-  if (current.truth !== undefined)
+  const isSample = current.truth !== undefined, notes = [];
+  say("kind", isSample ? "" : learntFrom());
+  if (isSample)
     notes.push(t(current.truth === first ? "truth_right" : "truth_wrong", { name: MODEL.classes[current.truth] }));
   if (current.inverted) notes.push(t("inverted"));
   say("note", notes.join(" "));
   say("time", t("time", { ms: current.ms.toFixed(1) }));
-  $("bars").classList.toggle("doubtful", strange || unsure);
+  // blue and red are for what is known to be right and wrong; what is refused has no filled bar
+  const known = !isSample ? "" : current.truth === first ? "known-right" : "known-wrong";
+  $("bars").className = `bars ${strange || unsure ? "doubtful" : known}`;
   showBars(probs, first);
+}
+
+/** What it was trained on, and what that means for a picture from elsewhere. */
+function learntFrom() {
+  const { data, title, trainingPictures } = MODEL.about;
+  const ground = { "light on dark": "look_light", "dark on light": "look_dark" }[MODEL.polarity] ?? "look_grey";
+  return t("other_kind", {
+    n: grouped(trainingPictures), height: HEIGHT, width: WIDTH,
+    shows: t(data ? `shows_${data}` : "shows_own", { title }), look: t(CHANNELS === 3 ? "look_colour" : ground),
+  });
 }
 
 function showBars(probs, first = -1) {
@@ -156,11 +170,20 @@ function showFacts() {
     t("fact_what", { recipe, parameters: grouped(parameters), n: grouped(trainingPictures), k: MODEL.classes.length }),
     ...(validation ? [measured(final ? "fact_twin" : "fact_validation", validation)] : []),
     ...(test ? [measured("fact_test", test)] : []),
-    t(MODEL.sureFrom === null ? "fact_uncalibrated" : "fact_percent"),
+    ...(MODEL.sureFrom === null ? [t("fact_uncalibrated")] : [t("fact_percent"), doubts(test?.thresholds)]),
     t("fact_limits"),
     source ? t("fact_source", source) : t("fact_no_licence"),
   ];
   $("facts").replaceChildren(...facts.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+}
+
+/** What the thresholds are, and what they did on the test pictures, where that was measured. */
+function doubts(measured) {
+  const set = t("fact_thresholds", { sure: percent(MODEL.sureFrom), strange: MODEL.strangeFrom.toFixed(2) });
+  if (!measured) return set;
+  const { answered, right, refused } = measured;
+  const found = { unsure: percent(1 - answered), right: percent(right), refused: percent(refused) };
+  return `${set} ${t("fact_thresholds_test", found)}`;
 }
 
 // ---- ways to show something ----
