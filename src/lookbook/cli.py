@@ -308,8 +308,7 @@ def train(
         last = run.history[-1]
         _say(
             f"stopped by Ctrl-C in epoch {last['epoch']}, after {last['pictures']:,} of "
-            f"{last['pictures_per_epoch']:,} pictures; the run can be used; "
-            f"go on: {_command('train', '--resume', run.folder)}"
+            f"{last['pictures_per_epoch']:,} pictures; the run can be used{_go_on(run)}"
         )
         raise typer.Exit(130)
 
@@ -855,6 +854,13 @@ def _write_corrections(path: Path, dossier: Dossier) -> None:
 def _command(*words: object) -> str:
     """Write a command of this program as a shell takes it."""
     return shlex.join(["lookbook", *map(str, words)]).replace("\n", "\\n")
+
+
+def _go_on(run: Run) -> str:
+    """Say how a training that was stopped goes on, where there was room to keep what it takes."""
+    if not runs.unfinished(run.folder).exists():
+        return ""
+    return f"; go on: {_command('train', '--resume', run.folder)}"
 
 
 def _suggest(first: str, *others: str, apart: bool = False) -> None:

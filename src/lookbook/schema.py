@@ -197,6 +197,9 @@ class Evaluation(Struct):
         counts = [sum(row) for row in self.confusion_matrix]
         if counts != [one.n for one in self.per_class] or sum(counts) != self.n:
             raise ValueError("the confusion matrix must count the pictures of each class")
+        named = {name for one in self.most_confused for name in one.pair} | {self.commonest}
+        if not named <= {*self.classes, ""}:
+            raise ValueError("it names classes that are none of them")
 
 
 class Request(Struct):
@@ -210,6 +213,7 @@ class Request(Struct):
     fit_seconds: Positive | None
     train_sha256: Digest
     versions: dict[str, str]
+    sha256: Digest
     corrections: list[tuple[Count, Count]] = []
 
 
@@ -252,6 +256,7 @@ FORMS = {
     "evaluation": Form(Evaluation),
     "request": Form(Request),
     "demo": Form(Demo),
+    "counted": Form(Counted),
 }
 
 
