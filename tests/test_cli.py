@@ -629,7 +629,7 @@ def test_probabilities_in_a_damaged_file_are_refused(bars, tmp_path):
         ended = lookbook("report", "--predictions", "p.npy", "--data", bars, cwd=tmp_path)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert ended.stderr.startswith("error: p.npy is no .npy or .npz file of numbers (")
-        assert ended.stderr.endswith("); save it with numpy.save\n")
+        assert "); save probabilities with numpy.save, or as a table" in ended.stderr
 
 
 def in_process(*words):
