@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from conftest import made_pictures
-from lookbook import checkpoints
+from lookbook import checkpoints, devices
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning
 from lookbook.files import cannot_write
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL

@@ -327,7 +327,7 @@ def evaluate(
     if as_json:
         _print_json(found)
         return
-    print(terminal.results(found))
+    print(terminal.results(found, chosen.metrics.get("weaknesses", [])))
     _suggest(_command("report", chosen.folder), apart=True)
 
 

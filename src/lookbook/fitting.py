@@ -199,6 +199,17 @@ def fit(
     return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped)
 
 
+def epochs_done(history: list[dict[str, Any]]) -> float:
+    """Return the epochs of a history; of the last one the share of its images that were seen.
+
+    >>> epochs_done([{"epoch": 1, "pictures": 30, "pictures_per_epoch": 40}])
+    0.75
+    """
+    last = history[-1]
+    epochs: float = last["epoch"] - 1 + last["pictures"] / last["pictures_per_epoch"]
+    return round(epochs, 3)
+
+
 def _change(
     batch: Shaped[Tensor, "N C H W"], recipe: Recipe, passes: Passes, chosen: Int64[Tensor, "N"]
 ) -> Shaped[Tensor, "N C H W"]:

@@ -50,8 +50,8 @@ class Passes:
 
     @property
     def pictures(self) -> int:
-        """How many pictures this pass takes."""
-        return len(self._order)
+        """How many pictures this pass takes, if all of it is done."""
+        return self._pictures_in(self.epoch)
 
     @property
     def at_end(self) -> bool:

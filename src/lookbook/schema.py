@@ -75,6 +75,7 @@ class Validation(Struct):
     calibration_error: Share
     n: Some
     of: str
+    commonest_share: Share = 0.0
 
 
 class Metrics(Struct):
@@ -87,6 +88,8 @@ class Metrics(Struct):
     parameters: Count
     training_pictures: Some
     stopped: bool
+    epochs: Seconds = 1.0
+    weaknesses: list[Literal["under_one_epoch", "not_above_commonest"]] = []
 
 
 class Data(Struct):
@@ -215,6 +218,8 @@ class Request(Struct):
     versions: dict[str, str]
     sha256: Digest
     corrections: list[tuple[Count, Count]] = []
+    processor: str = ""
+    threads: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
 class Demo(Struct):

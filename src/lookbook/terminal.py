@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lookbook.datasets import Dataset
     from lookbook.fitting import Progress
     from lookbook.int8 import Comparison
+    from lookbook.metrics import Weakness
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
 
@@ -247,8 +248,15 @@ def balance(dataset: Dataset) -> str:
 # ---- runs and results ----
 
 
-def results(found: dict[str, Any]) -> str:
-    """Write what an evaluation found."""
+def warnings_of(weaknesses: Sequence[Weakness], indent: int = 19) -> str:
+    """Write why a trained network is not to be relied on, each on a line."""
+    from lookbook.metrics import WEAKNESSES  # keeps `--help` fast
+
+    return "".join(f"{'warning':{indent}}{WEAKNESSES[each]}\n" for each in weaknesses)
+
+
+def results(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
+    """Write what an evaluation found, of a network with these weaknesses."""
     from lookbook import metrics  # keeps `--help` fast
 
     rows = [["class", "precision", "recall", "F1", "pictures"]]
@@ -268,6 +276,7 @@ def results(found: dict[str, Any]) -> str:
         f"{found['n']:,} pictures)\n"
         f"{_on_validation() if on_validation else ''}"
         f"{_baseline(found)}{_few_tested(found)}"
+        f"{warnings_of([each for each in weaknesses if each == 'under_one_epoch'])}"
         f"{loss:<19}{found['loss']:.4f}  "
         f"(before calibration: {found['uncalibrated_loss']:.4f})\n"
         f"calibration error  {percent(found['ece'], 2)}  "
@@ -423,6 +432,9 @@ def run_table(runs: list[Run]) -> str:
             shown = (
                 f"{percent(validation['accuracy'], 2)} validation" if validation else "not known"
             )
+        if weaknesses := run.metrics.get("weaknesses"):
+            short = {"under_one_epoch": "under an epoch", "not_above_commonest": "as guessing"}
+            shown += f" ({', '.join(short[each] for each in weaknesses)})"
         rows.append(
             [
                 str(run.folder),
@@ -443,7 +455,11 @@ def trained(run: Run, whole: float) -> str:
     seconds["saving and the rest"] = whole - sum(seconds.values())
     parts = ", ".join(f"{name} {duration(took)}" for name, took in seconds.items() if took >= 0.05)
     found = run.metrics["validation"]
-    lines = [f"time                 {duration(whole)}  ({parts})"]
+    epochs = run.metrics["epochs"]
+    lines = [
+        f"recipe               {run.recipe['name']}, epochs: {epochs:,.4g}",
+        f"time                 {duration(whole)}  ({parts})",
+    ]
     if found:
         of = " of a twin trained without these pictures" if run.conditions["final"] else ""
         lines.insert(
@@ -451,6 +467,10 @@ def trained(run: Run, whole: float) -> str:
             f"validation accuracy  {percent(found['accuracy'], 2)}{of}  "
             f"({interval(found['interval'])}, {found['n']:,} pictures)",
         )
+    weaknesses = run.metrics["weaknesses"]
+    lines += warnings_of(weaknesses, 21).splitlines()
+    if weaknesses:
+        lines.append(f"{'':21}give it more time (--budget, --epochs) or more pictures")
     return "\n".join(lines)
 
 
