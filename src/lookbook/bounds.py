@@ -19,8 +19,10 @@ from onnx import numpy_helper
 from lookbook.errors import DamagedFileError
 
 #: numbers that all values inside a network may hold for one picture, and products that it may cost
-#: (`large`, at 224×224 pixels in colour: 100 million, and 24 milliards)
+#: (`large`, at 224×224 pixels in colour: 100 million, and 24 billion)
 MOST_NUMBERS, MOST_PRODUCTS = 1 << 27, 1 << 36
+#: version of the operators: others may mean something else by the same
+OPSET = 17
 #: steps of a network
 MOST_NODES = 4000
 #: whole numbers that are followed, not only their size: they say shapes
@@ -93,34 +95,44 @@ def check(model: onnx.ModelProto, size: int, shape: Shape, batch: int) -> None:
 def _check_form(model: onnx.ModelProto, size: int) -> None:
     """Refuse what no graph of ours has."""
     graph = model.graph
-    tensors = [*graph.initializer]
+    _check_nodes(graph)
+    opsets = [each.version for each in model.opset_import if each.domain in {"", "ai.onnx"}]
+    if opsets != [OPSET]:
+        raise DamagedFileError("its operators are of another version than those of lookbook")
+    if model.functions or graph.sparse_initializer or len(graph.node) > MOST_NODES:
+        raise DamagedFileError("its graph is not built as those of lookbook are")
+    attributes = [each for node in graph.node for each in node.attribute]
+    _check_tensors([*graph.initializer, *(a.t for a in attributes if a.HasField("t"))], size)
+    if [each.name for each in graph.input] != ["images"]:
+        raise DamagedFileError("it does not take pictures alone")
+
+
+def _check_nodes(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         if node.op_type not in _SHAPES or node.domain not in {"", "ai.onnx"}:
             name = f"{node.domain}.{node.op_type}".lstrip(".")
             raise DamagedFileError(
                 f"it computes with '{name[:60]}', which no model of lookbook does"
             )
-        for attribute in node.attribute:
-            tensors += [attribute.t] if attribute.HasField("t") else []
-            if attribute.type not in _ATTRIBUTES:
-                raise DamagedFileError(
-                    "its steps hold graphs of their own, which no model of lookbook does"
-                )
+        if any(each.type not in _ATTRIBUTES for each in node.attribute):
+            raise DamagedFileError(
+                "its steps hold graphs of their own, which no model of lookbook does"
+            )
+    if sum(node.op_type == "NonZero" for node in graph.node) > 1:
+        raise DamagedFileError("its sizes cannot be told before it runs")
+
+
+def _check_tensors(tensors: list[onnx.TensorProto], size: int) -> None:
     if any(each.external_data or each.data_location for each in tensors):
         raise DamagedFileError(
             "it wants weights from other files, which is refused: a model is one file"
         )
-    if model.functions or graph.sparse_initializer or len(graph.node) > MOST_NODES:
-        raise DamagedFileError("its graph is not built as those of lookbook are")
-    # each takes a byte at least
-    if sum(math.prod(each.dims) for each in tensors) > size or any(
-        side < 0 for each in tensors for side in each.dims
-    ):
+    if any(each.data_type not in _TYPES for each in tensors):
+        raise DamagedFileError("its weights are not of the types of lookbook")
+    negative = any(side < 0 for each in tensors for side in each.dims)
+    # a number takes a byte at least
+    if negative or sum(math.prod(each.dims) for each in tensors) > size:
         raise DamagedFileError("it declares more numbers than it holds")
-    if sum(node.op_type == "NonZero" for node in graph.node) > 1:
-        raise DamagedFileError("its sizes cannot be told before it runs")
-    if [each.name for each in graph.input] != ["images"]:
-        raise DamagedFileError("it does not take pictures alone")
 
 
 _ATTRIBUTES = {
@@ -130,6 +142,14 @@ _ATTRIBUTES = {
     onnx.AttributeProto.TENSOR,
     onnx.AttributeProto.FLOATS,
     onnx.AttributeProto.INTS,
+}
+_TYPES = {
+    onnx.TensorProto.BOOL,
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.INT8,
+    onnx.TensorProto.INT32,
+    onnx.TensorProto.INT64,
+    onnx.TensorProto.UINT8,
 }
 
 
@@ -222,6 +242,12 @@ def _is_small(shape: Shape) -> bool:
 
 
 def _same(step: _Step) -> Shape:
+    return step.shape(0)
+
+
+def _cast(step: _Step) -> Shape:
+    if step.attributes["to"] not in _TYPES:  # a number that becomes a text takes ten times the room
+        raise ValueError(step.attributes)
     return step.shape(0)
 
 
@@ -342,11 +368,12 @@ def _gemm(step: _Step) -> Shape:
 
 
 _SHAPES: dict[str, Callable[[_Step], Shape]] = {
-    **dict.fromkeys(("Cast", "Clip", "Exp", "Identity", "Log", "Neg", "Relu"), _same),
+    **dict.fromkeys(("Clip", "Exp", "Identity", "Log", "Neg", "Relu"), _same),
     **dict.fromkeys(("DequantizeLinear", "QuantizeLinear", "ScatterND", "Softmax"), _same),
     **dict.fromkeys(("Add", "Div", "Greater", "Less", "Mod", "Mul", "Sub", "Where"), _broadcast),
     **dict.fromkeys(("ArgMax", "ReduceLogSumExp", "ReduceMax", "ReduceMean"), _reduce),
     "ReduceSum": _reduce,
+    "Cast": _cast,
     "Concat": _concat,
     "ConstantOfShape": _of_shape,
     "Conv": _convolve,

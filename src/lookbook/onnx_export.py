@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import torch
 
+from lookbook.bounds import OPSET
 from lookbook.devices import as_tensor
 from lookbook.errors import TrainingError
 from lookbook.model import Model, Outputs
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from lookbook.networks import Classifier
     from lookbook.recipes import Recipe
 
-OPSET = 17
 #: what a model says of its licence where nobody has stated one
 UNSTATED = "not stated: it is for whoever trained this model to say, as the pictures allow"
 #: largest difference of probabilities between the network and its file
