@@ -34,6 +34,13 @@ def refusal(tmp_path, model: onnx.ModelProto | bytes, about=None) -> str:
     return str(caught.value)[len(start) : -len(end)]
 
 
+def sealed(content: bytes) -> bytes:
+    """Return the bytes of a file with a hash that fits."""
+    seal = onnx.ModelProto()
+    helper.set_model_props(seal, {"sha256": hashlib.sha256(content).hexdigest()})
+    return content + seal.SerializeToString()
+
+
 ABOUT = {
     "classes": ["a", "b"],
     "polarity": "mixed",
@@ -165,6 +172,15 @@ def test_weights_of_other_types_are_refused(tmp_path):
         assert refusal(tmp_path, model) == "its weights are not of the types of lookbook"
 
 
+def test_what_onnx_runtime_refuses_is_told_once(tmp_path, capsys):
+    """It would print its own error, and that it tries again."""
+    # it does not do that on bytes, and cannot write the name of the step
+    odd = graph(node("Relu", "images", "end", name="QQ"))
+    content = Model.write(odd, ABOUT).content[:-SEAL].replace(b"QQ", b"\xd2\xd2")
+    assert refusal(tmp_path, sealed(content)) == "what it says of itself does not hold"
+    assert capsys.readouterr() == ("", "")
+
+
 # ---- memory and time ----
 
 MEMORY = "it would take more memory for a picture than any model of lookbook"
@@ -274,9 +290,7 @@ def test_weights_in_other_files_are_refused_wherever_they_are_named(tmp_path, mo
     usual, longer = b"\x0a\x08location\x12\x08../x.bin", b"\x0a\x88\x00location\x12\x07../x.bi"
     assert usual in content
     content = content.replace(usual, longer)
-    seal = onnx.ModelProto()
-    helper.set_model_props(seal, {"sha256": hashlib.sha256(content).hexdigest()})
-    assert refusal(tmp_path, content + seal.SerializeToString()) == expected
+    assert refusal(tmp_path, sealed(content)) == expected
 
 
 # ---- answers ----

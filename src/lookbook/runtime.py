@@ -29,4 +29,6 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
     # ONNX Runtime would count the host's processors, not those we may use
     options.intra_op_num_threads = usable_cores()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    # falling back, it would print what is wrong with a file, and try again with the same
+    providers = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}
+    return onnxruntime.InferenceSession(content, options, **providers)
