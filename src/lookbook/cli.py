@@ -6,12 +6,14 @@ import functools
 import inspect
 import json
 import math
+import os
 import shlex
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,8 +21,9 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from lookbook import builtin, files, process, progress, recipes, runs, terminal
+from lookbook import builtin, files, messages, process, progress, recipes, runs, terminal
 from lookbook.errors import NAMES, InputError, LookbookError, LookbookWarning, OutputError, describe
+from lookbook.messages import t, translate
 
 if TYPE_CHECKING:
     from lookbook.datasets import Dataset
@@ -33,6 +36,7 @@ class _Commands(TyperGroup):
     """The commands, with an end that tells: typer ends without a word after Ctrl-C."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        messages.set_language(_language_of(args[1]))
         with _harmless_errors():
             return super().make_context(*args, **kwargs)
 
@@ -44,11 +48,19 @@ class _Commands(TyperGroup):
             finally:
                 sys.stdout.flush()  # a full disk shows here, while there is still someone to tell
         except KeyboardInterrupt:
-            rest = (
-                "; lookbook runs lists what can go on" if ctx.invoked_subcommand == "train" else ""
-            )
-            _say(f"stopped by Ctrl-C{rest}")
+            if ctx.invoked_subcommand == "train":
+                _say(t("stopped by Ctrl-C; lookbook runs lists what can go on"))
+            else:
+                _say(t("stopped by Ctrl-C"))
             raise typer.Exit(130) from None
+
+
+def _language_of(words: list[str]) -> messages.Lang:
+    """Return the language in which to say what is wrong with the words of a command."""
+    named = [word for before, word in pairwise(("", *words)) if before == "--lang"]
+    named += [word.removeprefix("--lang=") for word in words if word.startswith("--lang=")]
+    wanted = (*named, os.environ.get("LOOKBOOK_LANG"))[0]
+    return "ko" if wanted == "ko" else "en"
 
 
 @contextmanager
@@ -59,6 +71,8 @@ def _harmless_errors() -> Iterator[None]:
     except TyperException as error:
         if (message := getattr(error, "message", None)) is not None:
             error.message = terminal.harmless(message)
+            said = error.format_message()
+            error.format_message = lambda: translate(said)  # type: ignore[method-assign]  # typer speaks English
         raise
 
 
@@ -131,6 +145,23 @@ Quiet = Annotated[
         help="Print results and errors alone: no progress, no notes, no next step.",
     ),
 ]
+
+
+def _set_language(lang: messages.Lang) -> messages.Lang:
+    messages.set_language(lang)
+    return lang
+
+
+Language = Annotated[
+    messages.Lang,
+    typer.Option(
+        "--lang",
+        envvar="LOOKBOOK_LANG",
+        callback=_set_language,
+        is_eager=True,  # so that what else is wrong is said in it
+        help="Language of results and errors, and of a report.",
+    ),
+]
 Size = Annotated[
     int | None,
     typer.Option(help="Pixels on a side to which picture files are brought.", min=8, max=224),
@@ -139,17 +170,19 @@ Size = Annotated[
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that all have; their callbacks do what they ask for."""
+    signature = inspect.signature(command, eval_str=True)
+    options = {"quiet": (False, Quiet), "lang": ("en", Language)}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (default, kind) in options.items()
+        if name not in signature.parameters
+    ]
+    parameters = [*signature.parameters.values(), *added]
 
     @functools.wraps(command)
-    def run(*args: Any, quiet: bool = False, **kwargs: Any) -> None:
-        del quiet
-        command(*args, **kwargs)
+    def run(*args: Any, **kwargs: Any) -> None:
+        command(*args, **{k: v for k, v in kwargs.items() if k in signature.parameters})
 
-    signature = inspect.signature(command, eval_str=True)
-    added = inspect.Parameter(
-        "quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet
-    )
-    parameters = [*signature.parameters.values(), added]
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # as `inspect` reads it
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
@@ -177,7 +210,7 @@ def fetch(
         raise InputError(f"no folder {source}; name the folder that holds the files")
     with progress.show_download() as report:
         kept = download.fetch(wanted, folder=source, report=report)
-    print(f"{wanted.title} is there, verified: {kept}")
+    print(t("{title} is there, verified: {path}", title=wanted.title, path=kept))
     _suggest(_command("look", dataset))
 
 
@@ -205,17 +238,20 @@ def look(
     image = train.images[chosen]
     row = min(10, len(image) - 1)
     before, after = terminal.pixel_row(image, row)
-    meaning = "its pixels, 0 (no ink) to 255" if image.ndim == 2 else "its red channel, 0 to 255"
-    print(f"training part  {train.images.shape} {train.images.dtype}, labels {train.labels.shape}")
-    print(f"test part      {test.images.shape} {test.images.dtype}, labels {test.labels.shape}\n")
-    print(f"pictures of each class (training)\n{terminal.balance(train)}\n")
+    print(terminal.parts(train, test) + "\n")
+    print(f"{t('pictures of each class (training)')}\n{terminal.balance(train)}\n")
     print(f"{terminal.label_table(train.classes)}\n")
-    print(f"training picture {chosen:,}: {terminal.visible(train.classes[train.labels[chosen]])}")
+    name = terminal.visible(train.classes[train.labels[chosen]])
+    print(t("training picture {index:,}: {name}", index=chosen, name=name))
     print(f"{terminal.shade(image)}\n")
-    print(f"row {row} of {meaning}\n{before}\n")
-    print(f"the same row scaled, (x - min) / (max - min) with min 0 and max 255\n{after}\n")
-    drawn = _draw_look(train, chosen, folder)
-    print("drawn  " + "\n       ".join(str(path) for path in drawn))
+    if image.ndim == 2:
+        print(t("row {row} of its pixels, 0 (no ink) to 255", row=row))
+    else:
+        print(t("row {row} of its red channel, 0 to 255", row=row))
+    print(f"{before}\n")
+    print(t("the same row scaled, (x - min) / (max - min) with min 0 and max 255"))
+    print(f"{after}\n")
+    _list(t("drawn"), _draw_look(train, chosen, folder))
     _suggest(_command("train", data, *([] if size is None else ["--size", size])))
 
 
@@ -302,13 +338,18 @@ def train(
             corrections=corrections,
         )
     print(f"\n{terminal.trained(run, process.seconds_so_far())}")
-    print(f"run                  {run.folder}")
     _suggest(_command("evaluate", run.folder), _command("report", run.folder))
     if run.metrics["stopped"]:
         last = run.history[-1]
         _say(
-            f"stopped by Ctrl-C in epoch {last['epoch']}, after {last['pictures']:,} of "
-            f"{last['pictures_per_epoch']:,} pictures; the run can be used{_go_on(run)}"
+            t(
+                "stopped by Ctrl-C in epoch {epoch}, after {done:,} of {all:,} pictures; "
+                "the run can be used; go on: {command}",
+                epoch=last["epoch"],
+                done=last["pictures"],
+                all=last["pictures_per_epoch"],
+                command=_command("train", "--resume", run.folder),
+            )
         )
         raise typer.Exit(130)
 
@@ -327,7 +368,7 @@ def evaluate(
     if as_json:
         _print_json(found)
         return
-    print(terminal.results(found, chosen.metrics.get("weaknesses", [])))
+    print(terminal.results(found))
     _suggest(_command("report", chosen.folder), apart=True)
 
 
@@ -394,8 +435,7 @@ def figures(
 ) -> None:
     """Draw predictions, confusion matrix and learning curves of a run as PNG."""
     chosen = runs.read_run(run)
-    drawn = _draw_figures(chosen, out or chosen.folder / "figures")
-    print("drawn  " + "\n       ".join(str(path) for path in drawn))
+    _list(t("drawn"), _draw_figures(chosen, out or chosen.folder / "figures"))
     _suggest(_command("predict", chosen.folder, "test:0"))
 
 
@@ -416,7 +456,7 @@ def report(
     data: Annotated[
         str | None, typer.Option(help="With --predictions: the data, as `train` takes it.")
     ] = None,
-    lang: Annotated[Literal["en", "ko"], typer.Option(help="Language of the page.")] = "en",
+    lang: Language = "en",
     out: Annotated[
         Path | None, typer.Option(help="The HTML file; default: report.html in the run.")
     ] = None,
@@ -454,9 +494,9 @@ def report(
     if corrections is not None:
         _write_corrections(corrections, dossier)
         again = f"{chosen.train_command()} --corrections {shlex.quote(str(corrections))}"
-        print(f"fill in its column 'correction', then: {again}")
-    print(f"report  {written}")
-    _suggest("open it in a browser")
+        print(t("fill in its column 'correction', then: {command}", command=again))
+    _list(t("report"), [written])
+    _suggest(t("open it in a browser"))
 
 
 @app.command(epilog="Example: lookbook export runs/fashion-mnist-standard-1 --to html")
@@ -489,10 +529,11 @@ def list_runs() -> None:
     found = runs.list_runs()
     unfinished = runs.list_unfinished()
     for folder in unfinished:
-        print(f"unfinished: {folder}; go on: {_command('train', '--resume', folder)}")
+        again = _command("train", "--resume", folder)
+        print(t("unfinished: {folder}; go on: {command}", folder=folder, command=again))
     if not found:
         if not unfinished:
-            print("no runs in runs/ yet")
+            print(t("no runs in runs/ yet"))
             _suggest("lookbook train")
         return
     print(terminal.run_table(found))
@@ -521,7 +562,7 @@ def demo() -> None:
         with _step(_command("figures", run.folder), seconds):
             figures(str(run.folder))
         with _step(_command("report", run.folder), seconds):
-            report(str(run.folder))
+            report(str(run.folder), lang=messages.language())
         files.write_document(run.folder / DEMO, {"seconds": seconds})
     print(_demo_summary(run))
 
@@ -556,7 +597,7 @@ def _demo_files(folder: Path) -> list[Path]:
     return [
         folder / DEMO,
         folder / runs.EVALUATION,
-        folder / REPORTS["en"],
+        folder / REPORTS[messages.language()],
         *(folder / "figures" / name for name in RUN_FIGURES),
         *(Path("look") / "fashion-mnist" / name for name in LOOK_FIGURES),
     ]
@@ -570,16 +611,25 @@ def _demo_summary(run: Run) -> str:
     took = ", ".join(f"{name} {terminal.duration(s)}" for name, s in seconds.items())
     accuracy = terminal.percent(found["accuracy"], 2)
     program = f"{Path(sys.argv[0]).parent}/lookbook" if ".venv" in sys.argv[0] else "lookbook"
-    return f"""
-Trained the tutorial's network (784-128-10) on Fashion-MNIST.
-Right for {accuracy} of {found["n"]:,} test pictures ({terminal.interval(found["interval"])}).
-time     {took}
-run      {run.folder}
-figures  {run.folder / "figures"} and look/fashion-mnist
-report   {run.folder / REPORTS["en"]}: open it in a browser
-next     {program} predict {shlex.quote(str(run.folder))} test:2000 test:800
-         {program} look fashion-mnist --index 7
-         {program} runs"""
+    right = t(
+        "Right for {accuracy} of {n:,} test pictures ({interval}).",
+        accuracy=accuracy,
+        n=found["n"],
+        interval=terminal.interval(found["interval"]),
+    )
+    page = run.folder / REPORTS[messages.language()]
+    figures = t("{one} and {other}", one=run.folder / "figures", other="look/fashion-mnist")
+    lines = [
+        (t("time"), took),
+        (t("run"), str(run.folder)),
+        (t("figures"), figures),
+        (t("report"), t("{path}: open it in a browser", path=page)),
+        (t("next"), f"{program} predict {shlex.quote(str(run.folder))} test:2000 test:800"),
+        ("", f"{program} look fashion-mnist --index 7"),
+        ("", f"{program} runs"),
+    ]
+    trained = t("Trained the tutorial's network (784-128-10) on Fashion-MNIST.")
+    return f"\n{trained}\n{right}\n{terminal.labelled(lines)}"
 
 
 # ---- the parts of commands ----
@@ -726,7 +776,7 @@ class _Answers:
         """Show one answer, or why there is none."""
         if isinstance(answer, InputError):
             self._failures.append(answer)
-            _say(f"error: {answer}")
+            _say_error(str(answer))
             return
         if self._keep:
             self._kept.append(answer)
@@ -744,13 +794,14 @@ class _Answers:
         if self._as_json and self._documents:
             _print_json(self._documents)
         elif drawn:
-            print(f"\ndrawn {drawn}")
+            print(f"\n{t('drawn')} {drawn}")
         elif self._first:
             again = _command("predict", self._run, self._first.source, "--figure", "prediction.png")
             _suggest(again, apart=True)
         if self._failures:
             if self._n > MOST_IN_FULL:
-                _say(f"error: {len(self._failures):,} of {self._n:,} pictures have no answer")
+                failed = f"{len(self._failures):,} of {self._n:,} pictures have no answer"
+                _say_error(failed)
             raise typer.Exit(self._failures[0].exit_code)
 
 
@@ -784,19 +835,23 @@ def _export_page(run: Run, target: Path) -> None:
     from lookbook import tryout
 
     written = tryout.write_tryout(run, target)
-    print(f"page  {written}  ({written.stat().st_size / 1e6:.1f} MB, needs no network)")
-    print(f"      its samples are test pictures of {run.conditions['data']['name']}")
-    _suggest("open it in a browser, or send it to your phone")
+    size = t("{size:.1f} MB, needs no network", size=written.stat().st_size / 1e6)
+    data = run.conditions["data"]["name"]
+    about = t("its samples are test pictures of {data}", data=data)
+    print(terminal.labelled([(t("page"), f"{written}  ({size})"), ("", about)]))
+    _suggest(t("open it in a browser, or send it to your phone"))
 
 
 def _export_kit(run: Run, target: Path) -> None:
     from lookbook import kit
 
     written = kit.write_kit(run, target)
-    print("\n".join(f"wrote  {path}" for path in sorted(written.iterdir())))
+    lines = [(t("wrote"), str(path)) for path in sorted(written.iterdir())]
     sample = next((path for path in written.iterdir() if path.stem == "sample"), "photo.jpg")
     if isinstance(sample, Path):
-        print(f"       {sample.name} is a test picture of {run.conditions['data']['name']}")
+        data = run.conditions["data"]["name"]
+        lines.append(("", t("{file} is a test picture of {data}", file=sample.name, data=data)))
+    print(terminal.labelled(lines))
     _suggest(shlex.join(["python", str(written / "predict.py"), str(sample)]))
 
 
@@ -828,8 +883,8 @@ def _report_predictions(
             data=data,
             lang=lang,
         )
-    print(f"report  {written}")
-    _suggest("open it in a browser")
+    _list(t("report"), [written])
+    _suggest(t("open it in a browser"))
 
 
 def _check_file(target: Path, name: str) -> None:
@@ -845,7 +900,7 @@ def _write_corrections(path: Path, dossier: Dossier) -> None:
     parts = dossier.given, dossier.training, dossier.test
     # with a mark, by which spreadsheets know the encoding
     files.write_bytes(path, corrections.to_csv(dossier.findings, *parts).encode("utf-8-sig"))
-    print(f"suspects {path}")
+    print(f"{t('suspects')} {path}")
 
 
 # ---- messages and exit codes ----
@@ -856,17 +911,17 @@ def _command(*words: object) -> str:
     return shlex.join(["lookbook", *map(str, words)]).replace("\n", "\\n")
 
 
-def _go_on(run: Run) -> str:
-    """Say how a training that was stopped goes on, where there was room to keep what it takes."""
-    if not runs.unfinished(run.folder).exists():
-        return ""
-    return f"; go on: {_command('train', '--resume', run.folder)}"
-
-
 def _suggest(first: str, *others: str, apart: bool = False) -> None:
     """Print what can be done next, below a blank line where it stands `apart`."""
     if not progress.is_quiet():
-        print("\n" * apart + "\n      ".join((f"next: {first}", *others)))
+        said = t("next") + ":"
+        below = f"\n{' ' * terminal.columns(said)} "
+        print("\n" * apart + f"{said} {below.join((first, *others))}")
+
+
+def _list(what: str, paths: list[Path]) -> None:
+    """Print paths below each other, after what they are."""
+    print(terminal.labelled([("" if i else what, str(path)) for i, path in enumerate(paths)]))
 
 
 def _print_json(document: Any) -> None:
@@ -884,8 +939,12 @@ def _say(message: str) -> None:
 _told: set[str] = set()
 
 
+def _say_error(message: str) -> None:
+    _say(f"{t('error')}: {translate(message)}")
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    note = f"note: {message}"
+    note = f"{t('note')}: {translate(str(message))}"
     if issubclass(category, LookbookWarning) and not progress.is_quiet() and note not in _told:
         _told.add(note)
         _say(note)
@@ -905,16 +964,16 @@ def _run_app() -> None:
         _check_place()
         app(prog_name="lookbook")
     except LookbookError as error:
-        _say(f"error: {error}")
+        _say_error(str(error))
         sys.exit(error.exit_code)
     except SystemExit as ended:
         process.end_at_once(ended.code)
         raise
     except OSError as error:
         if error.filename == process.OUTPUT:
-            _say(f"error: cannot write the output: {error.strerror}")
+            _say_error(f"cannot write the output: {error.strerror}")
             sys.exit(1)
-        _say(f"error: {describe(error)}")
+        _say_error(describe(error))
         sys.exit(2 if error.errno in NAMES else 1)
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lookbook import terminal
+from lookbook.messages import t, translate
 
 if TYPE_CHECKING:
     from lookbook.fitting import Progress, Tell
@@ -92,11 +93,17 @@ def _moving_bar() -> Iterator[Tell]:
 
 
 def _now(progress: Progress, *, narrow: bool) -> str:
-    loss = "" if narrow else f" pictures  loss {progress.loss:.4f}"
-    return (
-        f"{progress.pictures:,}/{progress.pictures_per_epoch:,}{loss}  "
-        f"accuracy {terminal.percent(progress.accuracy)}  "
-        f"{terminal.duration(progress.seconds_left)} left"
+    done, whole = progress.pictures, progress.pictures_per_epoch
+    parts = [f"{done:,}/{whole:,}"]
+    if not narrow:
+        parts = [t("{done:,}/{all:,} pictures", done=done, all=whole)]
+        parts.append(t("loss {loss:.4f}", loss=progress.loss))
+    return "  ".join(
+        (
+            *parts,
+            t("accuracy {accuracy}", accuracy=terminal.percent(progress.accuracy)),
+            t("{time} left", time=terminal.duration(progress.seconds_left)),
+        )
     )
 
 
@@ -145,11 +152,13 @@ def show_download() -> Iterator[Any]:
         if what == last[0] and now - last[1] < (0.2 if sys.stderr.isatty() else QUIET):
             return
         last = (what, now)
-        amount = f"  {done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
+        line = translate(what)
+        if total:
+            line += "  " + t("{done:.1f} of {all:.1f} MB", done=done / 1e6, all=total / 1e6)
         if sys.stderr.isatty():
-            _clear_line(f"{what}{amount}\r")
+            _clear_line(f"{line}\r")
         else:
-            sys.stderr.write(f"{what}{amount}\n")
+            sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
     yield report

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lookbook.messages import t, translate
 from lookbook.runs import is_on_validation
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from lookbook.datasets import Dataset
     from lookbook.fitting import Progress
     from lookbook.int8 import Comparison
-    from lookbook.metrics import Weakness
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
 
@@ -138,7 +138,7 @@ def percent(share: float, digits: int = 1) -> str:
     >>> percent(0.8863, 2)
     '88.63 %'
     """
-    return f"{100 * share:.{digits}f} %"
+    return t("{percent} %", percent=f"{100 * share:.{digits}f}")
 
 
 def interval(bounds: list[float] | tuple[float, float]) -> str:
@@ -147,7 +147,8 @@ def interval(bounds: list[float] | tuple[float, float]) -> str:
     >>> interval((0.8799, 0.8924))
     '95 % interval 88.0 to 89.2 %'
     """
-    return f"95 % interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
+    low, high = (100 * bound for bound in bounds)
+    return t("95 % interval {low:.1f} to {high:.1f} %", low=low, high=high)
 
 
 def duration(seconds: float) -> str:
@@ -157,13 +158,13 @@ def duration(seconds: float) -> str:
     ('0.03 s', '8.6 s', '1 min 15 s', '2 h 1 min')
     """
     if 0.001 <= seconds < 0.995:
-        return f"{seconds:.2f} s"
+        return t("{seconds:.2f} s", seconds=seconds)
     if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return t("{seconds:.1f} s", seconds=seconds)
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return t("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+    return t("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
 
 
 def table(rows: list[list[str]], right: set[int] | None = None) -> str:
@@ -184,6 +185,17 @@ def table(rows: list[list[str]], right: set[int] | None = None) -> str:
         for row in rows
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def labelled(rows: list[tuple[str, str]]) -> str:
+    """Write results on a line each, after what they are.
+
+    >>> print(labelled([("accuracy", "88.6 %"), ("time", "8.6 s")]))
+    accuracy  88.6 %
+    time      8.6 s
+    """
+    width = max(columns(label) for label, _ in rows)
+    return "\n".join(f"{_pad(label, width)}  {text}" for label, text in rows)
 
 
 # ---- data ----
@@ -229,10 +241,22 @@ def label_table(classes: tuple[str, ...]) -> str:
     |     1 | dog   |
     """
     names = [visible(name).replace("|", chr(92) + "|") for name in classes]
-    width = max(5, *(columns(name) for name in names))
-    lines = [f"| label | {'class':<{width}} |", f"|------:|{'-' * (width + 2)}|"]
-    lines += [f"| {k:>5} | {_pad(name, width)} |" for k, name in enumerate(names)]
+    heads = t("label"), t("class")
+    first, second = columns(heads[0]), max(columns(name) for name in (heads[1], *names))
+    lines = [f"| {heads[0]} | {_pad(heads[1], second)} |"]
+    lines += [f"|{'-' * (first + 1)}:|{'-' * (second + 2)}|"]
+    lines += [f"| {k:>{first}} | {_pad(name, second)} |" for k, name in enumerate(names)]
     return "\n".join(lines)
+
+
+def parts(train: Dataset, test: Dataset) -> str:
+    """Write shapes and types of both parts of the data."""
+    return labelled(
+        [
+            (title, f"{part.images.shape} {part.images.dtype}, {t('labels')} {part.labels.shape}")
+            for title, part in ((t("training part"), train), (t("test part"), test))
+        ]
+    )
 
 
 def balance(dataset: Dataset) -> str:
@@ -248,70 +272,86 @@ def balance(dataset: Dataset) -> str:
 # ---- runs and results ----
 
 
-def warnings_of(weaknesses: Sequence[Weakness], indent: int = 19) -> str:
-    """Write why a trained network is not to be relied on, each on a line."""
-    from lookbook.metrics import WEAKNESSES  # keeps `--help` fast
-
-    return "".join(f"{'warning':{indent}}{WEAKNESSES[each]}\n" for each in weaknesses)
-
-
-def results(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
-    """Write what an evaluation found, of a network with these weaknesses."""
+def results(found: dict[str, Any]) -> str:
+    """Write what an evaluation found."""
     from lookbook import metrics  # keeps `--help` fast
 
-    rows = [["class", "precision", "recall", "F1", "pictures"]]
+    rows = [[t("class"), t("precision"), t("recall"), "F1", t("pictures")]]
     none = "–" if can_show("–") else "-"
     for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True):
         written = [none if share is None else percent(share) for share in shares.values()]
         rows.append([one["class"], *written, f"{one['n']:,}"])
-    confused = "\n".join(
-        f"  {visible(one['pair'][0])} and {visible(one['pair'][1])}: {one['count']:,} "
-        f"({one['first_as_second']:,} and {one['second_as_first']:,})"
+    confused = [
+        t(
+            "{first} and {second}: {count:,} ({there:,} and {back:,})",
+            first=visible(one["pair"][0]),
+            second=visible(one["pair"][1]),
+            count=one["count"],
+            there=one["first_as_second"],
+            back=one["second_as_first"],
+        )
         for one in found["most_confused"]
+    ] or [t("none")]
+    accuracy = t(
+        "{accuracy}  ({interval}, {n:,} pictures)",
+        accuracy=percent(found["accuracy"], 2),
+        interval=interval(found["interval"]),
+        n=found["n"],
+    )
+    loss = t(
+        "{loss:.4f}  (before calibration: {before:.4f})",
+        loss=found["loss"],
+        before=found["uncalibrated_loss"],
+    )
+    error = t(
+        "{error}  (exactly true percentages would show {chance})",
+        error=percent(found["ece"], 2),
+        chance=percent(found["ece_by_chance"], 2),
     )
     on_validation = is_on_validation(found)
-    accuracy, loss = ("accuracy", "loss") if on_validation else ("test accuracy", "test loss")
+    lines = [
+        (t("accuracy") if on_validation else t("test accuracy"), accuracy),
+        *(_on_validation() if on_validation else []),
+        *_baseline(found),
+        *_few_tested(found),
+        (t("loss") if on_validation else t("test loss"), loss),
+        (t("calibration error"), error),
+        *_thresholds(found["thresholds"]),
+    ]
     return (
-        f"{accuracy:<19}{percent(found['accuracy'], 2)}  ({interval(found['interval'])}, "
-        f"{found['n']:,} pictures)\n"
-        f"{_on_validation() if on_validation else ''}"
-        f"{_baseline(found)}{_few_tested(found)}"
-        f"{warnings_of([each for each in weaknesses if each == 'under_one_epoch'])}"
-        f"{loss:<19}{found['loss']:.4f}  "
-        f"(before calibration: {found['uncalibrated_loss']:.4f})\n"
-        f"calibration error  {percent(found['ece'], 2)}  "
-        f"(exactly true percentages would show {percent(found['ece_by_chance'], 2)})\n"
-        f"{_thresholds(found['thresholds'])}\n"
-        f"{table(rows, right={1, 2, 3, 4})}\n\n"
-        f"most confused\n{confused or '  none'}"
+        f"{labelled(lines)}\n\n{table(rows, right={1, 2, 3, 4})}\n\n"
+        + t("most confused")
+        + "".join(f"\n  {pair}" for pair in confused)
     )
 
 
-def _baseline(found: dict[str, Any]) -> str:
+def _baseline(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Write what guessing would give, and warn where the model does not do clearly better."""
-    name, balanced = visible(found["commonest"]), percent(found["balanced_accuracy"], 2)
-    text = (
-        f"balanced accuracy  {balanced}  (the mean recall of the classes: each counts the same)\n"
-        f"commonest class    {percent(found['commonest_share'], 2)}  (the accuracy of always "
-        f"answering {name})\n"
+    balanced = t(
+        "{balanced}  (the mean recall of the classes: each counts the same)",
+        balanced=percent(found["balanced_accuracy"], 2),
     )
-    if found["above_commonest"]:
-        return text
-    return (
-        f"{text}warning            not clearly better than always answering the commonest class\n"
+    commonest = t(
+        "{share}  (the accuracy of always answering {name})",
+        share=percent(found["commonest_share"], 2),
+        name=visible(found["commonest"]),
     )
+    lines = [(t("balanced accuracy"), balanced), (t("commonest class"), commonest)]
+    if not found["above_commonest"]:
+        weak = t("not clearly better than always answering the commonest class")
+        lines.append((t("warning"), weak))
+    return lines
 
 
-def _on_validation() -> str:
+def _on_validation() -> list[tuple[str, str]]:
     """Write that the data has no test part."""
-    return (
-        "measured on        the validation part, as there is no test part: percentages and "
-        "thresholds were set by\n                   it, and new pictures may be answered a little "
-        "worse\n"
-    )
+    return [
+        (t("measured on"), t("the validation part, as there is no test part: percentages and")),
+        ("", t("thresholds were set by it, and new pictures may be answered a little worse")),
+    ]
 
 
-def _few_tested(found: dict[str, Any]) -> str:
+def _few_tested(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Warn of classes that few test pictures show."""
     import numpy as np  # keeps `--help` fast
 
@@ -319,24 +359,34 @@ def _few_tested(found: dict[str, Any]) -> str:
 
     names = tuple(visible(name) for name in found["classes"])
     warning = few_tested(names, np.array([one["n"] for one in found["per_class"]]))
-    return f"warning            {warning}\n" if warning else ""
+    return [(t("warning"), translate(warning))] if warning else []
 
 
-def _thresholds(found: dict[str, float] | None) -> str:
+def _thresholds(found: dict[str, float] | None) -> list[tuple[str, str]]:
     """Write what thresholds of the validation part do on the test part."""
     if found is None:
-        return (
-            "not sure           cannot be said, nor were the percentages calibrated: too few "
-            "validation pictures\n"
-        )
+        why = "cannot be said, nor were the percentages calibrated: too few validation pictures"
+        return [(t("not sure"), t(why))]
     asked = f"{found['coverage']:g}"
-    return (
-        f"not sure           where it may say so, it answers {percent(found['answered'])}, and "
-        f"{percent(found['right'])} of these right  (--coverage {asked})\n"
-        f"likely classes     sets of {found['set_size']:.2f} on average hold the right one for "
-        f"{percent(found['held'])}  (--sets {asked})\n"
-        f"not one of these   said of {percent(found['refused'])}, wrongly: all of them are\n"
+    sure = t(
+        "where it may say so, it answers {answered}, and {right} of these right  "
+        "(--coverage {asked})",
+        answered=percent(found["answered"]),
+        right=percent(found["right"]),
+        asked=asked,
     )
+    likely = t(
+        "sets of {size:.2f} on average hold the right one for {held}  (--sets {asked})",
+        size=found["set_size"],
+        held=percent(found["held"]),
+        asked=asked,
+    )
+    refused = t("said of {refused}, wrongly: all of them are", refused=percent(found["refused"]))
+    return [
+        (t("not sure"), sure),
+        (t("likely classes"), likely),
+        (t("not one of these"), refused),
+    ]
 
 
 #: what is made of an answer → the words before its class; the same in all that shows answers
@@ -349,7 +399,7 @@ VERDICTS: dict[Verdict, str] = {
 
 def answer_line(one: Prediction) -> str:
     """Write a prediction on one line, without its probabilities."""
-    inverted = "  (seen inverted)" if one.inverted else ""
+    inverted = f"  ({t('seen inverted')})" if one.inverted else ""
     return f"{_answer(one)}{inverted}{''.join(f'  {said}' for said in _likely(one))}"
 
 
@@ -373,9 +423,10 @@ def _answer(one: Prediction) -> str:
     """Write what is made of a prediction, and the truth where it is known."""
     truth = ""
     if one.truth is not None:
-        right = "right" if one.right else "wrong"
-        truth = f"   true class: {visible(one.classes[one.truth])} ({right})"
-    said = f"{VERDICTS[one.verdict]}{visible(one.name)}, {percent(one.confidence)}"
+        right = t("right") if one.right else t("wrong")
+        name = visible(one.classes[one.truth])
+        truth = "   " + t("true class: {name} ({right})", name=name, right=right)
+    said = f"{t(VERDICTS[one.verdict])}{visible(one.name)}, {percent(one.confidence)}"
     return f"{visible(one.source)}: {said}{truth}"
 
 
@@ -383,11 +434,10 @@ def _beside(one: Prediction) -> list[str]:
     """Write what a reader has to know beside a prediction."""
     said = []
     if one.strange:
-        said.append("(it is unlike the pictures that the model learnt from)")
+        said.append(t("(it is unlike the pictures that the model learnt from)"))
     if one.inverted:
-        said.append(
-            "(seen inverted: light and dark are swapped between it and what the model learnt from)"
-        )
+        swapped = "light and dark are swapped between it and what the model learnt from"
+        said.append(f"({t('seen inverted')}: {t(swapped)})")
     return said
 
 
@@ -396,45 +446,48 @@ def _likely(one: Prediction) -> list[str]:
     if one.likely is None:
         return []
     names = ", ".join(visible(one.classes[k]) for k in one.likely)
-    return [f"likely: {names or 'no class; it is too unsure of all of them'}"]
+    none = t("no class; it is too unsure of all of them")
+    return [t("likely: {names}", names=names or none)]
 
 
 def comparison(found: Comparison) -> str:
     """Write how a model in 8 bits compares with the same in 32, and which one to use."""
-    of = "training accuracy" if found.final else "validation accuracy"
-    rows = [["", of, "size", "pictures a second"]]
-    for i, bits in enumerate(("8 bits", "32 bits")):
+    of = t("training accuracy") if found.final else t("validation accuracy")
+    rows = [["", of, t("size"), t("pictures a second")]]
+    for i, bits in enumerate((8, 32)):
         size, speed = f"{found.size[i] / 1000:,.0f} kB", f"{found.speed[i]:,.0f}"
-        rows.append([bits, percent(found.accuracy[i], 2), size, speed])
+        rows.append([t("{n} bits", n=bits), percent(found.accuracy[i], 2), size, speed])
     smaller = found.size[0] < found.size[1]
-    if found.pays:
-        use = f"use it: it is faster here{' and smaller' if smaller else ''}"
+    if found.pays and smaller:
+        use = t("use it: it is faster here and smaller")
+    elif found.pays:
+        use = t("use it: it is faster here")
     elif smaller:
-        use = "use it where size counts; it is not faster here, so keep model.onnx otherwise"
+        use = t("use it where size counts; it is not faster here, so keep model.onnx otherwise")
     else:
-        use = "keep model.onnx: this one is neither smaller nor faster here"
-    return (
-        f"wrote  {found.path}\n\n{table(rows, right={1, 2, 3})}\n\n"
-        f"same class for {percent(found.agreement, 2)} of {found.n:,} pictures\n{use}"
+        use = t("keep model.onnx: this one is neither smaller nor faster here")
+    same = t(
+        "same class for {share} of {n:,} pictures", share=percent(found.agreement, 2), n=found.n
     )
+    return f"{t('wrote')}  {found.path}\n\n{table(rows, right={1, 2, 3})}\n\n{same}\n{use}"
 
 
 def run_table(runs: list[Run]) -> str:
     """Write runs as a table: recipe, data, accuracy, duration."""
-    rows = [["run", "recipe", "data", "accuracy", "fit", "started (UTC)"]]
+    heads = ["run", "recipe", "data", "accuracy", "fit", "started (UTC)"]
+    rows = [[t(head) for head in heads]]
     for run in runs:
         evaluation = run.evaluation()
         validation = run.metrics["validation"]
         if evaluation:
-            part = "validation" if is_on_validation(evaluation) else "test"
-            shown = f"{percent(evaluation['accuracy'], 2)} {part}"
+            accuracy = percent(evaluation["accuracy"], 2)
+            on_validation = is_on_validation(evaluation)
+            text = "{accuracy} validation" if on_validation else "{accuracy} test"
+            shown = t(text, accuracy=accuracy)
+        elif validation:
+            shown = t("{accuracy} validation", accuracy=percent(validation["accuracy"], 2))
         else:
-            shown = (
-                f"{percent(validation['accuracy'], 2)} validation" if validation else "not known"
-            )
-        if weaknesses := run.metrics.get("weaknesses"):
-            short = {"under_one_epoch": "under an epoch", "not_above_commonest": "as guessing"}
-            shown += f" ({', '.join(short[each] for each in weaknesses)})"
+            shown = t("not known")
         rows.append(
             [
                 str(run.folder),
@@ -442,7 +495,7 @@ def run_table(runs: list[Run]) -> str:
                 run.conditions["data"]["name"].rsplit("/", 1)[-1],
                 shown,
                 duration(run.metrics["fit_seconds"])
-                + (" (stopped)" if run.metrics["stopped"] else ""),
+                + (f" ({t('stopped')})" if run.metrics["stopped"] else ""),
                 run.conditions["started"][:16].replace("T", " "),
             ]
         )
@@ -453,25 +506,23 @@ def trained(run: Run, whole: float) -> str:
     """Write how a training ended: accuracy on validation, and where the `whole` time went."""
     seconds = dict(run.conditions["seconds"])
     seconds["saving and the rest"] = whole - sum(seconds.values())
-    parts = ", ".join(f"{name} {duration(took)}" for name, took in seconds.items() if took >= 0.05)
-    found = run.metrics["validation"]
-    epochs = run.metrics["epochs"]
+    parts = [f"{t(name)} {duration(took)}" for name, took in seconds.items() if took >= 0.05]
     lines = [
-        f"recipe               {run.recipe['name']}, epochs: {epochs:,.4g}",
-        f"time                 {duration(whole)}  ({parts})",
+        (t("time"), f"{duration(whole)}  ({', '.join(parts)})"),
+        (t("run"), str(run.folder)),
     ]
-    if found:
-        of = " of a twin trained without these pictures" if run.conditions["final"] else ""
-        lines.insert(
-            0,
-            f"validation accuracy  {percent(found['accuracy'], 2)}{of}  "
-            f"({interval(found['interval'])}, {found['n']:,} pictures)",
+    if found := run.metrics["validation"]:
+        accuracy = percent(found["accuracy"], 2)
+        if run.conditions["final"]:
+            accuracy = t("{accuracy} of a twin trained without these pictures", accuracy=accuracy)
+        accuracy = t(
+            "{accuracy}  ({interval}, {n:,} pictures)",
+            accuracy=accuracy,
+            interval=interval(found["interval"]),
+            n=found["n"],
         )
-    weaknesses = run.metrics["weaknesses"]
-    lines += warnings_of(weaknesses, 21).splitlines()
-    if weaknesses:
-        lines.append(f"{'':21}give it more time (--budget, --epochs) or more pictures")
-    return "\n".join(lines)
+        lines.insert(0, (t("validation accuracy"), accuracy))
+    return labelled(lines)
 
 
 # ---- progress ----
@@ -479,25 +530,27 @@ def trained(run: Run, whole: float) -> str:
 
 def stage(progress: Progress) -> str:
     """Write the epoch, and of a calibration twin that it is one."""
-    twin = "" if progress.stage == "training" else f"{progress.stage}  "
+    twin = "" if progress.stage == "training" else f"{t(progress.stage)}  "
     if progress.epochs is None:
-        return f"{twin}epoch {progress.epoch}"
-    return f"{twin}epoch {progress.epoch:>{len(str(progress.epochs))}}/{progress.epochs}"
+        return twin + t("epoch {epoch}", epoch=progress.epoch)
+    epoch = f"{progress.epoch:>{len(str(progress.epochs))}}/{progress.epochs}"
+    return twin + t("epoch {epoch}", epoch=epoch)
 
 
 def epoch_line(progress: Progress) -> str:
     """Write the state of a training in one line."""
-    validation = ""
+    parts = [
+        stage(progress),
+        t("{done:,}/{all:,} pictures", done=progress.pictures, all=progress.pictures_per_epoch),
+        t("loss {loss:.4f}", loss=progress.loss),
+        t("accuracy {accuracy}", accuracy=percent(progress.accuracy, 2)),
+    ]
     if progress.val_loss is not None and progress.val_accuracy is not None:
-        validation = (
-            f"  val loss {progress.val_loss:.4f}  val accuracy {percent(progress.val_accuracy, 2)}"
-        )
-    return (
-        f"{stage(progress)}  "
-        f"{progress.pictures:,}/{progress.pictures_per_epoch:,} pictures  "
-        f"loss {progress.loss:.4f}  accuracy {percent(progress.accuracy, 2)}{validation}  "
-        f"{duration(progress.seconds_left)} left"
-    )
+        parts += [
+            t("val loss {loss:.4f}", loss=progress.val_loss),
+            t("val accuracy {accuracy}", accuracy=percent(progress.val_accuracy, 2)),
+        ]
+    return "  ".join([*parts, t("{time} left", time=duration(progress.seconds_left))])
 
 
 #: steps of a report, as they are called while they last
@@ -519,5 +572,7 @@ def step_line(step: str, done: float, seconds: float) -> str:
     >>> step_line("page", 0.8, 20.0)
     '80 %  the page, about 5.0 s left'
     """
-    left = f", about {duration(seconds * (1 - done) / done)} left" if done > 0 else ""
-    return f"{100 * done:.0f} %  {STEPS[step]}{left}"
+    what = f"{percent(done, 0)}  {t(STEPS[step])}"
+    if done == 0:
+        return what
+    return t("{what}, about {time} left", what=what, time=duration(seconds * (1 - done) / done))
