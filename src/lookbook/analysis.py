@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: test pictures that a page can hold, and the pixels that they may have in all
 MOST_SHOWN, MOST_PIXELS = 10_000, 7_900_000
 #: pixels that take as much of a page as a cell of the confusion matrix, and as what else is said of
-#: each class
-CELL, CLASS = 55, 5000
+#: each class, in two languages
+CELL, CLASS = 55, 7000
 #: pixels on the longer side of a shown picture
 SHOWN_SIDE = 64
 #: example pictures of a class, fewer of each where there are many, and classes that have some

@@ -210,6 +210,10 @@ def mirrors_well(data: str) -> bool:
     return data not in BUILTIN or BUILTIN[data].mirrors_well
 
 
+#: names that folders of any data have
+_SAYS_NOTHING = frozenset({"data", "dataset", "images", "train", "training"})
+
+
 def stem_of(data: str | Path) -> str:
     """Return the name of a folder or a file, without the ending of an array file.
 
@@ -225,5 +229,14 @@ def title_of(data: str) -> str:
 
     >>> title_of("fashion-mnist"), title_of("/home/me/pictures"), title_of("bars.npz")
     ('Fashion-MNIST', 'pictures', 'bars')
+
+    A folder whose name says nothing is called after the one that it is in, too.
+
+    >>> title_of("/home/me/clothes/train")
+    'clothes/train'
     """
-    return BUILTIN[data].title if data in BUILTIN else stem_of(data)
+    if data in BUILTIN:
+        return BUILTIN[data].title
+    path = Path(data)
+    beside = path.parent.name if path.name.lower() in _SAYS_NOTHING else ""
+    return f"{beside}/{path.name}" if beside else stem_of(path)

@@ -11,14 +11,14 @@ import numpy as np
 
 from lookbook import probabilities, show_answers, show_data, show_model, sprites
 from lookbook.analysis import analyse
-from lookbook.builtin import BUILTIN
+from lookbook.builtin import BUILTIN, title_of
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError
 from lookbook.evaluation import judge
 from lookbook.files import encode, write_bytes
 from lookbook.photos import find_polarity
-from lookbook.sheet import Answers, Sheet
-from lookbook.templates import Lang, fill
+from lookbook.sheet import Answers, Pictures, Sheet
+from lookbook.templates import LANGS, Lang, fill, render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +93,7 @@ def report_on(
     out: Path,
     *,
     title: str,
+    subtitle: str = "",
     training: Dataset | None = None,
     findings: Findings | None = None,
     data: str = "",
@@ -106,6 +107,7 @@ def report_on(
         found=judge(probs, test.labels, test.classes),
         analysis=analyse(test, probs, training=training, examples=examples),
         title=title,
+        subtitle=subtitle,
         training=training,
         findings=findings,
         data=data,
@@ -120,7 +122,8 @@ def write_run_report(dossier: Dossier, out: Path, lang: Lang = "en") -> Path:
         probs=dossier.probs,
         found=dossier.found,
         analysis=dossier.analysis,
-        title=dossier.run.folder.resolve().name,
+        title=title_of(dossier.run.conditions["data"]["name"]),
+        subtitle=f"{dossier.run.recipe['name']} · {dossier.run.folder.resolve().name}",
         training=dossier.training,
         findings=dossier.findings,
         run=dossier.run,
@@ -138,15 +141,51 @@ def write_report(answers: Answers, out: Path, lang: Lang = "en") -> Path:
     OutputError
         The file cannot be written.
     """
-    write_bytes(out, encode(_render(Sheet(answers, lang))))
+    write_bytes(out, encode(_render(answers, lang)))
     return out
 
 
 # ---- the page ----
 
 
-def _render(sheet: Sheet) -> str:
-    """Return the page: whatever has nothing to show is left out."""
+def _render(answers: Answers, lang: Lang) -> str:
+    """Return the page in one language, with the other one in it.
+
+    Pictures, answers and the cells of the matrix are there once, for both.
+    """
+    pictures = Pictures()
+    sheets = {
+        one: Sheet(answers, one, pictures) for one in sorted(LANGS, key=lambda one: one != lang)
+    }
+    parts = {one: _parts(sheet) for one, sheet in sheets.items()}
+    sprite = sprites.pack(np.stack(pictures.images))  # all pictures are known by now
+    frame = _frame(sheets[lang], sprite)
+    bodies = {
+        one: render(
+            "report.body.html",
+            **parts[one],
+            **frame,
+            search=show_answers.search(sheet, sprite),
+            t=sheet.t,
+            lang=one,
+            first=one == lang,
+            footer=sheet.t("page.footer", version=version("lookbook"), date=_today()),
+        )
+        for one, sheet in sheets.items()
+    }
+    return fill(
+        "report",
+        ("report.js",),
+        answers=show_answers.for_script(sheets[lang], sprite),
+        bodies=bodies,
+        lang=lang,
+        name=sheets[lang].t("page.title", name=answers.title),
+        **frame,
+    )
+
+
+def _parts(sheet: Sheet) -> dict[str, Any]:
+    """Return what the page shows; whatever has nothing to show is left out."""
     parts: dict[str, Any] = {
         "verdict": show_answers.verdict(sheet),
         "data": show_data.data(sheet),
@@ -159,33 +198,16 @@ def _render(sheet: Sheet) -> str:
         "map": show_answers.the_map(sheet),
         "robustness": show_model.robustness(sheet),
     }
-    cover = show_answers.cover(sheet)
-    # all pictures are known by now
-    sprite = sprites.pack(np.stack(sheet.pictures.images))
-    parts["search"] = show_answers.search(sheet, sprite)
-    sections = [name for name, part in parts.items() if part]
-    return fill(
-        "report",
-        ("report.js",),
-        **parts,
-        sections=sections,
-        n={name: number for number, name in enumerate(sections, 1)},
-        cover=cover,
-        answers=show_answers.for_script(sheet, sprite),
-        **_frame(sheet, sprite),
-    )
+    sections = [*(name for name, part in parts.items() if part), "search"]
+    numbers = {name: number for number, name in enumerate(sections, 1)}
+    return parts | {"sections": sections, "n": numbers, "cover": show_answers.cover(sheet)}
 
 
 def _frame(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
-    """Return what stands around the parts."""
-    run = sheet.answers.run
-    today = datetime.now(UTC).date().isoformat()
+    """Return what both languages share."""
     return {
-        "lang": sheet.lang,
-        "t": sheet.t,
         "title": sheet.answers.title,
-        "subtitle": run.recipe["name"] if run else "",
-        "footer": sheet.t("page.footer", version=version("lookbook"), date=today),
+        "subtitle": sheet.answers.subtitle,
         "polarity": _polarity(sheet.test),
         "names": sheet.test.classes,
         "n_test": len(sheet.test),
@@ -199,6 +221,10 @@ def _frame(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
             "address": sprite.address,
         },
     }
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def _polarity(test: Dataset) -> str:

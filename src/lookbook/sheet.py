@@ -33,6 +33,8 @@ class Answers:
     found: dict[str, Any]
     analysis: Analysis
     title: str
+    #: which model, and where it is kept
+    subtitle: str = ""
     training: Dataset | None = None
     findings: Findings | None = None
     run: Run | None = None
@@ -60,7 +62,7 @@ class Pictures:
 class Sheet:
     """One report in one language, while its parts are made."""
 
-    def __init__(self, answers: Answers, lang: Lang) -> None:
+    def __init__(self, answers: Answers, lang: Lang, pictures: Pictures | None = None) -> None:
         self.answers, self.lang = answers, lang
         self.test, self.probs, self.analysis = answers.test, answers.probs, answers.analysis
         self.parts = {"test": answers.test}
@@ -69,7 +71,7 @@ class Sheet:
         self.layers = anatomy.layers(answers.model) if answers.model is not None else []
         self.said = self.probs.argmax(axis=1)
         self.of_truth = self.probs[np.arange(len(self.test)), self.test.labels]
-        self.pictures = Pictures()
+        self.pictures = pictures or Pictures()
         for index in self.analysis.shown:
             self.pictures.add("test", index, self.test.images[index])
 
@@ -103,6 +105,12 @@ class Sheet:
         """Return where a picture of a part is in the sprite."""
         return self.pictures.add(part, index, self.parts[part].images[index])
 
+    def file(self, part: str, index: int) -> str:
+        """Return the name of a picture's file; nothing where the data is arrays."""
+        files = self.parts[part].files
+        # a name in another encoding than UTF-8 is shown as far as it can be
+        return files[index].encode("utf-8", "replace").decode() if files else ""
+
     def about_test(self, index: int) -> str:
         """Describe a test picture and the answer to it."""
         text: str = texts("report", self.lang)["script"]["about"]
@@ -114,8 +122,8 @@ class Sheet:
         )
 
     def shown_test(self, index: int) -> dict[str, Any]:
-        """Return what a small picture with a link needs."""
-        return {"index": int(index), "at": self.at("test", index), "about": self.about_test(index)}
+        """Return what a small picture with a link needs; the script says what it is about."""
+        return {"index": int(index), "at": self.at("test", index)}
 
     def describe(self, word: str, index: int) -> str:
         """Name a picture: part, number, label."""

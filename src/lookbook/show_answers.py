@@ -15,13 +15,15 @@ from lookbook.charts import Axis, Line
 from lookbook.datasets import FEW
 from lookbook.runs import is_on_validation
 from lookbook.sheet import Sheet, grouped, tenths
-from lookbook.templates import json_in_page, texts
+from lookbook.templates import LANGS, json_in_page, texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
 #: classes whose probabilities are shown and kept for each picture
 LEADING = 10
+#: classes whose probabilities stand beside a mistake, with the true one; a click shows the others
+BESIDE = 3
 #: classes beyond which the matrix is written small
 SMALL = 20
 #: colours of classes on the map
@@ -249,6 +251,7 @@ def _card(sheet: Sheet, place: int, index: int) -> dict[str, Any]:
             {
                 "at": sheet.at("training", int(near)),
                 "about": sheet.describe("training", int(near)),
+                "file": sheet.file("training", int(near)),
                 "name": sheet.name(label),
                 "kind": kind,
             }
@@ -261,6 +264,7 @@ def _card(sheet: Sheet, place: int, index: int) -> dict[str, Any]:
         "said": f"{sheet.name(sheet.said[index])} {sure}",
         "truth": sheet.t("mistakes.truth", truth=sheet.name(truth)),
         "number": sheet.t("mistakes.number", index=grouped(index)),
+        "file": sheet.file("test", index),
         "bars": _bars(sheet, index),
         "heat": _heat(sheet, place),
         "neighbours": neighbours[:NEAREST],
@@ -268,11 +272,10 @@ def _card(sheet: Sheet, place: int, index: int) -> dict[str, Any]:
 
 
 def _bars(sheet: Sheet, index: int) -> list[dict[str, Any]]:
-    """Return the probabilities of one picture: of all classes, or of the leading ones."""
+    """Return the greatest probabilities of one picture, and that of the true class."""
     probs, truth = sheet.probs[index], int(sheet.test.labels[index])
-    leading = _leading(probs[None], sheet.test.labels[[index]])[0]
     rows = []
-    for k in sorted(leading) if len(probs) <= LEADING else leading:
+    for k in _leading(probs[None], sheet.test.labels[[index]], BESIDE + 1)[0]:
         kind = "right" if k == truth else "wrong" if k == sheet.said[index] else ""
         share = tenths(probs[k]) / 1000
         rows.append(
@@ -287,10 +290,10 @@ def _bars(sheet: Sheet, index: int) -> list[dict[str, Any]]:
 
 
 def _leading(
-    probs: Float[np.ndarray, "M K"], labels: Int64[np.ndarray, "M"]
+    probs: Float[np.ndarray, "M K"], labels: Int64[np.ndarray, "M"], most: int = LEADING
 ) -> Int64[np.ndarray, "M L"]:
     """Return the most probable classes of each picture, and in any case the true one."""
-    leading = np.argsort(-probs, axis=1, kind="stable")[:, :LEADING]
+    leading = np.argsort(-probs, axis=1, kind="stable")[:, :most]
     lacking = ~(leading == labels[:, None]).any(axis=1)
     leading[lacking, -1] = labels[lacking]
     return leading
@@ -469,7 +472,9 @@ def for_script(sheet: Sheet, sprite: sprites.Sprite) -> str:
         "tenths": _packed(np.rint(1000 * shares.astype(np.float64)).astype("<u2")),
         "rank": _packed(sheet.of_truth[shown].argsort(kind="stable").argsort().astype("<u2")),
         "xy": _packed((65535 * sheet.analysis.places).astype("<u2")),
-        "text": texts("report", sheet.lang)["script"],
+        "files": [sheet.file("test", index) for index in shown] if sheet.test.files else [],
+        "title": sheet.answers.title,
+        "text": {lang: texts("report", lang)["script"] for lang in LANGS},
     }
     return json_in_page(document)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: pairs and suspects that are shown of each kind of finding
 FOUND = 18
+#: pixels of a row that are written as numbers
+LEVELS = 64
 #: classes that are named in a sentence
 NAMED = 10
 
@@ -56,7 +58,20 @@ def data(sheet: Sheet) -> dict[str, Any]:
         "rows": rows,
         "note": _note(sheet, len(part.classes)),
         "pixels": _pixels(sheet, part, word),
-        "findings": _findings(sheet),
+        **_sorted(_findings(sheet)),
+    }
+
+
+def _sorted(findings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Tell what was found from what was looked for in vain; what has most pictures is open."""
+    found = [one for one in findings if one["n"] != 0]
+    most = max((one["n"] or 0 for one in found), default=0)
+    for one in found:
+        one["open"] = one["n"] == most > 0
+    return {
+        "looked": bool(findings),
+        "findings": found,
+        "in_vain": [one["title"] for one in findings if one["n"] == 0],
     }
 
 
@@ -92,7 +107,8 @@ def _pixels(sheet: Sheet, part: Dataset, word: str) -> dict[str, Any]:
     index = len(part) // 3
     image = part.images[index]
     row = min(10, len(image) - 1)
-    levels = image[row] if image.ndim == 2 else image[row, :, 0]
+    whole = image[row] if image.ndim == 2 else image[row, :, 0]
+    levels = whole[:LEVELS]
     picture = sheet.t(
         "data.picture",
         part=sheet.t(f"word.{word}"),
@@ -104,12 +120,16 @@ def _pixels(sheet: Sheet, part: Dataset, word: str) -> dict[str, Any]:
         for level in levels
     )
     key = "data.row" if image.ndim == 2 else "data.row_red"
+    about = sheet.t(key, picture=picture, row=row)
+    if len(levels) < len(whole):
+        about += " " + sheet.t("data.first", shown=len(levels), all=len(whole))
     return {
-        "about": sheet.t(key, picture=picture, row=row),
+        "about": about,
+        "file": sheet.file(word, index),
         "at": sheet.at(word, index),
         "label": picture,
-        "before": " ".join(str(level) for level in levels),
-        "after": " ".join(scaled),
+        "before": [str(level) for level in levels],
+        "after": list(scaled),
     }
 
 
@@ -135,7 +155,12 @@ def _findings(sheet: Sheet) -> list[dict[str, Any]]:
     if found.compared < found.different:
         n = grouped(found.compared)
         listed.append(
-            {"count": n, "title": sheet.t("data.compared"), "about": sheet.t("data.sampled", n=n)}
+            {
+                "n": None,
+                "count": n,
+                "title": sheet.t("data.compared"),
+                "about": sheet.t("data.sampled", n=n),
+            }
         )
     return listed + _doubted(sheet, found)
 
@@ -146,6 +171,7 @@ def _doubted(sheet: Sheet, found: Findings) -> list[dict[str, Any]]:
         return [_suspects(sheet, part, found) for part in ("training", "test")]
     return [
         {
+            "n": None,
             "count": sheet.t("data.unjudged_count"),
             "title": sheet.t("data.unjudged"),
             "about": sheet.t("data.unjudged_about", n=LEAST),
@@ -180,6 +206,7 @@ def _pairs(
     if min(counted, shown) < len(pairs):
         hidden = sheet.t("data.shown_pairs", shown=shown, all=grouped(len(pairs)))
     return {
+        "n": counted,
         "count": grouped(counted),
         "title": sheet.t(f"data.{key}", part=word),
         "about": sheet.t(f"data.{about_key}", **about),
@@ -195,7 +222,11 @@ def _member(sheet: Sheet, index: int, found: Findings) -> dict[str, Any]:
     """Describe one picture of a pair."""
     word = "training" if index < found.n_training else "test"
     own = index if word == "training" else index - found.n_training
-    return {"at": sheet.at(word, own), "about": sheet.describe(word, own)}
+    return {
+        "at": sheet.at(word, own),
+        "about": sheet.describe(word, own),
+        "file": sheet.file(word, own),
+    }
 
 
 def _suspects(sheet: Sheet, word: str, found: Findings) -> dict[str, Any]:
@@ -212,16 +243,19 @@ def _suspects(sheet: Sheet, word: str, found: Findings) -> dict[str, Any]:
             words = ["lookbook", "report", str(run.folder), "--corrections", "suspects.csv"]
             command = shlex.join(words)
             hidden = sheet.t("data.more", shown=FOUND, all=grouped(n), command=command)
+    left_out = _not_judged(sheet)
     return {
+        "n": n or (None if left_out else 0),
         "count": grouped(n),
         "title": sheet.t("data.suspects", part=sheet.t(f"word.{word}")),
-        "about": sheet.t(f"data.{about}", folds=found.folds) + _not_judged(sheet),
+        "about": sheet.t(f"data.{about}", folds=found.folds) + left_out,
         "suspects": [
             {
                 "at": sheet.at(word, int(index)),
                 "about": sheet.t(
                     "data.number", part=sheet.t(f"word.{word}"), index=grouped(int(index))
                 ),
+                "file": sheet.file(word, int(index)),
                 "given": sheet.t("data.given", name=sheet.name(part.labels[index])),
                 "opinion": sheet.t(
                     "data.opinion",

@@ -94,15 +94,28 @@ def training(sheet: Sheet) -> dict[str, Any] | None:
     if run is None:
         return None
     history = run.history
+    if len(history) < 2:  # there is no curve of one point
+        return {"facts": _ended(sheet, history[-1]), "note": _note(sheet, run)}
     epochs, seconds = _epochs(run), [one["seconds"] for one in history]
     drawn = [
-        _curve(sheet, history, name, xs, unit)
+        {"svg": _curve(sheet, history, name, xs, unit), "again": unit == "seconds"}
         for name in ("loss", "accuracy")
         for xs, unit in ((epochs, "epoch"), (seconds, "seconds"))
     ]
     if all("learning_rate" in one for one in history):
-        drawn.append(_rate(sheet, history, epochs))
+        drawn.append({"svg": _rate(sheet, history, epochs), "again": False})
     return {"charts": drawn, "note": _note(sheet, run)}
+
+
+def _ended(sheet: Sheet, last: dict[str, Any]) -> list[dict[str, str]]:
+    """Return how a training ended: loss and accuracy of both parts."""
+    facts = []
+    for name, write in (("loss", "{:.4f}".format), ("accuracy", sheet.percent)):
+        for key, word in ((name, "training"), (f"val_{name}", "validation")):
+            if last.get(key) is not None:
+                what = f"{sheet.t(f'training.{name}')}, {sheet.t(f'word.{word}')}"
+                facts.append({"name": what, "text": write(last[key])})
+    return facts
 
 
 def _epochs(run: Run) -> list[float]:

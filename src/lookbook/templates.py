@@ -30,18 +30,23 @@ def fill(page: str, scripts: tuple[str, ...], **values: Any) -> str:
     values
         What else the template asks for.
     """
-    import jinja2  # noqa: PLC0415  # 0.1 s
-
     script = "\n".join(map(_asset, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = jinja2.Environment(autoescape=True).from_string(_asset(f"{page}.html"))
-    return template.render(
+    return render(
+        f"{page}.html",
         version=version("lookbook"),
         style=_asset("base.css") + _asset(f"{page}.css"),
         script=script,
         script_hash=f"sha256-{digest}",
         **values,
     )
+
+
+def render(template: str, /, **values: Any) -> str:
+    """Return a template of the package's folder `web` with these values filled in."""
+    import jinja2  # noqa: PLC0415  # 0.1 s
+
+    return jinja2.Environment(autoescape=True).from_string(_asset(template)).render(**values)
 
 
 @cache
