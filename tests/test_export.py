@@ -290,3 +290,15 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
         f"{path} is not a model of lookbook, or it is damaged: it is no ONNX file, or it was cut; "
         "expected the model.onnx of a run: lookbook runs lists them"
     )
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((28, 28), 1000), ((8, 8), 1000), ((64, 64, 3), 63), ((224, 224, 3), 5), ((5,), 1000)],
+)
+def test_large_pictures_are_answered_in_smaller_batches(monkeypatch, shape, size):
+    """A thousand of 224×224 pixels at once would take more memory than most machines have."""
+    monkeypatch.setattr(Model, "input_shape", shape)
+    parts = Model(b"").batches(2345)
+    assert parts[0] == slice(0, size)
+    assert np.concatenate([np.arange(2345)[part] for part in parts]).tolist() == list(range(2345))

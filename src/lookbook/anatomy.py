@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from lookbook.model import Model
 
-#: pictures that go through the network at once
-BATCH = 1000
 #: name that a whitening layer's filters have in the file
 WHITENING = "network.whitening"
 #: beginning of the names of what novelty is judged by
@@ -108,8 +106,7 @@ def features(model: Model, inputs: Shaped[np.ndarray, "N *shape"]) -> Float32[np
     last = _trained(graph, _weights(graph))[-1]
     session = _session(model, [last.input[0]])
     parts = [
-        session.run(None, {"images": inputs[start : start + BATCH]})[0]
-        for start in range(0, len(inputs), BATCH)
+        session.run(None, {"images": inputs[batch]})[0] for batch in model.batches(len(inputs))
     ]
     return np.concatenate(parts)
 
