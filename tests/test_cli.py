@@ -345,7 +345,7 @@ def test_the_next_command_can_be_pasted(bars, tmp_path):
     assert ended.stdout.endswith("next: lookbook train 'my bars.npz'\n")
     ended = lookbook("train", spaced.name, "--epochs", "0.5", "--out", "a run", cwd=tmp_path)
     assert "next: lookbook evaluate 'a run'\n" in ended.stdout
-    assert "epoch 1/1  128/128 pictures" in ended.stderr
+    assert "epoch 1/1  127/127 pictures" in ended.stderr
     assert read_run(tmp_path / "a run").recipe["epochs"] == 0.5
 
 
@@ -628,8 +628,8 @@ def test_probabilities_in_a_damaged_file_are_refused(bars, tmp_path):
         (tmp_path / "p.npy").write_bytes(whole[:n])
         ended = lookbook("report", "--predictions", "p.npy", "--data", bars, cwd=tmp_path)
         assert (ended.returncode, ended.stdout) == (2, "")
-        assert ended.stderr.startswith("error: p.npy is no .npy file of numbers (")
-        assert ended.stderr.endswith("); save it with numpy.save\n")
+        assert ended.stderr.startswith("error: p.npy is no .npy or .npz file of numbers (")
+        assert "); save probabilities with numpy.save, or as a table" in ended.stderr
 
 
 def in_process(*words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,10 +18,11 @@ import torch
 from PIL import Image
 
 from conftest import made_pictures
-from lookbook import checkpoints
+from lookbook import checkpoints, devices
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning
+from lookbook.files import cannot_write
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL
-from lookbook.runs import list_unfinished, read_request, read_run
+from lookbook.runs import list_unfinished, read_request, read_run, sealed
 from lookbook.training import resume, train
 
 #: every kind of state: momenta of Muon, losses of pictures, distortions, mirrored passes, a part
@@ -127,6 +129,7 @@ def test_points_are_kept_seldom(pictures, tmp_path, monkeypatch):
         checkpoints.ResumePoint, "keep", lambda self, *a: (kept.append(1), keep(self, *a))
     )
     monkeypatch.setattr(checkpoints, "APART", 3600.0)  # longer than any machine needs
+    monkeypatch.setattr(checkpoints, "COST", 36.0)
     train(pictures, DENSE, out=tmp_path / "short")
     assert kept == []
     monkeypatch.setattr(checkpoints, "APART", 0.0)
@@ -217,6 +220,123 @@ def test_a_place_that_was_begun_is_not_begun_again(pictures, tmp_path):
     )
 
 
+def test_the_first_point_comes_as_soon_as_it_costs_a_hundredth(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    point = checkpoints.ResumePoint(tmp_path / "run", {}, numbered=False)
+    weights = {"weights": torch.zeros(250_000)}  # 1 MB: 10 ms, and 5 ms for the file
+    assert point.find("training", weights) is None
+    now = 1.4
+    assert not point.is_due()
+    now = 1.6
+    assert point.is_due()
+    point.keep("training", weights, COUNTED)
+    now = 1.6 + 4.9
+    assert not point.is_due()
+    now = 1.6 + 5.1
+    assert point.is_due()
+
+
+#: what a point counts
+COUNTED = {"seconds": 1.0, "steps_done": 1, "sums": [0.5, 1, 2], "history": []}
+
+
+@pytest.fixture
+def two_points(tmp_path):
+    """A resumed training that kept two points, and what its tensors are like."""
+    like = {"network.a": torch.zeros(3, 4), "passes.order": torch.arange(0)}
+    for step in (1, 2):
+        point = checkpoints.ResumePoint(tmp_path / "run", {}, numbered=False, begun=step == 2)
+        now = {"network.a": torch.full((3, 4), float(step)), "passes.order": torch.arange(step)}
+        point.keep("training", now, COUNTED | {"steps_done": step})
+    return checkpoints.ResumePoint(tmp_path / "run", {}, numbered=False, begun=True), like
+
+
+def test_every_flipped_bit_of_a_point_is_found(two_points):
+    point, like = two_points
+    newest, before = point._files("training")
+    tensors, counted = point.find("training", like)
+    assert (counted["steps_done"], tensors["network.a"].max()) == (2, 2)
+    before.unlink()
+    whole = newest.read_bytes()
+    for place in range(len(whole)):
+        newest.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        )
+        with pytest.raises(DamagedFileError, match="is damaged"):
+            point.find("training", like)
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda _: b""])
+def test_the_point_before_is_taken_where_the_newest_is_damaged(two_points, damage):
+    point, like = two_points
+    newest, before = point._files("training")
+    newest.write_bytes(damage(newest.read_bytes()))
+    with pytest.warns(LookbookWarning) as caught:
+        tensors, counted = point.find("training", like)
+    assert (counted["steps_done"], tensors["network.a"].max()) == (1, 1)
+    said = str(caught[0].message)
+    assert said.startswith(f"{newest} is damaged (")
+    assert said.endswith(f"); it goes on from the point before, {before}")
+    before.write_bytes(b"")
+    with pytest.raises(DamagedFileError) as raised:
+        point.find("training", like)
+    assert str(raised.value).startswith(f"{newest} is damaged (")
+    assert str(raised.value).endswith(f"; delete {point.folder} and train again")
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"network.a": torch.zeros(4, 3)}, r"network.a is .* shape \(3, 4\), expected .* \(4, 3\)"),
+        ({"network.a": torch.zeros(3, 4, dtype=torch.float64)}, "expected torch.float64"),
+        ({"network.b": torch.zeros(1)}, "its tensors are those of another network"),
+        ({"passes.order": torch.zeros(0, 2)}, "passes.order is torch.int64"),
+    ],
+)
+def test_a_point_of_another_network_is_refused(two_points, other, why):
+    point, like = two_points
+    with pytest.raises(DamagedFileError, match=why):
+        point.find("training", like | other)
+
+
+def test_a_point_that_is_no_file_of_its_own_is_refused(two_points, tmp_path):
+    point, like = two_points
+    newest, before = point._files("training")
+    before.unlink()
+    newest.rename(tmp_path / "elsewhere")
+    newest.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DamagedFileError, match="cannot be read: it is a link"):
+        point.find("training", like)
+
+
+def test_a_changed_request_is_refused(pictures, tmp_path):
+    train(pictures, CONV, out=tmp_path / "run", should_stop=stop_after(5))
+    path = tmp_path / "run.unfinished" / "request.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(DamagedFileError) as caught:
+        resume(tmp_path / "run")
+    assert str(caught.value) == (
+        f"{path} is damaged: its SHA-256 is another one; delete {path.parent} and train again"
+    )
+
+
+def test_a_full_disk_at_a_point_does_not_end_the_training(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "APART", 0.0)
+
+    def full(path, _content):
+        raise cannot_write(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    monkeypatch.setattr(checkpoints, "write_bytes", full)
+    with pytest.warns(LookbookWarning) as caught:
+        run = train(pictures, DENSE, out=tmp_path / "run")
+    assert not run.metrics["stopped"]
+    assert len(caught) == 1
+    assert str(caught[0].message).startswith(
+        "the training goes on, but not again after a stop or a kill: cannot write "
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing", b"\x08" + bytes(40)])
 def test_a_damaged_point_is_told(pictures, tmp_path, content):
     train(pictures, CONV, out=tmp_path / "run", should_stop=stop_after(5))
@@ -225,6 +345,20 @@ def test_a_damaged_point_is_told(pictures, tmp_path, content):
     with pytest.raises(DamagedFileError, match="is damaged") as caught:
         resume(tmp_path / "run")
     assert str(caught.value).endswith(f"delete {tmp_path}/run.unfinished and train again")
+
+
+def test_a_training_goes_on_from_the_point_before_to_the_same_weights(
+    pictures, tmp_path, monkeypatch
+):
+    whole = train(pictures, CONV, out=tmp_path / "whole")
+    monkeypatch.setattr(checkpoints, "APART", 0.0)
+    monkeypatch.setattr(checkpoints, "TIMES", 0.0)
+    train(pictures, CONV, out=tmp_path / "run", should_stop=stop_after(20))
+    newest = tmp_path / "run.unfinished" / "training.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-9])
+    with pytest.warns(LookbookWarning, match="it goes on from the point before"):
+        run = resume(tmp_path / "run")
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
 
 
 def test_two_trainings_at_once_keep_a_folder_each(pictures, tmp_path, monkeypatch):
@@ -282,7 +416,8 @@ def test_a_training_whose_folder_was_split_otherwise_is_told_so(tmp_path):
     path = tmp_path / "run.unfinished" / "request.json"
     request = json.loads(path.read_text())
     del request["split"], request["validation_sha256"]
-    path.write_text(json.dumps(request | {"train_sha256": "0" * 64}))
+    del request["sha256"]
+    path.write_text(json.dumps(sealed(request | {"train_sha256": "0" * 64})))
     with pytest.raises(InputError) as caught:
         resume(tmp_path / "run")
     assert str(caught.value) == (

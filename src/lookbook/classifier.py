@@ -94,7 +94,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             calibrate,
             learn_novelty,
         )
-        from lookbook.fitting import fit  # noqa: PLC0415
+        from lookbook.fitting import epochs_done, fit  # noqa: PLC0415
         from lookbook.onnx_export import describe, to_onnx  # noqa: PLC0415
 
         inputs, y = self._validate_training(X, y)
@@ -122,14 +122,16 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         calibration = calibrate(fitted, fitted.classifier, validation)
         temperature = float(fitted.classifier.temperature)
         classes = tuple(map(str, self.classes_))
+        measured = metrics.on_validation(
+            softmax(fitted.val_logits / temperature), validation[1], "this network"
+        )
         about = describe(
             fitted.classifier,
             recipe,
             classes,
             inputs,
-            validation=metrics.on_validation(
-                softmax(fitted.val_logits / temperature), validation[1], "this network"
-            ),
+            validation=measured,
+            weaknesses=metrics.weaknesses(measured, epochs_done(fitted.history)),
             calibration=calibration,
             data={
                 "name": "arrays",

@@ -344,11 +344,11 @@ def train(
         _say(
             t(
                 "stopped by Ctrl-C in epoch {epoch}, after {done:,} of {all:,} pictures; "
-                "the run can be used; go on: {command}",
+                "the run can be used{go_on}",
                 epoch=last["epoch"],
                 done=last["pictures"],
                 all=last["pictures_per_epoch"],
-                command=_command("train", "--resume", run.folder),
+                go_on=_go_on(run),
             )
         )
         raise typer.Exit(130)
@@ -368,7 +368,7 @@ def evaluate(
     if as_json:
         _print_json(found)
         return
-    print(terminal.results(found))
+    print(terminal.results(found, chosen.metrics.get("weaknesses", [])))
     _suggest(_command("report", chosen.folder), apart=True)
 
 
@@ -910,6 +910,13 @@ def _write_corrections(path: Path, dossier: Dossier) -> None:
 def _command(*words: object) -> str:
     """Write a command of this program as a shell takes it."""
     return shlex.join(["lookbook", *map(str, words)]).replace("\n", "\\n")
+
+
+def _go_on(run: Run) -> str:
+    """Say how a training that was stopped goes on, where there was room to keep what it takes."""
+    if not runs.unfinished(run.folder).exists():
+        return ""
+    return t("; go on: {command}", command=_command("train", "--resume", run.folder))
 
 
 def _suggest(first: str, *others: str, apart: bool = False) -> None:

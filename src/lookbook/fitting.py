@@ -71,8 +71,10 @@ Tell = Callable[[Progress], None]
 class Keeper(Protocol):
     """Keeps the last state of each stage where a kill does not reach it."""
 
-    def find(self, stage: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return what was kept of that stage: tensors, and JSON values."""
+    def find(
+        self, stage: str, like: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what was kept of that stage, tensors that are `like` these, and JSON values."""
 
     def is_due(self) -> bool:
         """Say whether enough time went by."""
@@ -195,6 +197,17 @@ def fit(
     val_logits = _answer(lambda raw: classifier.look(raw)[0], validation, device, n_classes)
     stopped = stopped and not clock.is_over()
     return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped)
+
+
+def epochs_done(history: list[dict[str, Any]]) -> float:
+    """Return the epochs of a history; of the last one the share of its images that were seen.
+
+    >>> epochs_done([{"epoch": 1, "pictures": 30, "pictures_per_epoch": 40}])
+    0.75
+    """
+    last = history[-1]
+    epochs: float = last["epoch"] - 1 + last["pictures"] / last["pictures_per_epoch"]
+    return round(epochs, 3)
 
 
 def _change(
@@ -363,7 +376,7 @@ class _State:
 
     def restore(self) -> None:
         """Go on where the keeper saw this stage last, if it did."""
-        found = self._keeper.find(self._stage) if self._keeper is not None else None
+        found = None if self._keeper is None else self._keeper.find(self._stage, self._tensors())
         if found is None:
             return
         tensors, counted = found
@@ -378,11 +391,13 @@ class _State:
         """Hand everything to the keeper, if it is time or `at_once`."""
         if self._keeper is None or not (at_once or self._keeper.is_due()):
             return
-        network, optimizer, passes, clock = self._parts
+        self._keeper.keep(self._stage, self._tensors(), self._parts[-1].kept())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        network, optimizer, passes, _ = self._parts
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
         tensors |= {f"optimizer.{i}": value for i, value in enumerate(optimizer.state())}
-        tensors |= {f"passes.{name}": value for name, value in passes.kept().items()}
-        self._keeper.keep(self._stage, tensors, clock.kept())
+        return tensors | {f"passes.{name}": value for name, value in passes.kept().items()}
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

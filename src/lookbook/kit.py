@@ -87,6 +87,7 @@ def _card(run: Run, model: Model, suffix: str, test: Dataset | None) -> str:
     return template.from_string(_read("README.md")).render(
         title=title_of(run.conditions["data"]["name"]),
         plain=_plain,
+        weaknesses=[metrics.WEAKNESSES[each] for each in run.metrics.get("weaknesses", [])],
         about=model.about,
         calibration=model.calibration,
         thresholds=Thresholds.of(model.calibration),

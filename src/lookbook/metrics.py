@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
+#: what can be wrong with a trained network: see `weaknesses`
+Weakness = Literal["under_one_epoch", "not_above_commonest"]
+#: how it is said of the network
+WEAKNESSES: dict[Weakness, str] = {
+    "under_one_epoch": "trained for less than one epoch: it has not seen every training picture",
+    "not_above_commonest": (
+        "on validation not clearly better than always answering the commonest class"
+    ),
+}
 #: standard normal quantiles of a two-sided 95 % interval, and of a one-sided one
 Z95, ONE_SIDED = 1.959964, 1.644854
 
@@ -270,8 +279,8 @@ def on_validation(
 ) -> dict[str, Any] | None:
     """Say how good answers to the validation part are; None where there are none.
 
-    `accuracy` with its 95 % `interval`, log `loss`, `calibration_error`, how many (`n`), and which
-    network they are `of`.
+    `accuracy` with its 95 % `interval`, log `loss`, `calibration_error`, the `commonest_share`, how
+    many (`n`), and which network they are `of`.
 
     >>> on_validation(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]), "a")["accuracy"]
     0.75
@@ -284,6 +293,27 @@ def on_validation(
         "interval": wilson_interval(share, len(labels)),
         "loss": log_loss(probs, labels),
         "calibration_error": calibration_error(probs, labels),
+        "commonest_share": commonest_share(np.bincount(labels)),
         "n": len(labels),
         "of": of,
     }
+
+
+def weaknesses(validation: dict[str, Any] | None, epochs: float) -> list[Weakness]:
+    """Say why a trained network is not to be relied on; nothing where nothing speaks against it.
+
+    `under_one_epoch`: it has not seen every training image. `not_above_commonest`: its accuracy on
+    the validation part (see `on_validation`) is not clearly above that of always answering the
+    commonest class.
+
+    >>> weaknesses({"accuracy": 0.5, "n": 40, "commonest_share": 0.45}, epochs=0.05)
+    ['under_one_epoch', 'not_above_commonest']
+    >>> weaknesses(None, epochs=10)
+    []
+    """
+    found: list[Weakness] = ["under_one_epoch"] if epochs < 1 else []
+    if validation and not is_clearly_above(
+        validation["accuracy"], validation["n"], validation["commonest_share"]
+    ):
+        found.append("not_above_commonest")
+    return found

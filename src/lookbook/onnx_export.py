@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jaxtyping import Shaped
 
     from lookbook.calibration import CalibrationSet
+    from lookbook.metrics import Weakness
     from lookbook.networks import Classifier
     from lookbook.recipes import Recipe
 
@@ -45,6 +46,7 @@ def describe(
     raw: Shaped[np.ndarray, "N *shape"],
     *,
     validation: dict[str, Any] | None,
+    weaknesses: list[Weakness],
     calibration: CalibrationSet | None,
     data: dict[str, Any],
     licence: str = UNSTATED,
@@ -61,6 +63,8 @@ def describe(
         Raw inputs that it was trained on: they show the polarity.
     validation
         How good answers to the validation part are: see `metrics.on_validation`.
+    weaknesses
+        Why it is not to be relied on: see `metrics.weaknesses`.
     calibration
         What sets the thresholds.
     data
@@ -73,6 +77,7 @@ def describe(
         "calibration": calibration.to_json() if calibration else None,
         "recipe": recipe.to_json(),
         "validation": validation,
+        "weaknesses": weaknesses,
         "data": data,
         "licence": licence,
         "lookbook": version("lookbook"),

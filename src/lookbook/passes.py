@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lookbook.errors import DamagedFileError
+
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int64
     from torch import Tensor
@@ -48,8 +50,8 @@ class Passes:
 
     @property
     def pictures(self) -> int:
-        """How many pictures this pass takes."""
-        return len(self._order)
+        """How many pictures this pass takes, if all of it is done."""
+        return self._pictures_in(self.epoch)
 
     @property
     def at_end(self) -> bool:
@@ -132,6 +134,13 @@ class Passes:
 
     def restore(self, kept: dict[str, Tensor]) -> None:
         """Go on where these were returned."""
+        order, (epoch, done) = kept["order"], kept["position"].tolist()
+        known = bool(((order >= 0) & (order < self._n)).all())
+        if not (known and epoch > 0 and 0 <= done <= len(order)):
+            raise DamagedFileError(
+                "what was kept of the training names pictures that are not there; delete its "
+                "folder, which ends in .unfinished, and train again"
+            )
         self._shuffler.set_state(kept["shuffler"])
-        self._losses, self._order = kept["losses"], kept["order"]
-        self.epoch, self._done = kept["position"].tolist()
+        self._losses, self._order = kept["losses"], order
+        self.epoch, self._done = epoch, done

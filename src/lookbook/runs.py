@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import shlex
 import shutil
@@ -246,7 +247,20 @@ def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, dict[str, A
             else "no run here is unfinished; start one: lookbook train"
         )
         raise InputError(f"no unfinished run {name}; {hint}")
-    return folder, read_document(unfinished(folder) / REQUEST)
+    path = unfinished(folder) / REQUEST
+    request = read_document(path)
+    digest = request.pop("sha256")
+    if digest != sealed(request)["sha256"]:
+        raise DamagedFileError(
+            f"{path} is damaged: its SHA-256 is another one; delete {path.parent} and train again"
+        )
+    return folder, request
+
+
+def sealed(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request with its hash: a changed one would train something else, without a word."""
+    content = json.dumps(request, sort_keys=True)
+    return request | {"sha256": hashlib.sha256(content.encode()).hexdigest()}
 
 
 def _resume_command(folder: Path) -> str:

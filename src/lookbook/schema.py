@@ -75,6 +75,7 @@ class Validation(Struct):
     calibration_error: Share
     n: Some
     of: str
+    commonest_share: Share = 0.0
 
 
 class Metrics(Struct):
@@ -87,6 +88,8 @@ class Metrics(Struct):
     parameters: Count
     training_pictures: Some
     stopped: bool
+    epochs: Seconds = 1.0
+    weaknesses: list[Literal["under_one_epoch", "not_above_commonest"]] = []
 
 
 class Data(Struct):
@@ -197,6 +200,9 @@ class Evaluation(Struct):
         counts = [sum(row) for row in self.confusion_matrix]
         if counts != [one.n for one in self.per_class] or sum(counts) != self.n:
             raise ValueError("the confusion matrix must count the pictures of each class")
+        named = {name for one in self.most_confused for name in one.pair} | {self.commonest}
+        if not named <= {*self.classes, ""}:
+            raise ValueError("it names classes that are none of them")
 
 
 class Request(Struct):
@@ -210,7 +216,10 @@ class Request(Struct):
     fit_seconds: Positive | None
     train_sha256: Digest
     versions: dict[str, str]
+    sha256: Digest
     corrections: list[tuple[Count, Count]] = []
+    processor: str = ""
+    threads: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
 class Demo(Struct):
@@ -252,6 +261,7 @@ FORMS = {
     "evaluation": Form(Evaluation),
     "request": Form(Request),
     "demo": Form(Demo),
+    "counted": Form(Counted),
 }
 
 

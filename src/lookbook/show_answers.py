@@ -77,6 +77,9 @@ def _warning(sheet: Sheet) -> str:
     if not found["above_commonest"]:
         share = sheet.percent(found["commonest_share"])
         warnings.append(sheet.t("verdict.weak", name=found["commonest"], share=share))
+    run = sheet.answers.run
+    if run is not None and "under_one_epoch" in run.metrics.get("weaknesses", []):
+        warnings.append(sheet.t("verdict.under_one_epoch"))
     if few := [sheet.name(int(k)) for k in np.flatnonzero(sheet.test.counts < FEW)]:
         names = ", ".join(few[:10]) + (" …" if len(few) > 10 else "")
         warnings.append(sheet.t("verdict.few", few=FEW, names=names))

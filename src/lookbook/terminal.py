@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lookbook.datasets import Dataset
     from lookbook.fitting import Progress
     from lookbook.int8 import Comparison
+    from lookbook.metrics import Weakness
     from lookbook.prediction import Prediction
     from lookbook.runs import Run
 
@@ -272,8 +273,21 @@ def balance(dataset: Dataset) -> str:
 # ---- runs and results ----
 
 
-def results(found: dict[str, Any]) -> str:
-    """Write what an evaluation found."""
+def warnings_of(weaknesses: Sequence[Weakness]) -> list[tuple[str, str]]:
+    """Return why a trained network is not to be relied on, as `labelled` takes it."""
+    said = {
+        "under_one_epoch": t(
+            "trained for less than one epoch: it has not seen every training picture"
+        ),
+        "not_above_commonest": t(
+            "on validation not clearly better than always answering the commonest class"
+        ),
+    }
+    return [(t("warning"), said[each]) for each in weaknesses]
+
+
+def results(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
+    """Write what an evaluation found, of a network with these weaknesses."""
     from lookbook import metrics  # keeps `--help` fast
 
     rows = [[t("class"), t("precision"), t("recall"), "F1", t("pictures")]]
@@ -314,6 +328,7 @@ def results(found: dict[str, Any]) -> str:
         *(_on_validation() if on_validation else []),
         *_baseline(found),
         *_few_tested(found),
+        *warnings_of([each for each in weaknesses if each == "under_one_epoch"]),
         (t("loss") if on_validation else t("test loss"), loss),
         (t("calibration error"), error),
         *_thresholds(found["thresholds"]),
@@ -488,6 +503,12 @@ def run_table(runs: list[Run]) -> str:
             shown = t("{accuracy} validation", accuracy=percent(validation["accuracy"], 2))
         else:
             shown = t("not known")
+        if weaknesses := run.metrics.get("weaknesses"):
+            short = {
+                "under_one_epoch": t("under an epoch"),
+                "not_above_commonest": t("as guessing"),
+            }
+            shown += f" ({', '.join(short[each] for each in weaknesses)})"
         rows.append(
             [
                 str(run.folder),
@@ -507,7 +528,9 @@ def trained(run: Run, whole: float) -> str:
     seconds = dict(run.conditions["seconds"])
     seconds["saving and the rest"] = whole - sum(seconds.values())
     parts = [f"{t(name)} {duration(took)}" for name, took in seconds.items() if took >= 0.05]
+    epochs = run.metrics["epochs"]
     lines = [
+        (t("recipe"), t("{name}, epochs: {epochs:,.4g}", name=run.recipe["name"], epochs=epochs)),
         (t("time"), f"{duration(whole)}  ({', '.join(parts)})"),
         (t("run"), str(run.folder)),
     ]
@@ -522,6 +545,9 @@ def trained(run: Run, whole: float) -> str:
             n=found["n"],
         )
         lines.insert(0, (t("validation accuracy"), accuracy))
+    if weaknesses := run.metrics["weaknesses"]:
+        lines += warnings_of(weaknesses)
+        lines.append(("", t("give it more time (--budget, --epochs) or more pictures")))
     return labelled(lines)
 
 

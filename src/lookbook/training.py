@@ -41,7 +41,7 @@ from lookbook.datasets import (
 from lookbook.devices import pick_device, settle, threads
 from lookbook.doubt import calibrate, learn_novelty
 from lookbook.errors import InputError, LookbookWarning, TrainingError
-from lookbook.fitting import Fitted, Tell, fit
+from lookbook.fitting import Fitted, Tell, epochs_done, fit
 from lookbook.folders import SPLIT
 from lookbook.networks import Classifier, build_classifier
 from lookbook.onnx_export import UNSTATED, describe, to_onnx
@@ -345,7 +345,7 @@ def _train(
         fitted, calibration = _fit(fit_on, parts, seconds, final=request["final"])
     if request["fit_seconds"] is not None:
         # the passes that the time allowed, so that the recipe tells what was done
-        recipe = replace(recipe, epochs=_passes_done(fitted.history))
+        recipe = replace(recipe, epochs=epochs_done(fitted.history))
     measured = _measured(fitted, parts, seconds, final=request["final"])
     with _timed(seconds, "export"):
         about = _about_model(fitted, parts.whole, recipe, measured, calibration, request)
@@ -398,26 +398,23 @@ def _measured(
 ) -> dict[str, Any]:
     """Return what `metrics.json` holds."""
     temperature = float(fitted.classifier.temperature)
+    validation = metrics.on_validation(
+        softmax(fitted.val_logits / temperature),
+        parts.validation.labels,
+        "a twin trained without the validation part" if final else "this network",
+    )
+    epochs = epochs_done(fitted.history)
     return {
         "fit_seconds": seconds["fit"],
         "calibration_seconds": seconds["calibration"],
-        "validation": metrics.on_validation(
-            softmax(fitted.val_logits / temperature),
-            parts.validation.labels,
-            "a twin trained without the validation part" if final else "this network",
-        ),
+        "validation": validation,
+        "epochs": epochs,
+        "weaknesses": metrics.weaknesses(validation, epochs),
         "temperature": temperature,
         "parameters": sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
         "training_pictures": len(parts.whole if final else parts.training),
         "stopped": fitted.stopped,
     }
-
-
-def _passes_done(history: list[dict[str, Any]]) -> float:
-    """Return the passes of a history, the last one as the share of its pictures that it took."""
-    last = history[-1]
-    passes: float = last["epoch"] - 1 + last["pictures"] / last["pictures_per_epoch"]
-    return round(passes, 3)
 
 
 def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
@@ -443,6 +440,7 @@ def _about_model(
         whole.classes,
         whole.images,
         validation=measured["validation"],
+        weaknesses=measured["weaknesses"],
         calibration=calibration,
         # of one's own data the last part of its name: where it lies is nobody else's business
         data={

@@ -155,6 +155,7 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
     return {
         "classes": model.classes,
         "polarity": model.polarity,
+        "weaknesses": model.about.get("weaknesses", []),
         "sureFrom": thresholds.sure,
         "strangeFrom": thresholds.strange,
         "about": {

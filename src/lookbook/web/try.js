@@ -174,6 +174,9 @@ function showFacts() {
     t("fact_limits"),
     source ? t("fact_source", source) : t("fact_no_licence"),
   ];
+  const why = MODEL.weaknesses.map((weakness) => t(`weak_${weakness}`)).join(" ");
+  $("weak").hidden = !why;
+  say("weak", t("weak", { why }));
   $("facts").replaceChildren(...facts.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
 }
 
