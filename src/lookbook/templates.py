@@ -30,12 +30,12 @@ def fill(page: str, scripts: tuple[str, ...], **values: Any) -> str:
     values
         What else the template asks for.
     """
-    script = "\n".join(map(_asset, scripts))
+    script = "\n".join(map(_compact, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return render(
         f"{page}.html",
         version=version("lookbook"),
-        style=_asset("base.css") + _asset(f"{page}.css"),
+        style=_compact("base.css") + _compact(f"{page}.css"),
         script=script,
         script_hash=f"sha256-{digest}",
         **values,
@@ -47,6 +47,12 @@ def render(template: str, /, **values: Any) -> str:
     import jinja2  # noqa: PLC0415  # 0.1 s
 
     return jinja2.Environment(autoescape=True).from_string(_asset(template)).render(**values)
+
+
+def _compact(name: str) -> str:
+    """Return a script or a style without indentation and lines of comment, for a smaller page."""
+    comments = r"^[ \t]*//.*\n|^[ \t]*/\*[\s\S]*?\*/[ \t]*\n"
+    return re.sub(rf"{comments}|^[ \t]+", "", _asset(name), flags=re.MULTILINE)
 
 
 @cache
