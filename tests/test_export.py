@@ -189,6 +189,7 @@ def test_a_file_without_its_hash_is_refused(run, tmp_path):
         {"recipe": {"name": 3}},
         {"licence": None},
         {"views": 3},
+        {"weaknesses": [3]},
         {"input_shape": [12, 10.0]},
         {"input_shape": []},
     ],
@@ -209,7 +210,7 @@ def test_every_model_says_all_of_itself(run):
     for about in (Model.open(run.model).about, classifier.model_.about):
         assert set(about) == {
             *("classes", "polarity", "temperature", "calibration", "recipe", "validation", "data"),
-            *("licence", "lookbook", "input_shape", "input_dtype", "views"),
+            *("licence", "lookbook", "input_shape", "input_dtype", "views", "weaknesses"),
         }
         assert set(about["data"]) == {"name", "builtin", "train_sha256"}
     assert Model.open(run.model).about["temperature"] == run.metrics["temperature"]

@@ -281,7 +281,10 @@ def _check_about(about: dict[str, Any]) -> None:
     """Refuse what no model says of itself: it is shown, and answers are judged by it."""
     classes, shape = about["classes"], about["input_shape"]
     right = [
-        isinstance(classes, list) and all(isinstance(name, str) for name in classes),
+        *(
+            isinstance(names, list) and all(isinstance(each, str) for each in names)
+            for names in (classes, about.get("weaknesses", []))
+        ),
         isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape),
         len(shape) in {1, 2, 3} and len(shape[2:]) * [3] == shape[2:],
         about["input_dtype"] == ("float32" if len(shape) == 1 else "uint8"),
