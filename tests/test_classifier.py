@@ -89,21 +89,28 @@ def test_colour_pictures():
             lambda x: x.astype(float),
             (
                 "pictures must be uint8 (0 to 255) or floats from 0 to 1, "
-                "got float64 with 0 to 247; use X.astype('uint8') for grey levels, or X / 255"
+                "got float64 from 0 to 247; use X.astype('uint8')"
             ),
         ),
         (
             lambda x: x.astype(int),
             (
-                "pictures must be uint8 (0 to 255) or floats from 0 to 1, got int64 with 0 to 247; "
-                "use X.astype('uint8') for grey levels, or X / 255"
+                "pictures must be uint8 (0 to 255) or floats from 0 to 1, got int64 from 0 to 247; "
+                "use X.astype('uint8')"
+            ),
+        ),
+        (
+            lambda x: x / 123.5 - 1,
+            (
+                "pictures must be uint8 (0 to 255) or floats from 0 to 1, got float64 from -1 to "
+                "1; use ((X + 1) * 127.5).round().astype('uint8')"
             ),
         ),
         (
             lambda x: x[..., None].repeat(2, axis=-1),
             (
-                "pictures must have the shape (N, H, W), (N, H, W, 3) or (N, H·W), "
-                "got (200, 10, 10, 2)"
+                "pictures must have the shape (N, H, W), or (N, H, W, 3) in colour, got uint8 of "
+                "shape (200, 10, 10, 2); leave out transparency: use X[..., :1]"
             ),
         ),
     ],
@@ -113,6 +120,14 @@ def test_other_pictures_are_refused_with_the_way_out(change, message):
     with pytest.raises(InputError) as caught:
         LookbookClassifier(epochs=1).fit(change(images), labels)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_bytes_that_were_divided_by_255_are_told(flat):
+    images, labels = squares(60)
+    images = (images / 255).astype(np.uint8)
+    with pytest.warns(LookbookWarning, match="nearly black, no level is above 0 of 255; if they"):
+        LookbookClassifier(epochs=1).fit(images.reshape(60, -1) if flat else images, labels)
 
 
 @pytest.mark.parametrize("kind", [float, int])
@@ -142,7 +157,8 @@ def test_nested_lists_are_pictures():
         ),
         (
             np.full((6, 9, 9), np.nan),
-            "pictures must not hold NaN or infinity; look for them with np.isfinite",
+            "pictures must be uint8 (0 to 255) or floats from 0 to 1, got float64; they hold NaN "
+            "or infinity: look for them with np.isfinite",
         ),
     ],
 )

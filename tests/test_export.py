@@ -97,15 +97,17 @@ def test_a_model_can_be_pickled_without_its_session(run):
         ),
         (
             np.full((2, 12, 10), 0.5),
-            "float64 of shape (2, 12, 10); they are 0 to 1: (images * 255).round().astype('uint8')",
+            "float64 of shape (2, 12, 10) from 0.5 to 0.5; use (images * 255).round()"
+            ".astype('uint8')",
         ),
         (
             np.full((2, 12, 10), np.nan, np.float32),
-            "float32 of shape (2, 12, 10) with NaN or infinity; look for them with np.isfinite",
+            "float32 of shape (2, 12, 10); they hold NaN or infinity: look for them with "
+            "np.isfinite",
         ),
         (
             np.full((2, 12, 10), 200),
-            "int64 of shape (2, 12, 10); where they are levels of 0 to 255: images.astype('uint8')",
+            "int64 of shape (2, 12, 10) from 200 to 200; use images.astype('uint8')",
         ),
         (np.zeros((12, 10), np.uint8), "uint8 of shape (12, 10); one picture alone: images[None]"),
         (
@@ -114,7 +116,7 @@ def test_a_model_can_be_pickled_without_its_session(run):
         ),
         (
             np.zeros((2, 12, 10), bool),
-            "bool of shape (2, 12, 10); they are masks: images.astype('uint8') * 255",
+            "bool of shape (2, 12, 10); they are masks: use images.astype('uint8') * 255",
         ),
     ],
 )

@@ -1061,6 +1061,21 @@ def test_what_are_no_probabilities_is_refused(tmp_path, probs, message):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_report_takes_the_shapes_that_files_of_arrays_may_have(monkeypatch):
+    taken = []
+    monkeypatch.setattr(page, "report_on", lambda test, *_, **__: taken.append(test))
+    images, labels = made_pictures(20, seed=0, classes=2)
+    lookbook.report(images[..., None], labels[:, None].astype(np.uint8), np.eye(2)[labels])
+    (test,) = taken
+    np.testing.assert_array_equal(test.images, images)
+    np.testing.assert_array_equal(test.labels, labels)
+    for wrong in ({"images": images / 255}, {"labels": np.eye(2)[labels]}):
+        with pytest.raises(InputError, match=r"; use \(images \* 255\)|labels\.argmax"):
+            lookbook.report(
+                **({"images": images, "labels": labels, "probs": np.eye(2)[labels]} | wrong)
+            )
+
+
 def test_probabilities_of_another_program_become_a_page(browser, hard_run, answers, tmp_path):
     _, probs = answers
     np.save(tmp_path / "probs.npy", probs)

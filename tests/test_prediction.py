@@ -155,7 +155,7 @@ def test_what_cannot_be_predicted_is_told(run, given):
 def test_pixels_that_the_model_does_not_take_are_told(run):
     with pytest.raises(InputError, match=r"^the model takes uint8 arrays of shape \(N, 12, 10\)"):
         predict(run, np.zeros((28, 28), np.uint8))
-    with pytest.raises(InputError, match=r"they are 0 to 1: \(images \* 255\)"):
+    with pytest.raises(InputError, match=r"from 0.5 to 0.5; use \(images \* 255\)"):
         predict(run, np.full((12, 10), 0.5))
     with pytest.raises(InputError, match=r"^input 0 cannot be read \(floating-point pixels have"):
         predict(run, Image.new("F", (9, 9)))

@@ -16,12 +16,14 @@ from lookbook import metrics
 from lookbook.calibration import FEWEST_LABELS, softmax
 from lookbook.datasets import choose_validation, hash_arrays, sample
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.inputs import SIDES
+from lookbook.inputs import SIDES, advise_on_levels, dim_levels, without_grey_axis
+from lookbook.photos import find_polarity, match_all
 from lookbook.recipes import find_recipe
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Shaped
+    from jaxtyping import Float32, Shaped, UInt8
 
+    from lookbook.photos import Polarity
     from lookbook.recipes import Recipe
 
 #: side from which flat rows of whole numbers look like pictures (scikit-learn's digits have 8)
@@ -104,6 +106,12 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise InputError(
                 f"at least two classes are needed to tell apart, got one class: {self.classes_[0]}"
             )
+        classes = tuple(map(str, self.classes_))
+        digest = hash_arrays(inputs, labels, classes)
+        polarity: Polarity = "mixed"
+        if inputs.dtype == np.uint8:
+            polarity = find_polarity(inputs)
+            inputs, _ = match_all(inputs, polarity)
         seed = int(check_random_state(self.random_state).randint(2**31))
         held_out = choose_validation(labels, seed=seed)
         if len(held_out) < FEWEST_LABELS:
@@ -121,7 +129,6 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         learn_novelty(fitted.classifier, training)
         calibration = calibrate(fitted, fitted.classifier, validation)
         temperature = float(fitted.classifier.temperature)
-        classes = tuple(map(str, self.classes_))
         measured = metrics.on_validation(
             softmax(fitted.val_logits / temperature), validation[1], "this network"
         )
@@ -129,14 +136,14 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             fitted.classifier,
             recipe,
             classes,
-            inputs,
+            polarity,
             validation=measured,
             weaknesses=metrics.weaknesses(measured, epochs_done(fitted.history)),
             calibration=calibration,
             data={
                 "name": "arrays",
                 "builtin": False,
-                "train_sha256": hash_arrays(inputs, labels, classes),
+                "train_sha256": digest,
             },
         )
         self.model_ = to_onnx(fitted.classifier, sample(inputs, 64), about)
@@ -152,7 +159,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             `X` is not what the classifier was fitted on.
         """
         check_is_fitted(self)
-        return self.model_.predict(self._validate_prediction(X)).probs
+        inputs, _ = match_all(self._validate_prediction(X), self.model_.polarity)
+        return self.model_.predict(inputs).probs
 
     def predict(self, X: Any) -> Shaped[np.ndarray, "N"]:  # noqa: N803
         """Return the most probable label of each row.
@@ -177,7 +185,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if _is_stack(X):
             pictures = check_pictures(np.asarray(X))
             _, y = validate_data(self, pictures.reshape(len(pictures), -1), y)
-            return pictures, y
+            return _told_of_levels(pictures), y
         table, y = validate_data(self, X, y)
         if not is_flat_pictures(table):
             if _are_grey_levels(table):
@@ -191,7 +199,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
                 )
             return table.astype(np.float32), y
         side = math.isqrt(table.shape[1])
-        return check_pictures(table.reshape(-1, side, side)), y
+        return _told_of_levels(check_pictures(table.reshape(-1, side, side))), y
 
     def _validate_prediction(self, X: Any) -> Any:  # noqa: N803
         shape = self.model_.input_shape
@@ -207,6 +215,15 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if len(shape) == 1:
             return table.astype(np.float32)
         return check_pictures(table.reshape(-1, *shape))
+
+
+def _told_of_levels(
+    pictures: UInt8[np.ndarray, "N H W *C"],
+) -> UInt8[np.ndarray, "N H W *C"]:
+    """Warn of pictures that are as good as black."""
+    if note := dim_levels(pictures):
+        warnings.warn(LookbookWarning(note), stacklevel=4)
+    return pictures
 
 
 def _is_stack(X: Any) -> bool:  # noqa: N803  # scikit-learn's name
@@ -252,12 +269,7 @@ def check_pictures(images: Shaped[np.ndarray, "N H W *C"]) -> Shaped[np.ndarray,
     InputError
         Neither uint8 nor floats from 0 to 1.
     """
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
-        raise InputError(
-            f"pictures must have the shape (N, H, W), (N, H, W, 3) or (N, H·W), got {images.shape}"
-        )
+    images = without_grey_axis(images, images.shape, "X")
     if len(images) == 0 or not all(SIDES[0] <= side <= SIDES[1] for side in images.shape[1:3]):
         raise InputError(
             f"expected at least one picture of {SIDES[0]} to {SIDES[1]} pixels on a side, got an "
@@ -265,12 +277,9 @@ def check_pictures(images: Shaped[np.ndarray, "N H W *C"]) -> Shaped[np.ndarray,
         )
     if images.dtype == np.uint8:
         return images
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise InputError("pictures must not hold NaN or infinity; look for them with np.isfinite")
-    if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
+    if images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1:
         return np.asarray(np.rint(images * 255), dtype=np.uint8)
-    span = f"{images.min():g} to {images.max():g}" if images.size else "no values"
     raise InputError(
-        f"pictures must be uint8 (0 to 255) or floats from 0 to 1, got {images.dtype} with {span}; "
-        "use X.astype('uint8') for grey levels, or X / 255"
+        f"pictures must be uint8 (0 to 255) or floats from 0 to 1, got {images.dtype}"
+        f"{advise_on_levels(images, 'X')}"
     )

@@ -10,7 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +24,7 @@ from lookbook.errors import DamagedFileError, InputError, LookbookWarning, close
 from lookbook.folders import CLASSES, PARTS, TEST_SHARE, Part, few, left_out, plain, text
 from lookbook.idx import read_idx
 from lookbook.inputs import SIDES, as_labels, as_pictures, dim_levels
-from lookbook.photos import load_picture, read_size
+from lookbook.photos import Polarity, find_polarity, load_picture, match_all, read_size
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
@@ -89,6 +89,15 @@ class Dataset:
     def counts(self) -> Int64[np.ndarray, "K"]:
         """How many pictures each class has."""
         return np.bincount(self.labels, minlength=len(self.classes))
+
+    @property
+    def polarity(self) -> Polarity:
+        """Whether the pictures show light things on dark ground, the reverse, or both."""
+        return find_polarity(self.images)
+
+    def match(self, polarity: Polarity) -> Dataset:
+        """Return the dataset with odd pictures inverted: see `photos.match_all`."""
+        return replace(self, images=match_all(self.images, polarity)[0])
 
     def take(self, indices: Int64[np.ndarray, "M"]) -> Dataset:
         """Return the dataset of the pictures at these indices."""

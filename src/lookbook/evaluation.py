@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
     from lookbook.calibration import CalibrationSet
+    from lookbook.photos import Polarity
 
 
 def evaluate(run: Run | str | Path, said: Outputs | None = None) -> dict[str, Any]:
@@ -145,7 +146,9 @@ def judge_thresholds(
 
 
 def load_part(run: Run, part: Part) -> Dataset:
-    """Return one part of the data that a run was trained on, in the shape that its model takes.
+    """Return one part of the data that a run was trained on, as its model takes it.
+
+    Of its size, and with odd pictures inverted where training pictures had one polarity.
 
     Raises
     ------
@@ -153,6 +156,17 @@ def load_part(run: Run, part: Part) -> Dataset:
         The data is no longer there; or it was changed, so that the answers would be to other
         classes, or pictures that the run was trained on would count as test pictures.
     """
+    return load_as_given(run, part).match(polarity_of(run))
+
+
+def polarity_of(run: Run) -> Polarity:
+    """Return the polarity of the pictures that a run was trained on, as it was found then."""
+    polarity: Polarity = run.conditions["data"].get("polarity", "mixed")
+    return polarity
+
+
+def load_as_given(run: Run, part: Part) -> Dataset:
+    """Return what `load_part` does, with no picture inverted."""
     data = run.conditions["data"]
     dataset = _load_as(run, part)
     if data["name"] in BUILTIN:  # `download` has verified it
@@ -208,7 +222,7 @@ def load_split(run: Run) -> tuple[Dataset, Dataset]:
     validation = _load_as(run, "validation")
     if validation.sha256() != expected:
         raise _changed(run, "its validation part is not the same")
-    return training, validation
+    return training, validation.match(polarity_of(run))
 
 
 def _check_training(run: Run, training: Dataset) -> None:

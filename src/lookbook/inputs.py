@@ -39,17 +39,31 @@ def as_pictures(
         It holds no bytes, or has another shape than pictures have.
     """
     images, shape = np.asarray(images), shape or np.shape(images)
-    got = f"got {images.dtype} of shape {shape}"
+    pictures = without_grey_axis(images, shape)
+    if images.dtype != np.uint8:
+        raise InputError(
+            f"pictures must be uint8 (0 to 255), got {images.dtype} of shape {shape}"
+            f"{advise_on_levels(images, 'images')}"
+        )
+    return pictures
+
+
+def without_grey_axis(
+    images: Shaped[np.ndarray, "N H W *C"], shape: tuple[int, ...], name: str = "images"
+) -> Shaped[np.ndarray, "N H W *C"]:
+    """Return pictures of any numbers without a last axis of one channel, which says grey.
+
+    Raises
+    ------
+    InputError
+        They have another shape than pictures have.
+    """
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
         raise InputError(
-            f"pictures must have the shape (N, H, W), or (N, H, W, 3) in colour, {got}"
-            f"{_advise_on_shape(shape)}"
-        )
-    if images.dtype != np.uint8:
-        raise InputError(
-            f"pictures must be uint8 (0 to 255), {got}{advise_on_levels(images, 'images')}"
+            "pictures must have the shape (N, H, W), or (N, H, W, 3) in colour, got "
+            f"{images.dtype} of shape {shape}{_advise_on_shape(shape, name)}"
         )
     return images
 
@@ -80,15 +94,15 @@ def advise_on_levels(images: Shaped[np.ndarray, "..."], name: str) -> str:
     return f" from {low:g} to {high:g}; {next((way for fits, way in ways if fits), undo)}"
 
 
-def _advise_on_shape(shape: tuple[int, ...]) -> str:
+def _advise_on_shape(shape: tuple[int, ...], name: str) -> str:
     side = math.isqrt(shape[-1]) if len(shape) == 2 else 0
     if side and side * side == shape[-1] and SIDES[0] <= side <= SIDES[1]:
-        return f"; use images.reshape(-1, {side}, {side})"
+        return f"; use {name}.reshape(-1, {side}, {side})"
     if len(shape) == 4 and shape[1] in (1, 3):
-        return "; channels come last: use numpy.moveaxis(images, 1, -1)"
+        return f"; channels come last: use numpy.moveaxis({name}, 1, -1)"
     if len(shape) == 4 and shape[3] in (2, 4):
-        return f"; leave out transparency: use images[..., :{shape[3] - 1}]"
-    return "; one picture alone is images[None]" if len(shape) == 2 else ""
+        return f"; leave out transparency: use {name}[..., :{shape[3] - 1}]"
+    return f"; one picture alone is {name}[None]" if len(shape) == 2 else ""
 
 
 def as_labels(

@@ -14,6 +14,7 @@ import numpy as np
 
 from lookbook.calibration import CalibrationSet
 from lookbook.errors import DamagedFileError, InputError
+from lookbook.inputs import advise_on_levels
 from lookbook.photos import Polarity
 from lookbook.runtime import open_session
 
@@ -166,6 +167,7 @@ class Model:
     def predict(self, inputs: Shaped[np.ndarray, "N *shape"]) -> Outputs:
         """Return the answers to raw pictures (uint8) or rows of features (any real numbers).
 
+        Pictures are taken as they are: `photos.match_all` inverts those of another polarity.
         Grey pictures may have a last axis of one channel; features become float32.
 
         Raises
@@ -308,15 +310,4 @@ def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> s
         return "; bring picture files to size and colour with: lookbook predict MODEL PICTURE"
     if not len(inputs):
         return "; there is nothing to answer: leave empty batches out"
-    return _remedy_of_levels(inputs)
-
-
-def _remedy_of_levels(inputs: Shaped[np.ndarray, "N *shape"]) -> str:
-    """Say what to do with pictures that are no bytes."""
-    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
-        return " with NaN or infinity; look for them with np.isfinite"
-    if inputs.dtype.kind == "f" and inputs.min() >= 0 and inputs.max() <= 1:
-        return "; they are 0 to 1: (images * 255).round().astype('uint8')"
-    if inputs.dtype.kind == "b":
-        return "; they are masks: images.astype('uint8') * 255"
-    return "; where they are levels of 0 to 255: images.astype('uint8')"
+    return advise_on_levels(inputs, "images")

@@ -18,7 +18,6 @@ from lookbook.bounds import OPSET
 from lookbook.devices import as_tensor
 from lookbook.errors import TrainingError
 from lookbook.model import Model, Outputs
-from lookbook.photos import find_polarity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from lookbook.calibration import CalibrationSet
     from lookbook.metrics import Weakness
     from lookbook.networks import Classifier
+    from lookbook.photos import Polarity
     from lookbook.recipes import Recipe
 
 #: what a model says of its licence where nobody has stated one
@@ -43,7 +43,7 @@ def describe(
     classifier: Classifier,
     recipe: Recipe,
     classes: Sequence[str],
-    raw: Shaped[np.ndarray, "N *shape"],
+    polarity: Polarity,
     *,
     validation: dict[str, Any] | None,
     weaknesses: list[Weakness],
@@ -59,8 +59,9 @@ def describe(
         The calibrated network, and what it was made by.
     classes
         Names of the classes, in the order of the logits.
-    raw
-        Raw inputs that it was trained on: they show the polarity.
+    polarity
+        Whether the pictures that it was trained on show light things on dark ground, or the
+        reverse: odd pictures were inverted, and are to be.
     validation
         How good answers to the validation part are: see `metrics.on_validation`.
     weaknesses
@@ -72,7 +73,7 @@ def describe(
     """
     return {
         "classes": list(classes),
-        "polarity": find_polarity(raw) if raw.dtype == np.uint8 else "mixed",
+        "polarity": polarity,
         "temperature": float(classifier.temperature),
         "calibration": calibration.to_json() if calibration else None,
         "recipe": recipe.to_json(),

@@ -16,6 +16,7 @@ from lookbook.datasets import Dataset
 from lookbook.errors import InputError
 from lookbook.evaluation import judge
 from lookbook.files import encode, write_bytes
+from lookbook.inputs import as_labels, as_pictures
 from lookbook.photos import find_polarity
 from lookbook.sheet import Answers, Pictures, Sheet
 from lookbook.templates import LANGS, Lang, fill, render
@@ -46,9 +47,9 @@ def report(
     Parameters
     ----------
     images
-        The test pictures: uint8 of 0..255, (N, H, W) or (N, H, W, 3).
+        The test pictures: uint8 of 0..255, (N, H, W), (N, H, W, 1) or (N, H, W, 3).
     labels
-        Their true classes, 0..K-1.
+        Their true classes, 0..K-1, (N,) or (N, 1).
     probs
         The model's probabilities; each row sums to 1.
     classes
@@ -74,16 +75,14 @@ def report(
     >>> report(images, labels, np.eye(2)[labels], out=getfixture("tmp_path") / "a.html").name
     'a.html'
     """
-    probs, labels = np.asarray(probs), np.asarray(labels)
+    probs = np.asarray(probs)
     if probs.ndim != 2:
         raise InputError(
             "probs must have a row for each picture and a column for each class, got shape "
             f"{probs.shape}"
         )
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"labels must be whole numbers, the classes, got {labels.dtype}")
     names = tuple(classes) if classes is not None else tuple(map(str, range(probs.shape[1])))
-    test = Dataset(np.asarray(images), labels.astype(np.int64), names)
+    test = Dataset(as_pictures(images), as_labels(labels), names)
     return report_on(test, probabilities.check(probs, test), Path(out), title=title, lang=lang)
 
 

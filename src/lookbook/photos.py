@@ -15,7 +15,7 @@ from lookbook.decoding import DAMAGE, FORMATS
 from lookbook.errors import InputError, LookbookWarning
 
 if TYPE_CHECKING:
-    from jaxtyping import UInt8
+    from jaxtyping import Bool, Float64, UInt8
     from PIL import Image
 
 SUFFIXES = frozenset(
@@ -304,25 +304,42 @@ def find_polarity(images: UInt8[np.ndarray, "N H W *C"]) -> Polarity:
     >>> find_polarity(np.zeros((3, 8, 8), np.uint8))
     'light on dark'
     """
-    sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
-    border = np.concatenate(sides, axis=1).reshape(len(images), -1)
-    medians = np.median(border, axis=1)
+    medians = _border_medians(images)
     if np.mean(medians < 64) >= 0.9:
         return "light on dark"
     return "dark on light" if np.mean(medians > 191) >= 0.9 else "mixed"
 
 
-def match_polarity(
-    image: UInt8[np.ndarray, "H W"], polarity: Polarity
-) -> tuple[UInt8[np.ndarray, "H W"], bool]:
-    """Invert a grey picture whose ground is dark where the model learnt light, or the reverse.
+def _border_medians(images: UInt8[np.ndarray, "N H W *C"]) -> Float64[np.ndarray, "N"]:
+    sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
+    border = np.concatenate(sides, axis=1).reshape(len(images), -1)
+    return np.asarray(np.median(border, axis=1))
 
-    Returns the picture and whether it was inverted.
 
-    >>> image, inverted = match_polarity(np.full((8, 8), 255, np.uint8), "light on dark")
-    >>> int(image.max()), inverted
-    (0, True)
+def match_all(
+    images: UInt8[np.ndarray, "N H W *C"], polarity: Polarity
+) -> tuple[UInt8[np.ndarray, "N H W *C"], Bool[np.ndarray, "N"]]:
+    """Invert grey pictures whose ground is dark where the others have light, or the reverse.
+
+    Returns the pictures, and which of them were inverted: of mixed ones, and in colour, none.
+
+    >>> images, inverted = match_all(np.full((1, 8, 8), 255, np.uint8), "light on dark")
+    >>> int(images.max()), inverted.tolist()
+    (0, [True])
     """
-    own = find_polarity(image[None])
-    inverted = "mixed" not in (own, polarity) and own != polarity
-    return (255 - image if inverted else image), inverted
+    if polarity == "mixed" or images.ndim != 3:
+        return images, np.zeros(len(images), bool)
+    medians = _border_medians(images)
+    inverted = medians > 191 if polarity == "light on dark" else medians < 64
+    if inverted.any():
+        images = images.copy()
+        images[inverted] = 255 - images[inverted]
+    return images, inverted
+
+
+def match_polarity(
+    image: UInt8[np.ndarray, "H W *C"], polarity: Polarity
+) -> tuple[UInt8[np.ndarray, "H W *C"], bool]:
+    """Return one picture as `match_all` does, and whether it was inverted."""
+    images, inverted = match_all(image[None], polarity)
+    return images[0], bool(inverted[0])

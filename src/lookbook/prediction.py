@@ -15,15 +15,17 @@ from lookbook.builtin import BUILTIN
 from lookbook.calibration import Thresholds, Verdict, judge
 from lookbook.datasets import Dataset, load
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.evaluation import load_part
+from lookbook.evaluation import load_as_given, load_part, polarity_of
 from lookbook.folders import list_pictures
 from lookbook.model import Model, Outputs
-from lookbook.photos import fit_picture, match_polarity, read_picture, to_8_bit
+from lookbook.photos import fit_picture, match_all, match_polarity, read_picture, to_8_bit
 from lookbook.runs import Run, as_run
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, UInt8
     from PIL import Image
+
+    from lookbook.photos import Polarity
 
 TEST = "test:"
 #: classes whose probabilities are all shown; of more, the ten most probable are
@@ -147,7 +149,8 @@ def predict_each(
             if isinstance(given, str) and is_test(given):
                 test = test or _load_test(opened)
                 index = _index(given, len(test))
-                found = [predict_test(model, test, index, thresholds)]
+                polarity = polarity_of(opened) if isinstance(opened, Run) else model.polarity
+                found = [predict_test(model, test, index, thresholds, polarity)]
             elif isinstance(given, str | Path):
                 _refuse_address(given)
                 found = [predict_file(model, Path(given), thresholds)]
@@ -237,7 +240,7 @@ def open_model(source: Run | Model) -> Model:
 def _load_test(source: Run | Model) -> Dataset:
     """Return the test part of what a model was trained on."""
     if isinstance(source, Run):
-        return load_part(source, "test")
+        return load_as_given(source, "test")
     data = source.about["data"]
     # a folder of one's own may have a built-in's name
     if not data.get("builtin"):
@@ -274,11 +277,16 @@ def is_test(name: str) -> bool:
 
 
 def predict_test(
-    model: Model, test: Dataset, index: int, thresholds: Thresholds | None = None
+    model: Model,
+    test: Dataset,
+    index: int,
+    thresholds: Thresholds | None = None,
+    polarity: Polarity = "mixed",
 ) -> Prediction:
-    """Predict one picture of the test part."""
-    source, image, truth = f"{TEST}{index}", test.images[index], int(test.labels[index])
-    return _say(model, source, image, thresholds, truth=truth)
+    """Predict one picture of the test part, which has this polarity or is inverted."""
+    source, truth = f"{TEST}{index}", int(test.labels[index])
+    image, inverted = match_polarity(test.images[index], polarity)
+    return _say(model, source, image, thresholds, truth=truth, inverted=inverted)
 
 
 def predict_file(model: Model, path: Path, thresholds: Thresholds | None = None) -> Prediction:
@@ -302,9 +310,7 @@ def _predict_picture(
 ) -> Prediction:
     height, width, *channels = model.input_shape
     image = fit_picture(picture, (height, width), colour=bool(channels))
-    inverted = False
-    if not channels:
-        image, inverted = match_polarity(image, model.polarity)
+    image, inverted = match_polarity(image, model.polarity)
     return _say(model, source, image, thresholds, inverted=inverted)
 
 
@@ -318,14 +324,21 @@ def _predict_pixels(
     if isinstance(given, Image.Image):
         name = str(getattr(given, "filename", "") or source)
         return [_predict_picture(model, name, to_8_bit(given, name), thresholds)]
-    images = np.asarray(given)
-    if images.shape in (model.input_shape, (*model.input_shape, 1)):
-        return [_say(model, source, images.reshape(model.input_shape), thresholds)]
-    said = model.predict(images)
-    images = images.reshape(-1, *model.input_shape)
+    images, inverted, shape = np.asarray(given), np.zeros(0, bool), model.input_shape
+    alone = images.shape in (shape, (*shape, 1))
+    if alone or images.shape[1:] == (*shape, 1):
+        images = images.reshape(-1, *shape)
+    if images.dtype == np.uint8 and images.shape[1:] == shape and len(images):
+        images, inverted = match_all(images, model.polarity)
+    said = model.predict(images)  # or say what is wrong with them
     return [
         _judge(
-            model, f"{source}[{i}]", image, Outputs(*(each[i : i + 1] for each in said)), thresholds
+            model,
+            source if alone else f"{source}[{i}]",
+            image,
+            Outputs(*(each[i : i + 1] for each in said)),
+            thresholds,
+            inverted=bool(inverted[i]),
         )
         for i, image in enumerate(images)
     ]

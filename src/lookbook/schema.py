@@ -104,6 +104,7 @@ class Data(Struct):
     train_sha256: Digest
     validation_sha256: Digest | None = None
     measured_on: str | None = None
+    polarity: Literal["light on dark", "dark on light", "mixed"] = "mixed"
     split: int | str | None = None
     corrections: list[tuple[Count, Count]] = []
 

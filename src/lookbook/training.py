@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from jaxtyping import Shaped
 
     from lookbook.fitting import Labelled, Progress
+    from lookbook.photos import Polarity
 
 _logger = logging.getLogger("lookbook")
 
@@ -173,7 +174,8 @@ def train_since(
         given = load(data, "train", size=size)
         for name in given.classes:
             check_text(f"the class {name!a}", name)
-        corrected = [] if corrections is None else read(Path(corrections), given)
+        seen = given.match(given.polarity)  # as the report showed them that was corrected by
+        corrected = [] if corrections is None else read(Path(corrections), seen)
         validation = _load_validation(data, given, final=final)
         parts = _Parts.of(apply(given, corrected), validation, seed, final=final)
     learnt = parts.whole if final else parts.training
@@ -310,12 +312,17 @@ class _Parts:
     whole: Dataset
     training: Dataset
     validation: Dataset
+    #: found once, on what was given for training; odd pictures of all parts are inverted
+    polarity: Polarity
 
     @classmethod
     def of(cls, given: Dataset, validation: Dataset | None, seed: int, *, final: bool) -> Self:
+        polarity = given.polarity
+        given = given.match(polarity)
         if validation is None:
-            return cls(given, *split_validation(given, seed=seed))
-        return cls(join(given, validation) if final else given, given, validation)
+            return cls(given, *split_validation(given, seed=seed), polarity)
+        validation = validation.match(polarity)
+        return cls(join(given, validation) if final else given, given, validation, polarity)
 
 
 def _train(
@@ -348,7 +355,7 @@ def _train(
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
     measured = _measured(fitted, parts, seconds, final=request["final"])
     with _timed(seconds, "export"):
-        about = _about_model(fitted, parts.whole, recipe, measured, calibration, request)
+        about = _about_model(fitted, parts, recipe, measured, calibration, request)
         blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
     conditions = {
         "started": started,
@@ -427,7 +434,7 @@ def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
 
 def _about_model(
     fitted: Fitted,
-    whole: Dataset,
+    parts: _Parts,
     recipe: Recipe,
     measured: dict[str, Any],
     calibration: CalibrationSet | None,
@@ -437,8 +444,8 @@ def _about_model(
     return describe(
         fitted.classifier,
         recipe,
-        whole.classes,
-        whole.images,
+        parts.whole.classes,
+        parts.polarity,
         validation=measured["validation"],
         weaknesses=measured["weaknesses"],
         calibration=calibration,
@@ -511,6 +518,7 @@ def _about_data(request: dict[str, Any], parts: _Parts) -> dict[str, Any]:
         "train_sha256": request["train_sha256"],
         "validation_sha256": own,
         "measured_on": measured_part(request["data"]),
+        "polarity": parts.polarity,
         "split": request.get("split"),
         "corrections": request.get("corrections", []),
     }
