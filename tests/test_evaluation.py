@@ -13,14 +13,16 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
-from lookbook import terminal
+from conftest import made_pictures
+from lookbook import cli, terminal
 from lookbook.datasets import load
 from lookbook.dossier import gather
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.evaluation import evaluate, judge, load_part, load_split
+from lookbook.evaluation import evaluate, judge, load_part, load_samples, load_split
 from lookbook.kit import write_kit
 from lookbook.model import Model
 from lookbook.page import write_run_report
+from lookbook.prediction import predict
 from lookbook.recipes import TUTORIAL
 from lookbook.runs import Run
 from lookbook.training import train
@@ -330,3 +332,178 @@ def test_classes_with_few_test_pictures_are_told(own_run):
     assert "warning            fewer than 5 test pictures show middle (4): what" in (
         terminal.results(found)
     )
+
+
+# ---- a test part that changed, or went, after it was evaluated ----
+
+
+@pytest.fixture
+def own_data(own_run, bars, tmp_path):
+    """A run that was evaluated on a file of its own, and what writes other arrays into that."""
+    with np.load(bars) as arrays:
+        kept = dict(arrays)
+    path = tmp_path / "own.npz"
+
+    def write(**changed):
+        np.savez(path, **kept | changed)
+
+    write()
+    own_run.conditions["data"]["name"] = str(path)
+    (own_run.folder / "evaluation.json").unlink()
+    evaluate(own_run)
+    return own_run, kept, write
+
+
+def other(kept, *, images=0, labels=0, n=90):
+    pictures = kept["test_images"][:n].copy()
+    pictures[:images] ^= 1
+    numbers = kept["test_labels"][:n].copy()
+    numbers[:labels] = (numbers[:labels] + 1) % 3
+    return {"test_images": pictures, "test_labels": numbers}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"labels": 1}, "other labels"),
+        ({"images": 1}, "other pictures"),
+        ({"images": 1, "labels": 1}, "other pictures and other labels"),
+        ({"n": 80}, "80 pictures, 90 before"),
+    ],
+)
+def test_figures_of_another_test_part_are_refused(own_data, change, what):
+    run, kept, write = own_data
+    write(**other(kept, **change))
+    message = (
+        f"the test part of {run.conditions['data']['name']} changed since {run.folder} was "
+        f"evaluated ({what}); bring it back, or delete {run.folder / 'evaluation.json'} to "
+        "evaluate again"
+    )
+    for call in (evaluate, gather, cli_figures):
+        with pytest.raises(InputError) as caught:
+            call(run)
+        assert str(caught.value) == message
+    with pytest.warns(LookbookWarning) as told:
+        assert load_samples(run) is None
+    assert str(told[0].message) == f"without sample pictures: {message}"
+    write()
+    assert evaluate(run)["n"] == 90
+    write(**other(kept, **change))
+    (run.folder / "evaluation.json").unlink()
+    assert evaluate(run)["conditions"]["labels_sha256"]
+
+
+def cli_figures(run):
+    cli._draw_figures(run, run.folder / "figures")
+
+
+def test_an_evaluation_of_an_earlier_version_is_compared_too(own_data):
+    run, kept, write = own_data
+    path = run.folder / "evaluation.json"
+    document = json.loads(path.read_text())
+    del document["conditions"]["images_sha256"], document["conditions"]["labels_sha256"]
+    path.write_text(json.dumps(document))
+    assert evaluate(run)["n"] == 90
+    write(**other(kept, labels=1))
+    with pytest.raises(InputError, match=r"\(other pictures, labels or class names\)"):
+        evaluate(run)
+
+
+def test_an_evaluation_outlives_its_data_and_says_so(own_data):
+    run, _, _ = own_data
+    data = Path(run.conditions["data"]["name"])
+    data.unlink()
+    with pytest.warns(LookbookWarning) as caught:
+        assert evaluate(run)["n"] == 90
+    assert str(caught[0].message) == (
+        f"{data} is gone: what was evaluated cannot be compared with it"
+    )
+    run.conditions["data"]["name"] = "mnist"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lookbook.datasets.is_fetched", lambda _: False)
+        patch.setattr("lookbook.datasets.fetch", None)  # nothing is fetched to compare with
+        assert evaluate(run)["n"] == 90
+
+
+# ---- other data ----
+
+
+def save_bars(folder: Path, names=("top", "middle", "bottom"), classes=(0, 1, 2)) -> Path:
+    """Pictures of bars as files, of another size than the model takes."""
+    images, labels = made_pictures(30, seed=9)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        if label in classes:
+            (folder / names[label]).mkdir(parents=True, exist_ok=True)
+            large = Image.fromarray(image).resize((20, 24))
+            large.save(folder / names[label] / f"{number}.png")
+    return folder
+
+
+def test_other_data_stands_beside_the_runs_own_and_is_not_kept(own_run, tmp_path):
+    kept = (own_run.folder / "evaluation.json").read_bytes()
+    folder = save_bars(tmp_path / "other", classes=(0, 2))
+    found = evaluate(own_run, data=folder)
+    answers = {one.source: one.name for one in predict(own_run, folder)}
+    right = [name == Path(source).parent.name for source, name in answers.items()]
+    assert (found["accuracy"], found["n"]) == (np.mean(right), 20)
+    assert [one["n"] for one in found["per_class"]] == [10, 0, 10]
+    own = own_run.evaluation()
+    assert found["own"] == {key: own[key] for key in ("accuracy", "interval", "n")} | {
+        "part": "test"
+    }
+    assert (found["conditions"]["data"], found["conditions"]["part"]) == (str(folder), "all")
+    told = terminal.results(found)
+    assert f"measured on        {folder} (2 of the 3 classes: top, bottom)\n" in told
+    assert f"its own result     {terminal.percent(own['accuracy'], 2)}  (" in told
+    assert "\nmiddle " not in told
+    assert (own_run.folder / "evaluation.json").read_bytes() == kept
+
+
+def test_other_data_is_measured_before_the_runs_own(own_run, tmp_path):
+    (own_run.folder / "evaluation.json").unlink()
+    folder = save_bars(tmp_path / "other", classes=(1,))
+    found = evaluate(own_run, data=folder)
+    assert found["own"] is None
+    told = terminal.results(found)
+    assert "its own result     not evaluated yet\n" in told
+    assert "commonest class" not in told  # one class alone
+    assert not (own_run.folder / "evaluation.json").exists()
+
+
+def test_a_folder_with_parts_is_measured_on_its_test_part(own_run, tmp_path):
+    save_bars(tmp_path / "other" / "train")
+    save_bars(tmp_path / "other" / "test", classes=(1, 2))
+    found = evaluate(own_run, data=tmp_path / "other")
+    assert (found["n"], found["conditions"]["part"]) == (20, "test")
+
+
+def test_classes_are_known_by_their_names_in_whatever_order(own_run, tmp_path):
+    images, labels = made_pictures(30, seed=9)
+    numbered, named = tmp_path / "numbered.npz", tmp_path / "named.npz"
+    np.savez(numbered, images=images, labels=labels)
+    order = np.array([2, 0, 1])
+    np.savez(named, images=images, labels=order[labels], classes=["middle", "bottom", "top"])
+    with pytest.warns(LookbookWarning, match="names no classes: its labels are taken for the num"):
+        by_number = evaluate(own_run, data=numbered)
+    by_name = evaluate(own_run, data=named)
+    assert by_number["confusion_matrix"] == by_name["confusion_matrix"]
+    assert by_name["n"] == 30
+
+
+def test_other_data_that_does_not_fit_is_refused(own_run, tmp_path):
+    images, labels = made_pictures(30, seed=9)
+    path = tmp_path / "other.npz"
+    np.savez(path, images=images, labels=labels, classes=["top", "cat", "dog"])
+    strange = save_bars(tmp_path / "strange", names=("top", "cat", "dog"))
+    for data in (path, strange):
+        with pytest.raises(InputError) as caught:
+            evaluate(own_run, data=data)
+        assert str(caught.value) == (
+            f"{data} has classes that the model does not know: cat, dog; it knows top, middle, "
+            "bottom; give them the same names, or take them out"
+        )
+    np.savez(path, images=images[:, :10], labels=labels, classes=["top", "middle", "bottom"])
+    with pytest.raises(InputError, match=r"are 10×10 in grey, the model takes 12×10 in grey: save"):
+        evaluate(own_run, data=path)
+    with pytest.raises(InputError, match="nowhere/else does not exist"):
+        evaluate(own_run, data="nowhere/else")

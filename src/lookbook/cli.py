@@ -358,17 +358,29 @@ def train(
 @_common
 def evaluate(
     run: RunName,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Other labelled pictures of the same classes: a folder of class folders, an .npz "
+            "file, or IDX files. What they show stands beside the run's own result and is not "
+            "kept.",
+            autocompletion=_complete_data,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a run on the test part: once, then the result is kept in the run."""
     chosen = runs.read_run(run)
     from lookbook import evaluation
 
-    found = evaluation.evaluate(chosen)
+    found = evaluation.evaluate(chosen, data=data)
     if as_json:
         _print_json(found)
         return
     print(terminal.results(found, chosen.metrics.get("weaknesses", [])))
+    if found.get("own", True) is None:
+        _suggest(_command("evaluate", chosen.folder), apart=True)
+        return
     _suggest(_command("report", chosen.folder), apart=True)
 
 
@@ -727,8 +739,9 @@ def _draw_look(dataset: Dataset, index: int, folder: Path) -> list[Path]:
 def _draw_figures(run: Run, folder: Path) -> list[Path]:
     from lookbook import evaluation, plots, prediction
 
-    found = evaluation.evaluate(run)
-    examples, first = prediction.predict_examples(run)
+    test = evaluation.load_part(run, "test")
+    found = evaluation.evaluate_part(run, test)
+    examples, first = prediction.predict_examples(run, test)
     drawn = (
         plots.plot_predictions(examples),
         plots.plot_predictions(first, columns=3),

@@ -19,7 +19,7 @@ import numpy as np
 from lookbook import folders
 from lookbook.arrays import DAMAGE, ArrayFile, open_arrays
 from lookbook.builtin import BUILTIN
-from lookbook.download import fetch, find_builtin, load_kept
+from lookbook.download import fetch, find_builtin, is_fetched, load_kept
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, closest
 from lookbook.folders import CLASSES, PARTS, TEST_SHARE, Part, few, left_out, plain, text
 from lookbook.idx import read_idx
@@ -41,6 +41,8 @@ _DATA = (
 )
 #: where a test part comes from
 Measured = Literal["test", "validation", "split"]
+#: what of labelled data is measured on: a part of its own, or all of it
+Labelled = Literal["test", "validation", "all"]
 #: bytes of pixels that are computed with at once, where there may be any number
 CHUNK = 2**27
 
@@ -310,6 +312,66 @@ def few_tested(classes: tuple[str, ...], counts: Int64[np.ndarray, "K"]) -> str:
     )
 
 
+def load_labelled(
+    data: str | Path, classes: tuple[str, ...], *, size: tuple[int, int], channels: int
+) -> tuple[Dataset, Labelled]:
+    """Return the test part of DATA, or all of it where it has no parts, and which of them it is.
+
+    Its labels are numbers of these `classes`; not all of them need to be there.
+
+    Raises
+    ------
+    InputError
+        There is no such data, its pictures are of another size or kind, or of other classes.
+    """
+    if is_picture_folder(data):
+        files = folders.list_labelled(Path(data), classes)
+        for note in files.notes():
+            _warn(note)
+        labels = np.array(files.labels, dtype=np.int64)
+        found = _read_pictures(files.paths, labels, classes, size, channels, Path(data))
+        return found, files.part or "all"
+    part: Labelled = "test"
+    if _is_builtin(data) or not (Path(data).is_dir() or is_npz(Path(data))):
+        found = load(data, "test")
+    else:
+        part = "all" if measured_part(data) == "split" else "test"
+        found = _load_arrays(Path(data), "test", whole=True)
+    if (found.size, found.channels) != (size, channels):
+        raise InputError(
+            f"the pictures of {data} are {_kind(found.size, found.channels)}, the model takes "
+            f"{_kind(size, channels)}: save them so, or as files in class folders, which are "
+            "brought to its size"
+        )
+    return _with_classes(found, classes, data), part
+
+
+def _kind(size: tuple[int, int], channels: int) -> str:
+    return f"{size[0]}×{size[1]} in {'colour' if channels == 3 else 'grey'}"
+
+
+def _with_classes(dataset: Dataset, classes: tuple[str, ...], data: str | Path) -> Dataset:
+    """Return a dataset whose labels are numbers of other classes, known by their names."""
+    known = {folders.plain(name): number for number, name in enumerate(classes)}
+    numbers = [known.get(folders.plain(name), -1) for name in dataset.classes]
+    unnamed = dataset.classes == tuple(map(str, range(len(dataset.classes))))
+    if unnamed and len(numbers) <= len(classes) and set(numbers) == {-1}:
+        _warn(f"{data} names no classes: its labels are taken for the numbers of the model's")
+        numbers = list(range(len(numbers)))
+    labels = np.array(numbers)[dataset.labels]
+    if (labels < 0).any():
+        strangers = [dataset.classes[k] for k in np.unique(dataset.labels[labels < 0])]
+        raise folders.unknown_classes(data, strangers, classes)
+    return Dataset(dataset.images, labels, classes, dataset.files)
+
+
+def is_here(data: str | Path) -> bool:
+    """Say whether DATA can be read without being fetched."""
+    if _is_builtin(data):
+        return is_fetched(BUILTIN[str(data)])
+    return Path(data).exists()
+
+
 def load_data(data: str | Path = "fashion-mnist") -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """Return `(x_train, y_train), (x_test, y_test)`, as Keras's datasets do.
 
@@ -430,9 +492,14 @@ def _warn_shadowed(path: Path) -> None:
         )
 
 
-def _load_arrays(path: Path, part: Part) -> Dataset:
-    """Load IDX or .npz files; warn of what no model can learn from."""
-    dataset = (_load_idx if path.is_dir() else _load_npz)(path, part)
+def _load_arrays(path: Path, part: Part, *, whole: bool = False) -> Dataset:
+    """Load IDX or .npz files; warn of what no model can learn from.
+
+    Those without parts are split, or taken as a `whole`.
+    """
+    dataset, is_split = (_load_idx if path.is_dir() else _load_npz)(path, part)
+    if not (is_split or whole):
+        dataset = _own_split(dataset, part)
     # numbers that were skipped, mostly
     empty = [name for name, n in zip(dataset.classes, dataset.counts, strict=True) if n == 0]
     if part == "train" and empty:
@@ -464,7 +531,8 @@ _WHOLE = (("images", "labels"), ("x", "y"))
 _GLANCE = 2**24
 
 
-def _load_npz(path: Path, part: Part) -> Dataset:
+def _load_npz(path: Path, part: Part) -> tuple[Dataset, bool]:
+    """Return a part, or all of a file without parts, and whether it has some."""
     with _open_npz(path) as arrays:
         names = _find_arrays(arrays, path)
         images, labels = names[-2:] if part == "test" else names[:2]
@@ -475,7 +543,7 @@ def _load_npz(path: Path, part: Part) -> Dataset:
             classes = _numbered(known)
         pictures = _read_pictures_of(arrays, images)
     dataset = Dataset(pictures, numbers, classes)
-    return dataset if names in _SPLIT else _own_split(dataset, part)
+    return dataset, names in _SPLIT
 
 
 def _read_pictures_of(arrays: ArrayFile, name: str) -> UInt8[np.ndarray, "N H W *C"]:
@@ -569,7 +637,8 @@ def _is_training(path: Path) -> bool:
     return "train" in path.name.casefold()
 
 
-def _load_idx(folder: Path, part: Part) -> Dataset:
+def _load_idx(folder: Path, part: Part) -> tuple[Dataset, bool]:
+    """Return a part, or all of a folder without parts, and whether it has some."""
     files = _idx_files(folder)
     train = [path for path in files if _is_training(path)]
     test = [path for path in files if not _is_training(path)]
@@ -582,8 +651,7 @@ def _load_idx(folder: Path, part: Part) -> Dataset:
             f"labels; they do not belong together, look for the right ones of {folder}"
         )
     known = read_idx(_pair(folder, train)[1]).astype(np.int64) if split else numbers
-    dataset = Dataset(pictures, numbers, _numbered(known))
-    return dataset if split else _own_split(dataset, part)
+    return Dataset(pictures, numbers, _numbered(known)), split
 
 
 def _pair(folder: Path, files: list[Path]) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,16 +16,16 @@ from lookbook.audit import Findings, audit
 from lookbook.builtin import BUILTIN
 from lookbook.corrections import apply
 from lookbook.datasets import Dataset
-from lookbook.errors import InputError, LookbookWarning, OutputError
-from lookbook.evaluation import evaluate, load_part
+from lookbook.errors import LookbookWarning, OutputError
+from lookbook.evaluation import evaluate_part, load_part
 from lookbook.files import open_plain, write_bytes
 from lookbook.prediction import open_model
-from lookbook.runs import EVALUATION, Run
+from lookbook.runs import Run
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
 
-    from lookbook.model import Model, Outputs
+    from lookbook.model import Model
 
 #: file in the run; another version of what it holds has another number
 ANALYSIS = "analysis.npz"
@@ -75,10 +75,10 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
     training = apply(given, run.conditions["data"].get("corrections", []))
     kept = _read(run, _key(run, training, test))
     if kept is not None:
-        found = _evaluate(run, test)
+        found = evaluate_part(run, test)
     else:
         said = model.predict(test.images)
-        found = _evaluate(run, test, said)
+        found = evaluate_part(run, test, said)
         findings = examine_data(training, test, tell)
         data = run.conditions["data"]["name"]
         analysis = analyse(
@@ -103,17 +103,6 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
         Analysis.from_arrays(kept),
         Findings.from_arrays(kept),
     )
-
-
-def _evaluate(run: Run, test: Dataset, said: Outputs | None = None) -> dict[str, Any]:
-    """Return what `evaluate` does, of this test part alone."""
-    found = evaluate(run, said)
-    if found["conditions"]["test_sha256"] != test.sha256():
-        raise InputError(
-            f"the test part of {run.conditions['data']['name']} changed since {run.folder} was "
-            f"evaluated; bring it back, or delete {run.folder / EVALUATION} to evaluate again"
-        )
-    return found
 
 
 def examine_data(

@@ -116,6 +116,11 @@ def fetch(
     return kept
 
 
+def is_fetched(dataset: BuiltinDataset) -> bool:
+    """Say whether a dataset is in the cache."""
+    return (cache_folder() / dataset.name / "source.json").exists()
+
+
 def load_kept(kept: Path, part: Part) -> tuple[UInt8[np.ndarray, "N H W"], Int64[np.ndarray, "N"]]:
     """Return one part of a dataset in the cache, as `fetch` left it there."""
     try:

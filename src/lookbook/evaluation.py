@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,21 @@ from lookbook import folders, metrics
 from lookbook.builtin import BUILTIN, Part
 from lookbook.calibration import COVERAGE, softmax
 from lookbook.corrections import apply
-from lookbook.datasets import Dataset, is_split_here, load, measured_part, split_validation
+from lookbook.datasets import (
+    Dataset,
+    hash_arrays,
+    identify,
+    is_here,
+    is_split_here,
+    load,
+    load_labelled,
+    measured_part,
+    split_validation,
+)
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.files import write_document
 from lookbook.model import Model, Outputs
+from lookbook.photos import match_polarity
 from lookbook.runs import EVALUATION, Run, as_run
 
 if TYPE_CHECKING:
@@ -26,18 +38,20 @@ if TYPE_CHECKING:
     from lookbook.photos import Polarity
 
 
-def evaluate(run: Run | str | Path, said: Outputs | None = None) -> dict[str, Any]:
-    """Return what the run's model does on the test part of its data.
+def evaluate(run: Run | str | Path, *, data: str | Path | None = None) -> dict[str, Any]:
+    """Return what the run's model does on the test part of its data, or on other data.
 
-    The first call reads the test pictures and keeps the result in the run's `evaluation.json`;
-    later calls return that.
+    The first call keeps the result in the run's `evaluation.json`; later calls return that, if the
+    test part is still the same.
 
     Parameters
     ----------
     run
         The run, its folder, or its name in `runs/`.
-    said
-        What its model says about the test part, where that is known.
+    data
+        Other labelled pictures, of the same classes or of some of them: all in a folder of class
+        folders, an `.npz` file or a folder of IDX files, or its test part where it has one. What
+        they show stands beside the run's own evaluation, `own`, and is kept nowhere.
 
     Returns
     -------
@@ -53,36 +67,119 @@ def evaluate(run: Run | str | Path, said: Outputs | None = None) -> dict[str, An
     Raises
     ------
     DamagedFileError, InputError
-        The run's files or its data were changed, or its data is no longer where it was.
+        The run's files or its data were changed, or its data is no longer where it was; or the
+        other data has classes that the model does not know.
     """
     run = as_run(run)
+    if data is not None:
+        return _evaluate_elsewhere(run, data)
+    return evaluate_part(run, None)
+
+
+def evaluate_part(run: Run, test: Dataset | None, said: Outputs | None = None) -> dict[str, Any]:
+    """Evaluate a run where its `test` part, or what its model `said` about it, may be known."""
     run.check_files()
     kept = run.evaluation()
     if kept is not None:
+        _check_test(run, kept, test)
         # a run that was evaluated by an earlier version lacks these
         return baseline(kept) | kept
     start = time.perf_counter()
-    test = load_part(run, "test")
-    model = Model.open(run.model)
-    said = said or model.predict(test.images)
-    found = judge(said.probs, test.labels, test.classes)
-    found["uncalibrated_loss"] = metrics.log_loss(softmax(said.logits), test.labels)
-    found["thresholds"] = judge_thresholds(model.calibration, said, test.labels)
-    found["conditions"] = {
-        "run": run.folder.name,
-        "recipe": run.recipe["name"],
-        "data": run.conditions["data"]["name"],
-        "part": measured_part(run.conditions["data"]["name"]),
-        "test_sha256": test.sha256(),
-        "seed": run.conditions["seed"],
-        "seconds": time.perf_counter() - start,
-    }
+    test = test or load_part(run, "test")
+    found = _judge_model(Model.open(run.model), test, said)
+    name = run.conditions["data"]["name"]
+    found["conditions"] = _conditions(run, name, measured_part(name), test, start)
     try:
         write_document(run.folder / EVALUATION, found)
     except OutputError as error:
         message = f"the result was not kept, the next call reads the test part again: {error}"
-        warnings.warn(LookbookWarning(message), stacklevel=2)
+        warnings.warn(LookbookWarning(message), stacklevel=3)
     return found
+
+
+def _evaluate_elsewhere(run: Run, data: str | Path) -> dict[str, Any]:
+    """Evaluate a run on other data, beside its own test part."""
+    run.check_files()
+    start = time.perf_counter()
+    model, about = Model.open(run.model), run.conditions["data"]
+    other, part = load_labelled(
+        data, tuple(about["classes"]), size=tuple(about["size"]), channels=about["channels"]
+    )
+    if other.files and other.channels == 1:  # as `predict` sees these files
+        seen = [match_polarity(image, model.polarity)[0] for image in other.images]
+        other = replace(other, images=np.stack(seen))
+    found = _judge_model(model, other)
+    found["conditions"] = _conditions(run, identify(data), part, other, start)
+    own = run.evaluation()
+    if own is None:
+        return found | {"own": None}
+    found["own"] = {key: own[key] for key in ("accuracy", "interval", "n")}
+    found["own"]["part"] = own["conditions"].get("part", "test")
+    return found
+
+
+def _judge_model(model: Model, part: Dataset, said: Outputs | None = None) -> dict[str, Any]:
+    """Return what a model's answers to a part are worth, without conditions."""
+    said = said or model.predict(part.images)
+    found = judge(said.probs, part.labels, part.classes)
+    found["uncalibrated_loss"] = metrics.log_loss(softmax(said.logits), part.labels)
+    found["thresholds"] = judge_thresholds(model.calibration, said, part.labels)
+    return found
+
+
+def _conditions(run: Run, data: str, part: str, test: Dataset, start: float) -> dict[str, Any]:
+    """Say what was measured on what."""
+    return {
+        "run": run.folder.name,
+        "recipe": run.recipe["name"],
+        "data": data,
+        "part": part,
+        "test_sha256": test.sha256(),
+        **_digests(test),
+        "seed": run.conditions["seed"],
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _digests(test: Dataset) -> dict[str, str]:
+    """Return what tells whether pictures or labels changed."""
+    return {
+        "images_sha256": hash_arrays(test.images, test.labels[:0], ()),
+        "labels_sha256": hash_arrays(test.images[:0], test.labels, ()),
+    }
+
+
+def _check_test(run: Run, kept: dict[str, Any], test: Dataset | None) -> None:
+    """Refuse what was evaluated on another test part than the one that is there now.
+
+    Raises
+    ------
+    InputError
+        The test part has other pictures or labels.
+    """
+    name = run.conditions["data"]["name"]
+    if test is None and not is_here(name):
+        if name not in BUILTIN:
+            message = f"{name} is gone: what was evaluated cannot be compared with it"
+            warnings.warn(LookbookWarning(message), stacklevel=3)
+        return
+    test = test or load_part(run, "test")
+    before = kept["conditions"]
+    told = {"images_sha256": "other pictures", "labels_sha256": "other labels"}
+    now = _digests(test)
+    if not told.keys() <= before.keys():  # evaluated by an earlier version
+        told = {"test_sha256": "other pictures, labels or class names"}
+        now = {"test_sha256": test.sha256()}
+    changed = [what for key, what in told.items() if before[key] != now[key]]
+    if not changed:
+        return
+    what = " and ".join(changed)
+    if len(test) != kept["n"]:
+        what = f"{len(test):,} pictures, {kept['n']:,} before"
+    raise InputError(
+        f"the test part of {name} changed since {run.folder} was evaluated ({what}); bring it "
+        f"back, or delete {run.folder / EVALUATION} to evaluate again"
+    )
 
 
 def judge(
@@ -191,10 +288,13 @@ def load_as_given(run: Run, part: Part) -> Dataset:
 def load_samples(run: Run) -> Dataset | None:
     """Return the test part, to show some of; without its data None, and a warning."""
     try:
-        return load_part(run, "test")
+        test, kept = load_part(run, "test"), run.evaluation()
+        if kept is not None:
+            _check_test(run, kept, test)
     except LookbookError as error:
         warnings.warn(LookbookWarning(f"without sample pictures: {error}"), stacklevel=2)
         return None
+    return test
 
 
 def load_training(run: Run) -> Dataset:

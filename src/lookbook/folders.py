@@ -87,6 +87,8 @@ class Files:
     system: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     loose: list[Path] = field(default_factory=list)
+    #: the part that they are, where that was not asked for
+    part: Literal["test", "validation"] | None = None
 
     def notes(self) -> list[str]:
         """Say what was left out."""
@@ -391,6 +393,38 @@ def list_files(layout: Layout, part: Part) -> Files:
     if not files.paths:
         raise InputError(f"{folder} holds no picture files in its class folders; expected {KINDS}")
     return files
+
+
+def list_labelled(folder: Path, classes: Sequence[str]) -> Files:
+    """List the picture files of a folder whose class folders are some of these classes.
+
+    Of a folder with parts, those of its test part, else of its validation part.
+
+    Raises
+    ------
+    InputError
+        There are none, or there are other classes.
+    """
+    parts = _find_parts(folder)
+    kinds: tuple[Literal["test", "validation"], ...] = ("test", "validation")
+    part = next((one for one in kinds if one in parts), None)
+    around = folder if part is None else parts[part]
+    known = {plain(name): name for name in classes}
+    if strangers := sorted(_by_name(_folders(around)).keys() - known.keys()):
+        raise unknown_classes(around, strangers, classes)
+    files = list_files(Layout(around, {"train": around}, known), "train")
+    files.part = part
+    return files
+
+
+def unknown_classes(
+    data: str | Path, strangers: Sequence[str], classes: Sequence[str]
+) -> InputError:
+    """Return the error for classes that a model does not know."""
+    return InputError(
+        f"{data} has classes that the model does not know: {few(strangers)}; it knows "
+        f"{few(classes)}; give them the same names, or take them out"
+    )
 
 
 def list_pictures(folder: Path) -> Files:

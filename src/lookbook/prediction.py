@@ -252,10 +252,12 @@ def _load_test(source: Run | Model) -> Dataset:
     return load(data["name"], "test", size=(height, width), channels=3 if channels else 1)
 
 
-def predict_examples(run: Run) -> tuple[list[Prediction], list[Prediction]]:
+def predict_examples(
+    run: Run, test: Dataset | None = None
+) -> tuple[list[Prediction], list[Prediction]]:
     """Predict the test pictures that a run's figures show: its examples, and the first fifteen."""
     model = open_model(run)
-    test = load_part(run, "test")
+    test = test or load_part(run, "test")
     chosen = choose_examples(run.conditions["data"]["name"], len(test)), range(min(15, len(test)))
     examples, first = ([predict_test(model, test, i) for i in indices] for indices in chosen)
     return examples, first

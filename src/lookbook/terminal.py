@@ -293,6 +293,8 @@ def results(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
     rows = [[t("class"), t("precision"), t("recall"), "F1", t("pictures")]]
     none = "–" if can_show("–") else "-"
     for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True):
+        if "own" in found and one["n"] == 0:
+            continue
         written = [none if share is None else percent(share) for share in shares.values()]
         rows.append([one["class"], *written, f"{one['n']:,}"])
     confused = [
@@ -306,12 +308,6 @@ def results(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
         )
         for one in found["most_confused"]
     ] or [t("none")]
-    accuracy = t(
-        "{accuracy}  ({interval}, {n:,} pictures)",
-        accuracy=percent(found["accuracy"], 2),
-        interval=interval(found["interval"]),
-        n=found["n"],
-    )
     loss = t(
         "{loss:.4f}  (before calibration: {before:.4f})",
         loss=found["loss"],
@@ -322,14 +318,15 @@ def results(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
         error=percent(found["ece"], 2),
         chance=percent(found["ece_by_chance"], 2),
     )
-    on_validation = is_on_validation(found)
+    on_validation, elsewhere = is_on_validation(found), "own" in found
+    of_test = not (on_validation or elsewhere)
     lines = [
-        (t("accuracy") if on_validation else t("test accuracy"), accuracy),
-        *(_on_validation() if on_validation else []),
+        (t("test accuracy") if of_test else t("accuracy"), _accuracy(found)),
+        *(_elsewhere(found) if elsewhere else _on_validation() if on_validation else []),
         *_baseline(found),
         *_few_tested(found),
         *warnings_of([each for each in weaknesses if each == "under_one_epoch"]),
-        (t("loss") if on_validation else t("test loss"), loss),
+        (t("test loss") if of_test else t("loss"), loss),
         (t("calibration error"), error),
         *_thresholds(found["thresholds"]),
     ]
@@ -340,8 +337,41 @@ def results(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
     )
 
 
+def _accuracy(found: dict[str, Any]) -> str:
+    """Write an accuracy with its interval."""
+    return t(
+        "{accuracy}  ({interval}, {n:,} pictures)",
+        accuracy=percent(found["accuracy"], 2),
+        interval=interval(found["interval"]),
+        n=found["n"],
+    )
+
+
+def _elsewhere(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Write which other data was measured on, and beside it the run's own evaluation."""
+    names = [visible(one["class"]) for one in found["per_class"] if one["n"]]
+    every, conditions, own = len(found["classes"]), found["conditions"], found["own"]
+    classes = t("all classes")
+    if len(names) < every:
+        few = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        classes = t("{n} of the {every} classes: {names}", n=len(names), every=every, names=few)
+    parts = {
+        "test": t("its test part"),
+        "validation": t("its validation part"),
+        "all": t("all of it"),
+    }
+    what = (visible(conditions["data"]), parts[conditions["part"]], classes)
+    result = t("not evaluated yet")
+    if own is not None:
+        of = f"  ({t('validation')})" if own["part"] == "validation" else ""
+        result = _accuracy(own) + of
+    return [(t("measured on"), ", ".join(what)), (t("its own result"), result)]
+
+
 def _baseline(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Write what guessing would give, and warn where the model does not do clearly better."""
+    if sum(one["n"] > 0 for one in found["per_class"]) == 1:
+        return []  # one class alone: nothing is common
     balanced = t(
         "{balanced}  (the mean recall of the classes: each counts the same)",
         balanced=percent(found["balanced_accuracy"], 2),
@@ -373,7 +403,10 @@ def _few_tested(found: dict[str, Any]) -> list[tuple[str, str]]:
     from lookbook.datasets import few_tested
 
     names = tuple(visible(name) for name in found["classes"])
-    warning = few_tested(names, np.array([one["n"] for one in found["per_class"]]))
+    counts = np.array([one["n"] for one in found["per_class"]])
+    if "own" in found:  # some of the classes are enough
+        names, counts = tuple(np.array(names)[counts > 0]), counts[counts > 0]
+    warning = few_tested(names, counts)
     return [(t("warning"), translate(warning))] if warning else []
 
 
