@@ -453,7 +453,7 @@ def test_other_data_stands_beside_the_runs_own_and_is_not_kept(own_run, tmp_path
     }
     assert (found["conditions"]["data"], found["conditions"]["part"]) == (str(folder), "all")
     told = terminal.results(found)
-    assert f"measured on        {folder} (2 of the 3 classes: top, bottom)\n" in told
+    assert f"measured on        {folder}  (all of it, 2 of the 3 classes: top, bottom)\n" in told
     assert f"its own result     {terminal.percent(own['accuracy'], 2)}  (" in told
     assert "\nmiddle " not in told
     assert (own_run.folder / "evaluation.json").read_bytes() == kept

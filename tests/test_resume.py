@@ -282,7 +282,9 @@ def test_the_point_before_is_taken_where_the_newest_is_damaged(two_points, damag
     with pytest.raises(DamagedFileError) as raised:
         point.find("training", like)
     assert str(raised.value).startswith(f"{newest} is damaged (")
-    assert str(raised.value).endswith(f"; delete {point.folder} and train again")
+    assert str(raised.value).endswith(
+        f"), and so is the point before it; delete {point.folder} and train again"
+    )
 
 
 @pytest.mark.parametrize(

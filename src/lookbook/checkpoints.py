@@ -110,7 +110,8 @@ class ResumePoint:
                 warnings.warn(LookbookWarning(message), stacklevel=2)
             return tensors, counted
         if damage:
-            raise DamagedFileError(f"{'; '.join(damage)}; delete {self.folder} and train again")
+            too = ", and so is the point before it" if len(damage) > 1 else ""
+            raise DamagedFileError(f"{damage[0]}{too}; delete {self.folder} and train again")
         return None
 
     def is_due(self) -> bool:

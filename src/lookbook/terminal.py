@@ -360,12 +360,12 @@ def _elsewhere(found: dict[str, Any]) -> list[tuple[str, str]]:
         "validation": t("its validation part"),
         "all": t("all of it"),
     }
-    what = (visible(conditions["data"]), parts[conditions["part"]], classes)
+    what = f"{visible(conditions['data'])}  ({parts[conditions['part']]}, {classes})"
     result = t("not evaluated yet")
     if own is not None:
         of = f"  ({t('validation')})" if own["part"] == "validation" else ""
         result = _accuracy(own) + of
-    return [(t("measured on"), ", ".join(what)), (t("its own result"), result)]
+    return [(t("measured on"), what), (t("its own result"), result)]
 
 
 def _baseline(found: dict[str, Any]) -> list[tuple[str, str]]:
