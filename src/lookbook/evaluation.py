@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ from lookbook.datasets import (
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.files import write_document
 from lookbook.model import Model, Outputs
-from lookbook.photos import match_polarity
 from lookbook.runs import EVALUATION, Run, as_run
 
 if TYPE_CHECKING:
@@ -105,9 +103,7 @@ def _evaluate_elsewhere(run: Run, data: str | Path) -> dict[str, Any]:
     other, part = load_labelled(
         data, tuple(about["classes"]), size=tuple(about["size"]), channels=about["channels"]
     )
-    if other.files and other.channels == 1:  # as `predict` sees these files
-        seen = [match_polarity(image, model.polarity)[0] for image in other.images]
-        other = replace(other, images=np.stack(seen))
+    other = other.match(polarity_of(run))
     found = _judge_model(model, other)
     found["conditions"] = _conditions(run, identify(data), part, other, start)
     own = run.evaluation()
