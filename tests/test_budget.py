@@ -66,9 +66,9 @@ def test_a_budget_too_short_for_anything_is_refused():
     assert plan(0.4, training, 500, 10).fit_seconds == pytest.approx(0.7)
     assert plan(1.2, training, 500, 10).fit_seconds == pytest.approx(0.8)
     with pytest.raises(InputError) as caught:
-        plan(-0.4, training, 500, 10)
+        plan(-0.4, training, 500, 10, spent=1.4)
     assert str(caught.value) == (
-        "the budget is too short: 0.5 s go into everything but training here; "
+        "the budget is too short: 1.9 s go into everything but training here; "
         "give more with --budget"
     )
 

@@ -71,6 +71,7 @@ def plan(
     *,
     recipe: Recipe | None = None,
     fits: int = 1,
+    spent: float = 0.0,
 ) -> Plan:
     """Choose a recipe for this data on this machine, so that all is done in so many seconds.
 
@@ -88,6 +89,8 @@ def plan(
         This one, whatever the time; without it the one that makes most of it.
     fits
         How many networks share the time: two for a `final` run and its twin.
+    spent
+        Seconds of the budget that are over already.
 
     Raises
     ------
@@ -106,8 +109,8 @@ def plan(
     least = min(LATE / fits, available + LATE / fits)
     if least <= 0:
         raise InputError(
-            f"the budget is too short: {seconds - available * fits:.1f} s go into everything but "
-            "training here; give more with --budget"
+            f"the budget is too short: {spent + seconds - available * fits:.1f} s go into "
+            "everything but training here; give more with --budget"
         )
     return Plan(suited, max(available, least), on)
 

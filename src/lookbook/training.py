@@ -186,7 +186,7 @@ def train_since(
         with _timed(seconds, "planning"):
             left = budget - seconds_before - (time.perf_counter() - start)
             shapes = _arrays(learnt), len(parts.validation), len(parts.whole.classes)
-            planned = plan(left, *shapes, recipe=recipe, fits=1 + final)
+            planned = plan(left, *shapes, recipe=recipe, fits=1 + final, spent=budget - left)
     settled = settle(planned.recipe.with_mirror(asked=mirror, well=mirrors_well(data)))
     request = {
         "data": identify(data),
