@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from lookbook import plots
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
 from lookbook.evaluation import evaluate
+from lookbook.exporting import export
 from lookbook.files import cannot_write, write_document
 from lookbook.runs import check_target, free_folder, list_runs, read_run, write_run
 
@@ -475,3 +477,49 @@ def test_the_command_that_trains_the_same_again(tmp_path, data, final, rest):
 def test_what_to_do_where_writing_failed(code, unchanged, rest):
     error = cannot_write(Path("x"), OSError(code, os.strerror(code)), unchanged=unchanged)
     assert str(error) == f"cannot write x: {os.strerror(code)}; {rest}"
+
+
+# ---- nothing is written through a link in a run ----
+
+
+def test_a_link_in_a_run_is_not_written_through(own_run, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (own_run.folder / "figures").symlink_to(outside)
+    (own_run.folder / "kit").symlink_to(outside)
+    kept = outside / "page.html"
+    kept.write_text('<meta name="generator" content="lookbook 0">')
+    (own_run.folder / "try.html").symlink_to(kept)
+    before = kept.read_bytes()
+    with pytest.raises(InputError) as caught:
+        own_run.place("figures")
+    assert str(caught.value) == (
+        f"{own_run.folder / 'figures'} is a link, and nothing is written through it; remove it, or "
+        "choose another place with --out"
+    )
+    for form in ("folder", "html"):
+        with pytest.raises(InputError):
+            export(own_run, form)
+    (own_run.folder / "figures").unlink()
+    (own_run.folder / "figures").mkdir()
+    (own_run.folder / "figures" / "a.png").symlink_to(outside / "a.png")
+    with pytest.raises(InputError, match="was not drawn by lookbook"):
+        plots.check_place(own_run.folder / "figures" / "a.png")
+    assert [(path.name, path.read_bytes()) for path in outside.iterdir()] == [("page.html", before)]
+
+
+def test_a_link_by_the_name_of_a_part_is_not_written_through(own_run, tmp_path):
+    """As one that waits for this process to write its evaluation."""
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (own_run.folder / f".metrics.json.{os.getpid()}").symlink_to(outside)
+    write_document(own_run.folder / "metrics.json", own_run.metrics)
+    assert outside.read_text() == "mine"
+    assert read_run(own_run.folder).metrics == own_run.metrics
+
+
+@pytest.mark.parametrize("make", [make_pipe, link_to("/dev/zero")], ids=["pipe", "device"])
+def test_what_stands_where_a_page_is_to_be_is_not_waited_for(own_run, make):
+    make(own_run.folder / "try.html")
+    with pytest.raises(InputError, match=r"try\.html cannot be read: it is "):
+        export(own_run, "html")

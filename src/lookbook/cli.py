@@ -447,7 +447,7 @@ def figures(
 ) -> None:
     """Draw predictions, confusion matrix and learning curves of a run as PNG."""
     chosen = runs.read_run(run)
-    _list(t("drawn"), _draw_figures(chosen, out or chosen.folder / "figures"))
+    _list(t("drawn"), _draw_figures(chosen, out or chosen.place("figures")))
     _suggest(_command("predict", chosen.folder, "test:0"))
 
 

@@ -60,7 +60,7 @@ def check_free(path: Path, mark: bytes) -> None:
         Another file is there, or it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             ours = mark in file.read(2000)
     except FileNotFoundError:
         return
@@ -111,7 +111,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 @contextmanager
 def open_plain(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a file of a run to be read: no link, pipe or device, which may lead anywhere or nowhere.
+    """Open a file to be read: no link, pipe or device, which may lead anywhere or nowhere.
 
     Raises
     ------

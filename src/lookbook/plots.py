@@ -23,7 +23,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
 
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.files import cannot_write
+from lookbook.files import cannot_write, open_plain
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
@@ -230,9 +230,9 @@ def check_place(path: Path) -> str:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise InputError(f"{path} has no ending of a figure; expected one of {', '.join(ENDINGS)}")
-    if path.exists():
+    if os.path.lexists(path):
         try:
-            with Image.open(path, formats=["PNG"]) as old:
+            with open_plain(path) as file, Image.open(file, formats=["PNG"]) as old:
                 ours = ending == ".png" and old.info.get("Software") == "lookbook"
         except OSError:
             ours = False
@@ -256,6 +256,7 @@ def save(figure: MatplotlibFigure, path: Path) -> Path:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)  # a link of that name would be written through
         try:
             figure.savefig(
                 fresh,

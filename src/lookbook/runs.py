@@ -87,6 +87,22 @@ class Run:
         found = self.evaluation()
         return None if found is None or is_on_validation(found) else found
 
+    def place(self, name: str) -> Path:
+        """Return a folder in the run to write into.
+
+        Raises
+        ------
+        InputError
+            A link stands there: what is written would be elsewhere.
+        """
+        path = self.folder / name
+        if path.is_symlink():
+            raise InputError(
+                f"{path} is a link, and nothing is written through it; remove it, or choose "
+                "another place with --out"
+            )
+        return path
+
     def check_files(self) -> None:
         """Compare weights and model with the hashes that were taken when they were written.
 
