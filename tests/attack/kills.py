@@ -1,0 +1,117 @@
+"""Trainings that are killed at a random moment on busy cores, and go on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lookbook.conditions import usable_cores
+
+from .cage import Act, Answer, Attack, WrongAnswerError, command
+
+#: recipe → passes, for two to four seconds of training on a free core
+RECIPES = {"quick": "100", "standard": "8"}
+
+
+class Kills(Attack):
+    """SIGKILL wherever it hits; then the training goes on to the weights that it would have had."""
+
+    still = 900.0
+
+    def prepare(self, folder: Path) -> None:
+        """Train each recipe whole, on busy cores as all others."""
+        os.chdir(folder)
+        rng = np.random.default_rng(0)
+        labels = np.arange(800) % 5
+        images = rng.integers(0, 120, (800, 28, 28)) + 30 * labels[:, None, None]
+        np.savez("data.npz", images=images.astype(np.uint8), labels=labels)
+        _keep_busy()
+        for recipe in RECIPES:
+            start = time.monotonic()
+            if code := os.waitpid(_train(recipe, f"whole-{recipe}"), 0)[1]:
+                raise RuntimeError(f"a training ended with {code}")
+            Path(f"{recipe}.seconds").write_text(str(time.monotonic() - start))
+
+    def start(self, folder: Path) -> None:
+        """Keep the cores busy while there are cases."""
+        os.chdir(folder)
+        _keep_busy()
+
+    def mutate(self, rng: np.random.Generator, number: int) -> Act:
+        """Start a training, kill it, and let it go on."""
+        recipe = list(RECIPES)[number % 2]
+        for old in Path().glob("killed*"):
+            shutil.rmtree(old)
+        longest = float(Path(f"{recipe}.seconds").read_text())
+        share = rng.uniform(0.02, 1)
+
+        def act() -> Answer:
+            code = _killed(_train(recipe, "killed"), share * longest)
+            how = f"{recipe}, killed after {share:.0%}" if code else f"{recipe}, was done before"
+            if not Path("killed").exists():
+                point = Path("killed.unfinished").exists()
+                try:
+                    _go_on()
+                except ChildProcessError:
+                    if point:
+                        raise
+                    return Answer(refused=True, what=f"{how}: nothing was kept yet")
+                how += ", went on"
+            found, whole = (
+                Path(f"{name}/weights.safetensors") for name in ("killed", f"whole-{recipe}")
+            )
+            if found.read_bytes() != whole.read_bytes():
+                raise WrongAnswerError(f"{how}: other weights")
+            return Answer(what=f"{how}: the same weights")
+
+        return act
+
+
+def _keep_busy() -> None:
+    """Burn as many cores as there are, until this process ends."""
+    parent = os.getpid()
+    for _ in range(usable_cores()):
+        if os.fork() == 0:
+            resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY,) * 2)
+            while os.getppid() == parent:
+                sum(range(100_000))
+            os._exit(0)
+
+
+def _train(recipe: str, out: str) -> int:
+    words = ("data.npz", "--recipe", recipe, "--epochs", RECIPES[recipe], "--out", out)
+    return _begin("train", *words)
+
+
+def _begin(*words: str) -> int:
+    """Run a command in a process of its own, with all cores; return its number."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY,) * 2)
+        torch.set_num_threads(usable_cores())
+        command(*words)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _killed(child: int, seconds: float) -> int:
+    """Kill a process after some time; return how it ended."""
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def _go_on() -> None:
+    if code := os.waitpid(_begin("train", "--resume", "killed"), 0)[1]:
+        raise ChildProcessError(f"--resume ended with {os.waitstatus_to_exitcode(code)}")
