@@ -284,6 +284,10 @@ def decode(name: str, content: bytes) -> Any:
         document = msgspec.json.decode(content, type=form.whole)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except msgspec.DecodeError as error:
+        # a value may be of any length; where it stands is said at the end
+        said = str(error)
+        raise ValueError(said if len(said) < 200 else f"{said[:100]} … {said[-80:]}") from error
     if form.whole == dict[str, Any] and not _is_shallow(document, MOST_LEVELS):
         raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
     return document

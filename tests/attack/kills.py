@@ -17,7 +17,7 @@ from lookbook.conditions import usable_cores
 from .cage import Act, Answer, Attack, WrongAnswerError, command
 
 #: recipe → passes, for two to four seconds of training on a free core
-RECIPES = {"quick": "100", "standard": "8"}
+RECIPES = {"quick": "60", "standard": "5"}
 
 
 class Kills(Attack):
