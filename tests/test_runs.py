@@ -281,6 +281,13 @@ def test_documents_of_another_form_are_named(own_run, name, text):
         ),
         ("conditions", ["data", "name"], "\0", "at `$.data.name`"),
         ("conditions", ["data", "classes"], ["a"], "at `$.data.classes`"),
+        (
+            "conditions",
+            ["data", "corrections"],
+            [[300, 0]],
+            "corrects pictures or classes that are",
+        ),
+        ("evaluation", ["commonest"], "other", "it names classes that are none of them"),
         ("conditions", ["sha256", "model.onnx"], "../x", "at `$.sha256[...]`"),
         ("evaluation", ["accuracy"], 1.5, "Expected `float` <= 1.0 - at `$.accuracy`"),
         (

@@ -108,6 +108,11 @@ class Data(Struct):
     split: int | str | None = None
     corrections: list[tuple[Count, Count]] = []
 
+    def __post_init__(self) -> None:
+        n, k = self.train_pictures, len(self.classes)
+        if any(index >= n or label >= k for index, label in self.corrections):
+            raise ValueError("it corrects pictures or classes that are not there")
+
 
 class Machine(Struct):
     """Where it was trained."""
