@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
@@ -509,3 +511,23 @@ def test_an_accelerator_learns_what_the_processor_learns():
     data = made_pictures(300, seed=0)
     fitted = fit(data, data, TUTORIAL.with_epochs(4), 3)
     assert fitted.history[-1]["val_accuracy"] > 0.95
+
+
+@pytest.mark.parametrize("name", ["a\ud800.npz", os.fsdecode(b"caf\xe9.npz"), "a\0.npz"])
+def test_data_whose_name_no_document_can_hold_is_refused_before_any_work(bars, tmp_path, name):
+    if name.startswith("caf"):
+        shutil.copy(bars, tmp_path / name)
+    with pytest.raises(InputError, match=r"^the path of the data, .*, has letters that UTF-8"):
+        train(str(tmp_path / name), TUTORIAL, out=tmp_path / "run")
+
+
+def test_a_class_whose_name_no_document_can_hold_is_refused_before_any_work(bars, tmp_path):
+    with np.load(bars) as arrays:
+        kept = dict(arrays) | {"classes": np.array(["a\ud800b", "middle", "bottom"])}
+    np.savez(tmp_path / "odd.npz", **kept)
+    with pytest.raises(InputError) as caught:
+        train(str(tmp_path / "odd.npz"), TUTORIAL, out=tmp_path / "run")
+    assert str(caught.value) == (
+        "the class 'a\\ud800b' has letters that UTF-8 cannot write; choose another name"
+    )
+    assert not (tmp_path / "run").exists()

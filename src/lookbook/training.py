@@ -167,6 +167,7 @@ def train_since(
     seconds = {"imports": seconds_before}
     named = recipe.name if recipe else STANDARD.name if budget is None else "budget"
     check_text(f"the recipe's name {named!a}", named)
+    check_text(f"the path of the data, {str(data)!a},", data)
     check_text(f"the path of the data, {identify(data)!a},", identify(data))
     folder = free_folder(identify(data), named) if out is None else Path(out)
     check_target(folder)
