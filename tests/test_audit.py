@@ -14,14 +14,26 @@ from itertools import combinations
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import false_discovery_control
 
 from conftest import lookbook, made_pictures
 from lookbook import audit as audits
-from lookbook import corrections, datasets
-from lookbook.audit import NEAR, Findings, audit, find_first, find_near, find_suspects
+from lookbook import corrections, datasets, opinions
+from lookbook.audit import (
+    NEAR,
+    Findings,
+    Opinions,
+    audit,
+    count_suspects,
+    find_first,
+    find_near,
+    find_suspects,
+)
+from lookbook.calibration import fit_temperature
 from lookbook.datasets import Dataset
 from lookbook.errors import InputError
 from lookbook.opinions import FOLDS, ask, assign_folds
+from lookbook.recipes import STANDARD
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (28, 28), (10, 12, 3), (70, 70)])
@@ -48,27 +60,86 @@ def test_no_pair_of_near_pictures_is_missed(shape):
     assert len(expected) > 10
 
 
-def test_suspects_are_those_of_confident_learning():
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 4, 2000)
-    probs = rng.dirichlet(np.ones(4), 2000) * 0.5 + 0.5 * np.eye(4)[truth]
-    labels = truth.copy()
-    turned = rng.choice(2000, 60, replace=False)
-    labels[turned] = (labels[turned] + 1) % 4
+def made_opinions(n=4000, k=6, seed=0):
+    """Return probabilities that are true, and labels that are drawn from them."""
+    rng = np.random.default_rng(seed)
+    probs = rng.dirichlet(np.full(k, 0.15), n)
+    labels = (probs.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return probs, labels
+
+
+def test_the_ranking_is_of_labels_that_networks_would_change_the_least_likely_first():
+    probs, labels = made_opinions()
     found = find_suspects(labels, probs)
-    # the rule, written out: some other class is above its own mean confidence, and most probable
-    bars = np.array([probs[labels == k, k].mean() for k in range(4)])
-    confident = np.where(probs >= bars, probs, -1)
-    best = confident.argmax(axis=1)
-    doubted = (best != labels) & (probs.argmax(axis=1) != labels)
-    expected = np.flatnonzero((confident.max(axis=1) >= 0) & doubted)
-    assert set(found.indices) == set(expected)
-    credible = probs[found.indices, labels[found.indices]]
-    assert (np.diff(credible) >= 0).all()
-    np.testing.assert_allclose(found.shares[:, 1], credible)
-    # careful rather than complete: what it suspects is wrong
-    assert set(found.indices) <= set(turned)
-    assert len(found.indices) > 20
+    own = probs[np.arange(len(labels)), labels]
+    assert set(found.indices) == set(np.flatnonzero(probs.argmax(axis=1) != labels))
+    assert (np.diff(own[found.indices]) >= 0).all()
+    np.testing.assert_array_equal(found.opinions, probs[found.indices].argmax(axis=1))
+    np.testing.assert_allclose(found.shares[:, 1], own[found.indices])
+    np.testing.assert_allclose(found.shares[:, 0], probs[found.indices].max(axis=1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_suspects_are_counted_as_scipy_controls_false_discoveries(seed):
+    own = np.random.default_rng(seed).random(500) ** 3
+    expected = (false_discovery_control(own) <= 0.5).sum()
+    assert 10 < count_suspects(own) == expected < 490
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_suspected_labels_half_are_wrong_and_of_true_ones_next_to_none_is(seed):
+    """Labels as unlikely as the probabilities say are no errors; exchanged ones are."""
+    probs, labels = made_opinions(seed=seed)
+    assert find_suspects(labels, probs).suspected <= 0.002 * len(labels)
+    rng = np.random.default_rng(seed)
+    turned = rng.choice(len(labels), len(labels) // 50, replace=False)
+    labels[turned] = (labels[turned] + rng.integers(1, 6, len(turned))) % 6
+    found = find_suspects(labels, probs)
+    suspected = set(found.indices[: found.suspected].tolist())
+    assert len(suspected & set(turned.tolist())) >= max(0.5 * len(suspected), 0.5 * len(turned))
+
+
+def test_networks_that_are_too_weak_suspect_nothing_and_their_ranking_is_kept():
+    probs, labels = made_opinions()
+    strong, weak = find_suspects(labels[::-1], probs), find_suspects(labels[::-1], probs, weak=True)
+    assert strong.suspected > weak.suspected == 0
+    np.testing.assert_array_equal(strong.indices, weak.indices)
+
+
+@pytest.mark.parametrize("wrong", [0, 0.05])
+def test_the_temperature_is_that_of_true_labels_where_some_are_wrong(wrong):
+    probs, labels = made_opinions()
+    rng = np.random.default_rng(0)
+    turned = rng.choice(len(labels), round(wrong * len(labels)), replace=False)
+    labels[turned] = (labels[turned] + rng.integers(1, 6, len(turned))) % 6
+    logits = 2 * np.log(np.maximum(probs, 1e-12))
+    assert opinions.fit_beside_errors(logits, labels) == pytest.approx(2, rel=0.1)
+    if wrong:
+        assert fit_temperature(logits, labels) > 3
+
+
+@pytest.mark.parametrize(("accuracy", "asked"), [(0.9, ["quick"]), (0.6, ["quick", "standard"])])
+def test_convolutions_are_asked_where_quick_networks_find_too_few_labels(
+    monkeypatch, parts, accuracy, asked
+):
+    seen = []
+
+    def answer(*given):
+        seen.append(given[2].name)
+        probs = np.full((600, 3), 1 / 3)
+        return Opinions(probs, probs, 5, seen[-1], accuracy + 0.1 * len(seen))
+
+    monkeypatch.setattr(opinions, "_ask", answer)
+    found = ask(*parts)
+    assert seen == asked
+    assert found.recipe == asked[-1]
+
+
+def test_judges_of_photographs_learn_in_as_many_passes_as_a_minute_holds():
+    for n, side, passes in ((2438, 64, 12), (300, 64, 30), (240_000, 64, 1)):
+        part = Dataset(np.zeros((2, side, side, 3), np.uint8), np.array([0, 1]), ("a", "b"))
+        suited = opinions._suit(STANDARD, part, round(0.8 * n), 5)
+        assert suited.epochs == pytest.approx(passes, rel=0.02)
 
 
 def test_folds_share_each_class_evenly():
@@ -93,22 +164,26 @@ def parts():
 
 @pytest.fixture(scope="module")
 def findings(parts):
-    return audit(*parts, ask(*parts), FOLDS)
+    return audit(*parts, ask(*parts))
 
 
 def test_networks_that_have_not_seen_a_picture_find_its_wrong_label(parts, findings):
     for suspects, part in ((findings.training, parts[0]), (findings.test, parts[1])):
-        assert set(suspects.indices) <= set(range(0, len(part), 40))
-        assert len(suspects.indices) >= 0.6 * len(part) / 40
-        np.testing.assert_array_equal(suspects.opinions, (part.labels[suspects.indices] - 1) % 3)
-        assert suspects.shares[:, 0].min() > 0.7
+        suspected = suspects.indices[: suspects.suspected]
+        assert set(suspected) <= set(range(0, len(part), 40))
+        assert len(suspected) >= 0.6 * len(part) / 40
+        opinion = suspects.opinions[: suspects.suspected]
+        np.testing.assert_array_equal(opinion, (part.labels[suspected] - 1) % 3)
+        assert suspects.shares[: suspects.suspected, 0].min() > 0.7
 
 
 def test_findings_are_the_same_after_they_were_kept(findings):
     again = Findings.from_arrays(findings.to_arrays())
     np.testing.assert_array_equal(again.training.shares, findings.training.shares)
     np.testing.assert_array_equal(again.exact, findings.exact)
-    assert (again.n_training, again.folds) == (600, FOLDS)
+    assert (again.n_training, again.networks, again.recipe) == (600, FOLDS, "quick")
+    assert again.training.suspected == findings.training.suspected
+    assert again.accuracy == findings.accuracy > 0.9
 
 
 def test_a_class_of_one_picture_takes_no_opinions_from_the_others(parts):
@@ -120,15 +195,17 @@ def test_a_class_of_one_picture_takes_no_opinions_from_the_others(parts):
         )
         for part in parts
     ]
-    opinions = ask(*lone)
-    for part, probs in zip(lone, opinions, strict=True):
+    judged = ask(*lone)
+    for part, probs in zip(lone, (judged.training, judged.test), strict=True):
         assert np.flatnonzero(np.isnan(probs).any(axis=1)).tolist() == [len(part) - 1]
         assert np.isnan(probs[-1]).all()
-    found = audit(*lone, opinions, FOLDS)
+    found = audit(*lone, judged)
     for suspects, part in ((found.training, parts[0]), (found.test, parts[1])):
-        assert set(suspects.indices) <= set(range(0, len(part), 40))
-        assert len(suspects.indices) >= 0.6 * len(part) / 40
-        np.testing.assert_array_equal(suspects.opinions, (part.labels[suspects.indices] - 1) % 3)
+        suspected = suspects.indices[: suspects.suspected]
+        assert set(suspected) <= set(range(0, len(part), 40))
+        assert len(suspected) >= 0.6 * len(part) / 40
+        opinion = suspects.opinions[: suspects.suspected]
+        np.testing.assert_array_equal(opinion, (part.labels[suspected] - 1) % 3)
 
 
 def test_suspects_keep_their_numbers_beside_pictures_that_were_not_judged():
@@ -144,8 +221,8 @@ def test_classes_of_one_picture_get_no_opinions():
     images = np.zeros((3, 8, 8), np.uint8)
     part = Dataset(images, np.array([0, 0, 1]), ("many", "one"))
     assert ask(part, part) is None
-    found = audit(part, part, None, FOLDS)
-    assert found.folds == 0
+    found = audit(part, part, None)
+    assert found.networks == 0
     assert len(found.training.indices) == 0
     assert len(found.exact) == 5
 
@@ -184,7 +261,7 @@ def judged(findings, parts, judge, tmp_path):
         judge(row)
     path = tmp_path / "suspects.csv"
     with path.open("w", newline="", encoding="utf-8-sig") as file:  # as spreadsheets write it
-        table = csv.DictWriter(file, corrections.COLUMNS)
+        table = csv.DictWriter(file, corrections.WRITTEN)
         table.writeheader()
         table.writerows(rows)
     return path
@@ -197,7 +274,12 @@ def agree(row):
 def test_a_table_of_suspects_comes_back_as_corrections(findings, parts, tmp_path):
     found = corrections.read(judged(findings, parts, agree, tmp_path), parts[0])
     assert {index for index, _ in found} == set(findings.training.indices.tolist())
-    assert all(label == (parts[0].labels[index] - 1) % 3 for index, label in found)
+    suspected = set(findings.training.indices[: findings.training.suspected].tolist())
+    turned = [
+        label == (parts[0].labels[index] - 1) % 3 for index, label in found if index in suspected
+    ]
+    assert len(turned) > 8
+    assert all(turned)
     corrected = corrections.apply(parts[0], found)
     assert (corrected.labels != parts[0].labels).sum() == len(found)
     np.testing.assert_array_equal(corrected.images, parts[0].images)
@@ -320,7 +402,7 @@ def halves():
 
 def test_of_too_many_pictures_the_test_part_is_compared(monkeypatch, halves):
     monkeypatch.setattr(audits, "MOST_COMPARED", 30)
-    found = audit(*halves, None, 0)
+    found = audit(*halves, None)
     assert (found.compared, found.different) == (30, 109)
     of_test = {7, *range(100, 110)} - {102}
     assert of_test <= set(found.near.ravel().tolist())
@@ -328,7 +410,7 @@ def test_of_too_many_pictures_the_test_part_is_compared(monkeypatch, halves):
 
 def test_of_pictures_that_are_too_much_alike_the_test_part_is_compared(monkeypatch, halves):
     monkeypatch.setattr(audits, "MOST_CANDIDATES", 300)
-    found = audit(*halves, None, 0)
+    found = audit(*halves, None)
     assert (found.compared, found.different) == (13, 109)  # 109, 54, 27, 13
     compared = set(found.near.ravel().tolist())
     assert {7, *range(100, 110)} - {102} <= compared
@@ -366,7 +448,7 @@ def test_picture_files_brought_to_one_size_take_corrections_back(tmp_path):
     for row in rows:
         agree(row)
     with (tmp_path / "suspects.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, corrections.COLUMNS)
+        table = csv.DictWriter(file, corrections.WRITTEN)
         table.writeheader()
         table.writerows(rows)
     ended = lookbook(*again, "--out", "corrected", cwd=tmp_path)

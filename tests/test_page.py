@@ -17,7 +17,7 @@ from browser import axe_violations, chromium, opened
 from conftest import lookbook as program
 from conftest import made_pictures
 from lookbook import analysis, anatomy, dossier, page, show_answers, show_data
-from lookbook.audit import audit
+from lookbook.audit import Opinions, audit
 from lookbook.datasets import Dataset, load
 from lookbook.errors import InputError
 from lookbook.evaluation import load_part
@@ -825,7 +825,7 @@ def test_near_pairs_and_the_pictures_in_them_are_told_apart(browser, tmp_path):
     grey = np.uint8([10, 14, 200, 12])[:, None, None].repeat(8, 1).repeat(8, 2)
     training = Dataset(grey[:3], np.array([0, 1, 0]), ("a", "b"))
     test = Dataset(grey[3:], np.array([0]), ("a", "b"))
-    found = audit(training, test, None, 0)
+    found = audit(training, test, None)
     out = tmp_path / "a.html"
     probs = np.float32([[1, 0]])
     page.report_on(test, probs, out, title="t", training=training, findings=found)
@@ -964,29 +964,38 @@ def test_a_sample_shows_what_is_right_and_says_what_it_is(browser, tmp_path, lan
     assert sizes <= said["search"]
 
 
-def judged_page(tmp_path, counts, folds):
+def judged_page(tmp_path, counts, accuracy):
     """Write a report on data of so many training pictures a class, with or without opinions."""
     classes = tuple(f"class {k}" for k in range(len(counts)))
     labels = np.repeat(np.arange(len(counts)), counts)
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
     part = Dataset(images, labels, classes)
     probs = np.eye(len(counts), dtype=np.float32)[labels]
-    findings = audit(part, part, (probs, probs) if folds else None, folds)
+    findings = audit(part, part, Opinions(probs, probs, 5, "quick", accuracy) if accuracy else None)
     return page.report_on(
         part, probs, tmp_path / "a.html", title="t", training=part, findings=findings
     )
 
 
 def test_it_says_which_labels_were_not_judged(browser, tmp_path):
-    with opened(browser, judged_page(tmp_path, (5, 1, 4), 5)) as shown:
+    with opened(browser, judged_page(tmp_path, (5, 1, 4), 0.9)) as shown:
         about = shown.locator(".finding").last.text_content()
         assert "fewer than 2 training pictures: class 1." in about
-    with opened(browser, judged_page(tmp_path, (5, 4, 4), 5)) as shown:
+    with opened(browser, judged_page(tmp_path, (5, 4, 4), 0.9)) as shown:
         assert "fewer than 2" not in shown.text_content("#data")
     with opened(browser, judged_page(tmp_path, (5, 1, 1), 0)) as shown:
         last = shown.locator(".finding").last
         assert last.locator("summary").inner_text() == "Suspected label errors: not looked for"
         assert "at least two classes must have 2 training pictures" in last.text_content()
+
+
+def test_networks_that_are_too_weak_show_no_list(browser, tmp_path):
+    with opened(browser, judged_page(tmp_path, (5, 4, 4), 0.6)) as shown:
+        last = shown.locator(".finding").last
+        summary = "Suspected label errors in the test part: too weak to judge"
+        assert last.locator("summary").inner_text() == summary
+        assert "They find 60\u00a0% of the training part's labels." in last.text_content()
+        assert last.locator(".pairs").count() == 0
 
 
 def test_shares_of_nothing_are_not_written(browser, tmp_path):
@@ -1133,7 +1142,12 @@ def test_the_second_report_needs_no_training_and_no_torch(hard_run):
 def test_a_damaged_or_foreign_analysis_is_made_anew(hard_run, monkeypatch):
     examined = []
     real = dossier.examine_data
-    monkeypatch.setattr(dossier, "examine_data", lambda *a: examined.append(1) or real(*a))
+
+    def examine(*given, **options):
+        examined.append(1)
+        return real(*given, **options)
+
+    monkeypatch.setattr(dossier, "examine_data", examine)
     kept = hard_run.folder / dossier.ANALYSIS
     dossier.gather(hard_run)
     assert examined == []

@@ -27,24 +27,42 @@ NEAR = 8.0
 COMPONENTS = 8
 #: pictures among which near ones are looked for, and pairs whose pixels are compared
 MOST_COMPARED, MOST_CANDIDATES = 100_000, 20_000_000
+#: share of the training labels that networks must find to suspect any, and of those suspected how
+#: many may be so by chance
+ENOUGH, BY_CHANCE = 0.7, 0.5
 #: training pictures of a class that are needed to judge its labels: one is judged by networks that
 #: know others
 LEAST = 2
 
 
 @dataclass(frozen=True)
+class Opinions:
+    """Probabilities by networks that had not seen the pictures; rows of NaN were not judged."""
+
+    training: Float[np.ndarray, "N K"]
+    test: Float[np.ndarray, "M K"]
+    #: how many networks, of which recipe
+    networks: int
+    recipe: str
+    #: share of the training labels that they find
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Suspects:
-    """Pictures whose labels are suspected, the least credible first."""
+    """Pictures to which networks would give another label, the least credible label first."""
 
     indices: Int64[np.ndarray, "S"]
     #: class that the networks would give, and how sure they are of it and of the label
     opinions: Int64[np.ndarray, "S"]
     shares: Float[np.ndarray, "S 2"]
+    #: how many of them, from the first on, are suspected: see `count_suspects`
+    suspected: int
 
     @classmethod
     def none(cls) -> Self:
         """Suspect no picture."""
-        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), 0)
 
 
 @dataclass(frozen=True)
@@ -60,26 +78,40 @@ class Findings:
     different: int
     training: Suspects
     test: Suspects
-    #: networks that judged; 0 where the pictures were too few
-    folds: int
+    #: networks that judged, their recipe, and the share of the training labels that they find; no
+    #: networks where the pictures were too few
+    networks: int
+    recipe: str
+    accuracy: float
+
+    @property
+    def too_weak(self) -> bool:
+        """Whether the networks find too few of the labels to suspect any."""
+        return self.accuracy < ENOUGH
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return what `from_arrays` takes."""
         arrays = {"exact": self.exact, "near": self.near}
         for part in ("training", "test"):
             suspects = getattr(self, part)
-            arrays |= {f"{part}-{name}": value for name, value in vars(suspects).items()}
-        counts = (self.n_training, self.compared, self.different, self.folds)
-        return arrays | {"found": np.array(counts, np.int64)}
+            arrays |= {f"{part}-{name}": np.array(value) for name, value in vars(suspects).items()}
+        counts = (self.n_training, self.compared, self.different, self.networks)
+        judges = {"recipe": np.array(self.recipe), "accuracy": np.array(self.accuracy)}
+        return arrays | judges | {"found": np.array(counts, np.int64)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Findings:
         """Return the findings that `to_arrays` was called on."""
         training, test = (
-            Suspects(*(arrays[f"{part}-{name}"] for name in ("indices", "opinions", "shares")))
+            Suspects(
+                arrays[f"{part}-indices"],
+                arrays[f"{part}-opinions"],
+                arrays[f"{part}-shares"],
+                int(arrays[f"{part}-suspected"]),
+            )
             for part in ("training", "test")
         )
-        n_training, compared, different, folds = arrays["found"].tolist()
+        n_training, compared, different, networks = arrays["found"].tolist()
         return cls(
             n_training=n_training,
             exact=arrays["exact"],
@@ -88,16 +120,13 @@ class Findings:
             different=different,
             training=training,
             test=test,
-            folds=folds,
+            networks=networks,
+            recipe=str(arrays["recipe"]),
+            accuracy=float(arrays["accuracy"]),
         )
 
 
-def audit(
-    training: Dataset,
-    test: Dataset,
-    opinions: tuple[Float[np.ndarray, "N K"], Float[np.ndarray, "M K"]] | None,
-    folds: int,
-) -> Findings:
+def audit(training: Dataset, test: Dataset, opinions: Opinions | None) -> Findings:
     """Look for doubles within and across the parts, and for labels that are suspected.
 
     Parameters
@@ -105,10 +134,8 @@ def audit(
     training, test
         The two parts.
     opinions
-        Probabilities for both, by networks that had not seen the pictures; None where there are
-        none, so that no label is suspected. Rows of NaN are of pictures that were not judged.
-    folds
-        How many networks gave them.
+        Of networks that had not seen the pictures; None where there are none, so that no label is
+        suspected.
     """
     images = np.concatenate([training.images, test.images])
     firsts = find_first(images)
@@ -118,9 +145,10 @@ def audit(
     again = np.flatnonzero(firsts != np.arange(len(images)))
     inside = outside = Suspects.none()
     if opinions is not None:
+        weak = opinions.accuracy < ENOUGH
         inside, outside = (
-            find_suspects(part.labels, probs)
-            for part, probs in zip((training, test), opinions, strict=True)
+            find_suspects(part.labels, probs, weak=weak)
+            for part, probs in ((training, opinions.training), (test, opinions.test))
         )
     return Findings(
         n_training=len(training),
@@ -130,7 +158,9 @@ def audit(
         different=len(images) - len(again),
         training=inside,
         test=outside,
-        folds=folds if opinions is not None else 0,
+        networks=opinions.networks if opinions else 0,
+        recipe=opinions.recipe if opinions else "",
+        accuracy=opinions.accuracy if opinions else 0.0,
     )
 
 
@@ -232,33 +262,38 @@ def _distances(
 # ---- labels ----
 
 
-def find_suspects(labels: Int64[np.ndarray, "N"], probs: Float[np.ndarray, "N K"]) -> Suspects:
-    """Return the pictures whose labels are suspected, by confident learning.
+def find_suspects(
+    labels: Int64[np.ndarray, "N"], probs: Float[np.ndarray, "N K"], *, weak: bool = False
+) -> Suspects:
+    """Rank the pictures to which the networks would give another label; count those suspected.
 
-    A label is suspected where the networks are surer of another class than they are, on average,
-    of the pictures that bear that class's name, and do not hold the label the likeliest. Rows of
-    NaN are of pictures that were not judged.
-    Source: Northcutt et al. (2021), "Confident learning"; by the library cleanlab.
+    The label that they hold least likely comes first. Rows of NaN are of pictures that were not
+    judged. Networks that are too `weak` to judge suspect none.
     """
-    from cleanlab.filter import find_label_issues  # noqa: PLC0415  # 0.5 s
-
     judged = np.flatnonzero(~np.isnan(probs).any(axis=1))
     labels, probs = labels[judged], probs[judged].astype(np.float64)
     if len(np.unique(labels)) < 2:  # nothing to compare with
         return Suspects.none()
     probs /= probs.sum(axis=1, keepdims=True)
-    indices = np.asarray(
-        find_label_issues(
-            labels,
-            probs,
-            filter_by="confident_learning",
-            return_indices_ranked_by="self_confidence",
-            n_jobs=1,
-        ),
-        np.int64,
-    )
-    others = probs[indices].copy()
-    others[np.arange(len(indices)), labels[indices]] = -1
-    opinions = others.argmax(axis=1)
-    shares = np.stack([probs[indices, opinions], probs[indices, labels[indices]]], axis=1)
-    return Suspects(judged[indices], opinions, shares)
+    own, opinions = probs[np.arange(len(labels)), labels], probs.argmax(axis=1)
+    ranking = np.argsort(own, kind="stable")
+    ranking = ranking[opinions[ranking] != labels[ranking]]
+    suspected = 0 if weak else min(count_suspects(own), len(ranking))
+    shares = np.stack([probs.max(axis=1), own], axis=1)[ranking]
+    return Suspects(judged[ranking], opinions[ranking], shares, suspected)
+
+
+def count_suspects(own: Float[np.ndarray, "N"]) -> int:
+    """Return how many labels, the least likely first, are suspected.
+
+    Where the probabilities are true, one label in a hundred is held as unlikely as 1 % or less, one
+    in ten as 10 %. As many are suspected as at most half would be by chance.
+    Source: Benjamini and Hochberg (1995), at a false discovery rate of 0.5.
+
+    >>> count_suspects(np.array([0.001, 0.002, 0.9, 0.8, 0.7, 0.95, 0.9, 0.99]))
+    2
+    """
+    ascending = np.sort(own)
+    n = len(own)
+    few = np.flatnonzero(ascending <= BY_CHANCE * np.arange(1, n + 1) / n)
+    return int(few[-1]) + 1 if len(few) else 0

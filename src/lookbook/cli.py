@@ -885,7 +885,7 @@ def _report_predictions(
     with progress.show_steps() as tell:
         training, test = _load_both(data, None)
         probs = handed.arrange(test, training)
-        findings = examine_data(training, test, tell)
+        findings = examine_data(training, test, tell, mirror=builtin.mirrors_well(data))
         written = page.report_on(
             test,
             probs,
@@ -913,7 +913,9 @@ def _write_corrections(path: Path, dossier: Dossier) -> None:
 
     parts = dossier.given, dossier.training, dossier.test
     # with a mark, by which spreadsheets know the encoding
-    files.write_bytes(path, corrections.to_csv(dossier.findings, *parts).encode("utf-8-sig"))
+    files.write_bytes(
+        path, corrections.to_csv(dossier.findings, *parts).encode("utf-8-sig", "replace")
+    )
     print(f"{t('suspects')} {path}")
 
 

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from lookbook.audit import Findings
     from lookbook.datasets import Dataset
 
-#: columns of the table; a person fills in the last one
+#: columns that are read back, and those of the whole table; a person fills in the last one
 COLUMNS = ("part", "index", "picture", "label", "suggestion", "confidence", "correction")
+WRITTEN = (*COLUMNS[:2], "file", *COLUMNS[2:6], "suspected", "correction")
 
 
 def to_csv(findings: Findings, given: Dataset, training: Dataset, test: Dataset) -> str:
-    """Write the suspects of both parts as a table in which a person fills in `correction`.
+    """Write labels that networks would change as a table in which a person fills in `correction`.
+
+    Of each part all of them stand there, the least credible first; `suspected` are the first ones.
 
     Labels that were corrected before, where `training` differs from what was `given`, come first,
     with their corrections: the new table holds all that is known.
@@ -33,18 +36,26 @@ def to_csv(findings: Findings, given: Dataset, training: Dataset, test: Dataset)
     `picture` is the beginning of the SHA-256 of its pixels, so that a correction can never reach
     another picture.
     """
-    table: list[list[object]] = [list(COLUMNS)]
+    table: list[list[object]] = [list(WRITTEN)]
     for index in np.flatnonzero(given.labels != training.labels):
         before, now = (part.classes[part.labels[index]] for part in (given, training))
-        table.append(["train", index, _digest(given.images[index]), before, now, "", now])
+        picture, file = _digest(given.images[index]), _file(given, int(index))
+        table.append(["train", index, file, picture, before, now, "", "", now])
     parts = (("train", training, findings.training), ("test", test, findings.test))
     for name, part, suspects in parts:
         rows = zip(suspects.indices, suspects.opinions, suspects.shares, strict=True)
-        for index, opinion, (share, _) in rows:
+        for place, (index, opinion, (share, _)) in enumerate(rows):
             label, suggestion = part.classes[part.labels[index]], part.classes[opinion]
-            picture = _digest(part.images[index])
-            table.append([name, index, picture, label, suggestion, f"{share:.3f}", ""])
+            picture, file = _digest(part.images[index]), _file(part, int(index))
+            suspected = "yes" if place < suspects.suspected else "no"
+            table.append(
+                [name, index, file, picture, label, suggestion, f"{share:.3f}", suspected, ""]
+            )
     return tables.to_csv(table)
+
+
+def _file(part: Dataset, index: int) -> str:
+    return part.files[index] if part.files else ""
 
 
 def _digest(image: UInt8[np.ndarray, "H W *C"]) -> str:

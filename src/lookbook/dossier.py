@@ -13,7 +13,7 @@ import numpy as np
 
 from lookbook.analysis import Analysis, analyse
 from lookbook.audit import Findings, audit
-from lookbook.builtin import BUILTIN
+from lookbook.builtin import BUILTIN, mirrors_well
 from lookbook.corrections import apply
 from lookbook.datasets import Dataset
 from lookbook.errors import LookbookWarning, OutputError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: file in the run; another version of what it holds has another number
 ANALYSIS = "analysis.npz"
-FORMAT = 5
+FORMAT = 6
 #: step → share of the seconds that it takes with Fashion-MNIST
 STEPS = {
     "answers": 0.1,
@@ -79,8 +79,8 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
     else:
         said = model.predict(test.images)
         found = evaluate_part(run, test, said)
-        findings = examine_data(training, test, tell)
         data = run.conditions["data"]["name"]
+        findings = examine_data(training, test, tell, mirror=_mirrors(run))
         analysis = analyse(
             test,
             said.probs,
@@ -106,15 +106,26 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
 
 
 def examine_data(
-    training: Dataset, test: Dataset, tell: Tell = lambda _step, _done: None
+    training: Dataset,
+    test: Dataset,
+    tell: Tell = lambda _step, _done: None,
+    *,
+    mirror: bool = True,
 ) -> Findings:
     """Audit both parts, with the opinions of networks that did not see the pictures."""
     from lookbook import opinions  # noqa: PLC0415  # torch: not for a report that is written again
 
     _begin(tell, "opinions")
-    judged = opinions.ask(training, test)
+    judged = opinions.ask(training, test, mirror=mirror)
     _begin(tell, "doubles")
-    return audit(training, test, judged, opinions.FOLDS)
+    return audit(training, test, judged)
+
+
+def _mirrors(run: Run) -> bool:
+    """Say whether pictures mirror well: as the run was told, or as is known of its data."""
+    if run.recipe["network"] == "conv":
+        return bool(run.recipe["mirror"])
+    return mirrors_well(run.conditions["data"]["name"])
 
 
 def _begin(tell: Tell, step: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookbook.analysis import EXAMPLES, FEWER, MANY, MOST_CLASSES, choose_examples
-from lookbook.audit import LEAST, NEAR
+from lookbook.audit import ENOUGH, LEAST, NEAR
 from lookbook.datasets import chunks
 from lookbook.sheet import Sheet, grouped
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: pairs and suspects that are shown of each kind of finding
 FOUND = 18
 #: pixels of a row that are written as numbers
-LEVELS = 64
+LEVELS = 32
 #: classes that are named in a sentence
 NAMED = 10
 
@@ -167,7 +167,7 @@ def _findings(sheet: Sheet) -> list[dict[str, Any]]:
 
 def _doubted(sheet: Sheet, found: Findings) -> list[dict[str, Any]]:
     """List suspected labels; where none were looked for, say so."""
-    if found.folds:
+    if found.networks:
         return [_suspects(sheet, part, found) for part in ("training", "test")]
     return [
         {
@@ -187,7 +187,7 @@ def _not_judged(sheet: Sheet) -> str:
     if not names:
         return ""
     said = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
-    return " " + sheet.t("data.left_out", n=LEAST, names=said)
+    return sheet.t("data.left_out", n=LEAST, names=said)
 
 
 def _pairs(
@@ -230,46 +230,54 @@ def _member(sheet: Sheet, index: int, found: Findings) -> dict[str, Any]:
 
 
 def _suspects(sheet: Sheet, word: str, found: Findings) -> dict[str, Any]:
-    """Show the least credible labels of one part."""
+    """Show the least credible labels of one part; none where the networks are too weak."""
     suspects: Suspects = getattr(found, word)
-    part = sheet.parts[word]
-    about = "suspects_train_about" if word == "training" else "suspects_test_about"
-    hidden = ""
-    n = len(suspects.indices)
-    if n > FOUND:
-        run = sheet.answers.run
-        hidden = sheet.t("data.shown", shown=FOUND, all=grouped(n))
-        if run is not None:
-            words = ["lookbook", "report", str(run.folder), "--corrections", "suspects.csv"]
-            command = shlex.join(words)
-            hidden = sheet.t("data.more", shown=FOUND, all=grouped(n), command=command)
+    n, shown = suspects.suspected, min(suspects.suspected, FOUND)
+    about = [sheet.t("data.judges", networks=found.networks, recipe=found.recipe,
+                     accuracy=sheet.percent(found.accuracy, 0))]  # fmt: skip
+    if found.too_weak:
+        about.append(sheet.t("data.too_weak_about", enough=sheet.percent(ENOUGH, 0)))
+    else:
+        about.append(sheet.t(f"data.suspects_{word}"))
     left_out = _not_judged(sheet)
+    unseen = _unseen(sheet, suspects, shown, weak=found.too_weak)
     return {
-        "n": n or (None if left_out else 0),
-        "count": grouped(n),
+        # what says more than a number is not only named
+        "n": n or (None if left_out or found.too_weak else 0),
+        "count": sheet.t("data.too_weak") if found.too_weak else grouped(n),
         "title": sheet.t("data.suspects", part=sheet.t(f"word.{word}")),
-        "about": sheet.t(f"data.{about}", folds=found.folds) + left_out,
-        "suspects": [
-            {
-                "at": sheet.at(word, int(index)),
-                "about": sheet.t(
-                    "data.number", part=sheet.t(f"word.{word}"), index=grouped(int(index))
-                ),
-                "file": sheet.file(word, int(index)),
-                "given": sheet.t("data.given", name=sheet.name(part.labels[index])),
-                "opinion": sheet.t(
-                    "data.opinion",
-                    name=sheet.name(opinion),
-                    share=sheet.percent(share[0]),
-                    given=sheet.percent(share[1]),
-                ),
-            }
-            for index, opinion, share in zip(
-                suspects.indices[:FOUND],
-                suspects.opinions[:FOUND],
-                suspects.shares[:FOUND],
-                strict=True,
-            )
-        ],
-        "hidden": hidden,
+        "about": " ".join(filter(None, [*about, left_out])),
+        "suspects": [_suspect(sheet, word, suspects, place) for place in range(shown)],
+        "hidden": unseen,
+    }
+
+
+def _unseen(sheet: Sheet, suspects: Suspects, shown: int, *, weak: bool) -> str:
+    """Say how to get those that are not shown; nothing where there are none."""
+    run = sheet.answers.run
+    ranked = grouped(len(suspects.indices))
+    said = sheet.t("data.shown", shown=shown, all=grouped(suspects.suspected))
+    if run is None:
+        return said if suspects.suspected > shown else ""
+    words = ["lookbook", "report", str(run.folder), "--corrections", "suspects.csv"]
+    table = sheet.t("data.table", ranked=ranked, command=shlex.join(words))
+    if weak or suspects.suspected:
+        return table if suspects.suspected == shown else f"{said} {table}"
+    return ""
+
+
+def _suspect(sheet: Sheet, word: str, suspects: Suspects, place: int) -> dict[str, Any]:
+    """Show one picture whose label is suspected."""
+    index, (other, own) = int(suspects.indices[place]), suspects.shares[place]
+    return {
+        "at": sheet.at(word, index),
+        "about": sheet.t("data.number", part=sheet.t(f"word.{word}"), index=grouped(index)),
+        "file": sheet.file(word, index),
+        "given": sheet.t("data.given", name=sheet.name(sheet.parts[word].labels[index])),
+        "opinion": sheet.t(
+            "data.opinion",
+            name=sheet.name(suspects.opinions[place]),
+            share=sheet.percent(other),
+            given=sheet.percent(own),
+        ),
     }
