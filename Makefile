@@ -14,7 +14,7 @@ WEB := axe-core@4.14.1 onnxruntime-node@1.30.0 wabt@1.0.39
 debian = apt-get install -y -q $(1) >/dev/null 2>&1 \
   || { apt-get update -q && apt-get install -y -q $(1); } >/dev/null
 
-.PHONY: demo test check bench docs notebooks clean
+.PHONY: demo test check bench docs notebooks outputs clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/lookbook demo
@@ -36,8 +36,12 @@ bench: $(VENV)/.installed
 docs: $(VENV)/.check
 	$(BIN)/python docs/generate.py
 
+# with one thread, as the tests: the same weights, bit by bit, on a machine of the same kind
 notebooks: $(VENV)/.test $(VENV)/.fonts
-	$(BIN)/python notebooks/build.py
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/build.py
+
+outputs: $(VENV)/.test $(VENV)/.fonts $(VENV)/.browser
+	OMP_NUM_THREADS=1 $(BIN)/python docs/outputs.py
 
 clean:
 	rm -rf $(VENV) .bench

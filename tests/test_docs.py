@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,16 @@ def test_links_lead_somewhere(page):
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
+def test_the_images_of_pages_are_of_todays_pages():
+    made = runpy.run_path(str(ROOT / "docs" / "outputs.py"))
+    assert {*made["SCREENS"], *made["FIGURES"]} == {
+        path.name for path in (ROOT / "docs" / "images").iterdir()
+    }
+    for name in made["SCREENS"]:
+        with Image.open(ROOT / "docs" / "images" / name) as image:
+            assert image.info.get("Source") == made["source_of"](name), f"{name}: run make outputs"
+
+
 def test_generated_parts_are_fresh():
     ended = subprocess.run(
         [sys.executable, ROOT / "docs" / "generate.py", "--check"],
@@ -135,6 +146,13 @@ def test_demo_ends_in_ten_lines_and_is_immediate_the_second_time(demo, tmp_path)
     assert len(summary) <= 10
     assert first.strip().splitlines()[-len(summary) :] == summary
     assert "95 % interval" in summary[1]
+    # the README shows it, with numbers of another machine
+    (shown,) = [block for block in blocks("README.md", "text") if block.startswith("Trained")]
+    words = [
+        re.sub(r"[\d.,]+|.venv/bin/", "", text).split("\n") for text in (shown, "\n".join(summary))
+    ]
+    for line, printed in zip(words[0], words[1], strict=False):
+        assert line == printed or line.startswith("time ")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["fashion-mnist-tutorial-1"]
     assert "numpy" not in second.stderr
     # changed code or versions: it is done anew

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Iterator
 from importlib.resources import files
 from string import Formatter
+from typing import get_args
 
 import pytest
 import typer
 
 import wording
-from lookbook import cli, messages, terminal
+from lookbook import cli, errors, messages, terminal
 from lookbook.errors import InputError, LookbookWarning
 
 CATALOGUE = json.loads(files("lookbook").joinpath("messages.ko.json").read_text("utf-8"))
@@ -28,6 +31,15 @@ CHOSEN = {
     *filter(None, terminal.VERDICTS.values()),
     *("run", "recipe", "data", "accuracy", "fit", "started (UTC)"),
     *("imports", "planning", "calibration", "export", "saving and the rest", "calibration twin"),
+}
+#: sentences that are chosen while the program runs
+INNER = {
+    *("delete it, and evaluate again", "restore it, or train again"),
+    "undo what normalised them, to levels of 0 to 255, then .astype('uint8')",
+    "its 16-bit levels end at {high} of 65,535; save them with 8 bits",
+    "its 16-bit levels end at {high} of 65,535; multiply them by {n}",
+    "{n} of {all} pictures have no answer",
+    "cannot write the output: {error:t}",
 }
 #: what stays English in a Korean sentence: code, commands, options, names of files and of keys
 CODE = re.compile(
@@ -92,12 +104,35 @@ def test_every_text_of_a_result_has_its_korean_with_the_same_values():
             assert fields(text) == names == fields(CATALOGUE["results"][text]), where
 
 
+@pytest.mark.parametrize("number", [*errors._REMEDIES, errno.ENOENT])
+def test_what_the_system_refuses_is_said_in_korean(number):
+    error = OSError(number, os.strerror(number), "a.png")
+    said = messages.translate(errors.describe(error))
+    assert said.startswith("a.png: ")
+    assert fault_of(errors.describe(error), said) is None
+
+
+def used_by(text: str, kinds: tuple[str, ...]) -> set[str]:
+    """Return the translations that a sample takes."""
+    for form in messages._forms("ko", kinds):
+        if found := form.pattern.fullmatch(text):
+            inner = [used_by(found[name], get_args(messages.Kind)) for name in form.inner]
+            return {form.translation}.union(*inner)
+    return set()
+
+
 def test_the_catalogue_has_nothing_that_is_not_said():
     assert CATALOGUE["results"].keys() <= TEXTS.keys() | CHOSEN
     assert CATALOGUE["results"].keys() >= CHOSEN
-    for kind in ("sentences", "fragments"):
+    used = set().union(
+        *(used_by(sample, ("sentences",)) for sample in SENTENCES),
+        *(used_by(sample, get_args(messages.Kind)) for sample in REASONS),
+    )
+    for kind in get_args(messages.Kind):
         for key, korean in CATALOGUE[kind].items():
             assert fields(key) >= fields(korean), key
+            chosen = kind != "sentences" or key in INNER or "{error:t}; " in key
+            assert chosen or korean in used, key
 
 
 def test_nothing_is_printed_past_the_catalogue():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import base64
+import io
 import re
 import runpy
 from itertools import pairwise
@@ -11,6 +13,9 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from PIL import Image
+
+from lookbook import plots
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 LESSONS = ("tutorial", "tutorial.ko")
@@ -187,6 +192,55 @@ def test_the_stored_notebook_has_no_errors_warnings_or_paths(lesson, stored):
     shown = "\n".join([text_of(stored), str(stored.metadata), str(sources(stored))])
     assert re.findall(r"/(?:root|home|tmp|work|Users|usr|opt)\b", shown) == []
     assert (NOTEBOOKS / f"{lesson}.ipynb").stat().st_size < SIZE_LIMIT
+
+
+def described(notebook: nbformat.NotebookNode) -> list[str]:
+    """What each figure of a lesson says."""
+    pngs = [
+        output.data["image/png"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    return [Image.open(io.BytesIO(base64.b64decode(png))).info["Description"] for png in pngs]
+
+
+def said(description: str, lang: str) -> dict[str, int]:
+    """How often a figure says each of the texts that figures have; names and numbers are data."""
+    parts = description.replace("\n", " | ").split(" | ")
+    counts = {}
+    for key, text in plots.TEXTS[lang].items():
+        pattern = re.compile(r"\(?" + re.sub(r"\\{.*?\\}", ".+", re.escape(text)) + r"\)?")
+        counts[key] = sum(pattern.fullmatch(part) is not None for part in parts)
+    return {key: count for key, count in counts.items() if count}
+
+
+def assert_says_the_same(old: str, new: str, lang: str, *, exactly: bool) -> None:
+    """Two figures say the same, but for what another processor's last bits may change."""
+    if exactly:
+        assert old == new
+    before, now = said(old, lang), said(new, lang)
+    doubts = {"strange", "unsure"}
+    assert before.keys() - doubts == now.keys() - doubts
+    for key in before.keys() | now.keys():
+        assert abs(before.get(key, 0) - now.get(key, 0)) <= 3, key
+
+
+def test_the_stored_figures_say_what_fresh_ones_say(lesson, stored, executed):
+    lang = "ko" if lesson.endswith("ko") else "en"
+    if lang == "ko" and not plots.korean_fonts():
+        pytest.skip("there is no Korean font on this machine")
+    # the same accuracies, to the last digit: the same weights
+    exactly = text_of(stored) == text_of(executed)
+    old, new = described(stored), described(executed)
+    assert len(old) == len(new) == 7
+    for before, now in zip(old, new, strict=True):
+        assert_says_the_same(before, now, lang, exactly=exactly)
+    # the READMEs show one of them
+    image = "first-15.ko.png" if lang == "ko" else "first-15.png"
+    with Image.open(NOTEBOOKS.parent / "docs" / "images" / image) as shown:
+        (fifteen,) = [each for each in new if said(each, lang).get("true") == 15]
+        assert_says_the_same(shown.info["Description"], fifteen, lang, exactly=exactly)
 
 
 def test_both_languages_run_the_same_code():

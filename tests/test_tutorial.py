@@ -139,6 +139,21 @@ def test_s9_evaluate(found):
     assert 0.30 <= found["loss"] <= found["uncalibrated_loss"] <= 0.40
 
 
+@pytest.mark.parametrize(("page", "lang"), [("README.md", "en"), ("README.ko.md", "ko")])
+def test_the_readmes_show_what_evaluate_prints(trained, found, page, lang):
+    assert found
+    printed = run_lookbook("evaluate", trained, "--lang", lang, "--quiet", cwd=trained).stdout
+    text = (Path(__file__).parent.parent / page).read_text("utf-8")
+    first = printed.split("  ")[0]
+    (shown,) = re.findall(rf"^```text\n({first} .*?)```", text, flags=re.MULTILINE | re.DOTALL)
+    # which pairs are confused most, and all numbers, differ a little from machine to machine
+    words = [
+        [re.sub(r"[ \d.,]+", " ", line) for line in each.splitlines() if line[:2] != "  "]
+        for each in (shown, printed)
+    ]
+    assert words[0] == words[1], "run: make outputs"
+
+
 def test_s10_probabilities(trained, found):
     run = lookbook.read_run(trained)
     _, (x_test, y_test) = lookbook.load_data("fashion-mnist")

@@ -576,6 +576,8 @@ def demo() -> None:
         with _step(_command("report", run.folder), seconds):
             report(str(run.folder), lang=messages.language())
         files.write_document(run.folder / DEMO, {"seconds": seconds})
+    elif not (run.folder / REPORTS[messages.language()]).exists():
+        report(str(run.folder), lang=messages.language())
     print(_demo_summary(run))
 
 
@@ -609,7 +611,6 @@ def _demo_files(folder: Path) -> list[Path]:
     return [
         folder / DEMO,
         folder / runs.EVALUATION,
-        folder / REPORTS[messages.language()],
         *(folder / "figures" / name for name in RUN_FIGURES),
         *(Path("look") / "fashion-mnist" / name for name in LOOK_FIGURES),
     ]

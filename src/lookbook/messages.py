@@ -4,6 +4,7 @@ English stands in the source, beside the code. `messages.ko.json` holds the Kore
 `results` by the English text that `t` is called with; `sentences` by that of errors and notes, that
 come as whole sentences with their values. Each `{name}` of a key stands for a value, which stays
 as it is; each `{name:t}` for a sentence inside the sentence, or one of the `fragments`.
+What typer and the system say, is `elsewhere`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from string import Formatter
 from typing import Literal, NamedTuple, Self, get_args
 
 Lang = Literal["en", "ko"]
-Kind = Literal["sentences", "fragments"]
+Kind = Literal["sentences", "fragments", "elsewhere"]
 _lang: Lang = "en"
 
 
@@ -44,16 +45,14 @@ def t(text: str, /, **values: object) -> str:
 
 def translate(sentence: str) -> str:
     """Return an error or a note in the user's language; as it is where nobody has translated it."""
-    return sentence if _lang == "en" else _translate(sentence, "sentences")
+    return sentence if _lang == "en" else _translate(sentence, "sentences", "elsewhere")
 
 
 def _translate(text: str, *kinds: Kind) -> str:
     for form in _forms(_lang, kinds):
         if found := form.pattern.fullmatch(text):
             values = found.groupdict("")
-            inner = {
-                name: _translate(values[name], "sentences", "fragments") for name in form.inner
-            }
+            inner = {name: _translate(values[name], *get_args(Kind)) for name in form.inner}
             return form.translation.format(**values | inner)
     return text
 

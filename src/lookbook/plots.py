@@ -20,6 +20,7 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.text import Text
 from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
 
 from lookbook.errors import InputError, LookbookWarning
@@ -101,8 +102,14 @@ class Figure(MatplotlibFigure):
         import io  # noqa: PLC0415  # for notebooks alone
 
         buffer = io.BytesIO()
-        self.savefig(buffer, dpi=110, bbox_inches="tight")
+        about = {"Description": self.words()}
+        self.savefig(buffer, dpi=110, bbox_inches="tight", metadata=about)
         return buffer.getvalue()
+
+    def words(self) -> str:
+        """Return all that the figure says, for readers who cannot see it."""
+        texts = [text for text in self.findobj(Text) if text.get_visible()]
+        return " | ".join(text.get_text() for text in texts if text.get_text().strip())
 
 
 P = ParamSpec("P")
