@@ -49,10 +49,9 @@ SAID = {
 
 
 def source_of(name: str) -> str:
-    """Return the hash of what an image's page is made of: template, style, script, texts."""
+    """Return the hash of what an image's page says: its template, and its texts."""
     kind, lang = name.partition(".")[0], SCREENS[name][2]
-    names = {"base.css", f"{kind}.html", f"{kind}.css", f"{kind}.js", f"{kind}.{lang}.json"}
-    contents = [(WEB / each).read_bytes() for each in sorted(names)]
+    contents = [(WEB / each).read_bytes() for each in (f"{kind}.html", f"{kind}.{lang}.json")]
     return hashlib.sha256(b"\0".join(contents)).hexdigest()
 
 
