@@ -307,6 +307,17 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
+def test_a_palette_that_lacks_is_told(tmp_path):
+    head = struct.pack(">IIBBBBB", 8, 8, 8, 3, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(72))), (b"IEND", b""))
+    path = tmp_path / "x.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*each) for each in chunks))
+    assert refusal(path) == (
+        f"{path} cannot be read (it lacks its palette); save it again, as a PNG or JPEG of 8 bits "
+        "a channel"
+    )
+
+
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda *_: pytest.fail("was decoded"))

@@ -26,6 +26,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 #: what Pillow's readers answer damage with, seen with 100,000 files that were changed at random
 DAMAGE = (
     ArithmeticError,
+    AssertionError,
     EOFError,
     LookupError,
     MemoryError,

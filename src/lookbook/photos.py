@@ -139,6 +139,8 @@ def _to_8_bit(
 
     if picture.mode == "F":
         raise ValueError("floating-point pixels have no fixed range")
+    if picture.mode in ("P", "PA") and picture.palette is None:
+        raise ValueError("it lacks its palette")
     ground = _ground(picture) if picture.has_transparency_data else None
     if colour is None:
         colour = ground is not None or not picture.mode.startswith(("1", "L", "I"))
