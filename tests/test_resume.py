@@ -34,7 +34,7 @@ DENSE = replace(QUICK, batch_size=64, epochs=4)
 
 @pytest.fixture(autouse=True)
 def as_they_are(monkeypatch):
-    """Take recipes as they are: suited to few pictures they make thirty passes, over all of them."""
+    """Take recipes as they are: suited to few pictures, they make thirty passes over all."""
     monkeypatch.setattr(Recipe, "suited_to", lambda self, *_args, **_options: self)
 
 
