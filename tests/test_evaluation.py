@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,14 @@ from lookbook import cli, terminal
 from lookbook.datasets import load
 from lookbook.dossier import gather
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.evaluation import evaluate, judge, load_part, load_samples, load_split
+from lookbook.evaluation import (
+    _largest_losses,
+    evaluate,
+    judge,
+    load_part,
+    load_samples,
+    load_split,
+)
 from lookbook.kit import write_kit
 from lookbook.model import Model
 from lookbook.page import write_run_report
@@ -69,6 +77,24 @@ def test_a_result_that_cannot_be_kept_is_returned(own_run, monkeypatch):
     ]
     assert caught[0].filename == __file__
     assert own_run.evaluation() is None
+
+
+def test_the_largest_losses_are_named_by_their_files(run, bars):
+    test = load(str(bars), "test")
+    probs = Model.open(run.model).predict(test.images).probs
+    found = evaluate(run)["largest_losses"]
+    wrong = np.flatnonzero(probs.argmax(axis=1) != test.labels)
+    of_truth = probs[wrong, test.labels[wrong]]
+    assert [one["index"] for one in found] == wrong[np.argsort(of_truth, kind="stable")][
+        :24
+    ].tolist()
+    assert {one["file"] for one in found} <= {None}
+    files = tuple(f"{number}.png" for number in range(len(test)))
+    labels = (test.labels + 1) % 3  # next to all are wrong
+    named = _largest_losses(replace(test, labels=labels, files=files), probs)
+    assert len(named) == 24
+    assert all(one["file"] == f"{one['index']}.png" for one in named)
+    assert all(one["true"] == test.classes[labels[one["index"]]] for one in named)
 
 
 # ---- uneven classes ----

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookbook import tables
+from lookbook import folders, tables
 from lookbook.errors import InputError, closest
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def to_csv(findings: Findings, given: Dataset, training: Dataset, test: Dataset)
 
 
 def _file(part: Dataset, index: int) -> str:
-    return part.files[index] if part.files else ""
+    return folders.text(part.files[index]) if part.files else ""
 
 
 def _digest(image: UInt8[np.ndarray, "H W *C"]) -> str:

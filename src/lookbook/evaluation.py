@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from lookbook.photos import Polarity
 
 
+#: mistakes that are named one by one
+LARGEST = 24
+
+
 def evaluate(run: Run | str | Path, *, data: str | Path | None = None) -> dict[str, Any]:
     """Return what the run's model does on the test part of its data, or on other data.
 
@@ -60,7 +64,8 @@ def evaluate(run: Run | str | Path, *, data: str | Path | None = None) -> dict[s
         class), `per_class`, `most_confused`, `classes`, `thresholds` (what those that validation
         pictures set do here: see `judge_thresholds`), `conditions`; and what uneven classes ask
         for: `balanced_accuracy`, the `commonest` class, its `commonest_share`, and whether the
-        accuracy is clearly above that, `above_commonest`.
+        accuracy is clearly above that, `above_commonest`; and `largest_losses`, the mistakes whose
+        true class the model held least likely, with the names of their files.
 
     Raises
     ------
@@ -118,9 +123,28 @@ def _judge_model(model: Model, part: Dataset, said: Outputs | None = None) -> di
     """Return what a model's answers to a part are worth, without conditions."""
     said = said or model.predict(part.images)
     found = judge(said.probs, part.labels, part.classes)
+    found["largest_losses"] = _largest_losses(part, said.probs)
     found["uncalibrated_loss"] = metrics.log_loss(softmax(said.logits), part.labels)
     found["thresholds"] = judge_thresholds(model.calibration, said, part.labels)
     return found
+
+
+def _largest_losses(part: Dataset, probs: Float[np.ndarray, "N K"]) -> list[dict[str, Any]]:
+    """Name the mistakes whose true class the model held least likely, and their files."""
+    of_truth = probs[np.arange(len(part)), part.labels]
+    wrong = np.flatnonzero(probs.argmax(axis=1) != part.labels)
+    hardest = wrong[np.argsort(of_truth[wrong], kind="stable")][:LARGEST]
+    return [
+        {
+            "index": int(index),
+            "file": folders.text(part.files[index]) if part.files else None,
+            "true": part.classes[part.labels[index]],
+            "predicted": part.classes[probs[index].argmax()],
+            "confidence": float(probs[index].max()),
+            "of_true": float(of_truth[index]),
+        }
+        for index in hardest
+    ]
 
 
 def _conditions(run: Run, data: str, part: str, test: Dataset, start: float) -> dict[str, Any]:

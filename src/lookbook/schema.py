@@ -167,6 +167,17 @@ class Thresholds(Struct):
     refused: Share
 
 
+class Loss(Struct):
+    """A mistake."""
+
+    index: Count
+    file: str | None
+    true: str
+    predicted: str
+    confidence: Share
+    of_true: Share
+
+
 class Measured(Struct):
     """What was evaluated, and how."""
 
@@ -196,6 +207,7 @@ class Evaluation(Struct):
     commonest: str = ""
     commonest_share: Share = 0.0
     above_commonest: bool = False
+    largest_losses: list[Loss] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         k = len(self.classes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookbook import anatomy
+from lookbook import anatomy, folders
 from lookbook.templates import Lang, say, texts
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ class Sheet:
     def file(self, part: str, index: int) -> str:
         """Return the name of a picture's file; nothing where the data is arrays."""
         files = self.parts[part].files
-        # a name in another encoding than UTF-8 is shown as far as it can be
-        return files[index].encode("utf-8", "replace").decode() if files else ""
+        return folders.text(files[index]) if files else ""
 
     def about_test(self, index: int) -> str:
         """Describe a test picture and the answer to it."""

@@ -134,7 +134,7 @@ def _note(sheet: Sheet, run: Run) -> str:
     parts = [sheet.t("training.note")]
     with_validation = run.history[-1].get("val_loss") is not None
     parts.append(sheet.t("training.validation" if with_validation else "training.no_validation"))
-    if recipe.get("hardest", 1.0) < 1:
+    if recipe.get("hardest", 1.0) < 1 and run.history[-1]["epoch"] > 1:
         share = sheet.percent(recipe["hardest"], 0)
         parts.append(sheet.t("training.hardest", share=share))
     if recipe.get("mirror") or recipe.get("shift") or recipe.get("distort"):
