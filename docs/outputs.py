@@ -102,6 +102,9 @@ def draw_screens(folder: Path) -> None:
             shown = context.new_page()
             shown.goto((folder / page).resolve().as_uri() + anchor)
             shown.wait_for_timeout(2000)  # the answer to the first sample
+            if anchor:
+                shown.evaluate("scrollBy(0, -320)")  # the matrix above the pictures of its cell
+                shown.wait_for_timeout(200)
             save(shown.screenshot(), name)
             context.close()
         browser.close()
