@@ -272,6 +272,7 @@ def test_documents_of_another_form_are_named(own_run, name, text):
         ("history", [0, "more"], {}, "got `object`"),
         ("recipe", ["scaling"], "x" * 99_999, f"'{'x' * 80}"),
         ("metrics", ["validation", "interval"], [0.5], "Expected `array` of length 2"),
+        ("metrics", ["weaknesses"], ["under_one_epoch"] * 9, "at `$.weaknesses`"),
         ("metrics", ["temperature"], 0, "Expected `float` > 0.0 - at `$.temperature`"),
         (
             "conditions",

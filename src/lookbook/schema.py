@@ -89,7 +89,9 @@ class Metrics(Struct):
     training_pictures: Some
     stopped: bool
     epochs: Seconds = 1.0
-    weaknesses: list[Literal["under_one_epoch", "not_above_commonest"]] = []
+    weaknesses: Annotated[
+        list[Literal["under_one_epoch", "not_above_commonest"]], Meta(max_length=2)
+    ] = []
 
 
 class Data(Struct):
