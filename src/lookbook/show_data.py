@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: pairs and suspects that are shown of each kind of finding
 FOUND = 18
+#: labels that are shown where none is suspected
+LEAST_CREDIBLE = 6
 #: pixels of a row that are written as numbers
 LEVELS = 32
 #: classes that are named in a sentence
@@ -233,17 +235,21 @@ def _suspects(sheet: Sheet, word: str, found: Findings) -> dict[str, Any]:
     """Show the least credible labels of one part; none where the networks are too weak."""
     suspects: Suspects = getattr(found, word)
     n, shown = suspects.suspected, min(suspects.suspected, FOUND)
+    if not n and not found.too_weak:  # to look at, as what it is
+        shown = min(LEAST_CREDIBLE, len(suspects.indices))
     about = [sheet.t("data.judges", networks=found.networks, recipe=found.recipe,
                      accuracy=sheet.percent(found.accuracy, 0))]  # fmt: skip
     if found.too_weak:
         about.append(sheet.t("data.too_weak_about", enough=sheet.percent(ENOUGH, 0)))
     else:
         about.append(sheet.t(f"data.suspects_{word}"))
+        if shown > n:
+            about.append(sheet.t("data.none_suspected"))
     left_out = _not_judged(sheet)
     unseen = _unseen(sheet, suspects, shown, weak=found.too_weak)
     return {
         # what says more than a number is not only named
-        "n": n or (None if left_out or found.too_weak else 0),
+        "n": n or (None if left_out or found.too_weak or shown else 0),
         "count": sheet.t("data.too_weak") if found.too_weak else grouped(n),
         "title": sheet.t("data.suspects", part=sheet.t(f"word.{word}")),
         "about": " ".join(filter(None, [*about, left_out])),
@@ -261,9 +267,9 @@ def _unseen(sheet: Sheet, suspects: Suspects, shown: int, *, weak: bool) -> str:
         return said if suspects.suspected > shown else ""
     words = ["lookbook", "report", str(run.folder), "--corrections", "suspects.csv"]
     table = sheet.t("data.table", ranked=ranked, command=shlex.join(words))
-    if weak or suspects.suspected:
-        return table if suspects.suspected == shown else f"{said} {table}"
-    return ""
+    if not len(suspects.indices):
+        return ""
+    return table if weak or suspects.suspected <= shown else f"{said} {table}"
 
 
 def _suspect(sheet: Sheet, word: str, suspects: Suspects, place: int) -> dict[str, Any]:
