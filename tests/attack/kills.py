@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lookbook.conditions import usable_cores
 
 from .cage import Act, Answer, Attack, WrongAnswerError, command
 
-#: recipe → passes, for two to four seconds of training on a free core
-RECIPES = {"quick": "60", "standard": "5"}
+#: recipe → passes, for one or two seconds of training on a free core, by one thread: several wait
+#: for each other where cores are busy
+RECIPES = {"quick": "40", "standard": "4"}
 
 
 class Kills(Attack):
@@ -91,14 +91,13 @@ def _train(recipe: str, out: str) -> int:
 
 
 def _begin(*words: str) -> int:
-    """Run a command in a process of its own, with all cores; return its number."""
+    """Run a command in a process of its own; return its number."""
     child = os.fork()
     if child:
         return child
     code = 1
     try:
         resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY,) * 2)
-        torch.set_num_threads(usable_cores())
         command(*words)
         code = 0
     finally:
