@@ -1153,7 +1153,8 @@ def test_the_second_report_needs_no_training_and_no_torch(hard_run):
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stderr.splitlines()[-1] == "False"
-    assert ended.stdout.splitlines()[0] == f"report  {hard_run.folder / 'report.ko.html'}"
+    # the command speaks the page's language, too
+    assert ended.stdout.splitlines()[0] == f"보고서  {hard_run.folder / 'report.ko.html'}"
 
 
 @pytest.mark.usefixtures("pages")
@@ -1183,7 +1184,7 @@ def test_a_test_part_that_changed_since_the_evaluation_is_refused(hard_run, tmp_
     folder = shutil.copytree(hard_run.folder, tmp_path / "run")
     path = folder / "evaluation.json"
     found = json.loads(path.read_text())
-    found["conditions"]["test_sha256"] = "0" * 64
+    found["conditions"]["images_sha256"] = "0" * 64
     path.write_text(json.dumps(found))
     ended = program("report", folder, cwd=tmp_path)
     assert ended.returncode == 2
