@@ -17,10 +17,11 @@ from conftest import made_pictures
 from lookbook.classifier import LookbookClassifier
 from lookbook.doubt import learn_novelty
 from lookbook.errors import DamagedFileError, InputError, TrainingError
+from lookbook.fitting import fit
 from lookbook.model import SEAL, Model
-from lookbook.networks import build_classifier
+from lookbook.networks import _Layers, build_classifier, whitening_layer
 from lookbook.onnx_export import check_parity, to_onnx
-from lookbook.recipes import TUTORIAL
+from lookbook.recipes import SMALL, TUTORIAL
 from lookbook.training import train
 
 
@@ -45,6 +46,43 @@ def test_the_file_says_what_the_network_says(shape, n):
     np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-4)
     np.testing.assert_allclose(found.probs, probs.numpy(), atol=1e-5)
     np.testing.assert_allclose(found.novelty, novelty.numpy(), rtol=1e-3)
+
+
+def test_classes_of_one_shade_each_leave_a_file_that_agrees():
+    """All black, and all white: nothing varies within a picture, so rounding must not be learnt."""
+    labels = np.arange(120) % 2
+    images = np.full((120, 16, 16), 255, np.uint8) * labels[:, None, None].astype(np.uint8)
+    parts = (images[24:], labels[24:]), (images[:24], labels[:24])
+    fitted = fit(*parts, SMALL.with_epochs(3), 2)
+    learn_novelty(fitted.classifier, parts[0])
+    model = to_onnx(fitted.classifier, images[:64], {"classes": ["black", "white"]})
+    assert (model.predict(images).probs.argmax(axis=1) == labels).all()
+
+
+def test_a_channel_that_was_constant_in_training_gives_nothing_in_answers():
+    """Divided by next to no spread, rounding would be 300 times as large."""
+    generator = torch.Generator().manual_seed(0)
+    layers = _Layers(2, generator)
+    layers.add(2)
+    norm = next(layer for layer in layers if isinstance(layer, torch.nn.BatchNorm2d))
+    torch.nn.init.constant_(norm.bias, 0.5)
+    for _ in range(4):
+        varying, constant = torch.randn(8, 1, 3, 3, generator=generator), torch.ones(8, 1, 3, 3)
+        norm(torch.cat([varying, 3 * constant], dim=1))
+    other = torch.full((1, 2, 3, 3), 3.01)
+    torch.testing.assert_close(norm.eval()(other)[:, 1], torch.full((1, 3, 3), 0.5))
+    assert (norm(other)[:, 0] > 1).all()
+    assert norm.train().weight.tolist() == [1, 1]
+
+
+def test_whitening_answers_to_what_varies_alone():
+    flat = np.zeros((20, 12, 12), np.uint8)
+    flat[::2] = 255
+    filters, _ = whitening_layer(flat, 32)
+    assert [int(each.abs().sum() > 0) for each in filters] == [1, *[0] * 15, 1, *[0] * 15]
+    flat[0, 3, 3] ^= 1  # one level, of one pixel
+    filters, _ = whitening_layer(flat, 32)
+    assert all(each.abs().sum() > 0 for each in filters[:2])
 
 
 def test_a_file_that_differs_is_refused():

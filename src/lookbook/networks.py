@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -283,12 +283,39 @@ class _Layers(list[nn.Module]):
         nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=self._generator)
         nn.init.dirac_(layer.weight[: min(self.channels, width)])
         layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-        # a norm without a scale, whose statistics follow the last few batches
-        norm = nn.BatchNorm2d(width, momentum=0.6)
-        norm.weight.requires_grad = False
-        self.extend([layer, norm, nn.ReLU()])
+        self.extend([layer, _Norm(width), nn.ReLU()])
         self.channels = width
         self.widths.append(width)
+
+
+class _Norm(nn.BatchNorm2d):
+    """A norm without a scale, whose statistics follow the last few batches.
+
+    A channel that was constant in them says nothing, and gives nothing when the network answers:
+    divided by the root of `eps`, what another picture or rounding makes of it would be 300 times as
+    large, and after four such layers would be all that counts.
+    """
+
+    #: variance of a channel that counts as constant: of those that learn it is 0.01 and more
+    CONSTANT = 1e-8
+
+    momentum: float
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, momentum=0.6)
+        self.weight.requires_grad = False
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # as torch calls it
+        """Take all channels where the network learns, those that vary where it answers."""
+        super().train(mode)
+        self.weight.data.fill_(1)
+        if not mode and self.num_batches_tracked:
+            # what is left of the 1 that a variance begins with
+            start = (1 - self.momentum) ** int(self.num_batches_tracked)
+            varies = self.running_var - start > self.CONSTANT + 1e-6 * start
+            self.weight.data.copy_(varies)
+        return self
 
 
 class _Convolution(nn.Conv2d):
@@ -322,6 +349,9 @@ def whitening_layer(
     n = min(most // 2, len(values))
     # the smallest eigenvalues are noise: 0.005 keeps them from being blown up
     leading = (vectors / torch.sqrt(values + 5e-3)).flip(1)[:, :n].T
+    # in some directions nothing varies, not even by the rounding of levels: there, answers would be
+    # the rounding of sums alone
+    leading[(patches @ leading.T).square().mean(0) < 1e-6] = 0
     filters = torch.cat([leading, -leading]).reshape(2 * n, -1, 2, 2) / spread
     shift = -filters.sum(dim=(1, 2, 3)) * mean
     return filters.contiguous(memory_format=torch.channels_last), shift
