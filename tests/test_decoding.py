@@ -257,3 +257,12 @@ def test_what_is_no_picture_in_a_png_is_bounded(tmp_path, monkeypatch):
     assert read_picture(path).size == (10, 12)
     monkeypatch.setattr(decoding, "MAX_BESIDE", 4000)
     assert reason(path) == "it would take too much memory to read"
+
+
+def test_a_row_of_a_png_counts_twice_beside_its_pixels(tmp_path, monkeypatch):
+    path = tmp_path / "line.png"
+    Image.new("L", (5000, 1)).save(path)
+    monkeypatch.setattr(decoding, "MAX_MEMORY", 3 * 5000 + 100)
+    assert read_picture(path).size == (5000, 1)
+    monkeypatch.setattr(decoding, "MAX_MEMORY", 3 * 5000 - 100)
+    assert "memory to decode" in refusal(path)

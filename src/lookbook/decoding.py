@@ -199,7 +199,7 @@ def _without_lines_of_libtiff() -> Iterator[None]:
 
 def _look_at_png(file: BinaryIO, *, whole: bool) -> Outline:
     """Walk through the chunks, and compare their checksums: Pillow skips those of the pixels."""
-    unpacked, beside, pixels, late = 0, 0, False, False
+    unpacked, rows, beside, pixels, late = 0, 0, 0, False, False
     for _ in range(MAX_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
@@ -213,14 +213,15 @@ def _look_at_png(file: BinaryIO, *, whole: bool) -> Outline:
             raise ValueError("it would take too much memory to read")
         if kind == b"IHDR":
             width, height, depth, colour = struct.unpack(">IIBB", file.read(10))
-            unpacked = width * height * _PNG_CHANNELS.get(colour, 4) * depth // 8
+            row = width * _PNG_CHANNELS.get(colour, 4) * depth // 8
+            unpacked, rows = row * height, 2 * row  # a row is told by the one before
             file.seek(-10, os.SEEK_CUR)
         if not whole:
             file.seek(length + 4, os.SEEK_CUR)
         elif _checksum(file, kind, length) != file.read(4):
             raise ValueError(f"the checksum of its chunk {kind.decode('latin-1')!r} is wrong")
         if kind == b"IEND":
-            return Outline(unpacked, beside, late)
+            return Outline(unpacked, beside + rows, late)
     raise ValueError("it would take too long to read")
 
 

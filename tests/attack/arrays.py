@@ -239,6 +239,16 @@ def _zeros(gigabytes: float, *, deflate: bool = True) -> bytes:
     return buffer.getvalue()
 
 
+def _packed_zeros() -> bytes:
+    """Return an IDX file of few bytes whose images unpack to 1.6 GB."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as file:
+        file.write(struct.pack(">4I", 0x803, 2**21, 28, 28))
+        for _ in range(784):
+            file.write(bytes(2**21))
+    return buffer.getvalue()
+
+
 def _many_members() -> bytes:
     return _zip({f"{i}.npy": b"" for i in range(200_000)}, deflate=False)
 
@@ -252,8 +262,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "names.npz": lambda: _zip(
         {"images.npy": _npy(np.zeros((4, 8, 8), np.uint8)), "labels.npy": _npy(np.arange(4) % 2),
          "classes.npy": _npy(np.zeros(2, "U50000000"))}, deflate=True),
-    "train-images-idx3-ubyte.gz": lambda: gzip.compress(
-        struct.pack(">4I", 0x803, 2**21, 28, 28) + bytes(2**21 * 784), 9),
+    "train-images-idx3-ubyte.gz": _packed_zeros,
 }  # fmt: skip
 
 
