@@ -59,8 +59,7 @@ def attack(kind: str, numbers: list[int], seed: int, place: Path) -> int:
         most, longest = max(most, outcome.megabytes), max(longest, outcome.seconds)
         alike = re.sub(r"[0-9a-fx]+", "0", outcome.kind + outcome.what)
         seen[alike] += 1
-        told = kind == "kills" or outcome.kind not in cage.ALLOWED
-        if told and seen[alike] <= 3:
+        if kind == "kills" or (outcome.kind not in cage.ALLOWED and seen[alike] <= 3):
             _say(
                 f"{kind} {outcome.number}: {outcome.kind}: {outcome.what!r} "
                 f"({outcome.seconds:.1f} s, {outcome.megabytes:.0f} MB)"
