@@ -149,7 +149,7 @@ def test_demo_ends_in_ten_lines_and_is_immediate_the_second_time(demo, tmp_path)
     # the README shows it, with numbers of another machine
     (shown,) = [block for block in blocks("README.md", "text") if block.startswith("Trained")]
     words = [
-        re.sub(r"[\d.,]+|.venv/bin/", "", text).split("\n") for text in (shown, "\n".join(summary))
+        re.sub(r"\.venv/bin/|[\d.,]+", "", text).split("\n") for text in (shown, "\n".join(summary))
     ]
     for line, printed in zip(words[0], words[1], strict=False):
         assert line == printed or line.startswith("time ")

@@ -293,7 +293,7 @@ def test_uneven_classes_and_classes_of_twelve_are_split_in_proportion(tmp_path):
 
 
 def test_arrays_that_are_split_warn_of_few_test_pictures_too(tmp_path):
-    images = np.zeros((112, 8, 8), np.uint8)
+    images = np.full((112, 8, 8), 200, np.uint8)
     np.savez(tmp_path / "data.npz", images=images, labels=np.repeat([0, 1], [100, 12]))
     with pytest.warns(LookbookWarning, match=r"fewer than 5 test pictures show 1 \(2\): "):
         load(tmp_path / "data.npz")
