@@ -207,6 +207,17 @@ def test_pixels_of_several_layers_of_16_bits_are_bounded(tmp_path, monkeypatch):
     assert refusal(path) == f"{path} would unpack to 0 MB; shrink it first"
 
 
+@pytest.mark.parametrize("size", [(2**20 + 1, 1), (1, 2**20 + 1)])
+def test_sides_are_bounded(tmp_path, size):
+    path = tmp_path / "line.pgm"
+    path.write_bytes(b"P5\n%d %d\n255\n" % size + bytes(2**20 + 1))
+    assert refusal(path) == (
+        f"{path} is 1,048,577 pixels long, at most 1,048,576 can be read; shrink it first"
+    )
+    path.write_bytes(b"P5\n%d %d\n255\n" % (2**20, 1) + bytes(2**20))
+    assert load_picture(path, (8, 8), colour=True).shape == (8, 8, 3)
+
+
 def test_a_webp_counts_what_its_decoder_keeps(tmp_path, monkeypatch):
     path = tmp_path / "picture.webp"
     Image.fromarray(PIXELS).save(path)

@@ -211,7 +211,7 @@ def test_training_sees_what_prediction_sees(golden, tmp_path, channels, size):
 def test_a_far_larger_picture_is_read_as_it_is_fitted_from_its_whole(golden, monkeypatch):
     """In strips, and averaged over squares at once: the pixels are the same."""
     path, _, _ = golden
-    monkeypatch.setattr(photos, "STRIP", 64)
+    monkeypatch.setattr(photos, "STRIP", 16)
     for by in (1, 3):
         monkeypatch.setattr(photos, "EXCESS", 2 / by)
         for colour in (False, True):
@@ -232,7 +232,7 @@ def test_pictures_are_turned_upright_whole_and_in_strips(tmp_path, monkeypatch, 
         upright = ImageOps.exif_transpose(opened)
     assert read_size(path) == upright.size[::-1] == ((34, 21) if lies > 4 else (21, 34))
     np.testing.assert_array_equal(np.asarray(read_picture(path)), np.asarray(upright))
-    monkeypatch.setattr(photos, "STRIP", 64)
+    monkeypatch.setattr(photos, "STRIP", 16)
     monkeypatch.setattr(photos, "EXCESS", 1)
     np.testing.assert_array_equal(
         load_picture(path, (8, 9), colour=True), fit_picture(upright, (8, 9), colour=True)

@@ -40,6 +40,9 @@ DAMAGE = (
 
 #: bytes that decoding a picture may take, itself included; Pillow's 89 million pixels take 358 MB
 MAX_MEMORY = 550_000_000
+#: pixels on a side: Pillow puts a row together block by block, each time anew, which takes minutes
+#: for one of 80 million pixels; and it keeps 8 bytes for each row
+MAX_SIDE = 2**20
 #: calls, and bytes, that a header may be read in: 50 MB of comment are read byte by byte
 MAX_HEADER = 2**18, 2**26
 #: calls that pixels may be read in: some decoders are Python, and read pixel by pixel
@@ -97,12 +100,9 @@ def decode(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
 
     outline = _look(path)
     with BoundedFile(path, *MAX_HEADER) as file, Image.open(file, formats=FORMATS) as picture:
-        if outline.unpacked > 4 * (Image.MAX_IMAGE_PIXELS or math.inf):
-            raise TooLargeError(f"would unpack to {outline.unpacked // 10**6:,} MB")
         if least and _memory(picture, outline) > MAX_MEMORY:
             picture.draft(None, least[::-1])
-        if (memory := _memory(picture, outline)) > MAX_MEMORY:
-            raise TooLargeError(f"would take {memory // 10**6:,} MB of memory to decode")
+        _bound(picture, outline)
         # a WebP names its decoder later
         decoder = picture.tile[0][0] if picture.tile else None
         if decoder == "ppm_plain":
@@ -125,6 +125,7 @@ def measure(path: Path) -> tuple[int, int] | None:
         outline = _look(path, whole=False)
         with BoundedFile(path, *MAX_HEADER) as file, Image.open(file, formats=FORMATS) as picture:
             if outline.late:
+                _bound(picture, outline)
                 picture.load()
             width, height = picture.size
             if isinstance(picture, TiffImagePlugin.TiffImageFile):
@@ -143,6 +144,18 @@ def orientation(picture: Image.Image) -> int:
     # the method of a PNG would decode it to look for notes behind its pixels
     value = Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _bound(picture: Image.Image, outline: Outline) -> None:
+    """Refuse a picture that would take too much to decode."""
+    from PIL import Image  # noqa: PLC0415
+
+    if (side := max(picture.size)) > MAX_SIDE:
+        raise TooLargeError(f"is {side:,} pixels long, at most {MAX_SIDE:,} can be read")
+    if outline.unpacked > 4 * (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise TooLargeError(f"would unpack to {outline.unpacked // 10**6:,} MB")
+    if (memory := _memory(picture, outline)) > MAX_MEMORY:
+        raise TooLargeError(f"would take {memory // 10**6:,} MB of memory to decode")
 
 
 def _memory(picture: Image.Image, outline: Outline) -> int:

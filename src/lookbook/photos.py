@@ -30,8 +30,11 @@ STRIP = 2**20
 EXCESS = 16
 #: orientation by EXIF → how Pillow's `Transpose` turns it upright
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
-#: of these, the ones that lay it on its side, and those whose last row or column comes first
-_LYING, _BACKWARDS = (5, 4, 6, 2), (1, 3, 6, 2)
+#: of these, the ones that lay it on its side, and those that swap left and right, above and below
+_LYING, _LEFT_RIGHT, _UP_DOWN = (5, 4, 6, 2), (0, 3, 4, 6), (1, 3, 2, 6)
+
+#: left, upper, right and lower end of a part of a picture
+Box = tuple[int, int, int, int]
 
 Polarity = Literal["light on dark", "dark on light", "mixed"]
 
@@ -151,15 +154,14 @@ def _to_8_bit(
     if (picture.mode, ground, turn, by) == (mode, None, None, 1):
         return picture
     whole = Image.new(mode, (math.ceil(width / by), math.ceil(height / by)))
-    rows = by * max(1, STRIP // (width * by))
-    for top in range(0, height, rows):
-        strip = _unpack(picture.crop(_box(picture.size, turn, top, min(height, top + rows))))
+    for box in _boxes(width, height, by):
+        strip = _unpack(picture.crop(_source_of(box, (width, height), turn)))
         if ground:
             strip = strip.convert("RGBA")
             strip = Image.alpha_composite(Image.new("RGBA", strip.size, ground), strip)
         if turn is not None:
             strip = strip.transpose(Image.Transpose(turn))
-        whole.paste(_averaged(strip.convert(mode), by), (0, top // by))
+        whole.paste(_averaged(strip.convert(mode), by), (box[0] // by, box[1] // by))
     return whole
 
 
@@ -214,18 +216,26 @@ def _warn_dim(name: str | Path, dim: str | None) -> None:
 
 
 def _strips(picture: Image.Image) -> Iterator[Image.Image]:
-    rows = max(1, STRIP // picture.width)
-    for top in range(0, picture.height, rows):
-        yield picture.crop((0, top, picture.width, min(picture.height, top + rows)))
+    yield from map(picture.crop, _boxes(*picture.size, by=1))
 
 
-def _box(size: tuple[int, int], turn: int | None, top: int, end: int) -> tuple[int, int, int, int]:
-    """Return which part of a picture as it lies becomes these rows when it is upright."""
-    width, height = size
-    length = width if turn in _LYING else height
-    if turn in _BACKWARDS:
-        top, end = length - end, length - top
-    return (top, 0, end, height) if turn in _LYING else (0, top, width, end)
+def _boxes(width: int, height: int, by: int) -> Iterator[Box]:
+    """Cut a picture into parts of whole squares of `by` pixels: strips, or parts of wide ones."""
+    down = by * max(1, STRIP // (width * by))
+    across = by * max(1, STRIP // (by * min(down, height)))
+    for top in range(0, height, down):
+        for left in range(0, width, across):
+            yield left, top, min(width, left + across), min(height, top + down)
+
+
+def _source_of(box: Box, size: tuple[int, int], turn: int | None) -> Box:
+    """Return which part of a picture as it lies becomes this one when it is upright."""
+    (left, top, right, bottom), (width, height) = box, size
+    if turn in _LEFT_RIGHT:
+        left, right = width - right, width - left
+    if turn in _UP_DOWN:
+        top, bottom = height - bottom, height - top
+    return (top, left, bottom, right) if turn in _LYING else (left, top, right, bottom)
 
 
 def _first_step(width: int, height: int, size: tuple[int, int]) -> int:
