@@ -146,6 +146,12 @@ def test_the_program_keeps_its_budget(bars, tmp_path):
     assert 5 < time.monotonic() - start < 20
 
 
+def test_how_it_is_said_may_stand_beside_resume(tmp_path):
+    ended = lookbook("train", "--resume", "x", "--lang", "ko", "-q", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("오류: x: 그런 이름의 훈련이 없습니다.")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -158,7 +164,7 @@ def test_the_program_keeps_its_budget(bars, tmp_path):
         ),
         (
             ["--resume", "x", "--seed", "3"],
-            "--resume goes alone, got seed beside it: the run says itself what it is made of",
+            "--resume goes alone, got --seed beside it: the run says itself what it is made of",
         ),
         (
             ["--resume", "x"],

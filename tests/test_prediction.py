@@ -198,6 +198,14 @@ def test_a_folder_is_walked_and_one_bad_file_does_not_end_it(call, folder):
     assert (code, [one["input"] for one in json.loads(out)]) == (2, names)
 
 
+def test_an_empty_folder_costs_no_other_answer(call, folder, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir(exist_ok=True)
+    code, out, err = call("predict", RUN, empty, folder / "below" / "01.png", "--json")
+    assert (code, len(json.loads(out))) == (2, 1)
+    assert f"{empty} holds no picture files" in err
+
+
 def test_few_pictures_of_a_folder_are_answered_in_full(call, folder):
     code, out, _ = call("predict", RUN, folder / "below")
     assert code == 0

@@ -242,6 +242,15 @@ def test_a_seed_out_of_range_is_refused(bars, tmp_path):
     assert str(caught.value) == "the seed must be in 0..9223372036854775807, got -1"
 
 
+def test_a_way_back_out_of_a_folder_that_is_not_there_is_followed_before_the_work(bars, tmp_path):
+    (tmp_path / "taken.txt").touch()
+    with pytest.raises(InputError, match=r"taken.txt exists and is not overwritten"):
+        train(str(bars), TINY, out=tmp_path / "nowhere" / ".." / "taken.txt")
+    run = train(str(bars), TINY, epochs=0.1, out=tmp_path / "nowhere" / ".." / "free")
+    assert run.folder == tmp_path / "free"
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_dense_recipe_cannot_mirror(bars, tmp_path):
     with pytest.raises(InputError) as caught:
         train(str(bars), TUTORIAL, mirror=True, out=tmp_path / "run")

@@ -881,3 +881,8 @@ def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):
         assert re.fullmatch(
             r"(Right|Wrong): it shows (US\$\$|\$&)\.", shown.locator("#note").inner_text()
         )
+
+
+def test_a_page_without_samples_is_not_said_to_have_some(own_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(tryout, "load_samples", lambda _run: None)
+    assert not tryout.has_samples(tryout.write_tryout(own_run, tmp_path / "bare.html"))

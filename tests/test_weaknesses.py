@@ -18,7 +18,7 @@ from lookbook.model import Model
 from lookbook.recipes import TUTORIAL
 from lookbook.runs import read_run
 from lookbook.training import train
-from lookbook.tryout import write_tryout
+from lookbook.tryout import has_samples, write_tryout
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,9 @@ def test_the_bundle_and_the_web_demo_say_it(weak, tmp_path):
     card = (write_kit(weak, tmp_path / "kit") / "README.md").read_text()
     for sentence in WEAKNESSES.values():
         assert f"**Do not rely on this model:** {sentence}." in card
-    page = write_tryout(weak, tmp_path / "try.html").read_text()
+    path = write_tryout(weak, tmp_path / "try.html")
+    assert has_samples(path)
+    page = path.read_text()
     document = json.loads(page.split('id="document">')[1].split("</script>")[0])
     assert document["weaknesses"] == weak.metrics["weaknesses"]
     for texts in document["texts"].values():

@@ -700,10 +700,12 @@ def _seconds(text: str) -> float:
 
 
 def _refuse_beside(context: typer.Context, option: str, why: str) -> None:
-    """Refuse whatever the user gave besides one option."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-    given.remove(option)
+    """Refuse whatever the user gave besides one option, but for how things are said."""
+    given = []
+    for each in context.command.params:
+        source = context.get_parameter_source(each.name or "")
+        if source and source.name == "COMMANDLINE" and each.name not in {option, "lang", "quiet"}:
+            given.append(each.opts[0] if each.opts[0].startswith("-") else each.opts[0].upper())
     if given:
         raise InputError(f"--{option} goes alone, got {', '.join(given)} beside it: {why}")
 
@@ -851,8 +853,10 @@ def _export_page(run: Run, target: Path) -> None:
     written = tryout.write_tryout(run, target)
     size = t("{size:.1f} MB, needs no network", size=written.stat().st_size / 1e6)
     data = run.conditions["data"]["name"]
-    about = t("its samples are test pictures of {data}", data=data)
-    print(terminal.labelled([(t("page"), f"{written}  ({size})"), ("", about)]))
+    rows = [(t("page"), f"{written}  ({size})")]
+    if tryout.has_samples(written):
+        rows.append(("", t("its samples are test pictures of {data}", data=data)))
+    print(terminal.labelled(rows))
     _suggest(t("open it in a browser, or send it to your phone"))
 
 

@@ -38,14 +38,41 @@ def t(text: str, /, **values: object) -> str:
     >>> t("{n:,} pictures", n=60_000)
     '60,000 pictures'
     """
-    if _lang != "en":
-        text = _catalogue(_lang)["results"].get(text, text)
-    return text.format(**values)
+    if _lang == "en":
+        return text.format(**values)
+    return join_particles(_catalogue(_lang)["results"].get(text, text).format(**values))
 
 
 def translate(sentence: str) -> str:
     """Return an error or a note in the user's language; as it is where nobody has translated it."""
-    return sentence if _lang == "en" else _translate(sentence, "sentences", "elsewhere")
+    if _lang == "en":
+        return sentence
+    return join_particles(_translate(sentence, "sentences", "elsewhere"))
+
+
+#: a Korean particle that depends on the syllable before it → after a consonant, after a vowel
+_PARTICLES = {
+    "은(는)": ("은", "는"),
+    "이(가)": ("이", "가"),
+    "을(를)": ("을", "를"),
+    "(이)라": ("이라", "라"),
+}
+_BEFORE = re.compile(rf"([가-힣])([’'”\"]?)({'|'.join(map(re.escape, _PARTICLES))})")
+
+
+def join_particles(text: str) -> str:
+    """Choose Korean particles by the syllable before them; after other letters both stay.
+
+    >>> join_particles("강아지(이)라고, 그릇(이)라고, dog(이)라고")
+    '강아지라고, 그릇이라고, dog(이)라고'
+    """
+
+    def choose(found: re.Match[str]) -> str:
+        syllable, quote, particle = found.groups()
+        ends_in_vowel = (ord(syllable) - ord("가")) % 28 == 0
+        return syllable + quote + _PARTICLES[particle][ends_in_vowel]
+
+    return _BEFORE.sub(choose, text)
 
 
 def _translate(text: str, *kinds: Kind) -> str:

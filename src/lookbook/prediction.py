@@ -153,6 +153,8 @@ def predict_each(
                 found = [predict_test(model, test, index, thresholds, polarity)]
             elif isinstance(given, str | Path):
                 _refuse_address(given)
+                if Path(given).is_dir():
+                    list_pictures(Path(given))  # says that there are none
                 found = [predict_file(model, Path(given), thresholds)]
             else:
                 found = _predict_pixels(model, given, f"input {number}", thresholds)
@@ -165,15 +167,21 @@ def predict_each(
 def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
     """List what is to be predicted, one or several; of folders the picture files in them.
 
+    A folder without any stays in the list, and gets its error where it is to be predicted.
+
     Raises
     ------
     InputError
-        A folder holds no picture files, or something is none that can be predicted.
+        Something is none that can be predicted.
     """
     listed: list[Input] = []
     for given in [inputs] if _is_one(inputs) else _several(inputs):
         if isinstance(given, str | Path) and not is_test(str(given)) and Path(given).is_dir():
-            files = list_pictures(Path(given))
+            try:
+                files = list_pictures(Path(given))
+            except InputError:
+                listed.append(given)
+                continue
             for note in files.notes():
                 warnings.warn(LookbookWarning(note), stacklevel=3)
             listed += files.paths

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookbook import anatomy, folders
+from lookbook.messages import join_particles
 from lookbook.templates import Lang, say, texts
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Sheet:
         """Return a text in the page's language, with values filled in."""
         section, _, name = key.partition(".")
         text: str = texts("report", self.lang)[section][name]
-        return say(text, **values) if values else text
+        return join_particles(say(text, **values)) if values else text
 
     def percent(self, share: float, digits: int = 1) -> str:
         """Write a share as a percentage."""

@@ -170,6 +170,8 @@ def train_since(
     check_text(f"the path of the data, {str(data)!a},", data)
     check_text(f"the path of the data, {identify(data)!a},", identify(data))
     folder = free_folder(identify(data), named) if out is None else Path(out)
+    if ".." in folder.parts:
+        folder = folder.resolve()  # a way back out of a folder that is not there yet
     check_target(folder)
     with _timed(seconds, "data"):
         given = load(data, "train", size=size)

@@ -69,6 +69,11 @@ def write_tryout(run: Run, out: Path) -> Path:
     return out
 
 
+def has_samples(page: Path) -> bool:
+    """Say whether a page that was written shows sample pictures."""
+    return b'"samples":{"labels":[],' not in page.read_bytes()
+
+
 def _page(run: Run, document: dict[str, Any]) -> bytes:
     page = fill(
         "try",
