@@ -15,6 +15,7 @@ from lookbook.errors import InputError
 from lookbook.fitting import UNSURE, fit
 from lookbook.networks import build_classifier
 from lookbook.novelty import LEARNT
+from lookbook.onnx_export import PARITY_BATCHES
 from lookbook.recipes import LARGE, MANY, MEDIUM, QUICK, STANDARD, STRONG, Recipe
 
 if TYPE_CHECKING:
@@ -164,11 +165,12 @@ def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int, seconds:
 def _answering_seconds(
     training: Labelled, n_validation: int, recipe: Recipe, n_classes: int, seconds: float
 ) -> float:
-    """Return how long it takes to answer the validation part and to learn what is usual.
+    """Return how long it takes to answer the validation part, to learn what is usual, to compare.
 
     It is measured for so many `seconds`. The answers come with all their views, where the recipe
     has some and one view leaves the network unsure; the traits of one view, by which novelty is
-    learnt, are taken of training and of validation pictures.
+    learnt, are taken of training and of validation pictures. Before the file is accepted, it is
+    compared with the network.
     """
     pixels = math.prod(training[0].shape[1:])
     few = max(FEWEST_ANSWERS, min(ANSWERS, ANSWERS * 28 * 28 // pixels))
@@ -185,4 +187,6 @@ def _answering_seconds(
         one_view = taken / times / len(pictures)
     views = 1 + UNSURE * classifier.n_views * classifier.has_views
     traits = min(len(training[0]), LEARNT) + n_validation
-    return one_view * (n_validation * views + traits)
+    # by the network and by its file
+    compared = 2 * sum(PARITY_BATCHES)
+    return one_view * ((n_validation + compared) * views + traits)
