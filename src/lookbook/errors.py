@@ -83,8 +83,8 @@ class LookbookWarning(UserWarning):
 def describe(error: OSError) -> str:
     """Write what the system could not do, of which file, and what to do next.
 
-    >>> describe(OSError(errno.EACCES, "Permission denied", "/root/a.png"))
-    '/root/a.png: Permission denied; check its permissions, and those of the folders above it'
+    >>> describe(OSError(errno.EACCES, "Permission denied", "/photos/a.png"))
+    '/photos/a.png: Permission denied; check its permissions, and those of the folders above it'
     """
     name = "a file" if error.filename is None else str(error.filename)
     if len(name) > 200:
