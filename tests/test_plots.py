@@ -137,7 +137,7 @@ def test_without_a_korean_font_korean_classes_are_numbered_and_one_note_says_so(
     assert pictures.axes[2].get_xlabel() == "class 2\n2"
     assert picture.axes[0].get_title() == "7: ???"
     assert prediction.axes[0].get_title() == "??.png"
-    assert prediction.axes[0].get_xlabel() == "class 0 70%\n(true: class 2)"
+    assert prediction.axes[0].get_xlabel() == "class 0 70 %\n(true: class 2)"
     assert [tick.get_text() for tick in confusion.axes[0].get_xticklabels()] == names
 
 
@@ -202,7 +202,7 @@ def width_of(axes):
 
 def test_long_names_are_cut_and_take_no_room_from_the_picture_and_the_bars():
     picture, chart = plots.plot_predictions([prediction(1, classes=LONG)]).axes
-    assert picture.get_xlabel() == "a very long cla… 70%\n(true: another quite…)"
+    assert picture.get_xlabel() == "a very long cla… 70 %\n(true: another quite…)"
     assert labels_of(chart.yaxis) == ["a very long cla…", "another quite l…", "c"]
     like = ("T-shirt/top", "dog", "cow")
     for cut, usual in zip(
@@ -247,7 +247,7 @@ def test_accuracies_of_a_history_have_the_decimals_that_tell_them_apart():
     shown = labels_of(axes.yaxis)
     assert len(set(shown)) == len(shown)
     assert len({len(text) for text in shown}) == 1
-    assert [float(t.rstrip("%")) for t in shown] == pytest.approx(list(100 * axes.get_yticks()))
+    assert [float(t.removesuffix(" %")) for t in shown] == pytest.approx(list(100 * axes.get_yticks()))
 
 
 def test_a_history_of_one_epoch_has_one_tick():

@@ -62,6 +62,7 @@ TEXTS = {
         "pictures": "pictures",
         "confusion": "{n:,} test pictures: {right:,} right (on the diagonal), {wrong:,} wrong",
         "share": "share of the true class",
+        "percent": " %",
     },
     "ko": {
         "true": "정답: {}",
@@ -78,6 +79,7 @@ TEXTS = {
         "pictures": "이미지 수",
         "confusion": "테스트 이미지 {n:,}장: 맞음 {right:,}장(대각선), 틀림 {wrong:,}장",
         "share": "실제 클래스 중 비율",
+        "percent": "%",
     },
 }
 
@@ -380,7 +382,9 @@ def _draw_prediction(
     left: Axes, right: Axes, prediction: Prediction, texts: dict[str, str]
 ) -> None:
     colour = {True: RIGHT, False: WRONG, None: INK}[prediction.right]
-    caption = f"{_name(prediction.classes, prediction.label)} {prediction.confidence:.0%}"
+    percent = texts["percent"]
+    caption = _name(prediction.classes, prediction.label)
+    caption += f" {100 * prediction.confidence:.0f}{percent}"
     if prediction.truth is not None:
         truth = _name(prediction.classes, prediction.truth, 14)
         caption += f"\n({texts['true'].format(truth)})"
@@ -404,7 +408,7 @@ def _draw_prediction(
     right.set_yticks(range(len(shown)), names, fontsize=7.5)
     right.invert_yaxis()
     right.set_xlim(0, 1)
-    right.xaxis.set_major_formatter(PercentFormatter(1))
+    right.xaxis.set_major_formatter(PercentFormatter(1, symbol=percent))
     right.set_xticks([0, 0.5, 1])
     right.tick_params(length=0)
     for k, name in enumerate(shown):
@@ -414,7 +418,7 @@ def _draw_prediction(
             right.text(
                 share + (-0.02 if inside else 0.02),
                 k,
-                f"{share:.0%}",
+                f"{100 * share:.0f}{percent}",
                 va="center",
                 ha="right" if inside else "left",
                 fontsize=7,
@@ -469,19 +473,23 @@ def plot_confusion(
                     fontsize=8 if k <= 15 else 5,
                 )
     bar = figure.colorbar(shown, ax=axes, shrink=0.8, label=texts["share"])
-    bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1], labels=["0", "1%", "5%", "20%", "50%", "100%"])
+    percent = [f"{share}{texts['percent']}" for share in (1, 5, 20, 50, 100)]
+    bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1], labels=["0", *percent])
     return figure
 
 
 class _Percentages(Formatter):
     """Percentages with as many decimals as the ticks need, no more."""
 
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+
     def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002  # as matplotlib asks
-        return f"{100 * x:.6g}%"
+        return f"{100 * x:.6g}{self.symbol}"
 
     def format_ticks(self, values: Any) -> list[str]:
-        decimals = max(len(self(x).rstrip("%").partition(".")[2]) for x in values)
-        return [f"{100 * x:.{decimals}f}%" for x in values]
+        decimals = max(len(f"{100 * x:.6g}".partition(".")[2]) for x in values)
+        return [f"{100 * x:.{decimals}f}{self.symbol}" for x in values]
 
 
 @_styled
@@ -511,5 +519,5 @@ def plot_history(
         axes.set_axisbelow(True)
         axes.legend(frameon=False)
         if what == "accuracy":
-            axes.yaxis.set_major_formatter(_Percentages())
+            axes.yaxis.set_major_formatter(_Percentages(texts["percent"]))
     return figure

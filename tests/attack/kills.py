@@ -15,9 +15,9 @@ from lookbook.conditions import usable_cores
 
 from .cage import Act, Answer, Attack, WrongAnswerError, command
 
-#: recipe → passes, for some seconds of training on a free core by one thread: several wait for each
+#: recipe → passes, for half a minute of training by one thread: several would wait for each
 #: other where cores are busy
-RECIPES = {"quick": "150", "standard": "15"}
+RECIPES = {"quick": "1500", "standard": "100"}
 
 
 class Kills(Attack):
