@@ -86,7 +86,7 @@ def _keep_busy() -> None:
 
 
 def _train(recipe: str, out: str) -> int:
-    words = ("data.npz", "--recipe", recipe, "--epochs", RECIPES[recipe], "--out", out)
+    words = ("data.npz", "--recipe", recipe, "--epochs", RECIPES[recipe], "--out", out, "--quiet")
     return _begin("train", *words)
 
 
@@ -118,5 +118,5 @@ def _killed(child: int, seconds: float) -> int:
 
 
 def _go_on() -> None:
-    if code := os.waitpid(_begin("train", "--resume", "killed"), 0)[1]:
+    if code := os.waitpid(_begin("train", "--resume", "killed", "--quiet"), 0)[1]:
         raise ChildProcessError(f"--resume ended with {os.waitstatus_to_exitcode(code)}")
