@@ -28,10 +28,10 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
-from bench import report, run  # noqa: E402
 from bench.summary import OURS, Spread, spread  # noqa: E402
 
-from lookbook.plots import INK  # noqa: E402
+from bench import report, run  # noqa: E402
+from lookbook.reports.figures import INK  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report import Results

@@ -27,20 +27,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
 from bench import report  # noqa: E402
-
-from lookbook import int8, tryout  # noqa: E402
-from lookbook.evaluation import load_part  # noqa: E402
-from lookbook.model import Model  # noqa: E402
-from lookbook.runs import Run, read_run  # noqa: E402
+from lookbook.exports import int8, web_demo  # noqa: E402
+from lookbook.inference.model import Model  # noqa: E402
+from lookbook.runs.parts import load_part  # noqa: E402
+from lookbook.runs.store import Run, read_run  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report import Results
 
 NAME = "elsewhere"
-#: test pictures that all are asked about, and those that the page is timed with
+#: test images that all are asked about, and those that the page is timed with
 PICTURES, TIMED = 500, 500
 NODE_MODULES = Path(sys.prefix) / "web" / "node_modules"
-#: asks Node.js for the probabilities of pictures in a file
+#: asks Node.js for the probabilities of images in a file
 NODE = """
 const ort = require("onnxruntime-node"), fs = require("fs");
 (async () => {
@@ -51,7 +50,7 @@ const ort = require("onnxruntime-node"), fs = require("fs");
   console.log(JSON.stringify(Array.from((await session.run({ images })).probs.data)));
 })();
 """
-#: asks the page for probabilities, and how long each picture took
+#: asks the page for probabilities, and how long each image took
 PAGE = """([text, size]) => {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), probs = [], took = [];
   for (let round = 0; round < 2; round++) {
@@ -67,7 +66,7 @@ PAGE = """([text, size]) => {
 
 
 def measure(run: Run) -> dict[str, Any]:
-    """Ask everybody about the same test pictures."""
+    """Ask everybody about the same test images."""
     model, test = Model.open(run.model), load_part(run, "test")
     images = test.images[:PICTURES]
     said = model.predict(images).probs
@@ -77,7 +76,7 @@ def measure(run: Run) -> dict[str, Any]:
             "the network in PyTorch": _apart(_ask_network(run, images), said),
             "onnxruntime-node": _apart(_ask_node(run, images, place), said),
         }
-        written = tryout.write_tryout(run, place / "try.html")
+        written = web_demo.write_tryout(run, place / "try.html")
         page, took = _ask_page(written, images)
         found["the page in Chromium"] = _apart(page, said)
         size = written.stat().st_size
@@ -111,7 +110,7 @@ def _apart(probs: np.ndarray, said: np.ndarray) -> float:
 def _ask_network(run: Run, images: np.ndarray) -> np.ndarray:
     import torch
 
-    from lookbook.training import load_network
+    from lookbook.training.pipeline import load_network
 
     with torch.inference_mode():
         _, probs, _ = load_network(run)(torch.from_numpy(images))

@@ -1,4 +1,4 @@
-"""Measure how the time and the memory of a fit grow with the number of pictures.
+"""Measure how the time and the memory of a fit grow with the number of images.
 
 ::
 
@@ -26,11 +26,11 @@ from matplotlib.ticker import LogLocator, NullFormatter
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
-from bench import report, run  # noqa: E402
 from bench.summary import OURS, PEER, Spread, spread  # noqa: E402
 
-from lookbook.datasets import load  # noqa: E402
-from lookbook.plots import INK  # noqa: E402
+from bench import report, run  # noqa: E402
+from lookbook.data.dataset import load  # noqa: E402
+from lookbook.reports.figures import INK  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report import Results
@@ -44,7 +44,7 @@ DATASET = "fashion-mnist"
 ROUNDS = 3
 SIZES = (6_000, 60_000, 600_000)
 SIDES = (28, 64)
-#: passes of each recipe, the same for every number of pictures; with half a pass of `standard`
+#: passes of each recipe, the same for every number of images; with half a pass of `standard`
 #: three rounds take a quarter of an hour on two cores, with a whole one twice that
 PASSES = {"quick": 1.0, "standard": 0.5}
 TRIAL_SIZES, TRIAL_SIDES = (60, 600, 6_000), (28, 32)
@@ -53,9 +53,9 @@ MEGA = 10**6
 
 
 def bar_bytes(data: float) -> float:
-    """Return the most memory that a fit on so many bytes of pictures may take.
+    """Return the most memory that a fit on so many bytes of images may take.
 
-    A second copy of the pictures does not fit in below it, PyTorch and a batch do.
+    A second copy of the images does not fit in below it, PyTorch and a batch do.
     """
     return 1.3 * data + 600 * MEGA
 
@@ -64,7 +64,7 @@ def bar_bytes(data: float) -> float:
 
 
 def export(side: int, scratch: Path) -> tuple[Path, Path]:
-    """Write the training pictures at this size, and their labels; return the two files."""
+    """Write the training images at this size, and their labels; return the two files."""
     scratch.mkdir(exist_ok=True)
     dataset = load(DATASET, "train")
     pictures, labels = scratch / f"{DATASET}-{side}.raw", scratch / f"{DATASET}-labels.npy"
@@ -75,7 +75,7 @@ def export(side: int, scratch: Path) -> tuple[Path, Path]:
 
 
 def resize(images: UInt8[np.ndarray, "N H W"], side: int) -> UInt8[np.ndarray, "N S S"]:
-    """Bring grey pictures to another size."""
+    """Bring grey images to another size."""
     from PIL import Image
 
     if images.shape[1:] == (side, side):
@@ -86,7 +86,7 @@ def resize(images: UInt8[np.ndarray, "N H W"], side: int) -> UInt8[np.ndarray, "
 def measure(
     sizes: Iterable[int], sides: Iterable[int], rounds: int, scratch: Path = run.SCRATCH
 ) -> report.Record:
-    """Fit each recipe on each number of pictures of each size, in turn, round by round."""
+    """Fit each recipe on each number of images of each size, in turn, round by round."""
     record = report.Record()
     files = {side: export(side, scratch) for side in sides}
     for turn, side, n, (recipe, passes) in record.until_stopped(
@@ -119,7 +119,7 @@ def runs(results: Results, recipe: str, side: int, n: int) -> list[dict[str, Any
 
 
 def series(results: Results) -> list[tuple[str, int, list[int]]]:
-    """List recipe, side and the numbers of pictures that were measured with them."""
+    """List recipe, side and the numbers of images that were measured with them."""
     cases = sorted({(one["recipe"], one["side"], one["n"]) for one in results["measurements"]})
     return [
         (recipe, side, [n for r, s, n in cases if (r, s) == (recipe, side)])
@@ -241,7 +241,7 @@ COLOURS, MARKERS, LINES = (OURS, PEER), ("o", "s"), ("-", (0, (4, 2)))
 
 
 def plot(results: Results) -> Figure:
-    """Draw time and memory against the number of pictures, all axes logarithmic."""
+    """Draw time and memory against the number of images, all axes logarithmic."""
     passes = ", ".join(f"{r} {_passes(p)}" for r, p in results["conditions"]["passes"].items())
     title = f"A fit on more pictures: {passes}; medians, least and most"
     with report.drawing(results, title, (9.6, 3.9), (1, 2)) as (figure, panels):

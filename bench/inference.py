@@ -1,4 +1,4 @@
-"""Measure how many pictures a second a run's model answers, beside ONNX Runtime alone and Keras.
+"""Measure how many images a second a run's model answers, beside ONNX Runtime alone and Keras.
 
 ::
 
@@ -29,11 +29,11 @@ from matplotlib.lines import Line2D
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
-from bench import report, run  # noqa: E402
 from bench.summary import OURS, PEER, Spread, spread  # noqa: E402
 
-from lookbook.plots import INK  # noqa: E402
-from lookbook.runs import Run, list_runs, read_run  # noqa: E402
+from bench import report, run  # noqa: E402
+from lookbook.reports.figures import INK  # noqa: E402
+from lookbook.runs.store import Run, list_runs, read_run  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report import Results
@@ -108,15 +108,15 @@ def describe_run(chosen: Run) -> dict[str, Any]:
 
 
 def prepare(chosen: Run, folder: Path) -> tuple[Path, Path]:
-    """Write test pictures and the bare network, float32 N C H W in, logits out; return both.
+    """Write test images and the bare network, float32 N C H W in, logits out; return both.
 
-    How long the bare network takes does not depend on what a picture shows; how many views a model
+    How long the bare network takes does not depend on what an image shows; how many views a model
     file looks at does, as it looks again at those that one view leaves unsure.
     """
     import torch
 
-    from lookbook.evaluation import load_part
-    from lookbook.training import load_network
+    from lookbook.runs.parts import load_part
+    from lookbook.training.pipeline import load_network
 
     test = load_part(chosen, "test").images
     raw = np.resize(test[: max(BATCHES)], (max(BATCHES), *test.shape[1:]))
@@ -189,7 +189,7 @@ def measure(runs: list[Run], rounds: int, seconds: float) -> report.Record:
 
 
 def rates(results: Results, name: str, number: int, threads: int, batch: int) -> dict[int, float]:
-    """Return pictures per second of an entry, by round."""
+    """Return images per second of an entry, by round."""
     return {
         one["round"]: one["rates"][str(batch)]
         for one in results["measurements"]
@@ -198,7 +198,7 @@ def rates(results: Results, name: str, number: int, threads: int, batch: int) ->
 
 
 def ratio(results: Results, name: str, number: int, threads: int, batch: int) -> Spread | None:
-    """Return our pictures per second in units of an entry's, round by round."""
+    """Return our images per second in units of an entry's, round by round."""
     ours = rates(results, "lookbook", number, threads, batch)
     theirs = rates(results, name, number, threads, batch)
     pairs = [ours[turn] / theirs[turn] for turn in ours.keys() & theirs.keys()]
@@ -319,7 +319,7 @@ def _entry_line(results: Results, entry: dict[str, Any]) -> str:
 
 
 def plot(results: Results) -> Figure:
-    """Draw pictures per second, a row of panels for each run, a panel for each size of batch."""
+    """Draw images per second, a row of panels for each run, a panel for each size of batch."""
     runs, batches = results["conditions"]["data"], results["conditions"]["batches"]
     size = (7.6, 0.9 + 1.75 * len(runs))
     title = "Pictures per second (log scale): median, least and most of the rounds"

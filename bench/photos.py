@@ -7,10 +7,10 @@
     python bench/photos.py --photos FOLDER --trial       a quick trial, under another name, too
     python bench/photos.py --redraw                      table and figure again, from the .json
 
-FOLDER has train/ and validation/, both with one folder of picture files for each class. Run it with
-the Python of the project's environment. Both sides get the same size of pictures and the same
+FOLDER has train/ and validation/, both with one folder of image files for each class. Run it with
+the Python of the project's environment. Both sides get the same size of images and the same
 minutes for training, and are scored once, after the last step, on validation/. Nothing of FOLDER
-but its number of pictures, its classes and its hash goes into the results.
+but its number of images, its classes and its hash goes into the results.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from matplotlib.ticker import PercentFormatter
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
-from bench import report, run  # noqa: E402
 from bench.summary import OURS, PEER, Spread, spread  # noqa: E402
 
-from lookbook.photos import SUFFIXES  # noqa: E402
-from lookbook.plots import INK  # noqa: E402
+from bench import report, run  # noqa: E402
+from lookbook.images.preprocessing import SUFFIXES  # noqa: E402
+from lookbook.reports.figures import INK  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report import Results
@@ -186,7 +186,7 @@ def points_apart(results: Results, minutes: float) -> list[float]:
 
 
 def commonest_share(results: Results) -> float:
-    """Return the accuracy of who always names the class that has most training pictures."""
+    """Return the accuracy of who always names the class that has most training images."""
     photos = results["conditions"]["data"]
     commonest = max(photos["train"], key=photos["train"].__getitem__)
     return float(photos["validation"][commonest] / sum(photos["validation"].values()))

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import matplotlib as mpl
-from bench import run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from lookbook.plots import DPI, STYLE, save
+from bench import run
+from lookbook.reports.figures import DPI, STYLE, save
 
 if TYPE_CHECKING:
     from bench.summary import Spread

@@ -3,14 +3,14 @@
 ::
 
     python bench/run.py                          everything: bench/results/fashion-mnist.*
-    python bench/run.py --train-pictures 2000    a quick trial, written under another name
+    python bench/run.py --train-images 2000    a quick trial, written under another name
     python bench/run.py --redraw                 table and figure again, from the .json alone
 
 Run it with the Python of the project's environment, on Linux or macOS. Each peer gets an
 environment of its own in `.bench/`, with pinned versions, the first time that it is needed.
 
 A further peer is one script in `bench/peers/` and one line in `PEERS`. The script takes
-`--data FILE.npz --seed S`, and `--train-pictures N` for the first N training pictures only, needs
+`--data FILE.npz --seed S`, and `--train-images N` for the first N training images only, needs
 nothing but NumPy and its own library, and prints one JSON line: fit_seconds, accuracy, first_loss,
 last_loss, versions, threads, device. A new recipe of ours is an entry by itself.
 """
@@ -35,12 +35,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
 from bench import summary  # noqa: E402
-
-from lookbook.builtin import BUILTIN  # noqa: E402
-from lookbook.conditions import machine, versions  # noqa: E402
-from lookbook.datasets import load  # noqa: E402
+from lookbook.cli.terminal import duration  # noqa: E402
+from lookbook.core.environment import machine, versions  # noqa: E402
+from lookbook.data.catalog import BUILTIN  # noqa: E402
+from lookbook.data.dataset import load  # noqa: E402
 from lookbook.recipes import LARGE, RECIPES  # noqa: E402
-from lookbook.terminal import duration  # noqa: E402
 
 SCRIPTS = ROOT / "bench" / "peers"
 RESULTS = ROOT / "bench" / "results"
@@ -65,7 +64,7 @@ class Peer:
     requirements: tuple[str, ...] = ()
     #: folder in `.bench/`; None for the project's own environment
     environment: str | None = None
-    #: what the script takes besides data, seed and number of pictures
+    #: what the script takes besides data, seed and number of images
     arguments: tuple[str, ...] = ()
     #: seeds at most, for what takes minutes a seed; None for as many as are asked for
     seeds: int | None = None

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
-from lookbook.plots import STYLE, save
+from lookbook.reports.figures import STYLE, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

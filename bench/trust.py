@@ -6,7 +6,7 @@
     python bench/trust.py --digits FILE --trial   a quick trial, written under another name
     python bench/trust.py --redraw                table and figure again, from the .json alone
 
-FILE holds MNIST's test pictures (t10k-images-idx3-ubyte, packed or not): pictures that are no
+FILE holds MNIST's test images (t10k-images-idx3-ubyte, packed or not): images that are no
 clothes. Nothing is fitted to them. Run it with the Python of the project's environment.
 """
 
@@ -25,10 +25,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
-from bench import report, run  # noqa: E402
 from bench.summary import OURS, PEER  # noqa: E402
 
-from lookbook.plots import INK  # noqa: E402
+from bench import report, run  # noqa: E402
+from lookbook.reports.figures import INK  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report import Results

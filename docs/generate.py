@@ -62,13 +62,23 @@ COMMANDS = (
 
 
 def module_table() -> str:
-    """Return a Markdown table of the modules: name and first line."""
+    """Return a Markdown table of the packages and their modules: name and first line."""
     rows = []
-    for path in sorted(SOURCE.glob("*.py")):
-        if path.stem not in ("__init__", "__main__"):
-            docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-            rows.append(f"| `{path.stem}` | {docstring.splitlines()[0]} |")
+    for package in sorted(path.parent for path in SOURCE.glob("*/__init__.py")):
+        rows.append(f"| **`{package.name}/`** | **{_first_line(package / '__init__.py')}** |")
+        rows += [_row(path) for path in sorted(package.glob("*.py")) if path.stem != "__init__"]
+    rows.append("| **beside the packages** | |")
+    rows += [_row(path) for path in sorted(SOURCE.glob("*.py")) if "__" not in path.stem]
     return "\n".join(["| module | what it is for |", "|---|---|", *rows])
+
+
+def _row(path: Path) -> str:
+    return f"| `{path.stem}` | {_first_line(path)} |"
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return docstring.splitlines()[0]
 
 
 def command_reference() -> str:
@@ -76,7 +86,7 @@ def command_reference() -> str:
     os.environ |= {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1"}
     from typer.testing import CliRunner  # noqa: PLC0415  # asks for the width as it is imported
 
-    from lookbook.cli import app  # noqa: PLC0415
+    from lookbook.cli.main import app  # noqa: PLC0415
 
     parts = []
     for command in ((), *((name,) for name in COMMANDS)):

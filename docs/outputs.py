@@ -20,7 +20,11 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 
 ROOT = Path(__file__).resolve().parent.parent
-WEB = ROOT / "src" / "lookbook" / "web"
+#: page → where its template and its texts are
+WEB = {
+    "report": ROOT / "src" / "lookbook" / "reports" / "web",
+    "try": ROOT / "src" / "lookbook" / "exports" / "web",
+}
 IMAGES = ROOT / "docs" / "images"
 #: image → its page, where in it, language, whether dark, height of the window
 SCREENS = {
@@ -37,8 +41,8 @@ EVALUATED = re.compile(r"```text\n(?:test accuracy|테스트 정확도) .*?```",
 SAID = {
     "en": (
         r"accuracy +(\S+ %)  \((95 % interval .+? %),",
-        r"Right for \S+ % of (\S+) test pictures \(.*\)\.",
-        r"Right for {} of \1 test pictures ({}).",
+        r"Right for \S+ % of (\S+) test images \(.*\)\.",
+        r"Right for {} of \1 test images ({}).",
     ),
     "ko": (
         r"정확도 +(\S+%)  \((95% 신뢰구간 .+?%),",
@@ -51,7 +55,7 @@ SAID = {
 def source_of(name: str) -> str:
     """Return the hash of what an image's page says: its template, and its texts."""
     kind, lang = name.partition(".")[0], SCREENS[name][2]
-    contents = [(WEB / each).read_bytes() for each in (f"{kind}.html", f"{kind}.{lang}.json")]
+    contents = [(WEB[kind] / each).read_bytes() for each in (f"{kind}.html", f"{kind}.{lang}.json")]
     return hashlib.sha256(b"\0".join(contents)).hexdigest()
 
 
@@ -75,7 +79,7 @@ def write_results(folder: Path) -> None:
 
 
 def draw_figures(folder: Path) -> None:
-    """Draw the first fifteen test pictures with their probabilities, in both languages."""
+    """Draw the first fifteen test images with their probabilities, in both languages."""
     from lookbook import plots, predict, read_run  # noqa: PLC0415  # sizes and hashes need none
 
     found = predict(read_run(folder), [f"test:{i}" for i in range(15)])
@@ -103,7 +107,7 @@ def draw_screens(folder: Path) -> None:
             shown.goto((folder / page).resolve().as_uri() + anchor)
             shown.wait_for_timeout(2000)  # the answer to the first sample
             if anchor:
-                shown.evaluate("scrollBy(0, -320)")  # the matrix above the pictures of its cell
+                shown.evaluate("scrollBy(0, -320)")  # the matrix above the images of its cell
                 shown.wait_for_timeout(200)
             save(shown.screenshot(), name)
             context.close()

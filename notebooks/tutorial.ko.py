@@ -29,10 +29,11 @@ import numpy as np
 from IPython.display import Markdown
 
 import lookbook
-from lookbook import plots, terminal
-from lookbook.calibration import softmax
-from lookbook.datasets import split_validation
-from lookbook.networks import build_classifier
+from lookbook import plots
+from lookbook.cli import terminal
+from lookbook.data.dataset import split_validation
+from lookbook.inference.thresholds import softmax
+from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import TUTORIAL
 
 # %% [markdown]

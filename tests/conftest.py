@@ -17,9 +17,9 @@ import pytest
 from filelock import FileLock
 
 import program
-from lookbook.datasets import Dataset, load
+from lookbook.data.dataset import Dataset, load
 from lookbook.recipes import TUTORIAL
-from lookbook.runs import Run
+from lookbook.runs.store import Run
 
 # what is loaded here keeps nothing of its own in the home of who runs the tests
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in long)
 
 
-def made_pictures(n: int, *, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def made_images(n: int, *, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Bright bars on dark ground: the bar's place is the class, the rest is noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes
@@ -101,10 +101,10 @@ def fashion() -> Dataset:
 
 @pytest.fixture(scope="session")
 def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A made dataset as .npz: 300 training and 90 test pictures, 12×10, three classes."""
+    """A made dataset as .npz: 300 training and 90 test images, 12×10, three classes."""
     path = tmp_path_factory.mktemp("data") / "bars.npz"
-    train_images, train_labels = made_pictures(300, seed=0)
-    test_images, test_labels = made_pictures(90, seed=1)
+    train_images, train_labels = made_images(300, seed=0)
+    test_images, test_labels = made_images(90, seed=1)
     np.savez(
         path,
         train_images=train_images,
@@ -119,8 +119,8 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def place(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one trained and evaluated run, `runs/bars-tutorial-1`; not to be changed."""
-    from lookbook.evaluation import evaluate
-    from lookbook.training import train
+    from lookbook.evaluation.evaluate import evaluate
+    from lookbook.training.pipeline import train
 
     folder = tmp_path_factory.mktemp("place")
     run = train(str(bars), TUTORIAL.with_epochs(4), out=folder / "runs" / "bars-tutorial-1")
@@ -131,7 +131,7 @@ def place(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def call(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run the program in this process, in the shared folder; return its code, and what it says."""
-    from lookbook import cli
+    from lookbook.cli import main as cli
 
     def called(*args: object) -> tuple[int, str, str]:
         monkeypatch.chdir(place)
@@ -150,7 +150,7 @@ def call(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 @pytest.fixture
 def run(place: Path) -> Run:
     """The shared run; not to be changed."""
-    from lookbook.runs import read_run
+    from lookbook.runs.store import read_run
 
     return read_run(place / "runs" / "bars-tutorial-1")
 
@@ -158,7 +158,7 @@ def run(place: Path) -> Run:
 @pytest.fixture
 def own_run(run: Run, tmp_path: Path) -> Run:
     """A copy of the shared run that a test may damage."""
-    from lookbook.runs import read_run
+    from lookbook.runs.store import read_run
 
     return read_run(shutil.copytree(run.folder, tmp_path / "runs" / run.folder.name))
 

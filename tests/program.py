@@ -21,7 +21,12 @@ from typing import Any
 
 #: what a call would import anew
 NEEDED = (
-    *(f"lookbook.{name}" for name in ("cli", "kit", "page", "plots", "training", "tryout")),
+    "lookbook.cli.main",
+    "lookbook.exports.bundle",
+    "lookbook.exports.web_demo",
+    "lookbook.reports.figures",
+    "lookbook.reports.page",
+    "lookbook.training.pipeline",
     "onnxruntime",
     "torch.onnx",
 )

@@ -16,10 +16,12 @@ import pytest
 import torch
 
 import lookbook
-from conftest import made_pictures
-from lookbook import int8, plots, training
+from conftest import made_images
+from lookbook import plots
 from lookbook.errors import InputError
+from lookbook.exports import int8
 from lookbook.recipes import TUTORIAL
+from lookbook.training import pipeline
 
 FUNCTIONS = [
     *(name for name in lookbook.__all__ if inspect.isfunction(getattr(lookbook, name))),
@@ -45,9 +47,9 @@ def test_the_public_names_are_there_and_are_all_that_dir_shows():
 
 
 def test_no_public_name_is_hidden_by_a_module_of_that_name():
-    for module in pkgutil.iter_modules(lookbook.__path__):
-        if module.name not in ("__main__", "kit_files"):
-            importlib.import_module(f"lookbook.{module.name}")
+    for module in pkgutil.walk_packages(lookbook.__path__, "lookbook."):
+        if module.name != "lookbook.__main__" and "bundle_files" not in module.name:
+            importlib.import_module(module.name)
     for name in set(lookbook.__all__) - {"plots"}:
         assert not inspect.ismodule(getattr(lookbook, name)), name
 
@@ -62,7 +64,7 @@ def test_help_shows_no_internals(name):
 def test_what_is_shown_of_objects_fits_on_a_line(run):
     found = lookbook.predict(run, ["test:0"])[0]
     model = lookbook.Model.open(run.model)
-    data = lookbook.Dataset(*made_pictures(30, seed=0), ("a", "b", "c"))
+    data = lookbook.Dataset(*made_images(30, seed=0), ("a", "b", "c"))
     assert repr(found) == f"Prediction('test:0', {found.name!r}, {found.confidence:.4f})"
     assert repr(model) == f"Model(3 classes, (12, 10), {run.model.stat().st_size:,} bytes)"
     assert repr(lookbook.Model(b"not opened")) == "Model(10 bytes)"
@@ -88,13 +90,13 @@ def test_training_from_python_can_be_followed_in_the_log(bars, tmp_path, caplog)
 
 
 def test_what_the_process_spent_before_counts_into_the_account_of_time(bars, tmp_path):
-    run = training.train_since(7.5, str(bars), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    run = pipeline.train_since(7.5, str(bars), TUTORIAL.with_epochs(1), out=tmp_path / "run")
     assert run.conditions["seconds"]["imports"] == 7.5
 
 
 def test_tables_of_pandas_are_learnt_from_without_a_warning():
     pandas = pytest.importorskip("pandas")
-    images, labels = made_pictures(120, seed=0)
+    images, labels = made_images(120, seed=0)
     squares = np.zeros((120, 16, 16), np.uint8)
     squares[:, :12, :10] = images
     table = pandas.DataFrame(squares.reshape(120, -1)).add_prefix("pixel")

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import lookbook, made_pictures
-from lookbook.evaluation import load_part
-from lookbook.model import Model
+from conftest import lookbook, made_images
+from lookbook.inference.model import Model
+from lookbook.runs.parts import load_part
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -49,7 +49,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(demo, tmp_path):
         shutil.copytree(demo / name, tmp_path / name)
     for k, name in enumerate(("cat", "dog")):
         (tmp_path / "mine" / name).mkdir(parents=True)
-        for i, image in enumerate(made_pictures(40, seed=k)[0]):
+        for i, image in enumerate(made_images(40, seed=k)[0]):
             Image.fromarray(image).save(tmp_path / "mine" / name / f"{i}.jpg")
     Image.fromarray(np.zeros((50, 40), np.uint8)).save(tmp_path / "photo.jpg")
     ran = commands("README.md")
@@ -89,7 +89,7 @@ def test_the_lines_of_plain_onnx_runtime_say_what_the_program_says(
     monkeypatch.chdir(tmp_path)
     shutil.copy(run.model, "model.onnx")
     test = load_part(run, "test")
-    Image.fromarray(test.images[3]).save("picture.png")
+    Image.fromarray(test.images[3]).save("image.png")
     exec(compile(code, "model.md", "exec"), {})
     said = Model.open("model.onnx").predict(test.images[3:4])
     name, prob, novelty = capsys.readouterr().out.split()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kinds import SHAPES, squares
-from lookbook.devices import settle
-from lookbook.doubt import learn_novelty
-from lookbook.fitting import fit
-from lookbook.onnx_export import to_onnx
+from lookbook.networks.devices import settle
+from lookbook.networks.onnx_export import to_onnx
 from lookbook.recipes import QUICK, RECIPES
+from lookbook.training.calibration import learn_novelty
+from lookbook.training.loop import fit
 
 #: the largest networks with few filters: the same parts, in a tenth of the time
 RECIPES_HERE = [

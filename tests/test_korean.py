@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-WEB = ROOT / "src" / "lookbook" / "web"
+SOURCE = ROOT / "src" / "lookbook"
 TEXTS = [
     ROOT / "README.ko.md",
     ROOT / "notebooks" / "tutorial.ko.py",
-    *sorted(WEB.glob("*.ko.json")),
-    ROOT / "src" / "lookbook" / "plots.py",
+    *sorted(SOURCE.glob("*/web/*.ko.json")),
+    SOURCE / "reports" / "figures.py",
 ]
 #: what must not be said → what is said instead
 NOT_SAID = {

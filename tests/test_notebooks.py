@@ -47,20 +47,21 @@ def told_again(data, recipe, *, seed, out, tell):
     import shutil
     from types import SimpleNamespace
 
-    from lookbook import recipes, runs
+    from lookbook import recipes
+    from lookbook.runs import store
 
     assert (data, recipe, seed) == ("fashion-mnist", recipes.TUTORIAL, 0)
     others = shutil.ignore_patterns("evaluation.json", "figures", "report*", "analysis*", "demo*")
     shutil.copytree({run!r}, out, ignore=others)
-    run = runs.read_run(out)
+    run = store.read_run(out)
     for entry in run.history:
         tell(SimpleNamespace(**entry, epochs=len(run.history), epoch_ended=True))
     return run
 
 
-import lookbook.training
+import lookbook.training.pipeline
 
-lookbook.training.train = told_again
+lookbook.training.pipeline.train = told_again
 """
 
 
@@ -188,7 +189,7 @@ def test_the_stored_notebook_has_no_errors_warnings_or_paths(lesson, stored):
         "execute_result",
     }, "an error, or nothing at all"
     assert [output for output in outputs if output.get("name") == "stderr"] == []
-    # pictures are left out: base64 has slashes, too
+    # images are left out: base64 has slashes, too
     shown = "\n".join([text_of(stored), str(stored.metadata), str(sources(stored))])
     assert re.findall(r"/(?:root|home|tmp|work|Users|usr|opt)\b", shown) == []
     assert (NOTEBOOKS / f"{lesson}.ipynb").stat().st_size < SIZE_LIMIT

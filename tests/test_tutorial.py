@@ -13,10 +13,10 @@ from PIL import Image
 import lookbook
 from conftest import lookbook as run_lookbook
 from lookbook import plots
-from lookbook.calibration import softmax
-from lookbook.fitting import fit
-from lookbook.networks import build_classifier
+from lookbook.inference.thresholds import softmax
+from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import TUTORIAL
+from lookbook.training.loop import fit
 
 ROW = "0 0 0 0 0 0 0 0 2 0 0 0 0 160 255 217 255 94 0 0 0 1 4 0 0 0 65 38"
 CLASSES = [
@@ -86,9 +86,9 @@ def test_s4_labels(looked, fashion):
 
 
 def test_s5_one_picture(looked, fashion):
-    assert "training picture 20,000: Sneaker" in looked[0]
-    with Image.open(looked[1] / "picture.png") as picture:
-        assert min(picture.size) > 900
+    assert "training image 20,000: Sneaker" in looked[0]
+    with Image.open(looked[1] / "picture.png") as image:
+        assert min(image.size) > 900
     figure = plots.plot_picture(fashion.images[20_000])
     axes, bar = figure.axes
     np.testing.assert_array_equal(axes.images[0].get_array(), fashion.images[20_000])
@@ -122,9 +122,9 @@ def test_s7_network(trained, fashion):
 def test_s8_train(trained, fashion):
     history = json.loads((trained / "history.json").read_text())
     assert [entry["pictures"] for entry in history] == [55_000] * 10
-    assert 0.47 <= history[0]["loss"] <= 0.55  # of 55,000 pictures, a little more than of 60,000
+    assert 0.47 <= history[0]["loss"] <= 0.55  # of 55,000 images, a little more than of 60,000
     assert 0.22 <= history[9]["loss"] <= 0.26
-    # all 60,000 pictures, as in the tutorial: the first epoch
+    # all 60,000 images, as in the tutorial: the first epoch
     first = fit((fashion.images, fashion.labels), None, TUTORIAL.with_epochs(1), 10, seed=0)
     assert 0.47 <= first.history[0]["loss"] <= 0.53
     assert 0.80 <= first.history[0]["accuracy"] <= 0.84
@@ -161,7 +161,7 @@ def test_s10_probabilities(trained, found):
     assert probs.shape == (10_000, 10)
     np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-5)
     assert np.mean(probs.argmax(axis=1) == y_test) == found["accuracy"]
-    # softmax once: most pictures are sure, which a second softmax would make impossible
+    # softmax once: most images are sure, which a second softmax would make impossible
     assert np.median(probs.max(axis=1)) > 0.9
     assert softmax(softmax(logits)).max() < 0.232
 
@@ -178,7 +178,7 @@ def test_s11_single_predictions(trained, tmp_path):
     bag, shoe = lookbook.predict(lookbook.read_run(trained), ["test:2000", "test:800"])
     figure = plots.plot_predictions([bag, shoe])
     left = figure.axes[0]
-    assert left.get_xlabel() == f"Bag {bag.confidence:.0%}\n(true: Bag)"
+    assert left.get_xlabel() == f"Bag {100 * bag.confidence:.0f} %\n(true: Bag)"
     colours = [figure.axes[i].xaxis.label.get_color() for i in (0, 2)]
     assert colours == [plots.RIGHT, plots.RIGHT if shoe.right else plots.WRONG]
 
@@ -190,8 +190,8 @@ def drawn(trained):
 
 
 def test_s12_fifteen_predictions(trained, drawn):
-    with Image.open(drawn / "first-15.png") as picture:
-        assert min(picture.size) > 2500
+    with Image.open(drawn / "first-15.png") as image:
+        assert min(image.size) > 2500
     inputs = [f"test:{i}" for i in range(15)]
     predictions = lookbook.predict(lookbook.read_run(trained), inputs)
     figure = plots.plot_predictions(predictions, columns=3)

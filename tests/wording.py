@@ -16,8 +16,8 @@ SOURCE = Path(lookbook.__file__).parent
 SAID = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 #: errors that others of these give the reason of
 REASONS = {"ValueError", "EOFError", "TooLargeError"}
-#: modules that print results
-SPEAKERS = ("cli", "terminal", "progress")
+#: the package whose modules print results
+SPEAKERS = "cli/"
 #: what stands for a value in a sample
 VALUE = "V{}"
 DEEPEST = 6
@@ -36,7 +36,9 @@ class Source:
 
     def __init__(self) -> None:
         self.modules = {
-            path.stem: ast.parse(path.read_text("utf-8")) for path in sorted(SOURCE.glob("*.py"))
+            path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text("utf-8"))
+            for path in sorted(SOURCE.rglob("*.py"))
+            if "bundle_files" not in path.parts
         }
         self.functions = [
             (Place(module, functions), node)
@@ -56,13 +58,13 @@ class Source:
         for place, call in self.calls:
             if called(call) in kinds and call.args:
                 for sample in self.samples(call.args[0], place):
-                    yield f"{place.module}.py:{call.lineno}", sample
+                    yield f"{place.module}:{call.lineno}", sample
 
     def texts(self) -> Iterator[tuple[str, str, set[str]]]:
         """Yield where `t` is called, its text, and the names of the values that it is given."""
         for place, call in self.calls:
-            if called(call) == "t" and place.module in SPEAKERS:
-                where = f"{place.module}.py:{call.lineno}"
+            if called(call) == "t" and place.module.startswith(SPEAKERS):
+                where = f"{place.module}:{call.lineno}"
                 for sample in self.samples(call.args[0], place):
                     yield where, sample, {word.arg or "**" for word in call.keywords}
 

@@ -2,7 +2,7 @@
 
 `tutorial` is the tutorial's script. `convnet` is the convolutional network that Keras documents for
 28×28 digits (https://keras.io/examples/vision/mnist_convnet/) with its batches and passes, on all
-training pictures: no part of them is set aside for validation.
+training images: no part of them is set aside for validation.
 """
 
 # mypy: disable-error-code="import-not-found,import-untyped"
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-#: pictures in a step, and passes
+#: images in a step, and passes
 TRAINING = {"tutorial": (32, 10), "convnet": (128, 15)}
 
 

@@ -1,8 +1,8 @@
 """Train the network of Keras's example on photographs for some minutes; print one JSON line.
 
 The example is "Image classification from scratch" (keras.io/examples/vision): a small Xception
-(Chollet, 2017), mirrored and turned pictures, Adam at 3e-4, batches of 128. It is built here in our
-own words. It trains until its time is over instead of 25 passes, and sees every training picture.
+(Chollet, 2017), mirrored and turned images, Adam at 3e-4, batches of 128. It is built here in our
+own words. It trains until its time is over instead of 25 passes, and sees every training image.
 """
 
 # mypy: disable-error-code="import-not-found,import-untyped,misc"
@@ -97,7 +97,7 @@ def settle(network: Any, x: Any, batch_size: int) -> None:
 
 
 def read(folder: Path, size: int) -> tuple[Any, Any]:
-    """Return the pictures of class folders, resized as the example resizes them, and labels.
+    """Return the images of class folders, resized as the example resizes them, and labels.
 
     All of them are in memory before the clock starts: the example would decode each file again in
     each pass, on the cores that train.
@@ -110,7 +110,7 @@ def read(folder: Path, size: int) -> tuple[Any, Any]:
 
 
 def changed(x: Any, y: Any, batch_size: int) -> Any:
-    """Return shuffled batches, each picture mirrored and turned by chance, anew in each pass."""
+    """Return shuffled batches, each image mirrored and turned by chance, anew in each pass."""
     augmentation = [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)]
 
     def change(images: Any, labels: Any) -> tuple[Any, Any]:

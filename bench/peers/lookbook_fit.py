@@ -1,6 +1,6 @@
-"""Fit one of lookbook's recipes on pictures in memory; print time and peak memory as one JSON line.
+"""Fit one of lookbook's recipes on images in memory; print time and peak memory as one JSON line.
 
-It holds the pictures once and nothing else, and reads no more than it holds.
+It holds the images once and nothing else, and reads no more than it holds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Fill the memory with pictures, then fit."""
+    """Fill the memory with images, then fit."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pictures", type=Path, required=True, help="raw bytes, one a pixel")
     parser.add_argument("--labels", type=Path, required=True, help=".npy, for the same pictures")
@@ -32,15 +32,15 @@ def main() -> None:
 
     images, labels = fill(args.pictures, np.load(args.labels), args.n, args.side)
 
-    from lookbook import process
+    from lookbook.cli import process
 
     process.tune()  # threads and memory behave as those of `lookbook train`
     from torch import get_num_threads
 
-    from lookbook.conditions import versions
-    from lookbook.devices import pick_device, settle
-    from lookbook.fitting import fit
+    from lookbook.core.environment import versions
+    from lookbook.networks.devices import pick_device, settle
     from lookbook.recipes import find_recipe
+    from lookbook.training.loop import fit
 
     before = peak_bytes()
     recipe = settle(find_recipe(args.recipe).with_epochs(args.epochs))
@@ -65,7 +65,7 @@ def main() -> None:
 def fill(
     path: Path, labels: Int64[np.ndarray, "M"], n: int, side: int
 ) -> tuple[UInt8[np.ndarray, "N H W"], Int64[np.ndarray, "N"]]:
-    """Return `n` pictures: the first ones of a file, or all of them over and over again."""
+    """Return `n` images: the first ones of a file, or all of them over and over again."""
     images = np.empty((n, side, side), np.uint8)
     for start in range(0, n, len(labels)):
         with path.open("rb") as file:

@@ -1,6 +1,6 @@
 """Train on photographs with the commands that a user types; print what came of it as one JSON line.
 
-It is told the size of the pictures and the minutes alone: the recipe is the program's choice.
+It is told the size of the images and the minutes alone: the recipe is the program's choice.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _write_subset(data: Path, n: int, folder: Path) -> Path:
-    """Write the first `n` training pictures and the whole test part: what the peers take."""
+    """Write the first `n` training images and the whole test part: what the peers take."""
     with np.load(data) as arrays:
         chosen = {
             name: arrays[name][:n] if name.startswith("train_") else arrays[name]
@@ -57,7 +57,7 @@ def _lookbook(*arguments: str) -> str:
 
 
 def _train(data: str, recipe: str, epochs: str | None, seed: int, run: Path) -> None:
-    # --final trains on every training picture, as the peers do
+    # --final trains on every training image, as the peers do
     options = ["--recipe", recipe, "--seed", str(seed), "--out", str(run)]
     if epochs is not None:
         options += ["--epochs", epochs]

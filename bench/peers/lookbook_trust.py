@@ -16,16 +16,17 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from lookbook import process
-from lookbook.evaluation import evaluate, load_part
-from lookbook.idx import read_idx
-from lookbook.model import Model
+from lookbook.cli import process
+from lookbook.data.idx import read_idx
+from lookbook.evaluation.evaluate import evaluate
+from lookbook.inference.model import Model
 from lookbook.recipes import find_recipe
-from lookbook.training import train
+from lookbook.runs.parts import load_part
+from lookbook.training.pipeline import train
 
 
 def main() -> None:
-    """Train with a seed, evaluate, and compare the novelty of foreign pictures."""
+    """Train with a seed, evaluate, and compare the novelty of foreign images."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--seed", type=int, required=True)
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def foreign_pictures(test: np.ndarray, digits: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Give pictures that are no clothes, or no usual ones, by name."""
+    """Give images that are no clothes, or no usual ones, by name."""
     rng = np.random.default_rng(0)
     yield "MNIST digits", digits
     yield "inverted clothes", 255 - test

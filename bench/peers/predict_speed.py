@@ -1,4 +1,4 @@
-"""Measure how many pictures a second a model answers, and print that as one JSON line.
+"""Measure how many images a second a model answers, and print that as one JSON line.
 
 One script for all models, so that the same lines time them all. It imports the library of the model
 that it measures and no other, so it runs in the environment of each.
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-#: answers the pictures that it is given; what it answers does not matter here
+#: answers the images that it is given; what it answers does not matter here
 Predict = Callable[[Any], object]
 
 PACKAGES = {
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def rate(predict: Predict, pictures: Any, batch: int, seconds: float) -> float:
-    """Return pictures per second of calls with `batch` pictures each, one call after the other."""
+    """Return images per second of calls with `batch` images each, one call after the other."""
     batches = [
         pictures[start : start + batch] for start in range(0, len(pictures) - batch + 1, batch)
     ]
@@ -89,7 +89,7 @@ def _repeat(predict: Predict, batches: list[Any], seconds: float) -> tuple[int, 
 
 
 def _lookbook(path: Path) -> Predict:
-    from lookbook.model import Model
+    from lookbook.inference.model import Model
 
     # it takes one thread for each core that the process may use
     return Model.open(path).predict

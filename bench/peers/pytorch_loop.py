@@ -1,8 +1,8 @@
 """Train the tutorial's network with a plain PyTorch loop, and print one JSON line.
 
 The loop that PyTorch's own lessons teach, without the parts that would only slow it down: the
-pictures are scaled before the clock starts, shuffled indices pick the batches from memory (a
-`DataLoader` would collect them picture by picture), and Adam is the fused one. Nothing of lookbook
+images are scaled before the clock starts, shuffled indices pick the batches from memory (a
+`DataLoader` would collect them image by image), and Adam is the fused one. Nothing of lookbook
 is used.
 """
 
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def _train_pass(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> float:
-    """Show every picture once, in a new order, and return the mean loss."""
+    """Show every image once, in a new order, and return the mean loss."""
     total = 0.0
     for chosen in torch.randperm(len(x), device=x.device).split(BATCH_SIZE):
         optimizer.zero_grad()

@@ -12,43 +12,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lookbook import plots
-    from lookbook.classifier import LookbookClassifier
-    from lookbook.datasets import Dataset, load, load_data
+    from lookbook.data.dataset import Dataset, load, load_data
     from lookbook.errors import LookbookError, LookbookWarning
-    from lookbook.evaluation import evaluate
-    from lookbook.exporting import export
-    from lookbook.model import Model
-    from lookbook.page import report
-    from lookbook.prediction import Prediction, predict
+    from lookbook.estimator import LookbookClassifier
+    from lookbook.evaluation.evaluate import evaluate
+    from lookbook.exports.formats import export
+    from lookbook.inference.model import Model
+    from lookbook.inference.prediction import Prediction, predict
     from lookbook.recipes import RECIPES, Recipe
-    from lookbook.runs import Run, list_runs, read_run
-    from lookbook.training import load_network, resume, train
+    from lookbook.reports import figures as plots
+    from lookbook.reports.page import report
+    from lookbook.runs.store import Run, list_runs, read_run
+    from lookbook.training.pipeline import load_network, resume, train
 
     __version__: str
 
 # loaded when first asked for: `import lookbook` and the command line start at once
 _HOMES = {
-    "Dataset": "datasets",
-    "LookbookClassifier": "classifier",
+    "Dataset": "data.dataset",
+    "LookbookClassifier": "estimator",
     "LookbookError": "errors",
     "LookbookWarning": "errors",
-    "Model": "model",
-    "Prediction": "prediction",
+    "Model": "inference.model",
+    "Prediction": "inference.prediction",
     "RECIPES": "recipes",
     "Recipe": "recipes",
-    "Run": "runs",
-    "evaluate": "evaluation",
-    "export": "exporting",
-    "list_runs": "runs",
-    "load": "datasets",
-    "load_data": "datasets",
-    "load_network": "training",
-    "predict": "prediction",
-    "read_run": "runs",
-    "report": "page",
-    "resume": "training",
-    "train": "training",
+    "Run": "runs.store",
+    "evaluate": "evaluation.evaluate",
+    "export": "exports.formats",
+    "list_runs": "runs.store",
+    "load": "data.dataset",
+    "load_data": "data.dataset",
+    "load_network": "training.pipeline",
+    "predict": "inference.prediction",
+    "read_run": "runs.store",
+    "report": "reports.page",
+    "resume": "training.pipeline",
+    "train": "training.pipeline",
 }
 
 __all__ = [
@@ -82,7 +82,7 @@ def _load(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("lookbook")
     if name == "plots":
-        return import_module("lookbook.plots")
+        return import_module("lookbook.reports.figures")
     if name in _HOMES:
         return getattr(import_module(f"lookbook.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'lookbook' has no attribute {name!r}")

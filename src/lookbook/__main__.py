@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lookbook.cli import main
+from lookbook.cli.main import main
 
 main()

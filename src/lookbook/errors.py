@@ -4,7 +4,7 @@
 
     Exception
      └── LookbookError              a message for the user: what came, what was expected, what to do
-          ├── InputError            (also ValueError) wrong use: argument, path, picture, array
+          ├── InputError            (also ValueError) wrong use: argument, path, image, array
           ├── DownloadError         no source gave a dataset that has the right hash
           ├── DamagedFileError      a file of a run or a dataset is not what was written
           ├── OutputError           (also OSError) a result could not be written
@@ -51,7 +51,7 @@ class LookbookError(Exception):
 
 
 class InputError(LookbookError, ValueError):
-    """Wrong use: an argument, a path, a picture or an array that cannot be taken."""
+    """Wrong use: an argument, a path, an image or an array that cannot be taken."""
 
     exit_code = 2
 

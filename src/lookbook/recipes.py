@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lookbook.errors import InputError, closest
 
-#: pictures from which on the fast recipes are as they are written
+#: images from which on the fast recipes are as they are written
 MANY = 20_000
 
 
@@ -27,27 +27,27 @@ class Recipe:
     #: of a conv network: keep the sides in the first stage, four times the arithmetic
     fine: bool = False
     #: what the first trained layer sees. `min-max`: 0..255 becomes 0..1; `components`: the leading
-    #: principal components of the pictures; `whitening`: the answers of whitening filters
+    #: principal components of the images; `whitening`: the answers of whitening filters
     scaling: Literal["min-max", "components", "whitening"] = "min-max"
     optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3
     #: `constant`, or `linear`: a rise over a tenth of the steps, then a fall to 0
     schedule: Literal["constant", "linear"] = "constant"
-    #: pictures in one step
+    #: images in one step
     batch_size: int = 32
-    #: passes over the training pictures; parts of a pass count
+    #: passes over the training images; parts of a pass count
     epochs: float = 10
-    #: share of the pictures that passes after the first one take: those of the greatest loss
+    #: share of the images that passes after the first one take: those of the greatest loss
     hardest: float = 1.0
     #: probability that is taken from the right class and spread over all of them
     label_smoothing: float = 0.0
-    #: show each picture mirrored in every other pass, and average over both when predicting; only
-    #: the least certain quarter of the pictures needs an average
+    #: show each image mirrored in every other pass, and average over both when predicting; only
+    #: the least certain quarter of the images needs an average
     mirror: bool = False
-    #: move each picture by up to so many pixels, down or up, right or left, and average over its
+    #: move each image by up to so many pixels, down or up, right or left, and average over its
     #: four corners when predicting
     shift: int = 0
-    #: move, zoom, turn, stretch and relight each picture, at most so much: see `augment`
+    #: move, zoom, turn, stretch and relight each image, at most so much: see `augment`
     distort: float = 0.0
     #: compute in bfloat16 where the device is faster in it than in float32; in a run's
     #: `recipe.json` and `request.json`: it was, and a resumed training goes on like that
@@ -71,7 +71,7 @@ class Recipe:
         return replace(self, epochs=epochs)
 
     def with_mirror(self, *, asked: bool | None, well: bool = True) -> Recipe:
-        """Return this recipe mirroring as `asked`; for None as it is, where pictures mirror `well`.
+        """Return this recipe mirroring as `asked`; for None as it is, where images mirror `well`.
 
         Dense networks never mirror.
 
@@ -84,10 +84,10 @@ class Recipe:
         return replace(self, mirror=self.network == "conv" and wanted)
 
     def suited_to(self, n: int, *, colour: bool = False) -> Recipe:
-        """Return this recipe for `n` training pictures.
+        """Return this recipe for `n` training images.
 
-        The fast recipes are written for 60,000 pictures and make as few steps as those need. Fewer
-        than 20,000 pictures are passed more often, up to 30 times, all of them in each pass, in
+        The fast recipes are written for 60,000 images and make as few steps as those need. Fewer
+        than 20,000 images are passed more often, up to 30 times, all of them in each pass, in
         smaller batches, with a learning rate that falls with the root of these, and with smoothed
         labels, which keep percentages nearer the truth where next to none are left to calibrate by.
         Convolutions see those in colour, photographs mostly, distorted in each pass.
@@ -178,7 +178,7 @@ STRONG = replace(
     epochs=14,
     hardest=0.4,
 )
-#: for minutes rather than seconds: more is seen of each picture
+#: for minutes rather than seconds: more is seen of each image
 LARGE = replace(
     STRONG,
     name="large",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `lookbook.process.tune`
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `lookbook.cli.process.tune`
 
 import argparse
 import importlib

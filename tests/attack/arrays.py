@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lookbook import probabilities
-from lookbook.datasets import load
+from lookbook.data.dataset import load
+from lookbook.evaluation import probabilities
 
 from . import mutate
 from .cage import Act, Answer, Attack

@@ -27,7 +27,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from lookbook import cli, process
+from lookbook.cli import main as cli
+from lookbook.cli import process
 from lookbook.errors import LookbookError
 
 #: what a case may take: seconds of the processor, MB beyond the data

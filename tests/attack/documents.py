@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookbook.evaluation import evaluate
+from lookbook.evaluation.evaluate import evaluate
 from lookbook.recipes import TUTORIAL
 
 from . import mutate
@@ -32,7 +32,7 @@ OFTEN = (
 WORDS = {
     "runs": ("runs",),
     "evaluate": ("evaluate", "one"),
-    "predict": ("predict", "one", "test:0", "picture.png"),
+    "predict": ("predict", "one", "test:0", "image.png"),
     "figures": ("figures", "one", "--out", "figures"),
     "report": ("report", "one", "--out", "report.html"),
     "export": ("export", "one", "--to", "folder", "--out", "kit"),
@@ -47,14 +47,14 @@ class Documents(Attack):
         """Train and report two runs, and begin a third."""
         from PIL import Image
 
-        from lookbook.training import train
+        from lookbook.training.pipeline import train
 
         rng = np.random.default_rng(0)
         labels = np.arange(48) % 3
         images = (rng.integers(0, 90, (48, 8, 8)) + 80 * labels[:, None, None]).astype(np.uint8)
         np.savez(folder / "data.npz", train_images=images, train_labels=labels,
                  test_images=images[:9], test_labels=labels[:9])  # fmt: skip
-        Image.fromarray(images[0]).save(folder / "picture.png")
+        Image.fromarray(images[0]).save(folder / "image.png")
         recipe = TUTORIAL.with_epochs(2)
         for name in ("one", "two"):
             evaluate(train(str(folder / "data.npz"), recipe, out=folder / "runs" / name))

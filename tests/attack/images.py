@@ -1,4 +1,4 @@
-"""Damaged pictures of every format, and pictures that are small as files and large in memory."""
+"""Damaged images of every format, and images that are small as files and large in memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lookbook.datasets import load
+from lookbook.data.dataset import load
 from lookbook.errors import LookbookError
-from lookbook.model import Model
-from lookbook.photos import FORMATS
-from lookbook.prediction import predict_file
+from lookbook.images.preprocessing import FORMATS
+from lookbook.inference.model import Model
+from lookbook.inference.prediction import predict_file
 from lookbook.recipes import TUTORIAL
 
 from . import mutate
@@ -33,7 +33,7 @@ OWN: dict[str, Callable[[mutate.Rng, bytes], bytes]] = {
 
 
 def corpus() -> list[tuple[str, bytes]]:
-    """Return whole picture files: the format of each, and its bytes."""
+    """Return whole image files: the format of each, and its bytes."""
     rng = np.random.default_rng(0)
     shades = np.add.outer(np.arange(30), np.arange(24))[..., None] * np.array([3, 2, 4])
     rgb = Image.fromarray((shades + rng.integers(0, 40, shades.shape)).astype(np.uint8))
@@ -67,9 +67,9 @@ def corpus() -> list[tuple[str, bytes]]:
         *(("WEBP", rgb, options) for options in ({"lossless": True}, {"exif": exif}, more)),
     ]
     found = []
-    for name, picture, options in kept:
+    for name, image, options in kept:
         buffer = io.BytesIO()
-        picture.save(buffer, name, **options)
+        image.save(buffer, name, **options)
         found.append((name, buffer.getvalue()))
     found += [
         ("PPM", b"P3\n# text\n4 3\n255\n" + b"1 2 200 " * 12),
@@ -77,16 +77,16 @@ def corpus() -> list[tuple[str, bytes]]:
     ]
     lacking = set(FORMATS) - {name for name, _ in found} - {"MPO"}  # several JPEGs in one file
     if lacking:
-        raise NotImplementedError(f"no picture of {lacking} to damage")
+        raise NotImplementedError(f"no image of {lacking} to damage")
     return found
 
 
 class Images(Attack):
-    """A picture is damaged and asked for, alone or as one of a folder."""
+    """An image is damaged and asked for, alone or as one of a folder."""
 
     def prepare(self, folder: Path) -> None:
         """Train a model, and lay out class folders."""
-        from lookbook.training import train
+        from lookbook.training.pipeline import train
 
         images = np.random.default_rng(0).integers(0, 256, (40, 12, 10, 3), dtype=np.uint8)
         np.savez(folder / "data.npz", images=images, labels=np.arange(40) % 2)
@@ -96,7 +96,7 @@ class Images(Attack):
             (folder / "folder" / "ab"[k % 2] / f"{k}.{_ending(name)}").write_bytes(content)
 
     def start(self, folder: Path) -> None:
-        """Open the model, read the pictures."""
+        """Open the model, read the images."""
         self.folder, self.corpus = folder, corpus()
         self.model = Model.open(folder / "run" / "model.onnx")
         self.contents = [content for _, content in self.corpus]
@@ -111,7 +111,7 @@ class Images(Attack):
         return predict_file(self.model, path).image.tobytes()
 
     def mutate(self, rng: np.random.Generator, number: int) -> Act:
-        """Damage one of the pictures."""
+        """Damage one of the images."""
         del number
         name, content = mutate.choose(rng, self.corpus)
         whole, kind = content, rng.random()
@@ -194,9 +194,9 @@ def _many_scans(side: int, n: int) -> bytes:
     return content[:last] + content[last:-2] * n + b"\xff\xd9"
 
 
-def _saved(picture: Image.Image, name: str, **options: Any) -> bytes:
+def _saved(image: Image.Image, name: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, name, **options)
+    image.save(buffer, name, **options)
     return buffer.getvalue()
 
 
@@ -243,10 +243,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 class Bombs(Images):
-    """Pictures that are whole, and may take much memory or time; a number for each."""
+    """Images that are whole, and may take much memory or time; a number for each."""
 
     def mutate(self, rng: np.random.Generator, number: int) -> Act:
-        """Write one of the pictures."""
+        """Write one of the images."""
         del rng
         name = list(BOMBS)[number % len(BOMBS)]
         path = self.folder / name

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookbook.conditions import usable_cores
+from lookbook.core.environment import usable_cores
 
 from .cage import Act, Answer, Attack, WrongAnswerError, command
 

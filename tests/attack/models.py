@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lookbook.model import Model
+from lookbook.inference.model import Model
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL
 
 from . import mutate
@@ -28,17 +28,17 @@ DOMAINS = ("", "com.microsoft", "ai.onnx.ml", "com.microsoft.nchwc", "x")
 
 
 class Models(Attack):
-    """A model file is damaged, or written anew with other content, and asked about a picture."""
+    """A model file is damaged, or written anew with other content, and asked about an image."""
 
     def prepare(self, folder: Path) -> None:
         """Train a model of each kind of network."""
         from PIL import Image
 
-        from lookbook.training import train
+        from lookbook.training.pipeline import train
 
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (120, 12, 10, 3), dtype=np.uint8)
-        Image.fromarray(images[0]).save(folder / "picture.png")
+        Image.fromarray(images[0]).save(folder / "image.png")
         for name, recipe, given in (
             ("dense", TUTORIAL, images[..., 0]),
             ("quick", QUICK, images),
@@ -55,7 +55,7 @@ class Models(Attack):
             name: Path(f"{name}.onnx").read_bytes() for name in ("dense", "quick", "standard")
         }
         self.answers = {
-            name: _answer(command("predict", f"{name}.onnx", "picture.png", "--json"))
+            name: _answer(command("predict", f"{name}.onnx", "image.png", "--json"))
             for name in self.contents
         }
 
@@ -82,7 +82,7 @@ class Models(Attack):
         Path("mutant.onnx").write_bytes(changed)
 
         def act() -> Answer:
-            found = _answer(command("predict", "mutant.onnx", "picture.png", "--json"))
+            found = _answer(command("predict", "mutant.onnx", "image.png", "--json"))
             probs = np.array(found["probs"], float)
             if not (
                 np.isfinite(probs).all() and abs(probs.sum() - 1) < 1e-3 and (probs >= 0).all()

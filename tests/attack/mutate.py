@@ -89,7 +89,7 @@ def _place(rng: Rng, content: bytes) -> int:
     return int(rng.integers(len(content)))
 
 
-# ---- what formats of pictures have of their own ----
+# ---- what formats of images have of their own ----
 
 
 def with_checksums(content: bytes) -> bytes:

@@ -28,8 +28,8 @@ class Points(Attack):
 
     def prepare(self, folder: Path) -> None:
         """Train a network of each kind, once whole and once until it is stopped."""
-        from lookbook import checkpoints
-        from lookbook.training import train
+        from lookbook.training import checkpoints
+        from lookbook.training.pipeline import train
 
         rng = np.random.default_rng(0)
         labels = np.arange(160) % 2

@@ -1,0 +1,55 @@
+"""Say under which conditions a figure came about: versions, source, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+#: packages whose version can change a figure
+PACKAGES = ("lookbook", "torch", "numpy", "onnx", "onnxruntime", "safetensors")
+
+
+def machine(accelerator: str | None) -> dict[str, Any]:
+    """Return what a reader of a time has to know about the machine."""
+    return {
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "accelerator": accelerator,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use, which can be fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes, and the hash of this package's own source."""
+    return {
+        "python": sys.version.split()[0],
+        **{name: version(name) for name in PACKAGES},
+        "source_sha256": _source_sha256(),
+    }
+
+
+def _source_sha256() -> str:
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,93 @@
+"""Fill in the template of a page: one HTML file with its style, its script and its texts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any, Literal
+
+Lang = Literal["en", "ko"]
+LANGS: tuple[Lang, ...] = ("en", "ko")
+
+#: in a text, a word that depends on a number
+_CHOICE = re.compile(r"\{(\w+):([^|}]*)\|([^}]*)\}")
+
+
+def fill(page: str, scripts: tuple[str, ...], **values: Any) -> str:
+    """Return a page with its style and these scripts in it; no other script may run there.
+
+    Parameters
+    ----------
+    page
+        Name of the template and of its style: `"reports/report"` are the files `report.html` and
+        `report.css` in the folder `web` of the package `lookbook.reports`.
+    scripts
+        Names of the scripts, in the order in which they stand in the page.
+    values
+        What else the template asks for.
+    """
+    script = "\n".join(map(_compact, scripts))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return render(
+        f"{page}.html",
+        version=version("lookbook"),
+        style=_compact("core/base.css") + _compact(f"{page}.css"),
+        script=script,
+        script_hash=f"sha256-{digest}",
+        **values,
+    )
+
+
+def render(template: str, /, **values: Any) -> str:
+    """Return a template, `"reports/report.body.html"`, with these values filled in."""
+    import jinja2  # noqa: PLC0415  # 0.1 s
+
+    return jinja2.Environment(autoescape=True).from_string(_asset(template)).render(**values)
+
+
+def _compact(name: str) -> str:
+    """Return a script or a style without indentation and lines of comment, for a smaller page."""
+    comments = r"^[ \t]*//.*\n|^[ \t]*/\*[\s\S]*?\*/[ \t]*\n"
+    return re.sub(rf"{comments}|^[ \t]+", "", _asset(name), flags=re.MULTILINE)
+
+
+@cache
+def texts(page: str, lang: Lang) -> dict[str, Any]:
+    """Return all texts of a page in one language."""
+    return dict(json.loads(_asset(f"{page}.{lang}.json")))
+
+
+def say(text: str, **values: object) -> str:
+    """Fill values into a text, and choose the words that depend on whether a number is 1.
+
+    >>> say("{n} {n:image|images}", n="1"), say("{n} {n:image|images}", n="1,000")
+    ('1 image', '1,000 images')
+    """
+    chosen = _CHOICE.sub(lambda word: word[2] if str(values[word[1]]) == "1" else word[3], text)
+    return chosen.format(**values)
+
+
+@cache
+def _asset(name: str) -> str:
+    return asset(name).decode("utf-8")
+
+
+def asset(name: str) -> bytes:
+    """Return a web file: `"exports/engine.js"` lies in the folder `web` of `lookbook.exports`."""
+    package, _, file = name.partition("/")
+    return files(f"lookbook.{package}").joinpath("web", file).read_bytes()
+
+
+def json_in_page(document: dict[str, Any]) -> str:
+    r"""Write JSON so that it can stand in a page: nothing in it ends the element.
+
+    >>> print(json_in_page({"class": "</script>"}))
+    {"class":"\u003c/script>"}
+    """
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")

@@ -1,0 +1,1 @@
+"""Where images and labels come from: names, folders, files; and how they are split."""

@@ -1,0 +1,242 @@
+"""Describe the built-in datasets: class names, sources, hashes.
+
+This is the only module that knows what the images of a dataset show.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A published hash of one file."""
+
+    algorithm: Literal["sha256", "md5"]
+    value: str
+    #: `content`: of what the file holds once decompressed; `file`: of the file as it is fetched
+    of: Literal["content", "file"] = "content"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One zip file that holds all the files of a dataset."""
+
+    name: str
+    digest: Digest
+    #: folder inside the archive
+    folder: str
+
+
+@dataclass(frozen=True)
+class BuiltinDataset:
+    """A published dataset of IDX files: where it comes from and how it is verified."""
+
+    name: str
+    title: str
+    homepage: str
+    licence: str
+    classes: tuple[str, ...]
+    #: (part, "images" or "labels") → file name
+    files: dict[tuple[Part, str], str]
+    #: addresses of folders that hold the files (or the archive), tried in order
+    mirrors: tuple[str, ...]
+    #: file name → published hashes, each of which must agree; none where `archive` is verified
+    digests: dict[str, tuple[Digest, ...]] = field(default_factory=dict)
+    archive: Archive | None = None
+    debian_package: str | None = None
+    debian_folder: str | None = None
+    #: label of the first class in the files
+    first_label: int = 0
+    #: images are stored column by column
+    transposed: bool = False
+    #: an image and its mirror image show the same: clothes do, digits and letters do not
+    mirrors_well: bool = False
+    #: test images that the figures show
+    examples: tuple[int, ...] = ()
+    #: who → published accuracy on the test part, to judge a result by
+    references: dict[str, float] = field(default_factory=dict)
+
+
+def _mnist_files(prefix: str = "", test: str = "t10k") -> dict[tuple[Part, str], str]:
+    return {
+        ("train", "images"): f"{prefix}train-images-idx3-ubyte.gz",
+        ("train", "labels"): f"{prefix}train-labels-idx1-ubyte.gz",
+        ("test", "images"): f"{prefix}{test}-images-idx3-ubyte.gz",
+        ("test", "labels"): f"{prefix}{test}-labels-idx1-ubyte.gz",
+    }
+
+
+def _sha256_of_content(value: str) -> Digest:
+    return Digest("sha256", value)
+
+
+def _md5_of_file(value: str) -> Digest:
+    return Digest("md5", value, of="file")
+
+
+FASHION_MNIST = BuiltinDataset(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    mirrors_well=True,
+    homepage="https://github.com/zalandoresearch/fashion-mnist",
+    licence="MIT",
+    classes=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    files=_mnist_files(),
+    mirrors=(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+    ),
+    digests={  # of the files in the publisher's repository, decompressed
+        "train-images-idx3-ubyte.gz": (
+            _sha256_of_content("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            _sha256_of_content("bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            _sha256_of_content("5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            _sha256_of_content("0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+        ),
+    },
+    debian_package="dataset-fashion-mnist",
+    debian_folder="/usr/share/datasets/fashion-mnist",
+    examples=(2000, 800),
+    references={
+        "people": 0.835,  # three labels by a crowd for each of 1,000 images: Xiao et al. (2017)
+        "tutorial": 0.8863,
+        "best": 0.9691,  # fine-tuned DARTS: Tanveer et al. (2020)
+    },
+)
+
+MNIST = BuiltinDataset(
+    name="mnist",
+    title="MNIST",
+    homepage="http://yann.lecun.com/exdb/mnist/",
+    licence="CC BY-SA 3.0",
+    classes=tuple(string.digits),
+    files=_mnist_files(),
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    # of the decompressed files, as many projects publish them: the digits are recognised however
+    # they are compressed, under Fashion-MNIST's file names, too
+    digests={
+        "train-images-idx3-ubyte.gz": (
+            _sha256_of_content("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            _sha256_of_content("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            _sha256_of_content("0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            _sha256_of_content("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+        ),
+    },
+)
+
+KMNIST = BuiltinDataset(
+    name="kmnist",
+    title="Kuzushiji-MNIST",
+    homepage="https://github.com/rois-codh/kmnist",
+    licence="CC BY-SA 4.0",
+    classes=("お", "き", "す", "つ", "な", "は", "ま", "や", "れ", "を"),
+    files=_mnist_files(),
+    mirrors=("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+    digests={  # as torchvision 0.20 publishes them for the publisher's files
+        "train-images-idx3-ubyte.gz": (_md5_of_file("bdb82020997e1d708af4cf47b453dcf7"),),
+        "train-labels-idx1-ubyte.gz": (_md5_of_file("e144d726b3acfaa3e44228e80efcd344"),),
+        "t10k-images-idx3-ubyte.gz": (_md5_of_file("5c965bf0a639b31b8f53240b1b52f4d7"),),
+        "t10k-labels-idx1-ubyte.gz": (_md5_of_file("7320c461ea6c1c855c0b718fb2a4b134"),),
+    },
+)
+
+
+def _emnist(split: str, classes: str, first_label: int) -> BuiltinDataset:
+    return BuiltinDataset(
+        name=f"emnist-{split}",
+        title=f"EMNIST {split}",
+        homepage="https://www.nist.gov/itl/products-and-services/emnist-dataset",
+        licence="public domain (United States government work)",
+        classes=tuple(classes),
+        files=_mnist_files(f"emnist-{split}-", test="test"),
+        mirrors=("https://biometrics.nist.gov/cs_links/EMNIST/",),
+        # as torchvision 0.20 publishes it for the publisher's archive
+        archive=Archive("gzip.zip", _md5_of_file("58c8d27c78d21e728a6bc7b3cc06412e"), "gzip/"),
+        first_label=first_label,
+        transposed=True,
+    )
+
+
+EMNIST_LETTERS = _emnist("letters", string.ascii_uppercase, first_label=1)
+# lower-case letters that look like their capitals are merged with them
+EMNIST_BALANCED = _emnist(
+    "balanced", string.digits + string.ascii_uppercase + "abdefghnqrt", first_label=0
+)
+
+BUILTIN = {
+    dataset.name: dataset
+    for dataset in (FASHION_MNIST, MNIST, KMNIST, EMNIST_LETTERS, EMNIST_BALANCED)
+}
+
+
+def mirrors_well(data: str) -> bool:
+    """Say whether an image and its mirror image show the same, as far as is known of this data.
+
+    >>> mirrors_well("fashion-mnist"), mirrors_well("mnist"), mirrors_well("/home/me/images")
+    (True, False, True)
+    """
+    return data not in BUILTIN or BUILTIN[data].mirrors_well
+
+
+#: names that folders of any data have
+_SAYS_NOTHING = frozenset({"data", "dataset", "images", "train", "training"})
+
+
+def stem_of(data: str | Path) -> str:
+    """Return the name of a folder or a file, without the ending of an array file.
+
+    >>> stem_of("/home/me/images.v2"), stem_of("X.NPZ")
+    ('images.v2', 'X')
+    """
+    path = Path(data)
+    return path.stem if path.suffix.lower() == ".npz" else path.name
+
+
+def title_of(data: str) -> str:
+    """Return how data is called: a built-in dataset's title, or the name of a folder or file.
+
+    >>> title_of("fashion-mnist"), title_of("/home/me/pictures"), title_of("bars.npz")
+    ('Fashion-MNIST', 'pictures', 'bars')
+
+    A folder whose name says nothing is called after the one that it is in, too.
+
+    >>> title_of("/home/me/clothes/train")
+    'clothes/train'
+    """
+    if data in BUILTIN:
+        return BUILTIN[data].title
+    path = Path(data)
+    beside = path.parent.name if path.name.lower() in _SAYS_NOTHING else ""
+    return f"{beside}/{path.name}" if beside else stem_of(path)

@@ -1,0 +1,107 @@
+"""Read IDX files, the format of MNIST, plain or gzip-compressed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookbook.core.bounded_io import fill
+from lookbook.errors import DamagedFileError
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+
+#: bytes of the largest content that is read: 2 million images of 28×28 and some
+MAX_BYTES = 2**31
+#: content above 64 MiB must come from at least one byte in so many: MNIST's files hold 1 in 5
+MOST_EXPANSION = 100
+
+
+def read_content(path: Path) -> bytes:
+    """Return the decompressed bytes of an IDX file: its header and exactly as much as that says.
+
+    Nothing beyond what the header announces is ever decompressed, and a header that announces far
+    more than the file can hold is refused: a small file that unpacks to gigabytes costs no memory.
+
+    Raises
+    ------
+    DamagedFileError
+        The file is no IDX file of bytes, is cut short, or holds more than its header says.
+    """
+    head, body = _read(path)
+    return head + body.tobytes()
+
+
+def _read(path: Path) -> tuple[bytes, UInt8[np.ndarray, "M"]]:
+    """Return header and body of an IDX file."""
+    try:
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            unpacked = gzip.GzipFile(fileobj=file) if compressed else file
+            return _read_announced(unpacked, path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DamagedFileError(f"{path} cannot be read ({error}); fetch it again") from error
+
+
+def _read_announced(stream: io.BufferedIOBase, path: Path) -> tuple[bytes, UInt8[np.ndarray, "M"]]:
+    head = stream.read(4)
+    if len(head) < 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 4:
+        raise DamagedFileError(
+            f"{path} is not an IDX file of bytes: it begins with {head.hex() or 'nothing'}, "
+            "expected 00000801 (labels) or 00000803 (images)"
+        )
+    sizes = stream.read(4 * head[3])
+    if len(sizes) < 4 * head[3]:
+        raise DamagedFileError(f"{path} is cut short inside its header; fetch it again")
+    shape = np.frombuffer(sizes, dtype=">u4").tolist()
+    expected = math.prod(shape)
+    size = path.stat().st_size
+    if expected > min(MAX_BYTES, max(2**26, MOST_EXPANSION * size)):
+        raise DamagedFileError(
+            f"{path} is damaged: its header announces {expected:,} bytes, which {size:,} bytes "
+            "cannot hold; fetch it again"
+        )
+    body = np.empty(expected, np.uint8)
+    n = fill(body, stream)
+    n += len(stream.read(1))  # or the end, where the checksum of gzip is compared
+    if n != expected:
+        found = "more" if n > expected else f"{n:,}"
+        raise DamagedFileError(
+            f"{path} is damaged: its header announces {expected:,} bytes, it holds {found}; "
+            "fetch it again"
+        )
+    return head + sizes, body
+
+
+def parse_content(content: bytes) -> UInt8[np.ndarray, "..."]:
+    """Return the array that verified IDX content holds.
+
+    >>> parse_content(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
+    array([7, 8, 9], dtype=uint8)
+    """
+    start = 4 + 4 * content[3]
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(_shape(content[:start]))
+
+
+def _shape(head: bytes) -> list[int]:
+    shape: list[int] = np.frombuffer(head[4:], dtype=">u4").tolist()
+    return shape
+
+
+def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
+    """Return the array that an IDX file holds; it can be written to, as torch wants it.
+
+    Raises
+    ------
+    DamagedFileError
+        As `read_content`.
+    """
+    head, body = _read(path)
+    return body.reshape(_shape(head))

@@ -1,0 +1,285 @@
+"""Offer training and prediction as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from lookbook.data.dataset import choose_validation, hash_arrays, sample
+from lookbook.data.inputs import SIDES, advise_on_levels, dim_levels, without_grey_axis
+from lookbook.errors import InputError, LookbookWarning
+from lookbook.evaluation import metrics
+from lookbook.images.preprocessing import find_polarity, match_all
+from lookbook.inference.thresholds import FEWEST_LABELS, softmax
+from lookbook.recipes import find_recipe
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Shaped, UInt8
+
+    from lookbook.images.preprocessing import Polarity
+    from lookbook.recipes import Recipe
+
+#: side from which flat rows of whole numbers look like images (scikit-learn's digits have 8)
+MNIST_LIKE = 16
+
+
+class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A small image classifier with scikit-learn's contract.
+
+    Images come as (N, H, W), (N, H, W, 3), or flat as (N, H·W) where they are square; uint8, or
+    floats from 0 to 1 (flat ones: bytes divided by 255). Any other table of numbers is taken as
+    rows of features, which are brought to mean 0 and spread 1 inside the model; where they look
+    like grey levels, a warning says so.
+
+    Parameters
+    ----------
+    recipe : str, default="tutorial"
+        Name of a recipe. It is suited to the number of images, as `lookbook train` does.
+    epochs : float, default=None
+        Passes over the training images; None takes the recipe's own.
+    mirror : bool, default=None
+        Whether an image and its mirror image show the same, as they do of clothes and not of
+        digits or letters; None as the recipe says. Dense networks never mirror.
+    random_state : int, RandomState or None, default=None
+        Decides first weights, order of the images, and the validation part.
+
+    Attributes
+    ----------
+    classes_ : ndarray (K,)
+        The labels, sorted; columns of `predict_proba` follow them.
+    history_ : list of dict
+        Loss and accuracy, epoch by epoch.
+    model_ : Model
+        The model file: `model_.content` can be written to a file and used without this class.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> images, labels = load_digits(return_X_y=True)
+    >>> classifier = LookbookClassifier(epochs=20, random_state=0).fit(images[:1500], labels[:1500])
+    >>> bool(classifier.score(images[1500:], labels[1500:]) > 0.85)
+    True
+    """
+
+    def __init__(
+        self,
+        recipe: str = "tutorial",
+        *,
+        epochs: float | None = None,
+        mirror: bool | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.recipe = recipe
+        self.epochs = epochs
+        self.mirror = mirror
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803  # scikit-learn's names
+        """Train on images or features `X` and labels `y`.
+
+        15 % of the images (at most 5,000, class by class) are held out for the temperature.
+
+        Raises
+        ------
+        InputError
+            Images are neither uint8 nor floats from 0 to 1, or sizes do not fit; also a
+            ValueError, as scikit-learn expects.
+        """
+        from lookbook.networks.onnx_export import describe, to_onnx  # noqa: PLC0415
+        from lookbook.training.calibration import (  # noqa: PLC0415  # torch: for training alone
+            calibrate,
+            learn_novelty,
+        )
+        from lookbook.training.loop import epochs_done, fit  # noqa: PLC0415
+
+        inputs, y = self._validate_training(X, y)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"at least two classes are needed to tell apart, got one class: {self.classes_[0]}"
+            )
+        classes = tuple(map(str, self.classes_))
+        digest = hash_arrays(inputs, labels, classes)
+        polarity: Polarity = "mixed"
+        if inputs.dtype == np.uint8:
+            polarity = find_polarity(inputs)
+            inputs, _ = match_all(inputs, polarity)
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        held_out = choose_validation(labels, seed=seed)
+        if len(held_out) < FEWEST_LABELS:
+            held_out = held_out[:0]  # too few for a temperature: better learnt from
+        kept = np.setdiff1d(np.arange(len(labels)), held_out)
+        training, validation = ((inputs[part], labels[part]) for part in (kept, held_out))
+        recipe = self._recipe(inputs, len(kept))
+        fitted = fit(
+            training,
+            validation if len(held_out) else None,
+            recipe,
+            len(self.classes_),
+            seed=seed,
+        )
+        learn_novelty(fitted.classifier, training)
+        calibration = calibrate(fitted, fitted.classifier, validation)
+        temperature = float(fitted.classifier.temperature)
+        measured = metrics.on_validation(
+            softmax(fitted.val_logits / temperature), validation[1], "this network"
+        )
+        about = describe(
+            fitted.classifier,
+            recipe,
+            classes,
+            polarity,
+            validation=measured,
+            weaknesses=metrics.weaknesses(measured, epochs_done(fitted.history)),
+            calibration=calibration,
+            data={
+                "name": "arrays",
+                "builtin": False,
+                "train_sha256": digest,
+            },
+        )
+        self.model_ = to_onnx(fitted.classifier, sample(inputs, 64), about)
+        self.history_ = fitted.history
+        return self
+
+    def predict_proba(self, X: Any) -> Float32[np.ndarray, "N K"]:  # noqa: N803
+        """Return the calibrated probability of each class, in the order of `classes_`.
+
+        Raises
+        ------
+        InputError
+            `X` is not what the classifier was fitted on.
+        """
+        check_is_fitted(self)
+        inputs, _ = match_all(self._validate_prediction(X), self.model_.polarity)
+        return self.model_.predict(inputs).probs
+
+    def predict(self, X: Any) -> Shaped[np.ndarray, "N"]:  # noqa: N803
+        """Return the most probable label of each row.
+
+        Raises
+        ------
+        InputError
+            As `predict_proba`.
+        """
+        labels = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[labels])
+
+    def _recipe(self, inputs: Shaped[np.ndarray, "N *shape"], n: int) -> Recipe:
+        """Return the recipe for `n` such inputs, as `lookbook train` takes it."""
+        from lookbook.networks.devices import settle  # noqa: PLC0415  # torch: for training alone
+
+        recipe = find_recipe(self.recipe).suited_to(n, colour=inputs.ndim == 4)
+        return settle(recipe.with_mirror(asked=self.mirror).with_epochs(self.epochs))
+
+    def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
+        """Return images as uint8 or features as float32, and the labels."""
+        if _is_stack(X):
+            images = check_images(np.asarray(X))
+            _, y = validate_data(self, images.reshape(len(images), -1), y)
+            return _told_of_levels(images), y
+        table, y = validate_data(self, X, y)
+        if not is_flat_images(table):
+            if _are_grey_levels(table):
+                warnings.warn(
+                    LookbookWarning(
+                        f"{table.dtype} rows of {table.shape[1]} whole numbers up to "
+                        f"{table.max():g} are taken as features; if they are images, use "
+                        "X.astype('uint8') or X / 255, and the same for predictions"
+                    ),
+                    stacklevel=3,
+                )
+            return table.astype(np.float32), y
+        side = math.isqrt(table.shape[1])
+        return _told_of_levels(check_images(table.reshape(-1, side, side))), y
+
+    def _validate_prediction(self, X: Any) -> Any:  # noqa: N803
+        shape = self.model_.input_shape
+        if _is_stack(X):
+            images = check_images(np.asarray(X))
+            if images.shape[1:] != shape:
+                raise InputError(
+                    f"fitted on images of shape {shape}, got {images.shape[1:]}; bring them to "
+                    "the same size, grey or colour"
+                )
+            return images
+        table = np.asarray(validate_data(self, X, reset=False))
+        if len(shape) == 1:
+            return table.astype(np.float32)
+        return check_images(table.reshape(-1, *shape))
+
+
+def _told_of_levels(
+    images: UInt8[np.ndarray, "N H W *C"],
+) -> UInt8[np.ndarray, "N H W *C"]:
+    """Warn of images that are as good as black."""
+    if note := dim_levels(images):
+        warnings.warn(LookbookWarning(note), stacklevel=4)
+    return images
+
+
+def _is_stack(X: Any) -> bool:  # noqa: N803  # scikit-learn's name
+    """Say whether this has more than two axes; lists of lists of lists, too."""
+    if hasattr(X, "ndim"):
+        return bool(X.ndim > 2)
+    return isinstance(X, (list, tuple)) and np.ndim(X) > 2
+
+
+def _are_grey_levels(table: Shaped[np.ndarray, "N D"]) -> bool:
+    """Say whether rows look like flat square images of 0 to 255 that are not uint8."""
+    side = math.isqrt(table.shape[1])
+    if side * side != table.shape[1] or not MNIST_LIKE <= side <= SIDES[1]:
+        return False
+    return bool(table.min() >= 0 and 1 < table.max() <= 255 and (table == np.rint(table)).all())
+
+
+def is_flat_images(table: Shaped[np.ndarray, "N D"]) -> bool:
+    """Say whether a table holds square images: bytes, or bytes that were divided by 255.
+
+    >>> is_flat_images(np.full((2, 784), 51 / 255)), is_flat_images(np.full((2, 784), 7.3))
+    (True, False)
+    """
+    side = math.isqrt(table.shape[1])
+    if side * side != table.shape[1] or not SIDES[0] <= side <= SIDES[1]:
+        return False
+    if table.dtype == np.uint8:
+        return True
+    if table.dtype.kind != "f" or table.min() < 0 or table.max() > 1:
+        return False
+    levels = table * 255
+    return bool(np.abs(levels - np.rint(levels)).max() < 1e-3)
+
+
+def check_images(images: Shaped[np.ndarray, "N H W *C"]) -> Shaped[np.ndarray, "N H W *C"]:
+    """Return images as uint8; floats from 0 to 1 are multiplied by 255.
+
+    >>> check_images(np.ones((1, 8, 8))).max()
+    np.uint8(255)
+
+    Raises
+    ------
+    InputError
+        Neither uint8 nor floats from 0 to 1.
+    """
+    images = without_grey_axis(images, images.shape, "X")
+    if len(images) == 0 or not all(SIDES[0] <= side <= SIDES[1] for side in images.shape[1:3]):
+        raise InputError(
+            f"expected at least one image of {SIDES[0]} to {SIDES[1]} pixels on a side, got an "
+            f"array of shape {images.shape}; channels come last, one image alone is X[None]"
+        )
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1:
+        return np.asarray(np.rint(images * 255), dtype=np.uint8)
+    raise InputError(
+        f"images must be uint8 (0 to 255) or floats from 0 to 1, got {images.dtype}"
+        f"{advise_on_levels(images, 'X')}"
+    )

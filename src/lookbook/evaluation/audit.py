@@ -1,0 +1,299 @@
+"""Find what may be wrong with a dataset: doubles, near doubles, suspected labels.
+
+Nothing is changed or left out: the findings are for a person to judge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from lookbook.data import dataset
+from lookbook.data.dataset import chunks
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64, UInt8
+    from scipy.spatial import cKDTree
+
+    from lookbook.data.dataset import Dataset
+
+#: images nearer to each other than this, as a root mean square of 255 grey levels, are nearly the
+#: same
+NEAR = 8.0
+#: principal components in which near images are looked for, before their pixels are compared
+COMPONENTS = 8
+#: images among which near ones are looked for, and pairs whose pixels are compared
+MOST_COMPARED, MOST_CANDIDATES = 100_000, 20_000_000
+#: share of the training labels that networks must find to suspect any, and of those suspected how
+#: many may be so by chance
+ENOUGH, BY_CHANCE = 0.7, 0.5
+#: training images of a class that are needed to judge its labels: one is judged by networks that
+#: know others
+LEAST = 2
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """Probabilities by networks that had not seen the images; rows of NaN were not judged."""
+
+    training: Float[np.ndarray, "N K"]
+    test: Float[np.ndarray, "M K"]
+    #: how many networks, of which recipe
+    networks: int
+    recipe: str
+    #: share of the training labels that they find
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Images to which networks would give another label, the least credible label first."""
+
+    indices: Int64[np.ndarray, "S"]
+    #: class that the networks would give, and how sure they are of it and of the label
+    opinions: Int64[np.ndarray, "S"]
+    shares: Float[np.ndarray, "S 2"]
+    #: how many of them, from the first on, are suspected: see `count_suspects`
+    suspected: int
+
+    @classmethod
+    def none(cls) -> Self:
+        """Suspect no image."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), 0)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in a dataset."""
+
+    #: numbers of training images; indices of pairs beyond it are of test images
+    n_training: int
+    exact: Int64[np.ndarray, "P 2"]
+    near: Int64[np.ndarray, "Q 2"]
+    #: different images among which near ones were looked for, and how many there are
+    compared: int
+    different: int
+    training: Suspects
+    test: Suspects
+    #: networks that judged, their recipe, and the share of the training labels that they find; no
+    #: networks where the images were too few
+    networks: int
+    recipe: str
+    accuracy: float
+
+    @property
+    def too_weak(self) -> bool:
+        """Whether the networks find too few of the labels to suspect any."""
+        return self.accuracy < ENOUGH
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return what `from_arrays` takes."""
+        arrays = {"exact": self.exact, "near": self.near}
+        for part in ("training", "test"):
+            suspects = getattr(self, part)
+            arrays |= {f"{part}-{name}": np.array(value) for name, value in vars(suspects).items()}
+        counts = (self.n_training, self.compared, self.different, self.networks)
+        judges = {"recipe": np.array(self.recipe), "accuracy": np.array(self.accuracy)}
+        return arrays | judges | {"found": np.array(counts, np.int64)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Findings:
+        """Return the findings that `to_arrays` was called on."""
+        training, test = (
+            Suspects(
+                arrays[f"{part}-indices"],
+                arrays[f"{part}-opinions"],
+                arrays[f"{part}-shares"],
+                int(arrays[f"{part}-suspected"]),
+            )
+            for part in ("training", "test")
+        )
+        n_training, compared, different, networks = arrays["found"].tolist()
+        return cls(
+            n_training=n_training,
+            exact=arrays["exact"],
+            near=arrays["near"],
+            compared=compared,
+            different=different,
+            training=training,
+            test=test,
+            networks=networks,
+            recipe=str(arrays["recipe"]),
+            accuracy=float(arrays["accuracy"]),
+        )
+
+
+def audit(training: Dataset, test: Dataset, opinions: Opinions | None) -> Findings:
+    """Look for doubles within and across the parts, and for labels that are suspected.
+
+    Parameters
+    ----------
+    training, test
+        The two parts.
+    opinions
+        Of networks that had not seen the images; None where there are none, so that no label is
+        suspected.
+    """
+    images = np.concatenate([training.images, test.images])
+    firsts = find_first(images)
+    in_test = np.unique(firsts[len(training) :])
+    kept = _draw(np.unique(firsts), in_test, MOST_COMPARED)
+    near, compared = find_near(images, kept, in_test)
+    again = np.flatnonzero(firsts != np.arange(len(images)))
+    inside = outside = Suspects.none()
+    if opinions is not None:
+        weak = opinions.accuracy < ENOUGH
+        inside, outside = (
+            find_suspects(part.labels, probs, weak=weak)
+            for part, probs in ((training, opinions.training), (test, opinions.test))
+        )
+    return Findings(
+        n_training=len(training),
+        exact=np.stack([firsts[again], again], axis=1),
+        near=near,
+        compared=compared,
+        different=len(images) - len(again),
+        training=inside,
+        test=outside,
+        networks=opinions.networks if opinions else 0,
+        recipe=opinions.recipe if opinions else "",
+        accuracy=opinions.accuracy if opinions else 0.0,
+    )
+
+
+# ---- doubles ----
+
+
+def find_first(images: UInt8[np.ndarray, "N H W *C"]) -> Int64[np.ndarray, "N"]:
+    """Return for each image the first one that is the same, pixel by pixel.
+
+    >>> find_first(np.uint8([[[1]], [[2]], [[1]]])).tolist()
+    [0, 1, 0]
+    """
+    # hashes instead of the images: these would take as much memory again
+    first: dict[bytes, int] = {}
+    hashes = (hashlib.sha256(image.tobytes()).digest() for image in images)
+    return np.array([first.setdefault(digest, i) for i, digest in enumerate(hashes)])
+
+
+def _draw(
+    kept: Int64[np.ndarray, "L"], in_test: Int64[np.ndarray, "M"], most: int
+) -> Int64[np.ndarray, "J"]:
+    """Draw images of too many: those of the test part before others, at random among equals."""
+    if len(kept) <= most:
+        return kept
+    chance = np.random.default_rng(0).random(len(kept))
+    order = np.lexsort((chance, ~np.isin(kept, in_test)))
+    return np.sort(kept[order[:most]])
+
+
+def find_near(
+    images: UInt8[np.ndarray, "N H W *C"],
+    kept: Int64[np.ndarray, "L"],
+    in_test: Int64[np.ndarray, "M"],
+) -> tuple[Int64[np.ndarray, "Q 2"], int]:
+    """Return pairs of different images that are nearly the same, the lower index first.
+
+    No pair among those `kept` is missed: two images cannot be further apart in a few principal
+    components than in all their pixels. Where too many are alike to be compared, half of them are
+    left out, those `in_test` last, until it can be done. The second number says how many were
+    compared.
+
+    >>> images = np.zeros((3, 8, 8), np.uint8)
+    >>> images[1, 0, 0], images[2] = 9, 200
+    >>> near, compared = find_near(images, np.arange(3), np.array([2]))
+    >>> near.tolist(), compared
+    ([[0, 1]], 3)
+    """
+    from scipy.spatial import cKDTree  # noqa: PLC0415  # 0.1 s
+
+    rows = images.reshape(len(images), -1)
+    radius = NEAR * np.sqrt(rows.shape[1])
+    tree = cKDTree(_project(rows, kept))
+    while _candidates(tree, radius) > MOST_CANDIDATES:
+        kept = _draw(kept, in_test, len(kept) // 2)
+        tree = cKDTree(_project(rows, kept))
+    candidates = kept[np.sort(tree.query_pairs(radius, output_type="ndarray"), axis=1)]
+    # whoever is too far apart in an eighth of the pixels is so in all of them
+    few = np.ascontiguousarray(rows[:, ::8])
+    candidates = candidates[_distances(few, candidates) < radius]
+    found = candidates[_distances(rows, candidates) < radius]
+    return found[np.lexsort((found[:, 1], found[:, 0]))], len(kept)
+
+
+def _candidates(tree: cKDTree, radius: float) -> float:
+    """Estimate how many pairs are that near, from one point in every so many."""
+    points = tree.data[:: max(1, tree.n // 2000)]
+    neighbours = tree.query_ball_point(points, radius, return_length=True)
+    return float((neighbours - 1).mean() * tree.n / 2)
+
+
+def _project(
+    rows: UInt8[np.ndarray, "N D"], kept: Int64[np.ndarray, "L"]
+) -> Float[np.ndarray, "L P"]:
+    """Return leading principal components, of so many images as memory holds."""
+    size = 4 * rows.shape[1]
+    most = min(2000, max(COMPONENTS, dataset.CHUNK // size))
+    sample = rows[kept[:: -(-len(kept) // most)]].astype(np.float32)
+    mean = sample.mean(axis=0)
+    sample -= mean
+    if sample.shape[1] > len(sample):
+        basis, _ = np.linalg.qr(sample.T @ np.linalg.eigh(sample @ sample.T)[1][:, -COMPONENTS:])
+    else:
+        basis = np.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:]
+    pieces = [rows[kept[part]].astype(np.float32) @ basis for part in chunks(len(kept), size)]
+    return np.asarray(np.concatenate(pieces) - mean @ basis)
+
+
+def _distances(
+    rows: UInt8[np.ndarray, "N D"], pairs: Int64[np.ndarray, "Q 2"]
+) -> Float[np.ndarray, "Q"]:
+    distances = np.empty(len(pairs), np.float32)
+    for part in chunks(len(pairs), 4 * rows.shape[1]):
+        differences = rows[pairs[part, 0]].astype(np.float32)
+        differences -= rows[pairs[part, 1]]
+        distances[part] = np.sqrt(np.einsum("qd,qd->q", differences, differences))
+    return distances
+
+
+# ---- labels ----
+
+
+def find_suspects(
+    labels: Int64[np.ndarray, "N"], probs: Float[np.ndarray, "N K"], *, weak: bool = False
+) -> Suspects:
+    """Rank the images to which the networks would give another label; count those suspected.
+
+    The label that they hold least likely comes first. Rows of NaN are of images that were not
+    judged. Networks that are too `weak` to judge suspect none.
+    """
+    judged = np.flatnonzero(~np.isnan(probs).any(axis=1))
+    labels, probs = labels[judged], probs[judged].astype(np.float64)
+    if len(np.unique(labels)) < 2:  # nothing to compare with
+        return Suspects.none()
+    probs /= probs.sum(axis=1, keepdims=True)
+    own, opinions = probs[np.arange(len(labels)), labels], probs.argmax(axis=1)
+    ranking = np.argsort(own, kind="stable")
+    ranking = ranking[opinions[ranking] != labels[ranking]]
+    suspected = 0 if weak else min(count_suspects(own), len(ranking))
+    shares = np.stack([probs.max(axis=1), own], axis=1)[ranking]
+    return Suspects(judged[ranking], opinions[ranking], shares, suspected)
+
+
+def count_suspects(own: Float[np.ndarray, "N"]) -> int:
+    """Return how many labels, the least likely first, are suspected.
+
+    Where the probabilities are true, one label in a hundred is held as unlikely as 1 % or less, one
+    in ten as 10 %. As many are suspected as at most half would be by chance.
+    Source: Benjamini and Hochberg (1995), at a false discovery rate of 0.5.
+
+    >>> count_suspects(np.array([0.001, 0.002, 0.9, 0.8, 0.7, 0.95, 0.9, 0.99]))
+    2
+    """
+    ascending = np.sort(own)
+    n = len(own)
+    few = np.flatnonzero(ascending <= BY_CHANCE * np.arange(1, n + 1) / n)
+    return int(few[-1]) + 1 if len(few) else 0

@@ -1,0 +1,1 @@
+"""A model for use elsewhere: a web demo, a bundle."""

@@ -1,0 +1,64 @@
+"""Export a run's model for use elsewhere: in 8 bits, as a page, or with all that explains it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, get_args
+
+from lookbook.core.files import MODEL, PAGE, check_free
+from lookbook.errors import InputError
+from lookbook.runs.store import Run, as_run
+
+Form = Literal["int8", "html", "folder"]
+#: form → its name in the run
+NAMES = {"int8": "model.int8.onnx", "html": "try.html", "folder": "kit"}
+
+
+def export(run: Run | str | Path, to: Form, out: str | Path | None = None) -> Path:
+    """Write a run's model for use elsewhere; return the file or folder.
+
+    Parameters
+    ----------
+    run
+        A run, its folder, or its name in `runs/`.
+    to
+        `"html"`: a page to try the model on. `"folder"`: the model with its card and examples.
+        `"int8"`: a model file in 8 bits, where they cost next to no accuracy.
+    out
+        File or folder; without it a place in the run.
+
+    Raises
+    ------
+    InputError
+        There is no such run or form, or `out` exists already.
+    ExportError
+        The page would be too large, or 8 bits would lose too much; nothing is written.
+    DamagedFileError
+        A file of the run is not what was written.
+    OutputError
+        The place cannot be written.
+    """
+    chosen = as_run(run)
+    target = place(chosen, to, None if out is None else Path(out))
+    from lookbook.exports import bundle, int8, web_demo  # noqa: PLC0415  # 0.5 s, not for a bad place
+
+    if to == "int8":
+        return int8.quantize(chosen, target).path
+    return (web_demo.write_tryout if to == "html" else bundle.write_kit)(chosen, target)
+
+
+def place(run: Run, to: str, out: Path | None) -> Path:
+    """Return where an export goes; refuse a bad place before any work is done for it."""
+    if to not in NAMES:
+        raise InputError(f"no form {to!r} to export to; expected {', '.join(get_args(Form))}")
+    if out is None:
+        own = run.folder / NAMES[to]
+        if to != "folder":  # which is never overwritten
+            check_free(own, PAGE if to == "html" else MODEL)
+        return own
+    if os.path.lexists(out):
+        raise InputError(f"{out} exists and is not overwritten; choose another --out")
+    if to == "int8" and out.suffix != ".onnx":
+        raise InputError(f"{out} must end in .onnx, by which model files are known")
+    return out

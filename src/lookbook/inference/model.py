@@ -1,0 +1,313 @@
+"""Read the one-file model and predict with it: raw pixels in, probabilities out, no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+
+import numpy as np
+
+from lookbook.data.inputs import advise_on_levels
+from lookbook.errors import DamagedFileError, InputError
+from lookbook.images.preprocessing import Polarity
+from lookbook.inference.runtime import open_session
+from lookbook.inference.thresholds import CalibrationSet
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+    from jaxtyping import Float32, Shaped
+
+#: bytes of the largest file that is read: the dense recipes take 77 MB for 224×224 pixels in colour
+MOST_BYTES = 1 << 29
+#: most images that go through the network at once, and their levels: `standard` takes 0.3 GB then
+BATCH, LEVELS = 1000, 1000 * 28 * 28
+#: what every model file says of itself
+KNOWN = {
+    "classes",
+    "polarity",
+    "temperature",
+    "calibration",
+    "recipe",
+    "validation",
+    "data",
+    "licence",
+    "lookbook",
+    "input_shape",
+    "input_dtype",
+    "views",
+}
+#: bytes at the end of a file that hold the hash of all others
+SEAL = 76
+
+
+class Outputs(NamedTuple):
+    """What a model says about images: the outputs of its file, by their names.
+
+    `probs` are calibrated, `logits` are before temperature; `novelty` is higher for stranger
+    images, about 1 for those it learnt from.
+    """
+
+    logits: Float32[np.ndarray, "N K"]
+    probs: Float32[np.ndarray, "N K"]
+    novelty: Float32[np.ndarray, "N"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained classifier, as its ONNX file holds it.
+
+    Attributes
+    ----------
+    content
+        The bytes of the ONNX file: it is all that has to be kept, copied or pickled.
+    """
+
+    content: bytes
+
+    @classmethod
+    def open(cls, path: str | Path) -> Model:
+        """Read a model file and make sure that it is one of ours.
+
+        Raises
+        ------
+        InputError
+            There is no such file.
+        DamagedFileError
+            It is no model that this program wrote.
+        """
+        path = Path(path)
+        model = cls(_read(path))
+        try:
+            _examine(model.content)
+            model._try_out()
+        except Exception as error:  # ONNX Runtime's own have no common class
+            reason = "what it says of itself does not hold"
+            if isinstance(error, DamagedFileError):
+                reason = str(error)
+            raise DamagedFileError(
+                f"{path} is not a model of lookbook, or it is damaged: {reason}; expected the "
+                "model.onnx of a run: lookbook runs lists them"
+            ) from error
+        return model
+
+    @classmethod
+    def write(cls, written: onnx.ModelProto, about: dict[str, Any]) -> Model:
+        """Return a model of an ONNX graph that says `about` in its metadata, and its own hash.
+
+        Two protobuf messages one after the other are one: what is hashed comes first.
+        """
+        from onnx import ModelProto, helper  # noqa: PLC0415  # 0.1 s, and not needed to predict
+
+        written.producer_name = "lookbook"
+        helper.set_model_props(written, {"lookbook": json.dumps(about)})
+        content = written.SerializeToString(deterministic=True)
+        seal = ModelProto()
+        helper.set_model_props(seal, {"sha256": hashlib.sha256(content).hexdigest()})
+        return cls(content + seal.SerializeToString())
+
+    def __repr__(self) -> str:
+        known = (
+            f"{len(self.classes)} classes, {self.input_shape}, " if "about" in vars(self) else ""
+        )
+        return f"Model({known}{len(self.content):,} bytes)"
+
+    def __getstate__(self) -> dict[str, bytes]:
+        return {"content": self.content}  # sessions cannot be pickled
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        return open_session(self.content)
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What stands in the file's metadata: classes, input, polarity, recipe, temperature."""
+        return dict(json.loads(self.metadata["lookbook"]))
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The file's metadata: what it says of itself, as JSON, and its hash."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the probabilities."""
+        return tuple(self.about["classes"])
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input: (H, W), (H, W, 3), or (D,) for rows of features."""
+        return tuple(self.about["input_shape"])
+
+    @property
+    def polarity(self) -> Polarity:
+        """Whether the images it learnt from show light things on dark ground, or the reverse."""
+        polarity: Polarity = self.about["polarity"]
+        return polarity
+
+    @cached_property
+    def calibration(self) -> CalibrationSet | None:
+        """What it said about validation images, for thresholds; None where they were too few."""
+        kept = self.about["calibration"]
+        return None if kept is None else CalibrationSet.from_json(kept)
+
+    def _try_out(self) -> None:
+        """Answer one blank input: what it says of itself must hold."""
+        blank = np.zeros((1, *self.input_shape), self.about["input_dtype"])
+        shapes = [each.shape for each in self.predict(blank)]
+        n = len(self.classes)
+        if shapes != [(1, n), (1, n), (1,)]:
+            raise DamagedFileError(f"it does not answer for its {n} classes")
+
+    def predict(self, inputs: Shaped[np.ndarray, "N *shape"]) -> Outputs:
+        """Return the answers to raw images (uint8) or rows of features (any real numbers).
+
+        Images are taken as they are: `photos.match_all` inverts those of another polarity.
+        Grey images may have a last axis of one channel; features become float32.
+
+        Raises
+        ------
+        InputError
+            Type or shape are not those that the model was trained on, there is no image, or a
+            feature is NaN or infinite.
+        DamagedFileError
+            Its answers are no probabilities.
+        """
+        inputs = np.asarray(inputs)
+        if inputs.shape[1:] == (*self.input_shape, 1):
+            inputs = inputs[..., 0]
+        if len(self.input_shape) == 1 and inputs.dtype.kind in "iuf":
+            inputs = inputs.astype(np.float32)
+        self._check(inputs)
+        parts = [
+            self._session.run(list(Outputs._fields), {"images": inputs[batch]})
+            for batch in self.batches(len(inputs))
+        ]
+        return _believable(Outputs(*map(np.concatenate, zip(*parts, strict=True))))
+
+    def batches(self, n: int) -> list[slice]:
+        """Part so many inputs into batches for the network: of large images fewer at once."""
+        size = max(4, min(BATCH, LEVELS // math.prod(self.input_shape)))
+        return [slice(start, start + size) for start in range(0, n, size)]
+
+    def _check(self, inputs: Shaped[np.ndarray, "N *shape"]) -> None:
+        """Refuse what the model cannot take, with what it takes."""
+        expected = np.dtype(self.about["input_dtype"])
+        if inputs.shape[1:] == self.input_shape and inputs.dtype == expected and len(inputs):
+            if expected != np.uint8 and not np.isfinite(inputs).all():
+                row = int(np.flatnonzero(~np.isfinite(inputs).all(axis=1))[0])
+                raise InputError(
+                    f"features must not be NaN or infinite, those of row {row} are; look for them "
+                    "with np.isfinite"
+                )
+            return
+        wanted = ", ".join(str(side) for side in self.input_shape)
+        images = expected == np.uint8
+        raise InputError(
+            f"the model takes {expected} arrays of shape (N, {wanted}) with N of 1 or more"
+            f"{', levels 0 to 255' if images else ''}, got {inputs.dtype} of shape "
+            f"{inputs.shape}{_remedy(inputs, self.input_shape) if images else ''}"
+        )
+
+
+def _believable(said: Outputs) -> Outputs:
+    """Refuse answers that are no probabilities, as no file that this program wrote gives."""
+    right = all(np.isfinite(each).all() for each in said) and (said.probs >= 0).all()
+    if not right or np.abs(said.probs.sum(axis=1) - 1).max() > 1e-3:
+        raise DamagedFileError(
+            "its answers are no probabilities: they are not finite, or do not sum to 1"
+        )
+    return said
+
+
+# ---- files that may be anybody's ----
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise InputError(f"no model file {path}; train one: lookbook train")
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DamagedFileError(
+                f"{path} is larger than {MOST_BYTES:,} bytes, which no model of lookbook is; "
+                "expected the model.onnx of a run: lookbook runs lists them"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}; check its permissions"
+        ) from error
+
+
+def _examine(content: bytes) -> None:
+    """Make sure, before anything in a file runs, that it is whole and computes as ours do.
+
+    Raises
+    ------
+    DamagedFileError
+        It is none of ours, it was changed, or it may take too much memory or time.
+    """
+    import onnx  # noqa: PLC0415  # 0.1 s, and not needed to pass a model on
+    from google.protobuf.message import DecodeError  # noqa: PLC0415  # as it is imported for onnx
+
+    from lookbook.inference.graph_limits import check  # noqa: PLC0415  # which imports it, too
+
+    try:
+        written = onnx.load_from_string(content)
+    except DecodeError as error:
+        raise DamagedFileError("it is no ONNX file, or it was cut") from error
+    if not written.graph.node:
+        raise DamagedFileError("it is no ONNX file, or it was cut")
+    metadata = {each.key: each.value for each in written.metadata_props}
+    if "lookbook" not in metadata:
+        raise DamagedFileError("another program wrote this ONNX file")
+    about = json.loads(metadata["lookbook"])
+    if lacking := sorted(KNOWN - set(about)):
+        raise DamagedFileError(
+            f"it does not tell its {lacking[0]}, as another version may have written it"
+        )
+    if "sha256" not in metadata:
+        raise DamagedFileError("it lacks its own hash, as another version may have written it")
+    if hashlib.sha256(content[:-SEAL]).hexdigest() != metadata["sha256"]:
+        raise DamagedFileError("it is not as it was written")
+    _check_about(about)
+    check(written, len(content), tuple(about["input_shape"]), BATCH)
+
+
+def _check_about(about: dict[str, Any]) -> None:
+    """Refuse what no model says of itself: it is shown, and answers are judged by it."""
+    classes, shape = about["classes"], about["input_shape"]
+    right = [
+        *(
+            isinstance(names, list) and all(isinstance(each, str) for each in names)
+            for names in (classes, about.get("weaknesses", []))
+        ),
+        isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape),
+        len(shape) in {1, 2, 3} and len(shape[2:]) * [3] == shape[2:],
+        about["input_dtype"] == ("float32" if len(shape) == 1 else "uint8"),
+        about["polarity"] in get_args(Polarity),
+        type(about["temperature"]) is float and math.isfinite(about["temperature"]),
+        all(isinstance(about[name], str) for name in ("licence", "lookbook")),
+        all(isinstance(about[name].get("name"), str) for name in ("data", "recipe")),
+        all(isinstance(about[name], dict | None) for name in ("validation", "views")),
+    ]
+    if not all(right):
+        raise DamagedFileError("what it says of itself does not hold")
+    if about["calibration"] is not None:
+        CalibrationSet.from_json(about["calibration"])
+
+
+def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> str:
+    """Say what to do with images that a model does not take, where that is known."""
+    if inputs.shape == shape:
+        return "; one image alone: images[None]"
+    if inputs.shape[1:] != shape:
+        return "; bring image files to size and colour with: lookbook predict MODEL IMAGE"
+    if not len(inputs):
+        return "; there is nothing to answer: leave empty batches out"
+    return advise_on_levels(inputs, "images")

@@ -1,0 +1,34 @@
+"""Load ONNX Runtime: without its telemetry, and on the processor cores that we may use."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lookbook.core.environment import usable_cores
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def silence() -> None:
+    """Switch ONNX Runtime's telemetry off, unless the user has decided; call it before an import.
+
+    It would keep an identifier of the device and a database in the user's cache folder, and look
+    up the host of its events. It reads this variable once, when it is loaded.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def open_session(content: bytes) -> onnxruntime.InferenceSession:
+    """Return a session that computes what an ONNX file says."""
+    silence()
+    import onnxruntime  # noqa: PLC0415  # 0.1 s, and not needed to pass a model on
+
+    options = onnxruntime.SessionOptions()
+    # ONNX Runtime would count the host's processors, not those we may use
+    options.intra_op_num_threads = usable_cores()
+    options.log_severity_level = 3
+    # falling back, it would print what is wrong with a file, and try again with the same
+    providers = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}
+    return onnxruntime.InferenceSession(content, options, **providers)

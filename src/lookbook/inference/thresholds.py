@@ -1,0 +1,246 @@
+"""Make answers believable, from images that training did not see.
+
+A temperature for the probabilities, and thresholds for "not sure" and "not one of these".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from lookbook.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
+
+#: bounds of the temperature; beyond them the images say nothing about it (all right, say)
+TEMPERATURES = (0.05, 20.0)
+#: labels below which nothing is fitted
+FEWEST_LABELS = 50
+#: values of each kind that a model file keeps of its calibration set
+KEPT = 501
+#: share of the images that get an answer, or whose set of classes holds the right one, where
+#: nothing else is asked for
+COVERAGE = 0.9
+#: share of the images of a calibration set that count as usual
+USUAL = 0.97
+
+#: what is made of an answer
+Verdict = Literal["answer", "not sure", "not one of these"]
+
+
+def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
+    """Turn logits into probabilities; each row sums to 1.
+
+    >>> softmax(np.array([[0.0, 0.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def fit_temperature(logits: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) -> float:
+    """Return the T for which softmax(logits / T) has the smallest log loss.
+
+    T above 1 says that the network was too sure of itself. No prediction changes. The loss is
+    convex in 1/T, so Newton's method on its slope finds the one minimum.
+    Source: Guo et al. (2017), "On calibration of modern neural networks".
+
+    Below 50 labels it returns 1: so few say nothing. As in Platt (1999), one wrong answer in n + 2
+    is taken for granted, so that answers which are all right do not make the model certain.
+
+    >>> logits = np.array([[4.0, 0.0]] * 4000)  # sure at 98 %, right in 3 of 4
+    >>> round(fit_temperature(logits, np.array([0, 0, 0, 1] * 1000)), 2)
+    3.64
+    """
+    if len(labels) < FEWEST_LABELS:
+        return 1.0
+    logits = logits.astype(np.float64)
+    n, k = logits.shape
+    right = logits[np.arange(n), labels]
+    wrong = (logits.sum(axis=1) - right) / (k - 1)
+    target = right + (wrong - right) / (n + 2)
+    low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
+    inverse = 1.0
+    for _ in range(100):
+        probs = softmax(inverse * logits)
+        mean = (probs * logits).sum(axis=1)
+        slope = float((mean - target).mean())
+        curvature = float(((probs * logits**2).sum(axis=1) - mean**2).mean())
+        low, high = (inverse, high) if slope < 0 else (low, inverse)
+        step = inverse - slope / curvature if curvature > 0 else low
+        # Newton may leap out of the bracket: halve it then
+        following = step if low < step < high else (low + high) / 2
+        if abs(following - inverse) < 1e-9:
+            break
+        inverse = following
+    return 1 / inverse
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """What a model said about images that training did not see, whose classes are known.
+
+    Each tuple is sorted, and at most 501 long: of more images evenly spaced ranks.
+    """
+
+    #: how many images there were
+    n: int
+    #: probability of the most probable class, and of the right one
+    confidences: tuple[float, ...]
+    truths: tuple[float, ...]
+    novelties: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls,
+        probs: Float[np.ndarray, "N K"],
+        labels: Int64[np.ndarray, "N"],
+        novelties: Float[np.ndarray, "N"],
+    ) -> Self | None:
+        """Keep what was said; None where fewer than 50 images say too little."""
+        if len(labels) < FEWEST_LABELS:
+            return None
+        truths = probs[np.arange(len(labels)), labels]
+        # down, so that an image at a threshold stays on its side
+        kept = (np.floor(np.float64(each) * 1e7) / 1e7 for each in (probs.max(axis=1), truths))
+        return cls(len(labels), *map(_ranks, (*kept, novelties)))
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Return the set that `to_json` was called on.
+
+        Raises
+        ------
+        ValueError
+            It was called on none.
+        """
+        n, *ranks = (document[name] for name in ("n", "confidences", "truths", "novelties"))
+        for values in ranks:
+            whole = isinstance(values, list | tuple) and 0 < len(values) <= min(n, KEPT)
+            if not whole or not all(type(value) in {int, float} for value in values):
+                raise ValueError("a calibration set holds ranks of numbers")
+            if not np.isfinite(values).all() or list(values) != sorted(values):
+                raise ValueError("ranks are sorted, and finite")
+        return cls(n, *map(tuple, ranks))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the set as a model file holds it, with the thresholds for nine in ten."""
+        thresholds = {
+            "sure": self.sure_from(COVERAGE),
+            "likely": self.likely_from(COVERAGE),
+            "strange": self.strange_from,
+        }
+        return asdict(self) | {"thresholds": thresholds}
+
+    def sure_from(self, coverage: float) -> float:
+        """Return the probability that the most probable class of such a share of images reaches.
+
+        Who answers from there on alone, answers that share of all images.
+
+        >>> confidences = np.linspace(0.5, 1, 101)
+        >>> probs = np.stack([confidences, 1 - confidences], axis=1)
+        >>> CalibrationSet.of(probs, np.zeros(101, np.int64), confidences).sure_from(0.9)
+        0.55
+        """
+        if coverage == 1:
+            return 0.0
+        return self.confidences[math.floor((1 - coverage) * (len(self.confidences) - 1) + 1e-9)]
+
+    def likely_from(self, coverage: float) -> float:
+        """Return the probability from which on a class belongs to the set of likely ones.
+
+        Such sets hold the right class with that probability or more, whatever the images are, as
+        long as those of the calibration set are like them. They are the smallest that do, on
+        average; an image that fits no class well may have none.
+        Source: Sadinle, Lei and Wasserman (2019), "Least ambiguous set-valued classifiers".
+
+        >>> truths = np.arange(1, 100) / 100
+        >>> probs = np.stack([truths, 1 - truths], axis=1)
+        >>> CalibrationSet.of(probs, np.zeros(99, np.int64), truths).likely_from(0.9)
+        0.1
+        """
+        rank = math.floor((self.n + 1) * (1 - coverage) + 1e-9)
+        if rank == 0:
+            return 0.0  # so few images vouch for all classes alone
+        return self.truths[(rank - 1) * (len(self.truths) - 1) // (self.n - 1)]
+
+    @property
+    def strange_from(self) -> float:
+        """Return the novelty beyond which an image is strange: that of 3 in 100 images."""
+        return float(np.quantile(self.novelties, USUAL, method="higher"))
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on an answer is doubted, and classes are likely; None: never, or not asked for.
+
+    The one rule for what is made of an answer. The examples of a bundle and the page to try a model
+    on compare with the same numbers, in the same order.
+    """
+
+    #: a smaller probability of the most probable class is "not sure"
+    sure: float | None = None
+    #: classes of at least that probability are likely
+    likely: float | None = None
+    #: a greater novelty is "not one of these"
+    strange: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        kept: CalibrationSet | None,
+        *,
+        coverage: float | None = None,
+        sets: float | None = None,
+    ) -> Self:
+        """Return what a calibration set says: without a `coverage`, answers to nine in ten.
+
+        Raises
+        ------
+        InputError
+            A share is none, or is asked of a model that has no calibration set.
+        """
+        for name, share in (("coverage", coverage), ("sets", sets)):
+            if share is not None and not 0 < share <= 1:
+                raise InputError(f"{name} is a share above 0 and up to 1, got {share}")
+        if kept is None and (coverage or sets):
+            raise InputError(
+                "this model had too few validation images to set a threshold by: it takes 50; "
+                "leave --coverage and --sets out, or train with more images"
+            )
+        if kept is None:
+            return cls()
+        return cls(
+            kept.sure_from(coverage or COVERAGE),
+            None if sets is None else kept.likely_from(sets),
+            kept.strange_from,
+        )
+
+    def is_unsure(self, confidence: float) -> bool:
+        """Say whether the most probable class is not probable enough."""
+        return self.sure is not None and confidence < self.sure
+
+    def is_strange(self, novelty: float) -> bool:
+        """Say whether an image is unlike those that the model learnt from."""
+        return self.strange is not None and novelty > self.strange
+
+
+def judge(*, unsure: bool, strange: bool) -> Verdict:
+    """Return what is made of an answer: whether it is one of the classes at all counts first.
+
+    >>> judge(unsure=True, strange=False), judge(unsure=True, strange=True)
+    ('not sure', 'not one of these')
+    """
+    if strange:
+        return "not one of these"
+    return "not sure" if unsure else "answer"
+
+
+def _ranks(values: Float[np.ndarray, "N"]) -> tuple[float, ...]:
+    """Sort values, and choose evenly spaced ones of many; seven digits say enough."""
+    ranks = np.linspace(0, len(values) - 1, min(len(values), KEPT)).round().astype(int)
+    return tuple(float(f"{value:.7g}") for value in np.sort(values)[ranks])

@@ -1,0 +1,195 @@
+"""Write a trained network as one ONNX file, and check that the file says the same."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import torch
+
+from lookbook.errors import TrainingError
+from lookbook.inference.graph_limits import OPSET
+from lookbook.inference.model import Model, Outputs
+from lookbook.networks.devices import as_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Shaped
+
+    from lookbook.evaluation.metrics import Weakness
+    from lookbook.images.preprocessing import Polarity
+    from lookbook.inference.thresholds import CalibrationSet
+    from lookbook.networks.classifier import Classifier
+    from lookbook.recipes import Recipe
+
+#: what a model says of its licence where nobody has stated one
+UNSTATED = "not stated: it is for whoever trained this model to say, as the images allow"
+#: largest difference of probabilities between the network and its file
+TOLERANCE = 1e-4
+#: and share by which a novelty may differ
+NOVELTY_TOLERANCE = 1e-2
+PARITY_BATCHES = (1, 2, 7, 64)
+
+
+def describe(
+    classifier: Classifier,
+    recipe: Recipe,
+    classes: Sequence[str],
+    polarity: Polarity,
+    *,
+    validation: dict[str, Any] | None,
+    weaknesses: list[Weakness],
+    calibration: CalibrationSet | None,
+    data: dict[str, Any],
+    licence: str = UNSTATED,
+) -> dict[str, Any]:
+    """Return what a model file says of itself; `to_onnx` adds its input and its views.
+
+    Parameters
+    ----------
+    classifier, recipe
+        The calibrated network, and what it was made by.
+    classes
+        Names of the classes, in the order of the logits.
+    polarity
+        Whether the images that it was trained on show light things on dark ground, or the
+        reverse: odd images were inverted, and are to be.
+    validation
+        How good answers to the validation part are: see `metrics.on_validation`.
+    weaknesses
+        Why it is not to be relied on: see `metrics.weaknesses`.
+    calibration
+        What sets the thresholds.
+    data
+        `name` and `train_sha256` of the training part, and whether it is `builtin`.
+    """
+    return {
+        "classes": list(classes),
+        "polarity": polarity,
+        "temperature": float(classifier.temperature),
+        "calibration": calibration.to_json() if calibration else None,
+        "recipe": recipe.to_json(),
+        "validation": validation,
+        "weaknesses": weaknesses,
+        "data": data,
+        "licence": licence,
+        "lookbook": version("lookbook"),
+    }
+
+
+def to_onnx(
+    classifier: Classifier, sample: Shaped[np.ndarray, "N *shape"], about: dict[str, Any]
+) -> Model:
+    """Return a classifier as a model file that holds weights, scaling, temperature and `about`.
+
+    The file holds the classifier `folded`; its answers are compared with those of the classifier as
+    it was trained.
+
+    Parameters
+    ----------
+    classifier
+        The trained network.
+    sample
+        Some raw inputs, of the type and shape that the model takes; parity is checked on them.
+    about
+        What the file says of itself, JSON values alone: see `describe`.
+
+    Raises
+    ------
+    TrainingError
+        The file's answers differ from the network's: see `check_parity`.
+    """
+    classifier = classifier.eval().cpu()
+    folded = classifier.folded()
+    names = ["images", *Outputs._fields]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), _unsure_of_all(folded):
+        # the exporter through TorchScript takes 0.1 s and needs no further package;
+        # the newer one took 5 s
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # mirroring is a slice with a step of -1, which this exporter only leaves as it is
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1")
+        torch.onnx.export(
+            folded,
+            (as_tensor(sample[:2]),),
+            buffer,  # type: ignore[arg-type]  # this exporter writes into open files, too
+            dynamo=False,
+            input_names=names[:1],
+            output_names=names[1:],
+            dynamic_axes={name: {0: "N"} for name in names},
+            opset_version=OPSET,
+        )
+    written = onnx.load_from_string(buffer.getvalue())
+    for constant in written.graph.initializer:
+        if constant.name == "sure":
+            constant.CopyFrom(onnx.numpy_helper.from_array(classifier.sure.numpy(), "sure"))
+    about = {
+        **about,
+        "input_shape": sample.shape[1:],
+        "input_dtype": str(sample.dtype),
+        "views": _views(classifier),
+    }
+    model = Model.write(written, about)
+    check_parity(classifier, model, sample)
+    return model
+
+
+def _views(classifier: Classifier) -> dict[str, Any] | None:
+    """Say which views an image is looked at in, where one leaves the network unsure."""
+    if not classifier.has_views:
+        return None
+    return {
+        "mirror": classifier.mirror,
+        "shift": classifier.shift,
+        # infinity is no JSON; no probability reaches 2
+        "sure": min(float(classifier.sure), 2.0),
+        "ramp": classifier.RAMP,
+    }
+
+
+@contextmanager
+def _unsure_of_all(classifier: Classifier) -> Iterator[None]:
+    """Have every image looked at in several views: the exporter cannot follow an empty batch."""
+    sure = classifier.sure.clone()
+    classifier.sure.fill_(math.inf)
+    try:
+        yield
+    finally:
+        classifier.sure.copy_(sure)
+
+
+def check_parity(
+    classifier: Classifier, model: Model, sample: Shaped[np.ndarray, "N *shape"]
+) -> None:
+    """Compare the network's answers with the file's, at batches of 1, 2, 7 and 64.
+
+    Raises
+    ------
+    TrainingError
+        Probabilities differ by more than 1e-4, or a novelty by more than a hundredth.
+    """
+    for n in PARITY_BATCHES:
+        batch = np.resize(sample, (n, *sample.shape[1:]))
+        with torch.inference_mode():
+            expected = Outputs(*(each.numpy() for each in classifier(as_tensor(batch))))
+        found = model.predict(batch)
+        difference = float(np.abs(found.probs - expected.probs).max())
+        if not difference <= TOLERANCE:
+            raise TrainingError(
+                f"the model file differs from the network by {difference:.1e} in a probability "
+                f"(allowed: {TOLERANCE:.0e}, batch of {n}); please report this with the recipe"
+            )
+        if not np.allclose(found.novelty, expected.novelty, rtol=NOVELTY_TOLERANCE, atol=1e-3):
+            raise TrainingError(
+                f"the model file differs from the network in novelty (batch of {n}): "
+                f"{found.novelty.max():g} is not {expected.novelty.max():g}; please report this "
+                "with the recipe"
+            )

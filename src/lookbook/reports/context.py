@@ -1,0 +1,158 @@
+"""Hold what all parts of a report share: the answers, the language, the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookbook.core.templates import Lang, say, texts
+from lookbook.core.translation import join_particles
+from lookbook.data import image_folder
+from lookbook.inference import onnx_graph
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from lookbook.data.dataset import Dataset
+    from lookbook.evaluation.analysis import Analysis
+    from lookbook.evaluation.audit import Findings
+    from lookbook.inference.model import Model
+    from lookbook.runs.store import Run
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a report is about: images, and a model's probabilities for them.
+
+    Everything else is optional: what lacks is left out of the page.
+    """
+
+    test: Dataset
+    probs: Float[np.ndarray, "N K"]
+    #: what `evaluate` found
+    found: dict[str, Any]
+    analysis: Analysis
+    title: str
+    #: which model, and where it is kept
+    subtitle: str = ""
+    training: Dataset | None = None
+    findings: Findings | None = None
+    run: Run | None = None
+    model: Model | None = None
+    #: name of a built-in dataset
+    data: str = ""
+
+
+@dataclass
+class Gallery:
+    """The images of a page, each once, and where each is in the sprite."""
+
+    images: list[np.ndarray] = field(default_factory=list)
+    places: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def add(self, part: str, index: int, image: np.ndarray) -> int:
+        """Return the place of an image; the first time it gets one."""
+        key = part, int(index)
+        if key not in self.places:
+            self.places[key] = len(self.images)
+            self.images.append(image)
+        return self.places[key]
+
+
+class Sheet:
+    """One report in one language, while its parts are made."""
+
+    def __init__(self, answers: Answers, lang: Lang, gallery: Gallery | None = None) -> None:
+        self.answers, self.lang = answers, lang
+        self.test, self.probs, self.analysis = answers.test, answers.probs, answers.analysis
+        self.parts = {"test": answers.test}
+        if answers.training is not None:
+            self.parts["training"] = answers.training
+        self.layers = onnx_graph.layers(answers.model) if answers.model is not None else []
+        self.said = self.probs.argmax(axis=1)
+        self.of_truth = self.probs[np.arange(len(self.test)), self.test.labels]
+        self.gallery = gallery or Gallery()
+        for index in self.analysis.shown:
+            self.gallery.add("test", index, self.test.images[index])
+
+    def t(self, key: str, **values: object) -> str:
+        """Return a text in the page's language, with values filled in."""
+        section, _, name = key.partition(".")
+        text: str = texts("reports/report", self.lang)[section][name]
+        return join_particles(say(text, **values)) if values else text
+
+    def percent(self, share: float, digits: int = 1) -> str:
+        """Write a share as a percentage."""
+        text: str = texts("reports/report", self.lang)["percent"]
+        return text.format(f"{100 * share:.{digits}f}")
+
+    def duration(self, seconds: float) -> str:
+        """Write a duration in the page's language."""
+        units = {"en": ("s", "min", "h"), "ko": ("초", "분", "시간")}[self.lang]
+        gap = " " if self.lang == "en" else ""
+        if seconds < 59.95:
+            return f"{seconds:.1f}{gap}{units[0]}"
+        whole = round(seconds)
+        if whole < 3600:
+            return f"{whole // 60}{gap}{units[1]} {whole % 60}{gap}{units[0]}"
+        return f"{whole // 3600}{gap}{units[2]} {whole % 3600 // 60}{gap}{units[1]}"
+
+    def name(self, k: int) -> str:
+        """Return the name of a class."""
+        return self.test.classes[int(k)]
+
+    def at(self, part: str, index: int) -> int:
+        """Return where an image of a part is in the sprite."""
+        return self.gallery.add(part, index, self.parts[part].images[index])
+
+    def file(self, part: str, index: int) -> str:
+        """Return the name of an image's file; nothing where the data is arrays."""
+        files = self.parts[part].files
+        return image_folder.text(files[index]) if files else ""
+
+    def about_test(self, index: int) -> str:
+        """Describe a test image and the answer to it."""
+        text: str = texts("reports/report", self.lang)["script"]["about"]
+        return text.format(
+            index=grouped(int(index)),
+            said=self.name(self.said[index]),
+            sure=self.percent(tenths(self.probs[index].max()) / 1000),
+            truth=self.name(self.test.labels[index]),
+        )
+
+    def shown_test(self, index: int) -> dict[str, Any]:
+        """Return what a small image with a link needs; the script says what it is about."""
+        return {"index": int(index), "at": self.at("test", index)}
+
+    def describe(self, word: str, index: int) -> str:
+        """Name an image: part, number, label."""
+        part = self.parts[word]
+        return self.t(
+            "data.picture",
+            part=self.t(f"word.{word}"),
+            index=grouped(index),
+            name=part.classes[part.labels[index]],
+        )
+
+
+# ---- numbers ----
+
+
+def grouped(n: float) -> str:
+    """Write a number with its thousands apart.
+
+    >>> grouped(60000)
+    '60,000'
+    """
+    return f"{n:,}"
+
+
+def tenths(share: float) -> int:
+    """Return a share in tenths of a percent, as the page shows it everywhere.
+
+    >>> tenths(0.1234)
+    123
+    """
+    return round(1000 * float(share))

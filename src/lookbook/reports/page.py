@@ -1,0 +1,233 @@
+"""Write the lookbook: one HTML file that shows everything about a model's answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookbook.core.files import encode, write_bytes
+from lookbook.core.templates import LANGS, Lang, fill, render
+from lookbook.data.catalog import BUILTIN, title_of
+from lookbook.data.dataset import Dataset
+from lookbook.data.inputs import as_images, as_labels
+from lookbook.errors import InputError
+from lookbook.evaluation import probabilities
+from lookbook.evaluation.analysis import analyse
+from lookbook.evaluation.evaluate import judge
+from lookbook.images import sprites
+from lookbook.images.preprocessing import find_polarity
+from lookbook.reports import section_answers, section_data, section_model
+from lookbook.reports.context import Answers, Gallery, Sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int64, UInt8
+
+    from lookbook.evaluation.audit import Findings
+    from lookbook.reports.report_data import Dossier
+
+# ---- public verbs ----
+
+
+def report(
+    images: UInt8[np.ndarray, "N H W *C"],
+    labels: Int64[np.ndarray, "N"],
+    probs: Float[np.ndarray, "N K"],
+    *,
+    classes: Sequence[str] | None = None,
+    out: str | Path = "lookbook.html",
+    title: str = "Test pictures",
+    lang: Lang = "en",
+) -> Path:
+    """Write a report on the probabilities of any framework; return the file.
+
+    Parameters
+    ----------
+    images
+        The test images: uint8 of 0..255, (N, H, W), (N, H, W, 1) or (N, H, W, 3).
+    labels
+        Their true classes, 0..K-1, (N,) or (N, 1).
+    probs
+        The model's probabilities; each row sums to 1.
+    classes
+        Names of the classes; without them their numbers.
+    out
+        The file; one that exists is replaced.
+    title
+        What stands above it all.
+    lang
+        `en` or `ko`.
+
+    Raises
+    ------
+    InputError
+        The arrays do not belong together, or a row of `probs` does not sum to 1.
+    OutputError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> images = np.zeros((20, 8, 8), np.uint8)
+    >>> labels = np.arange(20) % 2
+    >>> report(images, labels, np.eye(2)[labels], out=getfixture("tmp_path") / "a.html").name
+    'a.html'
+    """
+    probs = np.asarray(probs)
+    if probs.ndim != 2:
+        raise InputError(
+            "probs must have a row for each image and a column for each class, got shape "
+            f"{probs.shape}"
+        )
+    names = tuple(classes) if classes is not None else tuple(map(str, range(probs.shape[1])))
+    test = Dataset(as_images(images), as_labels(labels), names)
+    return report_on(test, probabilities.check(probs, test), Path(out), title=title, lang=lang)
+
+
+def report_on(
+    test: Dataset,
+    probs: Float[np.ndarray, "N K"],
+    out: Path,
+    *,
+    title: str,
+    subtitle: str = "",
+    training: Dataset | None = None,
+    findings: Findings | None = None,
+    data: str = "",
+    lang: Lang = "en",
+) -> Path:
+    """Write a report on probabilities that were checked, with what is known of the data."""
+    examples = BUILTIN[data].examples if data in BUILTIN else ()
+    answers = Answers(
+        test=test,
+        probs=probs,
+        found=judge(probs, test.labels, test.classes),
+        analysis=analyse(test, probs, training=training, examples=examples),
+        title=title,
+        subtitle=subtitle,
+        training=training,
+        findings=findings,
+        data=data,
+    )
+    return write_report(answers, out, lang)
+
+
+def write_run_report(dossier: Dossier, out: Path, lang: Lang = "en") -> Path:
+    """Write the report on a run; return the file."""
+    answers = Answers(
+        test=dossier.test,
+        probs=dossier.probs,
+        found=dossier.found,
+        analysis=dossier.analysis,
+        title=title_of(dossier.run.conditions["data"]["name"]),
+        subtitle=f"{dossier.run.recipe['name']} · {dossier.run.folder.resolve().name}",
+        training=dossier.training,
+        findings=dossier.findings,
+        run=dossier.run,
+        model=dossier.model,
+        data=dossier.run.conditions["data"]["name"],
+    )
+    return write_report(answers, out, lang)
+
+
+def write_report(answers: Answers, out: Path, lang: Lang = "en") -> Path:
+    """Write the page; return the file.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    write_bytes(out, encode(_render(answers, lang)))
+    return out
+
+
+# ---- the page ----
+
+
+def _render(answers: Answers, lang: Lang) -> str:
+    """Return the page in one language, with the other one in it.
+
+    Images, answers and the cells of the matrix are there once, for both.
+    """
+    images = Gallery()
+    sheets = {
+        one: Sheet(answers, one, images) for one in sorted(LANGS, key=lambda one: one != lang)
+    }
+    parts = {one: _parts(sheet) for one, sheet in sheets.items()}
+    sprite = sprites.pack(np.stack(images.images))  # all images are known by now
+    frame = _frame(sheets[lang], sprite)
+    bodies = {
+        one: render(
+            "reports/report.body.html",
+            **parts[one],
+            **frame,
+            search=section_answers.search(sheet, sprite),
+            t=sheet.t,
+            lang=one,
+            first=one == lang,
+            footer=sheet.t("page.footer", version=version("lookbook"), date=_today()),
+        )
+        for one, sheet in sheets.items()
+    }
+    return fill(
+        "reports/report",
+        ("reports/report.js",),
+        answers=section_answers.for_script(sheets[lang], sprite),
+        bodies=bodies,
+        lang=lang,
+        name=sheets[lang].t("page.title", name=answers.title),
+        **frame,
+    )
+
+
+def _parts(sheet: Sheet) -> dict[str, Any]:
+    """Return what the page shows; whatever has nothing to show is left out."""
+    parts: dict[str, Any] = {
+        "verdict": section_answers.verdict(sheet),
+        "data": section_data.data(sheet),
+        "network": section_model.network(sheet),
+        "training": section_model.training(sheet),
+        "confusion": section_answers.confusion(sheet),
+        "mistakes": section_answers.mistakes(sheet),
+        "classes": section_answers.per_class(sheet),
+        "trust": section_answers.trust(sheet),
+        "map": section_answers.the_map(sheet),
+        "robustness": section_model.robustness(sheet),
+    }
+    sections = [*(name for name, part in parts.items() if part), "search"]
+    numbers = {name: number for number, name in enumerate(sections, 1)}
+    return parts | {"sections": sections, "n": numbers, "cover": section_answers.cover(sheet)}
+
+
+def _frame(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
+    """Return what both languages share."""
+    return {
+        "title": sheet.answers.title,
+        "subtitle": sheet.answers.subtitle,
+        "polarity": _polarity(sheet.test),
+        "names": sheet.test.classes,
+        "n_test": len(sheet.test),
+        "sprite": {
+            "columns": sprite.columns,
+            "rows": sprite.rows,
+            "ratio": f"{sprite.side[1]} / {sprite.side[0]}",
+            # the place of an image, in widths of what is shown of it
+            "across": sprite.cell[1] / sprite.side[1],
+            "down": sprite.cell[0] / sprite.side[1],
+            "address": sprite.address,
+        },
+    }
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _polarity(test: Dataset) -> str:
+    """Say how grey images are drawn, so that the page can show them as ink on paper."""
+    return "colour" if test.channels == 3 else find_polarity(test.images).replace(" ", "-")

@@ -1,0 +1,168 @@
+"""Gather all that a report on a run needs, and keep it in the run for the next time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookbook.core.files import open_plain, write_bytes
+from lookbook.data.catalog import BUILTIN, mirrors_well
+from lookbook.data.corrections import apply
+from lookbook.data.dataset import Dataset
+from lookbook.errors import LookbookWarning, OutputError
+from lookbook.evaluation.analysis import Analysis, analyse
+from lookbook.evaluation.audit import Findings, audit
+from lookbook.evaluation.evaluate import evaluate_part
+from lookbook.inference.prediction import open_model
+from lookbook.runs.parts import load_part
+from lookbook.runs.store import Run
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32
+
+    from lookbook.inference.model import Model
+
+#: file in the run; another version of what it holds has another number
+ANALYSIS = "analysis.npz"
+FORMAT = 6
+#: step → share of the seconds that it takes with Fashion-MNIST
+STEPS = {
+    "answers": 0.1,
+    "opinions": 0.25,
+    "doubles": 0.15,
+    "map": 0.2,
+    "nearest": 0.1,
+    "looked": 0.03,
+    "robustness": 0.1,
+    "page": 0.07,
+}
+#: hears which step begins, and which share of the work is done
+Tell = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """All that is known of a run."""
+
+    run: Run
+    model: Model
+    #: the training part as it was stored, and with the labels that a person corrected
+    given: Dataset
+    training: Dataset
+    test: Dataset
+    probs: Float32[np.ndarray, "N K"]
+    found: dict[str, object]
+    analysis: Analysis
+    findings: Findings
+
+
+def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
+    """Return what is known of a run: what an earlier call kept, or found out now.
+
+    Raises
+    ------
+    DamagedFileError, InputError
+        The run's files or its data were changed, or its data is no longer where it was.
+    """
+    _begin(tell, "answers")
+    model = open_model(run)
+    given, test = load_part(run, "train"), load_part(run, "test")
+    training = apply(given, run.conditions["data"].get("corrections", []))
+    kept = _read(run, _key(run, training, test))
+    if kept is not None:
+        found = evaluate_part(run, test)
+    else:
+        said = model.predict(test.images)
+        found = evaluate_part(run, test, said)
+        data = run.conditions["data"]["name"]
+        findings = examine_data(training, test, tell, mirror=_mirrors(run))
+        analysis = analyse(
+            test,
+            said.probs,
+            model=model,
+            training=training,
+            examples=BUILTIN[data].examples if data in BUILTIN else (),
+            tell=lambda step: _begin(tell, step),
+        )
+        kept = {"probs": said.probs, **findings.to_arrays(), **analysis.to_arrays()}
+        _write(run, kept, _key(run, training, test))
+    _begin(tell, "page")
+    return Dossier(
+        run,
+        model,
+        given,
+        training,
+        test,
+        kept["probs"],
+        found,
+        Analysis.from_arrays(kept),
+        Findings.from_arrays(kept),
+    )
+
+
+def examine_data(
+    training: Dataset,
+    test: Dataset,
+    tell: Tell = lambda _step, _done: None,
+    *,
+    mirror: bool = True,
+) -> Findings:
+    """Audit both parts, with the opinions of networks that did not see the images."""
+    from lookbook.training import cross_validation  # noqa: PLC0415  # torch: not for a report that is written again
+
+    _begin(tell, "opinions")
+    judged = cross_validation.ask(training, test, mirror=mirror)
+    _begin(tell, "doubles")
+    return audit(training, test, judged)
+
+
+def _mirrors(run: Run) -> bool:
+    """Say whether images mirror well: as the run was told, or as is known of its data."""
+    if run.recipe["network"] == "conv":
+        return bool(run.recipe["mirror"])
+    return mirrors_well(run.conditions["data"]["name"])
+
+
+def _begin(tell: Tell, step: str) -> None:
+    names = list(STEPS)
+    done = sum(STEPS[name] for name in names[: names.index(step)])
+    tell(step, done / sum(STEPS.values()))
+
+
+# ---- what is kept ----
+
+
+def _key(run: Run, training: Dataset, test: Dataset) -> str:
+    """Return what tells whether a kept analysis is of this model, this data and this format."""
+    model = run.conditions["sha256"][run.model.name]
+    parts = (str(FORMAT), model, training.sha256(), test.sha256())
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _read(run: Run, key: str) -> dict[str, np.ndarray] | None:
+    """Return what was kept; None where it is not there, of something else, or damaged."""
+    try:
+        with (
+            open_plain(run.folder / ANALYSIS) as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            kept = dict(arrays)
+    except Exception:  # noqa: BLE001  # whatever it is, it can be found out anew
+        return None
+    return kept if str(kept.pop("key", "")) == key else None
+
+
+def _write(run: Run, arrays: dict[str, np.ndarray], key: str) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, key=np.array(key), **arrays)  # type: ignore[arg-type]
+    try:
+        write_bytes(run.folder / ANALYSIS, buffer.getvalue())
+    except OutputError as error:
+        message = f"the analysis was not kept, the next report takes as long again: {error}"
+        warnings.warn(LookbookWarning(message), stacklevel=3)

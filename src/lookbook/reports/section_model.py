@@ -1,0 +1,225 @@
+"""Show the model in a report: its layers, its training, what it can stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookbook.images import sprites
+from lookbook.inference import onnx_graph
+from lookbook.reports import charts
+from lookbook.reports.charts import Axis, Line
+from lookbook.reports.context import Sheet, grouped
+
+if TYPE_CHECKING:
+    from lookbook.evaluation.analysis import Curve
+    from lookbook.inference.model import Model
+    from lookbook.runs.store import Run
+
+#: filters that are drawn
+FILTERS = 32
+
+
+def network(sheet: Sheet) -> dict[str, Any] | None:
+    """Draw the layers, and what the first of them looks for."""
+    model = sheet.answers.model
+    if model is None:
+        return None
+    height, width, *colours = sheet.test.images.shape[1:]
+    shape = "×".join(map(str, (height, width, *colours)))
+    none = sheet.t("network.one_parameter")
+    rows = [{"name": sheet.t("network.input"), "shape": shape, "parameters": none}]
+    found = sheet.layers
+    rows += [_layer(sheet, one) for one in found]
+    rows.append(
+        {
+            "name": sheet.t("network.softmax"),
+            "shape": str(found[-1].shape[0]),
+            "parameters": none,
+        }
+    )
+    total = sheet.t("network.total", n=grouped(sum(one.learnt for one in found)))
+    run = sheet.answers.run
+    if run is not None and (run.recipe.get("mirror") or run.recipe.get("shift")):
+        total += " " + sheet.t("network.views")
+    channels = colours[0] if colours else 1
+    shapes = [(channels, height, width), *(one.shape for one in found)]
+    drawing = charts.layer_drawing(shapes, ", ".join(f"{r['name']} {r['shape']}" for r in rows))
+    return {
+        "drawing": drawing,
+        "layers": rows,
+        "total": total,
+        **_filters(sheet, model),
+    }
+
+
+def _layer(sheet: Sheet, one: onnx_graph.Layer) -> dict[str, str]:
+    """Write one layer."""
+    sides = {"kernel": "×".join(map(str, one.kernel)), "stride": max(one.stride, default=1)}
+    kind: str = one.kind
+    if kind == "conv" and max(one.stride) > 1:
+        kind = "conv_stride"
+    counts = sheet.t("network.one_parameter")
+    if one.learnt:
+        counts = sheet.t("network.parameters", n=grouped(one.learnt))
+    elif one.computed:
+        counts = sheet.t("network.computed", n=grouped(one.computed))
+    return {
+        "name": sheet.t(f"network.{kind}", **sides),
+        "shape": " × ".join(map(str, one.shape)),
+        "parameters": counts,
+    }
+
+
+def _filters(sheet: Sheet, model: Model) -> dict[str, Any]:
+    """Draw filters of the first layer, each from its own darkest to its own lightest."""
+    values = onnx_graph.first_filters(model)
+    kind = "conv" if sheet.layers[0].kind in {"whitening", "conv"} else "dense"
+    drawn = []
+    for one in values[:FILTERS]:
+        most = np.abs(one).max() or 1.0
+        grey = ((one / most + 1) * 127.5).round().astype(np.uint8)
+        drawn.append(sprites.address(grey))
+    size = "×".join(map(str, values.shape[1:3]))
+    said = {"shown": len(drawn), "all": len(values), "twice": 2 * len(values), "size": size}
+    return {
+        "filters": drawn,
+        "filters_title": sheet.t(f"network.filters_{kind}"),
+        "filters_read": sheet.t(f"network.filters_{kind}_read", **said),
+    }
+
+
+def training(sheet: Sheet) -> dict[str, Any] | None:
+    """Draw loss, accuracy and learning rate over the training."""
+    run = sheet.answers.run
+    if run is None:
+        return None
+    history = run.history
+    if len(history) < 2:  # there is no curve of one point
+        return {"facts": _ended(sheet, history[-1]), "note": _note(sheet, run)}
+    epochs, seconds = _epochs(run), [one["seconds"] for one in history]
+    drawn = [
+        {"svg": _curve(sheet, history, name, xs, unit), "again": unit == "seconds"}
+        for name in ("loss", "accuracy")
+        for xs, unit in ((epochs, "epoch"), (seconds, "seconds"))
+    ]
+    if all("learning_rate" in one for one in history):
+        drawn.append({"svg": _rate(sheet, history, epochs), "again": False})
+    return {"charts": drawn, "note": _note(sheet, run)}
+
+
+def _ended(sheet: Sheet, last: dict[str, Any]) -> list[dict[str, str]]:
+    """Return how a training ended: loss and accuracy of both parts."""
+    facts = []
+    for name, write in (("loss", "{:.4f}".format), ("accuracy", sheet.percent)):
+        for key, word in ((name, "training"), (f"val_{name}", "validation")):
+            if last.get(key) is not None:
+                what = f"{sheet.t(f'training.{name}')}, {sheet.t(f'word.{word}')}"
+                facts.append({"name": what, "text": write(last[key])})
+    return facts
+
+
+def _epochs(run: Run) -> list[float]:
+    """Return how many passes were done at the end of each; the last one may be a part."""
+    n, hardest = run.metrics["training_pictures"], run.recipe.get("hardest", 1.0)
+    done = []
+    for one in run.history:
+        whole = n if one["epoch"] == 1 else max(1, round(hardest * n))
+        done.append(one["epoch"] - 1 + min(1.0, one["pictures"] / whole))
+    return done
+
+
+def _note(sheet: Sheet, run: Run) -> str:
+    """Say what the curves are of, and why those of the training may look worse."""
+    recipe = run.recipe
+    parts = [sheet.t("training.note")]
+    with_validation = run.history[-1].get("val_loss") is not None
+    parts.append(sheet.t("training.validation" if with_validation else "training.no_validation"))
+    if recipe.get("hardest", 1.0) < 1 and run.history[-1]["epoch"] > 1:
+        share = sheet.percent(recipe["hardest"], 0)
+        parts.append(sheet.t("training.hardest", share=share))
+    if recipe.get("mirror") or recipe.get("shift") or recipe.get("distort"):
+        parts.append(sheet.t("training.changed"))
+    if recipe.get("label_smoothing"):
+        share = sheet.percent(recipe["label_smoothing"], 0)
+        parts.append(sheet.t("training.smoothing", share=share))
+    return " ".join(parts)
+
+
+def _curve(
+    sheet: Sheet, history: list[dict[str, Any]], name: str, xs: list[float], unit: str
+) -> str:
+    """Draw loss or accuracy of both parts."""
+    lines = []
+    parts: tuple[tuple[str, str, charts.Kind], ...] = (
+        (name, "training", "quiet"),
+        (f"val_{name}", "validation", "right"),
+    )
+    for key, word, kind in parts:
+        ys = [float(one[key]) for one in history if one.get(key) is not None]
+        if len(ys) == len(xs):
+            lines.append(Line(sheet.t(f"word.{word}"), xs, ys, kind, charts.dots(xs)))
+    every = [y for line in lines for y in line.ys]
+    least, most = min(every), max(every)
+    room = 0.06 * ((most - least) or 1)
+    y = Axis(sheet.t(f"training.{name}"), max(0.0, least - room), most + room)
+    if name == "accuracy":
+        digits = 0 if most - least > 0.03 else 1
+        y = Axis(y.name, y.least, min(1.0, y.most), lambda share: sheet.percent(share, digits))
+    title = f"{sheet.t(f'training.{name}')} · {sheet.t(f'training.{unit}')}"
+    return charts.chart(title, Axis(sheet.t(f"training.{unit}"), 0, xs[-1]), y, lines)
+
+
+def _rate(sheet: Sheet, history: list[dict[str, Any]], epochs: list[float]) -> str:
+    """Draw the learning rate at the end of each pass."""
+    rates = [float(one["learning_rate"]) for one in history]
+    title, unit = sheet.t("training.rate"), sheet.t("training.epoch")
+    y = Axis(title, 0, 1.08 * max(*rates, 1e-9), "{:.2g}".format)
+    return charts.chart(
+        title, Axis(unit, 0, epochs[-1]), y, [Line("", epochs, rates, "ink", charts.dots(epochs))]
+    )
+
+
+def robustness(sheet: Sheet) -> dict[str, Any] | None:
+    """Draw the accuracy under each change."""
+    analysis = sheet.analysis
+    if not analysis.curves:
+        return None
+    commonest = float(sheet.test.counts.max() / len(sheet.test))
+    drawn = [_stands(sheet, curve, commonest) for curve in analysis.curves]
+    n, all_of_them = grouped(analysis.changed), analysis.changed == len(sheet.test)
+    how = sheet.t("robustness.all" if all_of_them else "robustness.random", n=n)
+    return {
+        "charts": drawn,
+        "note": sheet.t("robustness.note", n=n, how=how),
+    }
+
+
+def _stands(sheet: Sheet, curve: Curve, commonest: float) -> str:
+    """Draw one curve."""
+    levels = list(curve.levels)
+    first, last = levels[0], levels[-1]
+    # contrast falls: the curve still begins at the left with the images as they are
+    turned = -1 if first > last else 1
+    xs = [turned * level for level in levels]
+    unit = sheet.t(f"robustness.unit_{curve.change}")
+    # three levels at most are all named: round numbers between them would be of none
+    ticks = tuple(xs) if len(xs) <= 3 else None
+    write: Any = lambda at: f"{turned * at:g}"  # noqa: E731
+    if curve.change in {"flip", "inverted"}:
+        no, yes = (word.strip() for word in unit.split(","))
+        write = {xs[0]: no, xs[1]: yes}.get
+        unit = ""
+    dots = [3.0] * len(xs)
+    lines = [
+        Line("", [xs[0], xs[-1]], [commonest, commonest], "quiet"),
+        Line("", xs, curve.accuracies, "right", dots),
+    ]
+    return charts.chart(
+        sheet.t(f"robustness.{curve.change}"),
+        Axis(unit, xs[0], xs[-1], write, ticks),
+        Axis(sheet.t("trust.accuracy"), 0, 1, lambda share: sheet.percent(share, 0), (0, 0.5, 1)),
+        lines,
+        size=(240, 170),
+    )

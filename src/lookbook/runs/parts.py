@@ -1,0 +1,117 @@
+"""The parts of the data that a run was trained and measured on, as they were then."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from lookbook.data import image_folder
+from lookbook.data.catalog import BUILTIN, Part
+from lookbook.data.corrections import apply
+from lookbook.data.dataset import Dataset, is_split_here, load, measured_part, split_validation
+from lookbook.errors import InputError, LookbookWarning
+from lookbook.runs.store import Run
+
+if TYPE_CHECKING:
+    from lookbook.images.preprocessing import Polarity
+
+
+def load_part(run: Run, part: Part) -> Dataset:
+    """Return one part of the data that a run was trained on, as its model takes it.
+
+    Of its size, and with odd images inverted where training images had one polarity.
+
+    Raises
+    ------
+    InputError
+        The data is no longer there; or it was changed, so that the answers would be to other
+        classes, or images that the run was trained on would count as test images.
+    """
+    return load_as_given(run, part).match(polarity_of(run))
+
+
+def polarity_of(run: Run) -> Polarity:
+    """Return the polarity of the images that a run was trained on, as it was found then."""
+    polarity: Polarity = run.conditions["data"].get("polarity", "mixed")
+    return polarity
+
+
+def load_as_given(run: Run, part: Part) -> Dataset:
+    """Return what `load_part` does, with no image inverted."""
+    data = run.conditions["data"]
+    dataset = _load_as(run, part)
+    if data["name"] in BUILTIN:  # `download` has verified it
+        return dataset
+    if list(map(image_folder.plain, dataset.classes)) != list(
+        map(image_folder.plain, data["classes"])
+    ):
+        raise _changed(
+            run, f"its classes are {', '.join(dataset.classes)}, were {', '.join(data['classes'])}"
+        )
+    if part == "train":
+        _check_training(run, dataset)
+        return dataset
+    measured = measured_part(data["name"])
+    if measured == "validation" and run.conditions["final"]:
+        raise _changed(run, "it has no test part, and the run learnt from its validation part")
+    if {measured, data.get("measured_on", measured)} != {"test"}:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LookbookWarning)  # training has told
+            _check_training(run, _load_as(run, "train"))
+    return dataset
+
+
+def load_training(run: Run) -> Dataset:
+    """Return the training part as a run was trained on it, with the labels that were corrected.
+
+    Raises
+    ------
+    InputError
+        The data is no longer there, or it was changed.
+    """
+    return apply(load_part(run, "train"), run.conditions["data"].get("corrections", []))
+
+
+def load_split(run: Run) -> tuple[Dataset, Dataset]:
+    """Return what a run was trained on and its validation part.
+
+    Raises
+    ------
+    InputError
+        The data is no longer there, or it was changed.
+    """
+    training, expected = load_training(run), run.conditions["data"].get("validation_sha256")
+    if expected is None:
+        return split_validation(training, seed=run.conditions["seed"])
+    validation = _load_as(run, "validation")
+    if validation.sha256() != expected:
+        raise _changed(run, "its validation part is not the same")
+    return training, validation.match(polarity_of(run))
+
+
+def _check_training(run: Run, training: Dataset) -> None:
+    data = run.conditions["data"]
+    if training.sha256() != data["train_sha256"]:
+        if data.get("split") != image_folder.SPLIT and is_split_here(data["name"]):
+            raise InputError(
+                f"{run.folder} was trained by a version that split {data['name']} otherwise: "
+                "images that it learnt from would count as test images; train again: "
+                f"{run.train_command()}"
+            )
+        raise _changed(
+            run,
+            f"its training part is not the same ({len(training):,} images, were "
+            f"{data['train_pictures']:,})",
+        )
+
+
+def _load_as(run: Run, part: image_folder.Part) -> Dataset:
+    data = run.conditions["data"]
+    return load(data["name"], part, size=tuple(data["size"]), channels=data["channels"])
+
+
+def _changed(run: Run, what: str) -> InputError:
+    return InputError(
+        f"the data of {run.folder} changed since it was trained on: {what}; restore it, or train "
+        f"again: {run.train_command()}"
+    )

@@ -1,0 +1,474 @@
+"""Say what a run folder holds, write it in one step, read it, list all of them.
+
+::
+
+    runs/fashion-mnist-tutorial-1/
+        recipe.json          what the run is made of
+        history.json         loss and accuracy, epoch by epoch
+        weights.safetensors  the network's weights
+        model.onnx           the model: raw pixels in, logits and probabilities out
+        metrics.json         validation accuracy, fit seconds, temperature
+        conditions.json      versions, seed, data and its hash, machine, duration of each part
+        evaluation.json      what `lookbook evaluate` found on the test part, once it has run
+        analysis.npz         what `lookbook report` found out, for the next report
+        report.html, …       what `report`, `figures` and `export` wrote
+    runs/fashion-mnist-tutorial-1.unfinished/
+                             what a training needs to go on: see `lookbook.checkpoints`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shlex
+import shutil
+import tempfile
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lookbook.core.files import cannot_write, encode, open_plain, read_plain, to_json, write_synced
+from lookbook.data.catalog import mirrors_well, stem_of
+from lookbook.errors import (
+    DamagedFileError,
+    InputError,
+    LookbookError,
+    LookbookWarning,
+    OutputError,
+    describe,
+)
+from lookbook.recipes import RECIPES
+from lookbook.runs import schema
+
+#: where runs are kept if the user names no place
+ROOT = Path("runs")
+_PARTS = ("recipe", "history", "metrics", "conditions")
+WEIGHTS = "weights.safetensors"
+MODEL = "model.onnx"
+EVALUATION = "evaluation.json"
+REQUEST = "request.json"
+DEMO = "demo.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished training, as its folder tells it."""
+
+    folder: Path
+    recipe: dict[str, Any]
+    history: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    conditions: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.recipe['name']})"
+
+    @property
+    def weights(self) -> Path:
+        """The file of the network's weights."""
+        return self.folder / WEIGHTS
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        return self.folder / MODEL
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """Return what the evaluation found, or None where there was none yet."""
+        path = self.folder / EVALUATION
+        return read_document(path) if os.path.lexists(path) else None
+
+    def tested(self) -> dict[str, Any] | None:
+        """Return the evaluation where it is one on a test part: not all data has one."""
+        found = self.evaluation()
+        return None if found is None or is_on_validation(found) else found
+
+    def place(self, name: str) -> Path:
+        """Return a folder in the run to write into.
+
+        Raises
+        ------
+        InputError
+            A link stands there: what is written would be elsewhere.
+        """
+        path = self.folder / name
+        if path.is_symlink():
+            raise InputError(
+                f"{path} is a link, and nothing is written through it; remove it, or choose "
+                "another place with --out"
+            )
+        return path
+
+    def check_files(self) -> None:
+        """Compare weights and model with the hashes that were taken when they were written.
+
+        Raises
+        ------
+        DamagedFileError
+            One of them is missing or was changed, or its hash is gone.
+        """
+        # not only what the table lists: it may have been emptied
+        for name in (WEIGHTS, MODEL):
+            path, expected = self.folder / name, self.conditions["sha256"].get(name)
+            remedy = f"restore the file, or train again: {self.train_command()}"
+            try:
+                with open_plain(path) as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError as error:
+                raise DamagedFileError(f"{path} is missing; {remedy}") from error
+            except OSError as error:
+                raise DamagedFileError(
+                    f"{path} cannot be read: {error.strerror}; {remedy}"
+                ) from error
+            if expected is None:
+                raise DamagedFileError(
+                    f"{self.folder / 'conditions.json'} lacks the SHA-256 of {name}; {remedy}"
+                )
+            if found != expected:
+                raise DamagedFileError(
+                    f"{path} is damaged: its SHA-256 is {found}, the run recorded {expected}; "
+                    f"{remedy}"
+                )
+
+    def train_command(self) -> str:
+        """Return the command that trains the same again.
+
+        Corrected labels are not in it: they come from a table of the user's, `--corrections FILE`.
+        """
+        data, seed = self.conditions["data"], self.conditions["seed"]
+        words = ["lookbook", "train", data["name"], "--recipe", self.recipe["name"]]
+        words += ["--epochs", str(self.recipe["epochs"]), "--seed", str(seed)]
+        height, width = data["size"]
+        if data["from_files"] and height == width:
+            words += ["--size", str(height)]
+        usual = RECIPES.get(self.recipe["name"])
+        mirrored = self.recipe.get("mirror", False)
+        well = mirrors_well(data["name"])
+        if usual is not None and mirrored != usual.with_mirror(asked=None, well=well).mirror:
+            words.append("--mirror" if mirrored else "--no-mirror")
+        if self.conditions["final"]:
+            words.append("--final")
+        return shlex.join(words)
+
+
+def is_on_validation(evaluation: dict[str, Any]) -> bool:
+    """Say whether the data had no test part, so that its validation part was measured on."""
+    return bool(evaluation.get("conditions", {}).get("part") == "validation")
+
+
+def read_run(name: str | Path, root: Path = ROOT) -> Run:
+    """Read the run of that path, or of that name in the folder of runs.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or it is no run.
+    DamagedFileError
+        A file of the run cannot be read.
+    """
+    folder = Path(name)
+    if not folder.exists() and (root / folder).exists():
+        folder = root / folder
+    if not folder.exists() and unfinished(folder).exists():
+        raise InputError(f"{folder} is not finished; go on: {_resume_command(folder)}")
+    if not folder.exists():
+        known = [run.folder.name for run in list_runs(root)][:3]
+        hint = f"runs here: {', '.join(known)}" if known else "there are none yet: lookbook train"
+        raise InputError(f"no run {name}; {hint}")
+    if not folder.is_dir() or not os.path.lexists(folder / "conditions.json"):
+        raise InputError(
+            f"{folder} is not a run: it has no conditions.json; lookbook runs lists the runs"
+        )
+    recipe, history, metrics, conditions = (read_document(folder / f"{p}.json") for p in _PARTS)
+    return Run(folder, recipe, history, metrics, conditions)
+
+
+def as_run(run: Run | str | Path) -> Run:
+    """Return the run itself, or the one of that folder or name: see `read_run`.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or there is no such run.
+    """
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | Path):
+        raise InputError(
+            f"a {type(run).__name__} is no run; expected a run, its folder or its name"
+        )
+    return read_run(run)
+
+
+def list_runs(root: Path = ROOT) -> list[Run]:
+    """Return the runs in a folder, newest first; those that cannot be read are left out and listed.
+
+    Raises
+    ------
+    OSError
+        The folder itself cannot be read.
+    """
+    found = []
+    for folder in sorted(root.iterdir()) if root.exists() else []:
+        try:
+            if folder.name[0] == "." or not os.path.lexists(folder / "conditions.json"):
+                continue
+            run = read_run(folder)
+            run.evaluation()
+            found.append(run)
+        except (LookbookError, OSError) as error:
+            why = error if isinstance(error, LookbookError) else describe(error)
+            message = f"left out the run {folder.name}: {why}"
+            warnings.warn(LookbookWarning(message), stacklevel=2)
+    return sorted(found, key=lambda run: str(run.conditions["started"]), reverse=True)
+
+
+def unfinished(folder: Path) -> Path:
+    """Return where a training keeps what it needs to go on, until its run is finished."""
+    return folder.with_name(f"{folder.name}.unfinished")
+
+
+def list_unfinished(root: Path = ROOT) -> list[Path]:
+    """Return the runs in a folder whose training was stopped or killed, by name."""
+    return sorted(path.parent.with_suffix("") for path in root.glob(f"*.unfinished/{REQUEST}"))
+
+
+def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of an unfinished run of that path or name, and what was asked for.
+
+    Raises
+    ------
+    InputError
+        There is no such run, or it is finished.
+    DamagedFileError
+        The request cannot be read.
+    """
+    folder = Path(name)
+    if not unfinished(folder).exists() and unfinished(root / folder).exists():
+        folder = root / folder
+    if not unfinished(folder).exists():
+        if (folder / "conditions.json").exists():
+            raise InputError(
+                f"{folder} is finished: there is nothing to go on with; evaluate it: "
+                f"{shlex.join(['lookbook', 'evaluate', str(folder)])}"
+            )
+        known = [path.name for path in list_unfinished(root)][:3]
+        hint = (
+            f"unfinished here: {', '.join(known)}"
+            if known
+            else "no run here is unfinished; start one: lookbook train"
+        )
+        raise InputError(f"no unfinished run {name}; {hint}")
+    path = unfinished(folder) / REQUEST
+    request = read_document(path)
+    digest = request.pop("sha256")
+    if digest != sealed(request)["sha256"]:
+        raise DamagedFileError(
+            f"{path} is damaged: its SHA-256 is another one; delete {path.parent} and train again"
+        )
+    return folder, request
+
+
+def sealed(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request with its hash: a changed one would train something else, without a word."""
+    content = json.dumps(request, sort_keys=True)
+    return request | {"sha256": hashlib.sha256(content.encode()).hexdigest()}
+
+
+def _resume_command(folder: Path) -> str:
+    return shlex.join(["lookbook", "train", "--resume", str(folder)])
+
+
+def free_folder(data_name: str, recipe_name: str, root: Path = ROOT) -> Path:
+    """Return the next `runs/<data>-<recipe>-<number>` that is free."""
+    stem = f"{stem_of(data_name)}-{recipe_name}"
+    number = 1
+    while any(map(os.path.lexists, _places(root / f"{stem}-{number}"))):
+        number += 1
+    return root / f"{stem}-{number}"
+
+
+def _places(folder: Path) -> tuple[Path, Path]:
+    return folder, unfinished(folder)
+
+
+def check_target(folder: Path) -> None:
+    """Make sure, before any work, that a new run can be written there.
+
+    Raises
+    ------
+    InputError
+        The folder exists.
+    OutputError
+        It cannot be made there.
+    """
+    check_text(f"the folder {str(folder)!a}", folder, of_system=True)
+    try:
+        if _stands(folder):
+            raise InputError(f"{folder} exists and is not overwritten; choose another --out")
+        if _stands(unfinished(folder)):
+            raise InputError(
+                f"{folder} was begun and is not finished; go on: {_resume_command(folder)}, or "
+                f"delete {unfinished(folder)}"
+            )
+        # what lacks above it is made when the run is written
+        nearest = next(parent for parent in folder.parents if _stands(parent))
+        tempfile.TemporaryDirectory(dir=nearest, prefix=".lookbook-").cleanup()
+    except OSError as error:
+        raise cannot_write(folder, error, unchanged=True) from error
+
+
+def check_text(what: str, name: str | Path, *, of_system: bool = False) -> None:
+    """Refuse a name that no document can hold, or, `of_system`, no file can have.
+
+    Raises
+    ------
+    InputError
+        It has a byte or a letter that UTF-8, or the system, cannot write.
+    """
+    try:
+        os.fsencode(name) if of_system else str(name).encode()
+        right = "\0" not in str(name)
+    except UnicodeEncodeError:
+        right = False
+    if not right:
+        raise InputError(f"{what} has letters that UTF-8 cannot write; choose another name")
+
+
+def _stands(path: Path) -> bool:
+    """Say whether anything has this name, be it a link to nothing."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def write_run(
+    folder: Path,
+    documents: dict[str, Any],
+    blobs: dict[str, bytes],
+    *,
+    numbered: bool = False,
+    replaces: bool = False,
+) -> Run:
+    """Write a run beside its place, then move it there in one step: it is whole, or not there.
+
+    Where it `replaces` the run of a training that was stopped, that one goes, or is kept under
+    another name if more than the training wrote is in it.
+
+    Where another process took the place meanwhile, the run is moved to the next free one:
+    `runs/mnist-quick-2` after `runs/mnist-quick-1` if the name is a `numbered` one.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place cannot be written; or it was taken meanwhile, and its name
+        is the user's, not `numbered`: the message says where the run is.
+    """
+    lacking = [parent for parent in folder.parents if not os.path.lexists(parent)]
+    try:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            if replaces:
+                _set_aside(folder)
+            place = _write_whole(folder, documents, blobs, numbered=numbered)
+        except BaseException:
+            with suppress(OSError):  # another process may use them by now
+                for parent in lacking:
+                    parent.rmdir()
+            raise
+    except OSError as error:
+        raise cannot_write(folder, error, unchanged=True) from error
+    if place != folder and not numbered:
+        raise OutputError(
+            f"{folder} was made by another program meanwhile and is not overwritten; "
+            f"the run is in {place}"
+        )
+    return read_run(place)
+
+
+def _set_aside(folder: Path) -> None:
+    """Remove what stands there, in one step as others see it; keep what was made from it."""
+    if not _stands(folder):
+        return
+    own = {WEIGHTS, MODEL, EVALUATION, *(f"{name}.json" for name in _PARTS)}
+    if {path.name for path in folder.iterdir()} - own:
+        kept = next(
+            place
+            for number in itertools.count(1)
+            if not _stands(place := folder.with_name(f"{folder.name}-stopped-{number}"))
+        )
+        folder.rename(kept)
+        message = f"the run as it was stopped, with what was made from it, is kept in {kept}"
+        warnings.warn(LookbookWarning(message), stacklevel=2)
+        return
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
+    folder.rename(aside / folder.name)
+    shutil.rmtree(aside)
+
+
+def _write_whole(
+    folder: Path, documents: dict[str, Any], blobs: dict[str, bytes], *, numbered: bool
+) -> Path:
+    """Write a run, or leave nothing; return where it is."""
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
+    try:
+        for name, blob in blobs.items():
+            write_synced(scratch / name, blob)
+        for name, document in documents.items():
+            write_synced(scratch / f"{name}.json", encode(to_json(document)))
+        scratch.chmod(0o755)  # mkdtemp is for secrets; a run is for showing
+        return _move(scratch, folder, numbered=numbered)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _move(scratch: Path, folder: Path, *, numbered: bool) -> Path:
+    """Move a run to its place, or to the next free one; return which."""
+    stem, number = folder.name, 1
+    if numbered:
+        stem, _, last = folder.name.rpartition("-")
+        number = int(last)
+    place = folder
+    while True:
+        try:
+            return scratch.rename(place)
+        except OSError:
+            if not os.path.lexists(place):
+                raise
+        number += 1
+        place = folder.with_name(f"{stem}-{number}")
+
+
+def read_document(path: Path) -> Any:
+    """Read one document of a run; refuse one that is not of its form.
+
+    Raises
+    ------
+    DamagedFileError
+        It is missing, cannot be read, or does not hold what it should.
+    """
+    remedy = {
+        EVALUATION: "delete it, and evaluate again",
+        DEMO: "delete it, and call lookbook demo again",
+        REQUEST: f"delete {path.parent} and train again",
+    }.get(path.name, "restore it, or train again")
+    try:
+        content = read_plain(path, schema.FORMS[path.stem].most_bytes)
+        return schema.decode(path.stem, content)
+    except FileNotFoundError as error:
+        raise DamagedFileError(
+            f"the run {path.parent} is damaged: it lacks {path.name}; {remedy}"
+        ) from error
+    except OSError as error:
+        raise DamagedFileError(f"{path} cannot be read: {error.strerror}; {remedy}") from error
+    except ValueError as error:
+        raise DamagedFileError(
+            f"{path} does not hold what a run's {path.name} holds: {error}; {remedy}"
+        ) from error

@@ -1,0 +1,95 @@
+"""Change a batch of images so that more is learnt from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Shaped
+    from torch import Tensor
+
+
+def mirror(
+    images: Shaped[Tensor, "N C H W"], mirrored: Bool[Tensor, "N"]
+) -> Shaped[Tensor, "N C H W"]:
+    """Mirror those images that are `mirrored`, left for right.
+
+    >>> import torch
+    >>> images = torch.tensor([[[[1, 2]]], [[[3, 4]]]])
+    >>> mirror(images, torch.tensor([True, False])).flatten().tolist()
+    [2, 1, 3, 4]
+    """
+    return images.flip(3).where(mirrored[:, None, None, None], images)
+
+
+def shift(
+    images: Shaped[Tensor, "N C H W"], chances: Float[Tensor, "N 2"], most: int
+) -> Shaped[Tensor, "N C H W"]:
+    """Move each image down and right by up to `most` pixels; what comes in is 0.
+
+    Chances of 0 to 1 say by how many: -most to most, each as likely.
+
+    >>> import torch
+    >>> images = torch.tensor([[[[1, 2], [3, 4]]], [[[1, 2], [3, 4]]]])
+    >>> shift(images, torch.tensor([[0.5, 0.9], [0.1, 0.5]]), most=1).tolist()
+    [[[[0, 1], [0, 3]]], [[[3, 4], [0, 0]]]]
+    """
+    height, width = images.shape[2:]
+    # every way to cut an image's size out of a wider one, as a view: N C most*2+1 most*2+1 H W
+    cuts = F.pad(images, (most,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    down, right = (2 * most - (chances * (2 * most + 1)).long()).unbind(1)
+    return cuts.permute(0, 2, 3, 1, 4, 5)[torch.arange(len(images)), down, right]
+
+
+def distort(
+    images: Shaped[Tensor, "N C H W"], chances: Float[Tensor, "N 5"], strength: float
+) -> Float[Tensor, "N C H W"]:
+    """Move, zoom, turn and stretch each image; what comes in mirrors what is at its border.
+
+    Chances of 0 to 1 say which way and how much, 0.5 not at all. At most, an image moves by
+    `strength` / 5 of its sides, grows or shrinks by the factor exp(`strength`), turns by
+    0.8 × `strength` radians, and its sides change their ratio by exp(0.8 × `strength`).
+
+    >>> import torch
+    >>> images = torch.arange(18).view(2, 1, 3, 3)
+    >>> nothing = torch.full((2, 5), 0.5)
+    >>> bool((distort(images, nothing, 0.25) - images).abs().max() < 1e-5)
+    True
+    """
+    down, right, size, angle, ratio = (strength * (2 * chances - 1)).unbind(1)
+    zoom, turn, stretch = torch.exp(size), 0.8 * angle, torch.exp(0.4 * ratio)
+    cos, sin = zoom * torch.cos(turn), zoom * torch.sin(turn)
+    # the image's own proportions: without them a turn would shear what is not square
+    wide = images.shape[3] / images.shape[2]
+    across = [cos * stretch, -sin / wide, 0.4 * right]
+    along = [sin * wide, cos / stretch, 0.4 * down]
+    places = torch.stack(across + along, dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(places, list(images.shape), align_corners=False)
+    return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
+
+
+def relight(
+    images: Shaped[Tensor, "N C H W"], chances: Float[Tensor, "N 5"], strength: float
+) -> Float[Tensor, "N C H W"]:
+    """Change contrast and brightness of each image, and how strong each of its colours is.
+
+    Chances of 0 to 1 say which way and how much, 0.5 not at all. At most, contrasts change by the
+    factor exp(1.2 × `strength`), brightness by 0.6 × `strength` of the whole range, colours by the
+    factor exp(0.4 × `strength`). Values stay in 0..255.
+
+    >>> import torch
+    >>> image = torch.tensor([[[[0, 100], [100, 200]]]])
+    >>> brighter = torch.tensor([[0.5, 1.0, 0.5, 0.5, 0.5]])
+    >>> relight(image, brighter, 0.4).int().flatten().tolist()
+    [61, 161, 161, 255]
+    """
+    contrast, brightness, *colours = (strength * (2 * chances - 1)).unbind(1)
+    pixels = images.float()
+    mean = pixels.mean((1, 2, 3), keepdim=True)
+    gains = torch.exp(0.4 * torch.stack(colours[: images.shape[1]], dim=1))[:, :, None, None]
+    stronger = torch.exp(1.2 * contrast)[:, None, None, None]
+    lighter = 255 * 0.6 * brightness[:, None, None, None]
+    return ((mean + (pixels - mean) * stronger + lighter) * gains).clamp(0, 255)

@@ -1,0 +1,70 @@
+"""Learn when to doubt a classifier that is fit: temperature, thresholds, what is usual."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from lookbook.data.dataset import sample
+from lookbook.inference.thresholds import CalibrationSet, fit_temperature, softmax
+from lookbook.networks.devices import as_tensor, pick_device
+from lookbook.networks.novelty import LEARNT
+from lookbook.training.loop import EVALUATION_BATCH
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32, Shaped
+    from torch import Tensor
+
+    from lookbook.networks.classifier import Classifier
+    from lookbook.training.loop import Fitted, Labelled
+
+
+def calibrate(fitted: Fitted, judge: Classifier, validation: Labelled) -> CalibrationSet | None:
+    """Set a classifier's temperature by the validation part; return what else that part says.
+
+    The answers are those that the fit ended with; novelties are those to its `judge`, which learnt
+    what is usual. Both are of a network that did not see these images. None where there are too
+    few of them, or no answers.
+    """
+    answered = len(fitted.val_logits)
+    images, labels = (each[:answered] for each in validation)
+    temperature = fit_temperature(fitted.val_logits, labels)
+    fitted.classifier.temperature.fill_(temperature)
+    probs = softmax(fitted.val_logits / temperature)
+    return CalibrationSet.of(probs, labels, novelties(judge, images))
+
+
+def learn_novelty(classifier: Classifier, training: Labelled) -> None:
+    """Let a trained classifier learn which traits are usual, from a sample of training images."""
+    images, labels = (sample(each, LEARNT) for each in training)
+    logits, traits = _look_once(classifier, images)
+    classifier.novelty.learn(traits, logits, as_tensor(labels))
+
+
+def novelties(
+    classifier: Classifier, images: Shaped[np.ndarray, "N *shape"]
+) -> Float32[np.ndarray, "N"]:
+    """Return how strange images are to a classifier."""
+    if len(images) == 0:
+        return np.zeros(0, np.float32)
+    logits, traits = _look_once(classifier, images)
+    with torch.inference_mode():
+        novelty: Tensor = classifier.novelty(traits, logits)
+    return novelty.numpy()
+
+
+@torch.inference_mode()
+def _look_once(
+    classifier: Classifier, images: Shaped[np.ndarray, "N *shape"]
+) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N T"]]:
+    """Return logits and traits of one view, computed where that is fastest."""
+    device = pick_device()
+    scaler, network = classifier.scaler.to(device), classifier.network.to(device)
+    batches = np.array_split(images, math.ceil(len(images) / EVALUATION_BATCH))
+    seen = [network.with_traits(scaler(as_tensor(each).to(device))) for each in batches]
+    classifier.cpu()
+    logits, traits = (torch.cat(each).cpu() for each in zip(*seen, strict=True))
+    return logits, traits

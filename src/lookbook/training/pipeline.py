@@ -1,0 +1,545 @@
+"""Train: Dataset + Recipe → Run."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from lookbook.core.environment import machine, versions
+from lookbook.data.catalog import BUILTIN, mirrors_well
+from lookbook.data.corrections import apply, read
+from lookbook.data.dataset import (
+    Dataset,
+    has_validation_part,
+    identify,
+    is_image_folder,
+    is_split_here,
+    join,
+    load,
+    measured_part,
+    sample,
+    split_validation,
+)
+from lookbook.data.image_folder import SPLIT
+from lookbook.errors import InputError, LookbookWarning, TrainingError
+from lookbook.evaluation import metrics
+from lookbook.inference.thresholds import CalibrationSet, softmax
+from lookbook.networks.classifier import Classifier, build_classifier
+from lookbook.networks.devices import pick_device, settle, threads
+from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
+from lookbook.recipes import STANDARD, Recipe, find_recipe
+from lookbook.runs.store import (
+    MODEL,
+    WEIGHTS,
+    Run,
+    check_target,
+    check_text,
+    free_folder,
+    read_request,
+    unfinished,
+    write_run,
+)
+from lookbook.training.budget import Plan, plan
+from lookbook.training.calibration import calibrate, learn_novelty
+from lookbook.training.checkpoints import ResumePoint
+from lookbook.training.loop import Fitted, Tell, epochs_done, fit
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
+
+    from lookbook.images.preprocessing import Polarity
+    from lookbook.training.loop import Labelled, Progress
+
+_logger = logging.getLogger("lookbook")
+
+
+def train(
+    data: str,
+    recipe: Recipe | str | None = None,
+    *,
+    epochs: float | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    size: int | None = None,
+    final: bool = False,
+    mirror: bool | None = None,
+    budget: float | None = None,
+    corrections: str | Path | None = None,
+    tell: Tell | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Train on the training part of DATA and write the run; no test image is read.
+
+    Parameters
+    ----------
+    data, size
+        As `lookbook.load` takes them.
+    recipe
+        What to train and how, or its name; without it `standard`, or what makes most of the
+        `budget`. It is suited to the number of images: see `Recipe.suited_to`.
+    epochs
+        Passes over the images; without it the recipe's.
+    seed
+        Decides the first weights, the order of the images and the validation part.
+    out
+        The run's folder; without it `runs/<data>-<recipe>-<number>`.
+    final
+        Train on the validation part, too. The temperature then comes from a twin that is trained
+        without it; that time is `calibration_seconds`, not `fit_seconds`.
+    mirror
+        Whether an image and its mirror image show the same. Without it as the recipe says, but
+        never for built-in datasets of digits and letters.
+    budget
+        Seconds after which the run is to be written; passes and learning rate follow the time.
+    corrections
+        A table of suspected labels of the training part, with what a person decided.
+    tell
+        Is called with a `Progress` a few times a second, and after each epoch: `epoch`,
+        `images`, `loss`, `accuracy`, `val_accuracy`, `seconds_left` and more. Without it the
+        logger "lookbook" is told of each epoch, at level INFO.
+    should_stop
+        Is asked after each step; True ends the training there, and the run can be used.
+
+    Raises
+    ------
+    InputError, DownloadError, OutputError, TrainingError
+        As their docstrings say; nothing is written then, but for the weights of a network whose
+        model file does not say the same.
+    """
+    return train_since(
+        0.0,
+        data,
+        recipe,
+        epochs=epochs,
+        seed=seed,
+        out=out,
+        size=size,
+        final=final,
+        mirror=mirror,
+        budget=budget,
+        corrections=corrections,
+        tell=tell,
+        should_stop=should_stop,
+    )
+
+
+def train_since(
+    seconds_before: float,
+    data: str,
+    recipe: Recipe | str | None = None,
+    *,
+    epochs: float | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    size: int | None = None,
+    final: bool = False,
+    mirror: bool | None = None,
+    budget: float | None = None,
+    corrections: str | Path | None = None,
+    tell: Tell | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Train as `train` does; what went before counts into the budget and the account of time."""
+    if isinstance(recipe, str):
+        recipe = find_recipe(recipe)
+    if not 0 <= seed < 2**63:
+        raise InputError(f"the seed must be in 0..{2**63 - 1}, got {seed}")
+    if mirror and recipe is not None and recipe.network == "dense":
+        raise InputError(
+            f"the recipe '{recipe.name}' is a dense network, which sees images as they are; "
+            "leave --mirror out, or take a convolutional one: --recipe standard"
+        )
+    start = time.perf_counter()
+    seconds = {"imports": seconds_before}
+    named = recipe.name if recipe else STANDARD.name if budget is None else "budget"
+    check_text(f"the recipe's name {named!a}", named)
+    check_text(f"the path of the data, {str(data)!a},", data)
+    check_text(f"the path of the data, {identify(data)!a},", identify(data))
+    folder = free_folder(identify(data), named) if out is None else Path(out)
+    if ".." in folder.parts:
+        folder = folder.resolve()  # a way back out of a folder that is not there yet
+    check_target(folder)
+    with _timed(seconds, "data"):
+        given = load(data, "train", size=size)
+        for name in given.classes:
+            check_text(f"the class {name!a}", name)
+        seen = given.match(given.polarity)  # as the report showed them that was corrected by
+        corrected = [] if corrections is None else read(Path(corrections), seen)
+        validation = _load_validation(data, given, final=final)
+        parts = _Parts.of(apply(given, corrected), validation, seed, final=final)
+    learnt = parts.whole if final else parts.training
+    if budget is None:
+        suited = (recipe or STANDARD).suited_to(len(learnt), colour=parts.whole.channels == 3)
+        planned = Plan(suited.with_epochs(epochs), None, torch.get_num_threads())
+    else:
+        with _timed(seconds, "planning"):
+            left = budget - seconds_before - (time.perf_counter() - start)
+            shapes = _arrays(learnt), len(parts.validation), len(parts.whole.classes)
+            planned = plan(left, *shapes, recipe=recipe, fits=1 + final, spent=budget - left)
+    settled = settle(planned.recipe.with_mirror(asked=mirror, well=mirrors_well(data)))
+    request = {
+        "data": identify(data),
+        "recipe": settled.to_json(),
+        "seed": seed,
+        "size": size,
+        "final": final,
+        "fit_seconds": planned.fit_seconds,
+        "train_sha256": given.sha256(),
+        "validation_sha256": None if validation is None else validation.sha256(),
+        "split": SPLIT,
+        "corrections": corrected,
+        "versions": versions(),
+        "processor": _processor(),
+        "threads": planned.threads,
+    }
+    point = ResumePoint(folder, request, numbered=out is None)
+    return _train(request, point, parts, seconds, tell, should_stop)
+
+
+def resume(
+    run: str | Path,
+    *,
+    tell: Tell | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Go on with a training that was stopped or killed, to the weights that it would have had.
+
+    Parameters
+    ----------
+    run
+        The folder of the run, or its name in `runs/`.
+    tell, should_stop
+        As `train` takes them.
+
+    Raises
+    ------
+    InputError
+        There is no such run, it is finished, or its images were changed.
+    DamagedFileError
+        What was kept is not what was written.
+    """
+    return resume_since(0.0, run, tell=tell, should_stop=should_stop)
+
+
+def resume_since(
+    seconds_before: float,
+    run: str | Path,
+    *,
+    tell: Tell | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Go on as `resume` does; what went before counts into the account of time."""
+    seconds = {"imports": seconds_before}
+    folder, request = read_request(run)
+    with _timed(seconds, "data"):
+        given = load(request["data"], "train", size=request["size"])
+        validation = None
+        if request.get("validation_sha256") is not None:
+            validation = _load_validation(request["data"], given, final=request["final"])
+    _check_begun(request, folder, given, validation)
+    if request["versions"] != versions() or request.get("processor", _processor()) != _processor():
+        message = (
+            f"{folder} was begun with other versions or on another processor: its weights may "
+            "differ in the last bits"
+        )
+        warnings.warn(LookbookWarning(message), stacklevel=2)
+    point = ResumePoint(folder, request, numbered=False, begun=True)
+    whole = apply(given, request.get("corrections", []))
+    parts = _Parts.of(whole, validation, request["seed"], final=request["final"])
+    return _train(request, point, parts, seconds, tell, should_stop)
+
+
+def _log(progress: Progress) -> None:
+    """Tell the log of each epoch, where nobody else asked to be told."""
+    if progress.epoch_ended:
+        _logger.info(
+            "%s: epoch %d, loss %.4f, accuracy %.4f, validation accuracy %s, %.0f s left",
+            progress.stage,
+            progress.epoch,
+            progress.loss,
+            progress.accuracy,
+            "unknown" if progress.val_accuracy is None else f"{progress.val_accuracy:.4f}",
+            progress.seconds_left,
+        )
+
+
+def _load_validation(data: str, given: Dataset, *, final: bool) -> Dataset | None:
+    """Return the validation part that DATA has of its own, in the shape of its training part."""
+    if not has_validation_part(data):
+        return None
+    if final and measured_part(data) == "validation":
+        raise InputError(
+            f"{data} has no test part, and --final learns from the validation part, too: nothing "
+            "would be left to measure it on; add a test part, or leave --final out"
+        )
+    return load(data, "validation", size=given.size, channels=given.channels)
+
+
+def _check_begun(
+    request: dict[str, Any], folder: Path, given: Dataset, validation: Dataset | None
+) -> None:
+    """Refuse to go on with other images than those that a training began with."""
+    now = given.sha256(), None if validation is None else validation.sha256()
+    if now == (request["train_sha256"], request.get("validation_sha256")):
+        return
+    again = f"delete {unfinished(folder)} and train again"
+    if request.get("split") != SPLIT and is_split_here(request["data"]):
+        raise InputError(
+            f"{folder} was begun by a version that split {request['data']} otherwise; {again}"
+        )
+    raise InputError(
+        f"the training images of {request['data']} are not those that {folder} began with; "
+        f"bring them back, or {again}"
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The training part of DATA, and what it was split into."""
+
+    #: all that may be learnt from: with a validation part of its own, `final` alone needs both
+    whole: Dataset
+    training: Dataset
+    validation: Dataset
+    #: found once, on what was given for training; odd images of all parts are inverted
+    polarity: Polarity
+
+    @classmethod
+    def of(cls, given: Dataset, validation: Dataset | None, seed: int, *, final: bool) -> Self:
+        polarity = given.polarity
+        given = given.match(polarity)
+        if validation is None:
+            return cls(given, *split_validation(given, seed=seed), polarity)
+        validation = validation.match(polarity)
+        return cls(join(given, validation) if final else given, given, validation, polarity)
+
+
+def _train(
+    request: dict[str, Any],
+    point: ResumePoint,
+    parts: _Parts,
+    seconds: dict[str, float],
+    tell: Tell | None,
+    should_stop: Callable[[], bool] | None,
+) -> Run:
+    """Train what was asked for, from where it was left; write the run."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    recipe = Recipe.from_json(request["recipe"])
+    fit_on = partial(
+        fit,
+        recipe=recipe,
+        n_classes=len(parts.whole.classes),
+        seed=request["seed"],
+        seconds=request["fit_seconds"],
+        keeper=point,
+        tell=tell or _log,
+        should_stop=should_stop or (lambda: False),
+    )
+    # sums of floats depend on how many threads share them
+    on = request.get("threads", torch.get_num_threads())
+    with threads(on):
+        fitted, calibration = _fit(fit_on, parts, seconds, final=request["final"])
+    if request["fit_seconds"] is not None:
+        # the passes that the time allowed, so that the recipe tells what was done
+        recipe = replace(recipe, epochs=epochs_done(fitted.history))
+    measured = _measured(fitted, parts, seconds, final=request["final"])
+    with _timed(seconds, "export"):
+        about = _about_model(fitted, parts, recipe, measured, calibration, request)
+        blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
+    conditions = {
+        "started": started,
+        "data": _about_data(request, parts),
+        "seed": request["seed"],
+        "final": request["final"],
+        "device": str(pick_device()),
+        "threads": on,
+        "machine": machine(_accelerator()),
+        "versions": versions(),
+        "seconds": seconds,
+        "sha256": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
+    }
+    documents = {
+        "recipe": recipe.to_json(),
+        "history": fitted.history,
+        "metrics": measured,
+        "conditions": conditions,
+    }
+    run = write_run(point.run, documents, blobs, numbered=point.numbered, replaces=point.resumes)
+    if not fitted.stopped:
+        point.remove()
+    return run
+
+
+def _fit(
+    fit_on: Callable[..., Fitted], parts: _Parts, seconds: dict[str, float], *, final: bool
+) -> tuple[Fitted, CalibrationSet | None]:
+    """Fit on a part, or `final` on the whole; calibrate by images that were not learnt from."""
+    training, validation = _arrays(parts.training), _arrays(parts.validation)
+    learnt = _arrays(parts.whole) if final else training
+    fitted = fit_on(learnt, None if final else validation)
+    seconds["fit"] = fitted.seconds
+    with _timed(seconds, "calibration"):
+        learn_novelty(fitted.classifier, learnt)
+        judge = fitted.classifier
+        if final and not fitted.stopped:
+            # what must come from unseen images comes from a twin that did not see them
+            twin = fit_on(training, validation, stage="calibration twin")
+            learn_novelty(twin.classifier, training)
+            fitted, judge = _take_answers(fitted, twin), twin.classifier
+        return fitted, calibrate(fitted, judge, validation)
+
+
+def _measured(
+    fitted: Fitted, parts: _Parts, seconds: dict[str, float], *, final: bool
+) -> dict[str, Any]:
+    """Return what `metrics.json` holds."""
+    temperature = float(fitted.classifier.temperature)
+    validation = metrics.on_validation(
+        softmax(fitted.val_logits / temperature),
+        parts.validation.labels,
+        "a twin trained without the validation part" if final else "this network",
+    )
+    epochs = epochs_done(fitted.history)
+    return {
+        "fit_seconds": seconds["fit"],
+        "calibration_seconds": seconds["calibration"],
+        "validation": validation,
+        "epochs": epochs,
+        "weaknesses": metrics.weaknesses(validation, epochs),
+        "temperature": temperature,
+        "parameters": sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
+        "training_pictures": len(parts.whole if final else parts.training),
+        "stopped": fitted.stopped,
+    }
+
+
+def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
+    """Give a fit the answers of its twin; those of a twin that was stopped say nothing."""
+    if twin.stopped:
+        return replace(fitted, stopped=True)
+    fitted.classifier.sure.copy_(twin.classifier.sure)
+    return replace(fitted, val_logits=twin.val_logits)
+
+
+def _about_model(
+    fitted: Fitted,
+    parts: _Parts,
+    recipe: Recipe,
+    measured: dict[str, Any],
+    calibration: CalibrationSet | None,
+    request: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what the model file says of itself."""
+    return describe(
+        fitted.classifier,
+        recipe,
+        parts.whole.classes,
+        parts.polarity,
+        validation=measured["validation"],
+        weaknesses=measured["weaknesses"],
+        calibration=calibration,
+        # of one's own data the last part of its name: where it lies is nobody else's business
+        data={
+            "name": Path(request["data"]).name,
+            "builtin": request["data"] in BUILTIN,
+            "train_sha256": request["train_sha256"],
+        },
+        licence=_licence(request["data"]),
+    )
+
+
+def _blobs(
+    classifier: Classifier,
+    images: Shaped[np.ndarray, "N *shape"],
+    about: dict[str, Any],
+    point: ResumePoint,
+) -> dict[str, bytes]:
+    """Return the weights and the model, as files hold them; keep the weights that give none."""
+    state = {name: value.contiguous() for name, value in classifier.folded().state_dict().items()}
+    weights = safetensors.torch.save(state)
+    try:
+        model = to_onnx(classifier, images, about)
+    except TrainingError as error:
+        kept = point.keep_weights(weights)
+        raise TrainingError(f"{error}; the weights are kept: {kept}") from error
+    return {WEIGHTS: weights, MODEL: model.content}
+
+
+def _licence(data: str) -> str:
+    """Say under which licence the data is; nobody but who trained a model decides on its own."""
+    if data not in BUILTIN:
+        return UNSTATED
+    known = BUILTIN[data]
+    return f"trained on {known.title} ({known.licence}, {known.homepage})"
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[part] = time.perf_counter() - start
+
+
+def _arrays(dataset: Dataset) -> Labelled:
+    return dataset.images, dataset.labels
+
+
+def _processor() -> str:
+    return str(machine(None)["processor"])
+
+
+def _accelerator() -> str | None:
+    """Return the name of the accelerator that `fit` uses, if any."""
+    device = pick_device().type
+    return torch.cuda.get_device_name() if device == "cuda" else {"mps": "Apple GPU"}.get(device)
+
+
+def _about_data(request: dict[str, Any], parts: _Parts) -> dict[str, Any]:
+    """Say which data it was, and how to load it again from any folder."""
+    own = request.get("validation_sha256")
+    return {
+        "name": request["data"],
+        "size": parts.whole.size,
+        "channels": parts.whole.channels,
+        "from_files": is_image_folder(request["data"]),
+        "classes": parts.whole.classes,
+        "train_pictures": len(parts.whole if own is None else parts.training),
+        "train_sha256": request["train_sha256"],
+        "validation_sha256": own,
+        "measured_on": measured_part(request["data"]),
+        "polarity": parts.polarity,
+        "split": request.get("split"),
+        "corrections": request.get("corrections", []),
+    }
+
+
+def load_network(run: Run) -> nn.Module:
+    """Return a run's network with its weights, to go on with in torch.
+
+    Raises
+    ------
+    DamagedFileError
+        The weights are not those that the run wrote.
+    """
+    run.check_files()
+    data = run.conditions["data"]
+    shape = (1, *data["size"], *([3] if data["channels"] == 3 else []))
+    like = np.zeros(shape, np.uint8)
+    recipe = Recipe.from_json(run.recipe)
+    classifier = build_classifier(recipe, like, len(data["classes"]), seed=0).folded()
+    classifier.load_state_dict(safetensors.torch.load_file(run.weights))
+    return classifier.eval()

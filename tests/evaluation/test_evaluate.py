@@ -1,0 +1,530 @@
+"""Evaluation: read once, kept as it was returned, of exactly the model's answers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
+
+from conftest import made_images
+from lookbook.cli import main as cli
+from lookbook.cli import terminal
+from lookbook.data.dataset import load
+from lookbook.errors import InputError, LookbookWarning
+from lookbook.evaluation.evaluate import _largest_losses, evaluate, judge, load_samples
+from lookbook.exports.bundle import write_kit
+from lookbook.inference.model import Model
+from lookbook.inference.prediction import predict
+from lookbook.recipes import TUTORIAL
+from lookbook.reports.page import write_run_report
+from lookbook.reports.report_data import gather
+from lookbook.runs.parts import load_part, load_split
+from lookbook.runs.store import Run
+from lookbook.training.pipeline import train
+
+
+def test_the_kept_result_is_the_returned_one(own_run):
+    (own_run.folder / "evaluation.json").unlink()
+    first = evaluate(own_run)
+    assert own_run.evaluation() == first
+    assert evaluate(own_run) == first
+
+
+def test_the_figures_are_those_of_the_models_answers(run, bars):
+    test = load(str(bars), "test")
+    probs = Model.open(run.model).predict(test.images).probs
+    found = evaluate(run)
+    assert found["accuracy"] == accuracy_score(test.labels, probs.argmax(axis=1))
+    assert found["loss"] == pytest.approx(log_loss(test.labels, probs), abs=1e-6)
+    assert found["conditions"]["test_sha256"] == test.sha256()
+    assert np.sum(found["confusion_matrix"]) == found["n"] == 90
+
+
+def test_data_that_moved_is_told(own_run, tmp_path):
+    own_run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
+    with pytest.raises(InputError, match=r"gone\.npz does not exist"):
+        load_part(own_run, "test")
+
+
+def test_a_result_that_cannot_be_kept_is_returned(own_run, monkeypatch):
+    path = own_run.folder / "evaluation.json"
+    kept = own_run.evaluation()
+    path.unlink()
+
+    def read_only(*_args):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "fsync", read_only)
+    with pytest.warns(LookbookWarning) as caught:
+        found = evaluate(own_run)
+    assert found["confusion_matrix"] == kept["confusion_matrix"]
+    assert [str(warning.message) for warning in caught] == [
+        "the result was not kept, the next call reads the test part again: cannot write "
+        f"{path}: Read-only file system; choose another place with --out"
+    ]
+    assert caught[0].filename == __file__
+    assert own_run.evaluation() is None
+
+
+def test_the_largest_losses_are_named_by_their_files(run, bars):
+    test = load(str(bars), "test")
+    probs = Model.open(run.model).predict(test.images).probs
+    found = evaluate(run)["largest_losses"]
+    wrong = np.flatnonzero(probs.argmax(axis=1) != test.labels)
+    of_truth = probs[wrong, test.labels[wrong]]
+    assert [one["index"] for one in found] == wrong[np.argsort(of_truth, kind="stable")][
+        :24
+    ].tolist()
+    assert {one["file"] for one in found} <= {None}
+    files = tuple(f"{number}.png" for number in range(len(test)))
+    labels = (test.labels + 1) % 3  # next to all are wrong
+    named = _largest_losses(replace(test, labels=labels, files=files), probs)
+    assert len(named) == 24
+    assert all(one["file"] == f"{one['index']}.png" for one in named)
+    assert all(one["true"] == test.classes[labels[one["index"]]] for one in named)
+
+
+# ---- uneven classes ----
+
+
+def uneven(right: int = 0) -> dict:
+    """Judge answers to 200, 15 and 8 images, "often" whatever comes, but for so many others."""
+    labels = np.repeat([0, 1, 2], [200, 15, 8])
+    said = np.zeros(223, int)
+    said[200 : 200 + right] = labels[200 : 200 + right]
+    found = judge(np.eye(4)[said], labels, ("often", "seldom", "rare", "never"))
+    expected = balanced_accuracy_score(labels, said)
+    assert found["balanced_accuracy"] == pytest.approx(expected)
+    return found | {"uncalibrated_loss": 1.0, "thresholds": None}
+
+
+def test_guessing_the_commonest_class_is_said_to_be_guessing():
+    found = uneven()
+    assert (found["commonest"], found["commonest_share"]) == ("often", 200 / 223)
+    assert found["accuracy"] == found["commonest_share"]
+    assert not found["above_commonest"]
+    lines = terminal.results(found).splitlines()
+    assert lines[1].startswith("balanced accuracy  33.33 %")
+    assert lines[2] == ("commonest class    89.69 %  (the accuracy of always answering often)")
+    assert lines[3].startswith("warning            not clearly better than always")
+    better = uneven(right=20)
+    assert better["above_commonest"]
+    assert "not clearly better" not in terminal.results(better)
+
+
+def test_shares_of_nothing_are_no_zeros_in_the_terminal():
+    table = terminal.results(uneven()).split("\n\n")[1]
+    rows = {row.split()[0]: row.split() for row in table.splitlines()}
+    assert rows["often"][-1] == "200"
+    assert rows["seldom"][1:] == ["–", "0.0", "%", "0.0", "%", "15"]
+    assert rows["never"][1:] == ["–", "–", "–", "0"]
+
+
+def test_an_evaluation_of_an_earlier_version_is_judged_alike(own_run):
+    path = own_run.folder / "evaluation.json"
+    kept = json.loads(path.read_text())
+    new = {"commonest", "commonest_share", "above_commonest", "balanced_accuracy"}
+    path.write_text(json.dumps({key: value for key, value in kept.items() if key not in new}))
+    assert evaluate(own_run) == kept
+
+
+# ---- data that changed since ----
+
+
+def save_album(folder: Path, n: int) -> Path:
+    """Grey images of two classes: dark ones and light ones."""
+    for number in range(n):
+        name = "dark" if number % 2 else "light"
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        shade = number if number % 2 else 255 - number
+        Image.new("L", (10, 12), shade).save(folder / name / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def album(tmp_path):
+    return save_album(tmp_path / "album", 40)
+
+
+@pytest.fixture
+def album_run(album, tmp_path):
+    return train(str(album), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+
+
+def refusal(run: Run) -> str:
+    with pytest.raises(InputError) as caught:
+        evaluate(run)
+    return str(caught.value)
+
+
+def changed(run: Run, what: str) -> str:
+    return (
+        f"the data of {run.folder} changed since it was trained on: {what}; restore it, or train "
+        f"again: {run.train_command()}"
+    )
+
+
+def test_data_that_is_as_it_was_is_evaluated(album, album_run):
+    assert evaluate(album_run)["n"] == len(load(album, "test"))
+
+
+def test_images_that_were_added_are_told(album, album_run):
+    before = len(load(album))
+    save_album(album, 60)
+    assert refusal(album_run) == changed(
+        album_run,
+        f"its training part is not the same ({len(load(album))} images, were {before})",
+    )
+
+
+def test_classes_that_were_added_are_told(album, album_run):
+    (album / "grey").mkdir()
+    for number in range(5):
+        Image.new("L", (10, 12), 99).save(album / "grey" / f"{number}.png")
+    assert refusal(album_run) == changed(
+        album_run, "its classes are dark, grey, light, were dark, light"
+    )
+
+
+def test_arrays_whose_labels_changed_are_told(tmp_path):
+    path = tmp_path / "data.npz"
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 8), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(path, images=images, labels=labels)
+    run = train(str(path), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    np.savez(path, images=images, labels=labels[::-1])
+    assert refusal(run) == changed(run, "its training part is not the same (32 images, were 32)")
+
+
+def test_what_was_not_calibrated_is_nowhere_called_so(own_run, tmp_path):
+    """45 validation images say too little: terminal, report and card tell that."""
+    assert Model.open(own_run.model).calibration is None
+    told = terminal.results(evaluate(own_run))
+    assert "cannot be said, nor were the percentages calibrated: too few" in told
+    page = write_run_report(gather(own_run), tmp_path / "page.html").read_text("utf-8")
+    assert "too few of them to calibrate anything" in page
+    assert "The answers to these images calibrated the percentages" not in page
+    card = (write_kit(own_run, tmp_path / "kit") / "README.md").read_text("utf-8")
+    assert "too few validation images to calibrate `probs`" in card
+    assert "calibrated `probs`" not in card
+
+
+def test_a_training_part_beside_a_test_part_is_the_one_that_was_learnt_from(
+    own_run, bars, tmp_path
+):
+    """Corrected labels and suspects are known by their number: of other images, they mislead."""
+    with np.load(bars) as arrays:
+        kept = dict(arrays)
+    path = tmp_path / "other.npz"
+    np.savez(path, **kept | {"train_images": kept["train_images"][::-1]})
+    own_run.conditions["data"]["name"] = str(path)
+    for read in (lambda: load_part(own_run, "train"), lambda: gather(own_run)):
+        with pytest.raises(InputError) as caught:
+            read()
+        assert str(caught.value) == changed(
+            own_run, "its training part is not the same (300 images, were 300)"
+        )
+
+
+def test_a_test_part_of_its_own_may_be_another(own_run, bars, tmp_path):
+    with np.load(bars) as arrays:
+        kept = dict(arrays)
+    path = tmp_path / "other.npz"
+    np.savez(path, **kept | {"test_images": kept["test_images"][:9], "test_labels": [0, 1, 2] * 3})
+    own_run.conditions["data"]["name"] = str(path)
+    assert len(load_part(own_run, "test")) == 9
+
+
+# ---- a validation part of one's own ----
+
+
+@pytest.fixture
+def parted(tmp_path):
+    """A folder with a training, a validation and a test part, of 40, 24 and 12 images."""
+    for part, n in (("train", 40), ("valid", 24), ("test", 12)):
+        save_album(tmp_path / "parted" / part, n)
+    return tmp_path / "parted"
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split")
+def test_a_validation_part_is_used_as_such(parted, tmp_path):
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    assert run.metrics["training_pictures"] == 40
+    assert run.metrics["validation"]["n"] == 24
+    assert evaluate(run)["n"] == 12
+    assert evaluate(run)["conditions"]["part"] == "test"
+    training, validation = load_split(run)
+    assert (len(training), len(validation)) == (40, 24)
+    final = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "final", final=True)
+    assert final.metrics["training_pictures"] == 64
+    assert final.metrics["validation"]["n"] == 24
+    assert final.conditions["data"]["train_pictures"] == 40
+    save_album(parted / "valid", 26)
+    with pytest.raises(InputError) as caught:
+        load_split(run)
+    assert str(caught.value) == changed(run, "its validation part is not the same")
+    shutil.rmtree(parted / "test")  # the final run learnt from what would be measured on now
+    with pytest.warns(LookbookWarning, match="has no test part"):
+        assert refusal(final) == changed(
+            final, "it has no test part, and the run learnt from its validation part"
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split")
+def test_without_a_test_part_the_validation_part_is_measured_on_and_said_to_be(parted, tmp_path):
+    shutil.rmtree(parted / "test")
+    with pytest.raises(InputError, match="nothing would be left to measure it on"):
+        train(str(parted), TUTORIAL, out=tmp_path / "final", final=True)
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    with pytest.warns(LookbookWarning) as caught:
+        found = evaluate(run)
+    assert [str(warning.message) for warning in caught] == [
+        f"{parted} has no test part: its validation part is measured on, by which percentages and "
+        "thresholds are set; new images may be answered a little worse"
+    ]
+    assert found["conditions"]["part"] == "validation"
+    assert found["accuracy"] == run.metrics["validation"]["accuracy"]
+    assert found["n"] == 24
+    # images that move into the other part are no longer new to the model
+    (parted / "train" / "dark" / "01.png").rename(parted / "valid" / "dark" / "99.png")
+    with pytest.warns(LookbookWarning), pytest.raises(InputError, match="39 images, were 40"):
+        load_part(run, "test")
+
+
+def test_a_folder_that_has_parts_now_is_not_measured_on(album, album_run):
+    """What was learnt from might stand in its new test part."""
+    for part in ("train", "test"):
+        for name in ("dark", "light"):
+            (album / part / name).mkdir(parents=True)
+    for number, path in enumerate(sorted(album.glob("[dl]*/*.png"))):
+        path.rename(album / ("train" if number % 3 else "test") / path.parent.name / path.name)
+    for name in ("dark", "light"):
+        (album / name).rmdir()
+    assert "its training part is not the same" in refusal(album_run)
+
+
+def test_a_run_whose_folder_was_split_otherwise_is_told_so(album, album_run):
+    """Runs of earlier versions do not say how the test part was drawn."""
+    data = album_run.conditions["data"]
+    del data["split"], data["measured_on"], data["validation_sha256"]
+    assert evaluate(album_run)["n"] == 8  # the same images: nothing to tell
+    (album_run.folder / "evaluation.json").unlink()
+    data["train_sha256"] = "0" * 64
+    assert refusal(album_run) == (
+        f"{album_run.folder} was trained by a version that split {album} otherwise: images that "
+        f"it learnt from would count as test images; train again: {album_run.train_command()}"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split", "ignore:.* has no test part")
+def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_path):
+    """Terminal, list of runs, report, card: each says so, or does not call it a test."""
+    shutil.rmtree(parted / "test")
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    found = evaluate(run)
+    told = terminal.results(found)
+    assert "test accuracy" not in told
+    assert "measured on        the validation part, as there is no test part" in told
+    assert "% validation" in terminal.run_table([run])
+    card = (write_kit(run, tmp_path / "kit") / "README.md").read_text("utf-8")
+    assert "| test," not in card
+    dossier = gather(run)
+    for lang, words in (
+        ("en", "There is no test part: what is called test"),
+        ("ko", "테스트 데이터가 따로 없어"),
+    ):
+        page = write_run_report(dossier, tmp_path / f"{lang}.html", lang).read_text("utf-8")
+        assert words in page
+        assert "read after training had ended" not in page
+
+
+def test_classes_with_few_test_images_are_told(own_run):
+    found = evaluate(own_run)
+    assert "fewer than 5" not in terminal.results(found)
+    found["per_class"][1]["n"] = 4
+    assert "warning            fewer than 5 test images show middle (4): what" in (
+        terminal.results(found)
+    )
+
+
+# ---- a test part that changed, or went, after it was evaluated ----
+
+
+@pytest.fixture
+def own_data(own_run, bars, tmp_path):
+    """A run that was evaluated on a file of its own, and what writes other arrays into that."""
+    with np.load(bars) as arrays:
+        kept = dict(arrays)
+    path = tmp_path / "own.npz"
+
+    def write(**changed):
+        np.savez(path, **kept | changed)
+
+    write()
+    own_run.conditions["data"]["name"] = str(path)
+    (own_run.folder / "evaluation.json").unlink()
+    evaluate(own_run)
+    return own_run, kept, write
+
+
+def other(kept, *, images=0, labels=0, n=90):
+    pictures = kept["test_images"][:n].copy()
+    pictures[:images] ^= 1
+    numbers = kept["test_labels"][:n].copy()
+    numbers[:labels] = (numbers[:labels] + 1) % 3
+    return {"test_images": pictures, "test_labels": numbers}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"labels": 1}, "other labels"),
+        ({"images": 1}, "other images"),
+        ({"images": 1, "labels": 1}, "other images and other labels"),
+        ({"n": 80}, "80 images, 90 before"),
+    ],
+)
+def test_figures_of_another_test_part_are_refused(own_data, change, what):
+    run, kept, write = own_data
+    write(**other(kept, **change))
+    message = (
+        f"the test part of {run.conditions['data']['name']} changed since {run.folder} was "
+        f"evaluated ({what}); bring it back, or delete {run.folder / 'evaluation.json'} to "
+        "evaluate again"
+    )
+    for call in (evaluate, gather, cli_figures):
+        with pytest.raises(InputError) as caught:
+            call(run)
+        assert str(caught.value) == message
+    with pytest.warns(LookbookWarning) as told:
+        assert load_samples(run) is None
+    assert str(told[0].message) == f"without sample images: {message}"
+    write()
+    assert evaluate(run)["n"] == 90
+    write(**other(kept, **change))
+    (run.folder / "evaluation.json").unlink()
+    assert evaluate(run)["conditions"]["labels_sha256"]
+
+
+def cli_figures(run):
+    cli._draw_figures(run, run.folder / "figures")
+
+
+def test_an_evaluation_of_an_earlier_version_is_compared_too(own_data):
+    run, kept, write = own_data
+    path = run.folder / "evaluation.json"
+    document = json.loads(path.read_text())
+    del document["conditions"]["images_sha256"], document["conditions"]["labels_sha256"]
+    path.write_text(json.dumps(document))
+    assert evaluate(run)["n"] == 90
+    write(**other(kept, labels=1))
+    with pytest.raises(InputError, match=r"\(other images, labels or class names\)"):
+        evaluate(run)
+
+
+def test_an_evaluation_outlives_its_data_and_says_so(own_data):
+    run, _, _ = own_data
+    data = Path(run.conditions["data"]["name"])
+    data.unlink()
+    with pytest.warns(LookbookWarning) as caught:
+        assert evaluate(run)["n"] == 90
+    assert str(caught[0].message) == (
+        f"{data} is gone: what was evaluated cannot be compared with it"
+    )
+    run.conditions["data"]["name"] = "mnist"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lookbook.data.dataset.is_fetched", lambda _: False)
+        patch.setattr("lookbook.data.dataset.fetch", None)  # nothing is fetched to compare with
+        assert evaluate(run)["n"] == 90
+
+
+# ---- other data ----
+
+
+def save_bars(folder: Path, names=("top", "middle", "bottom"), classes=(0, 1, 2)) -> Path:
+    """Images of bars as files, of another size than the model takes."""
+    images, labels = made_images(30, seed=9)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        if label in classes:
+            (folder / names[label]).mkdir(parents=True, exist_ok=True)
+            large = Image.fromarray(image).resize((20, 24))
+            large.save(folder / names[label] / f"{number}.png")
+    return folder
+
+
+def test_other_data_stands_beside_the_runs_own_and_is_not_kept(own_run, tmp_path):
+    kept = (own_run.folder / "evaluation.json").read_bytes()
+    folder = save_bars(tmp_path / "other", classes=(0, 2))
+    found = evaluate(own_run, data=folder)
+    answers = {one.source: one.name for one in predict(own_run, folder)}
+    right = [name == Path(source).parent.name for source, name in answers.items()]
+    assert (found["accuracy"], found["n"]) == (np.mean(right), 20)
+    assert [one["n"] for one in found["per_class"]] == [10, 0, 10]
+    own = own_run.evaluation()
+    assert found["own"] == {key: own[key] for key in ("accuracy", "interval", "n")} | {
+        "part": "test"
+    }
+    assert (found["conditions"]["data"], found["conditions"]["part"]) == (str(folder), "all")
+    told = terminal.results(found)
+    assert f"measured on        {folder}  (all of it, 2 of the 3 classes: top, bottom)\n" in told
+    assert f"its own result     {terminal.percent(own['accuracy'], 2)}  (" in told
+    assert "\nmiddle " not in told
+    assert (own_run.folder / "evaluation.json").read_bytes() == kept
+
+
+def test_other_data_is_measured_before_the_runs_own(own_run, tmp_path):
+    (own_run.folder / "evaluation.json").unlink()
+    folder = save_bars(tmp_path / "other", classes=(1,))
+    found = evaluate(own_run, data=folder)
+    assert found["own"] is None
+    told = terminal.results(found)
+    assert "its own result     not evaluated yet\n" in told
+    assert "commonest class" not in told  # one class alone
+    assert not (own_run.folder / "evaluation.json").exists()
+
+
+def test_a_folder_with_parts_is_measured_on_its_test_part(own_run, tmp_path):
+    save_bars(tmp_path / "other" / "train")
+    save_bars(tmp_path / "other" / "test", classes=(1, 2))
+    found = evaluate(own_run, data=tmp_path / "other")
+    assert (found["n"], found["conditions"]["part"]) == (20, "test")
+
+
+def test_classes_are_known_by_their_names_in_whatever_order(own_run, tmp_path):
+    images, labels = made_images(30, seed=9)
+    numbered, named = tmp_path / "numbered.npz", tmp_path / "named.npz"
+    np.savez(numbered, images=images, labels=labels)
+    order = np.array([2, 0, 1])
+    np.savez(named, images=images, labels=order[labels], classes=["middle", "bottom", "top"])
+    with pytest.warns(LookbookWarning, match="names no classes: its labels are taken for the num"):
+        by_number = evaluate(own_run, data=numbered)
+    by_name = evaluate(own_run, data=named)
+    assert by_number["confusion_matrix"] == by_name["confusion_matrix"]
+    assert by_name["n"] == 30
+
+
+def test_other_data_that_does_not_fit_is_refused(own_run, tmp_path):
+    images, labels = made_images(30, seed=9)
+    path = tmp_path / "other.npz"
+    np.savez(path, images=images, labels=labels, classes=["top", "cat", "dog"])
+    strange = save_bars(tmp_path / "strange", names=("top", "cat", "dog"))
+    for data in (path, strange):
+        with pytest.raises(InputError) as caught:
+            evaluate(own_run, data=data)
+        assert str(caught.value) == (
+            f"{data} has classes that the model does not know: cat, dog; it knows top, middle, "
+            "bottom; give them the same names, or take them out"
+        )
+    np.savez(path, images=images[:, :10], labels=labels, classes=["top", "middle", "bottom"])
+    with pytest.raises(InputError, match=r"are 10×10 in grey, the model takes 12×10 in grey: save"):
+        evaluate(own_run, data=path)
+    with pytest.raises(InputError, match="nowhere/else does not exist"):
+        evaluate(own_run, data="nowhere/else")

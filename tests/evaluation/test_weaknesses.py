@@ -1,0 +1,92 @@
+"""A network that is no better than guessing, or hardly trained: said wherever its result is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from conftest import lookbook
+from lookbook.cli import terminal
+from lookbook.evaluation.evaluate import evaluate
+from lookbook.evaluation.metrics import WEAKNESSES, weaknesses
+from lookbook.exports.bundle import write_kit
+from lookbook.exports.web_demo import has_samples, write_tryout
+from lookbook.inference.model import Model
+from lookbook.recipes import TUTORIAL
+from lookbook.reports import section_answers
+from lookbook.runs.store import read_run
+from lookbook.training.pipeline import train
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory):
+    """A tenth of an epoch on noise, of which two thirds are one class."""
+    folder = tmp_path_factory.mktemp("weak")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (600, 8, 8), dtype=np.uint8)
+    np.savez(folder / "noise.npz", images=images, labels=(np.arange(600) % 3) // 2)
+    return train(str(folder / "noise.npz"), replace(TUTORIAL, epochs=0.1), out=folder / "run")
+
+
+def test_the_rule():
+    sure = {"accuracy": 0.9, "n": 200, "commonest_share": 0.5}
+    assert weaknesses(sure, 1) == []
+    assert weaknesses(sure, 0.99) == ["under_one_epoch"]
+    assert weaknesses({**sure, "commonest_share": 0.9}, 3) == ["not_above_commonest"]
+    # nine in ten of ten images may be chance
+    assert weaknesses({**sure, "n": 10, "commonest_share": 0.75}, 3) == ["not_above_commonest"]
+
+
+def test_a_run_and_its_model_file_know(weak, run):
+    both = ["under_one_epoch", "not_above_commonest"]
+    assert weak.metrics["weaknesses"] == both
+    assert weak.metrics["epochs"] == pytest.approx(0.1, abs=0.05)
+    assert Model.open(weak.model).about["weaknesses"] == both
+    assert run.metrics["weaknesses"] == []
+
+
+def test_train_runs_and_evaluate_say_it(weak, run):
+    trained = terminal.trained(weak, 1.0)
+    assert f"recipe               tutorial, epochs: {weak.metrics['epochs']:g}" in trained
+    for sentence in WEAKNESSES.values():
+        assert f"warning              {sentence}" in trained
+    assert "give it more time (--budget, --epochs) or more images" in trained
+    assert "warning" not in terminal.trained(run, 1.0)
+    assert "validation (under an epoch, as guessing)" in terminal.run_table([weak])
+    found = terminal.results(evaluate(weak), weak.metrics["weaknesses"])
+    assert "warning            trained for less than one epoch" in found
+    assert (
+        "warning            not clearly better than always answering the commonest class" in found
+    )
+
+
+def test_the_command_says_it(weak, tmp_path):
+    ended = lookbook("evaluate", weak.folder, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "warning            trained for less than one epoch" in ended.stdout
+
+
+def test_the_bundle_and_the_web_demo_say_it(weak, tmp_path):
+    card = (write_kit(weak, tmp_path / "kit") / "README.md").read_text()
+    for sentence in WEAKNESSES.values():
+        assert f"**Do not rely on this model:** {sentence}." in card
+    path = write_tryout(weak, tmp_path / "try.html")
+    assert has_samples(path)
+    page = path.read_text()
+    document = json.loads(page.split('id="document">')[1].split("</script>")[0])
+    assert document["weaknesses"] == weak.metrics["weaknesses"]
+    for texts in document["texts"].values():
+        assert {f"weak_{each}" for each in WEAKNESSES} < set(texts)
+
+
+def test_the_report_says_it(weak):
+    answers = SimpleNamespace(found=evaluate(weak), run=read_run(weak.folder))
+    test = SimpleNamespace(counts=np.array([80, 40]))
+    sheet = SimpleNamespace(
+        answers=answers, test=test, percent=str, t=lambda key, **_: f"[{key}]", name=str
+    )
+    assert section_answers._warning(sheet) == "[verdict.weak] [verdict.under_one_epoch]"

@@ -1,0 +1,41 @@
+"""The device: what decides the numbers that are computed in never depends on the load."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lookbook.networks import devices
+from lookbook.recipes import STANDARD, TUTORIAL
+
+AMD, INTEL = "vendor_id : AuthenticAMD\n", "vendor_id : GenuineIntel\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "fast"),
+    [
+        ("", False),
+        (AMD + "flags : avx2", False),
+        (AMD + "flags : avx512f avx512_bf16", True),
+        (INTEL + "flags : avx512f avx512_bf16 amx_bf16", True),
+        (INTEL + "flags : avx512f", False),
+    ],
+)
+def test_a_processor_says_itself_whether_bfloat16_is_fast(monkeypatch, cpuinfo, fast):
+    monkeypatch.setattr(devices, "_is_faster_in_half", lambda: pytest.fail("measured"))
+    assert devices._cpu_has_fast_half(cpuinfo) == fast
+
+
+@pytest.mark.usefixtures("busy")
+def test_where_it_has_to_be_measured_load_changes_nothing():
+    threads = torch.get_num_threads()
+    cpuinfo = INTEL + devices._cpuinfo().replace("AuthenticAMD", "") + " avx512_bf16"
+    assert len({devices._cpu_has_fast_half(cpuinfo) for _ in range(10)}) == 1
+    assert torch.get_num_threads() == threads
+
+
+def test_a_settled_recipe_says_what_is_computed(monkeypatch):
+    for fast in (True, False):
+        monkeypatch.setattr(devices, "has_fast_half", lambda _device, fast=fast: fast)
+        assert devices.settle(STANDARD).half == fast
+        assert not devices.settle(TUTORIAL).half

@@ -1,0 +1,253 @@
+"""The estimator: scikit-learn's own checks, images in every form, no torch to predict."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from conftest import made_images
+from lookbook import LookbookClassifier
+from lookbook.data.dataset import load
+from lookbook.errors import InputError, LookbookWarning
+
+
+def squares(n=200, seed=0):
+    images, labels = made_images(n, seed=seed)
+    return images[:, :, :10].reshape(n, -1)[:, :100].reshape(n, 10, 10).copy(), labels
+
+
+#: checks of scikit-learn that are left out, each with its reason; at most eight
+LEFT_OUT = {
+    "check_array_api_input": "scikit-learn runs it only where SCIPY_ARRAY_API is set",
+    "check_classifier_data_not_an_array": "scikit-learn runs it only where pandas is installed",
+}
+
+
+def test_scikit_learns_own_checks():
+    results = check_estimator(LookbookClassifier(random_state=0), on_skip=None, on_fail=None)
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    assert failed == {}
+    skipped = {r["check_name"] for r in results if r["status"] == "skipped"}
+    assert skipped <= set(LEFT_OUT)
+    assert sum(r["status"] == "passed" for r in results) == 55 - len(skipped)
+    tags = LookbookClassifier().__sklearn_tags__()
+    assert tags.input_tags.two_d_array
+    assert not tags.no_validation
+
+
+@pytest.mark.parametrize("form", ["uint8", "flat uint8", "floats", "flat floats", "channel"])
+def test_every_form_of_the_same_images_gives_the_same_model(form):
+    images, labels = squares()
+    forms = {
+        "uint8": images,
+        "flat uint8": images.reshape(len(images), -1),
+        "floats": images / 255,
+        "flat floats": images.reshape(len(images), -1) / 255,
+        "channel": images[..., None],
+    }
+    expected = LookbookClassifier(epochs=2, random_state=0).fit(images, labels)
+    found = LookbookClassifier(epochs=2, random_state=0).fit(forms[form], labels)
+    assert found.model_.input_shape == (10, 10)
+    np.testing.assert_array_equal(found.predict_proba(forms[form]), expected.predict_proba(images))
+    # fitted in one form, it predicts the others
+    np.testing.assert_array_equal(
+        expected.predict_proba(forms[form]), expected.predict_proba(images)
+    )
+
+
+def test_it_learns_and_keeps_labels_of_any_kind():
+    images, labels = squares(300)
+    names = np.array(["top", "middle", "bottom"])[labels]
+    classifier = LookbookClassifier(epochs=10, random_state=0).fit(images, names)
+    other, others = squares(90, seed=1)
+    assert classifier.score(other, np.array(["top", "middle", "bottom"])[others]) > 0.9
+    assert list(classifier.classes_) == ["bottom", "middle", "top"]
+    assert [entry["epoch"] for entry in classifier.history_] == list(range(1, 11))
+    assert classifier.n_features_in_ == 100
+
+
+def test_colour_images():
+    images, labels = squares()
+    colour = np.stack([images, images // 2, 255 - images], axis=-1)
+    classifier = LookbookClassifier(epochs=3, random_state=0).fit(colour, labels)
+    assert classifier.predict_proba(colour[:4]).shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda x: x.astype(float),
+            (
+                "images must be uint8 (0 to 255) or floats from 0 to 1, "
+                "got float64 from 0 to 247; use X.astype('uint8')"
+            ),
+        ),
+        (
+            lambda x: x.astype(int),
+            (
+                "images must be uint8 (0 to 255) or floats from 0 to 1, got int64 from 0 to 247; "
+                "use X.astype('uint8')"
+            ),
+        ),
+        (
+            lambda x: x / 123.5 - 1,
+            (
+                "images must be uint8 (0 to 255) or floats from 0 to 1, got float64 from -1 to "
+                "1; use ((X + 1) * 127.5).round().astype('uint8')"
+            ),
+        ),
+        (
+            lambda x: x[..., None].repeat(2, axis=-1),
+            (
+                "images must have the shape (N, H, W), or (N, H, W, 3) in colour, got uint8 of "
+                "shape (200, 10, 10, 2); leave out transparency: use X[..., :1]"
+            ),
+        ),
+    ],
+)
+def test_other_images_are_refused_with_the_way_out(change, message):
+    images, labels = squares()
+    with pytest.raises(InputError) as caught:
+        LookbookClassifier(epochs=1).fit(change(images), labels)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_bytes_that_were_divided_by_255_are_told(flat):
+    images, labels = squares(60)
+    images = (images / 255).astype(np.uint8)
+    with pytest.warns(LookbookWarning, match="nearly black, no level is above 0 of 255; if they"):
+        LookbookClassifier(epochs=1).fit(images.reshape(60, -1) if flat else images, labels)
+
+
+@pytest.mark.parametrize("kind", [float, int])
+def test_flat_grey_levels_that_are_not_bytes_are_told(kind):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 255, (60, 400)).astype(kind)
+    with pytest.warns(LookbookWarning, match="are taken as features; if they are images, use"):
+        LookbookClassifier(epochs=1).fit(rows, np.arange(60) % 2)
+
+
+def test_nested_lists_are_images():
+    images, labels = squares(60)
+    found = LookbookClassifier(epochs=1, random_state=0).fit(images / 255, labels)
+    other = LookbookClassifier(epochs=1, random_state=0).fit((images / 255).tolist(), labels)
+    np.testing.assert_array_equal(
+        found.predict_proba(images), other.predict_proba((images / 255).tolist())
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            np.zeros((6, 5, 5), np.uint8),
+            "expected at least one image of 8 to 224 pixels on a side, got an array of shape "
+            "(6, 5, 5); channels come last, one image alone is X[None]",
+        ),
+        (
+            np.full((6, 9, 9), np.nan),
+            "images must be uint8 (0 to 255) or floats from 0 to 1, got float64; they hold NaN "
+            "or infinity: look for them with np.isfinite",
+        ),
+    ],
+)
+def test_images_that_are_none_are_refused(images, message):
+    with pytest.raises(InputError) as caught:
+        LookbookClassifier(epochs=1).fit(images, np.arange(6) % 2)
+    assert str(caught.value) == message
+
+
+def test_images_of_another_size_are_refused():
+    images, labels = squares()
+    classifier = LookbookClassifier(epochs=1, random_state=0).fit(images, labels)
+    with pytest.raises(InputError) as caught:
+        classifier.predict(np.zeros((2, 9, 10), np.uint8))
+    assert str(caught.value) == (
+        "fitted on images of shape (10, 10), got (9, 10); bring them to the same size, grey or "
+        "colour"
+    )
+
+
+def test_real_valued_features_are_taken():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    rows = rng.normal(size=(400, 6)) * 100 + 1000
+    rows[:, 2] += 150 * labels
+    classifier = make_pipeline(StandardScaler(), LookbookClassifier(epochs=10, random_state=0))
+    assert cross_val_score(classifier, rows, labels, cv=3).mean() > 0.7
+    plain = LookbookClassifier(epochs=10, random_state=0).fit(rows, labels)
+    assert plain.model_.about["input_dtype"] == "float32"
+    assert plain.score(rows, labels) > 0.7
+
+
+def test_scikit_learns_tools_work():
+    images, labels = squares(120)
+    search = GridSearchCV(LookbookClassifier(random_state=0), {"epochs": [1, 3]}, cv=2)
+    search.fit(images, labels)
+    assert search.best_params_["epochs"] in (1, 3)
+    flat = FunctionTransformer(lambda x: x.reshape(len(x), -1))
+    pipeline = make_pipeline(flat, LookbookClassifier(epochs=2, random_state=0))
+    assert pipeline.fit(images, labels).predict(images).shape == (120,)
+    assert clone(LookbookClassifier(epochs=7)).get_params() == {
+        "epochs": 7,
+        "mirror": None,
+        "random_state": None,
+        "recipe": "tutorial",
+    }
+
+
+def test_the_recipe_is_suited_to_the_images():
+    """Few images make many passes, as in `lookbook train`; digits are not to be mirrored."""
+    images, labels = squares(120)
+    classifier = LookbookClassifier("small", mirror=False, random_state=0).fit(images, labels)
+    assert len(classifier.history_) == 30
+    recipe = classifier.model_.about["recipe"]
+    assert (recipe["epochs"], recipe["mirror"]) == (30, False)
+    assert classifier.model_.about["views"] is None
+    assert classifier.score(images, labels) > 0.9
+    dense = LookbookClassifier("tutorial", mirror=True, epochs=1, random_state=0)
+    assert dense.fit(images, labels).model_.about["recipe"]["mirror"] is False
+
+
+def test_an_unknown_recipe_is_refused():
+    images, labels = squares()
+    with pytest.raises(InputError, match=r"^no recipe is called 'tutorail'; did you mean"):
+        LookbookClassifier(recipe="tutorail").fit(images, labels)
+
+
+def test_a_pickled_classifier_predicts_the_same_without_torch(tmp_path):
+    images, labels = squares()
+    classifier = LookbookClassifier(epochs=2, random_state=0).fit(images, labels)
+    (tmp_path / "classifier.pickle").write_bytes(pickle.dumps(classifier))
+    np.save(tmp_path / "images.npy", images)
+    code = """
+import pickle, sys
+import numpy as np
+classifier = pickle.load(open("classifier.pickle", "rb"))
+np.save("probs.npy", classifier.predict_proba(np.load("images.npy")))
+print("torch" in sys.modules)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "False"
+    np.testing.assert_array_equal(np.load(tmp_path / "probs.npy"), classifier.predict_proba(images))
+
+
+def test_fashion_mnist_flat_and_scaled(fashion):
+    test = load("fashion-mnist", "test")
+    classifier = LookbookClassifier(epochs=2, random_state=0)
+    classifier.fit(fashion.images[:6000].reshape(6000, 784) / 255.0, fashion.labels[:6000])
+    assert classifier.model_.input_shape == (28, 28)
+    assert classifier.score(test.images, test.labels) > 0.75
