@@ -933,7 +933,7 @@ def test_many_classes_leave_less_room_for_images(tmp_path, monkeypatch, n, k, wr
     """With images of nothing but noise, which cannot be compressed."""
     # where they lie on the map matters not, and takes long to find out
     monkeypatch.setattr(
-        analysis, "lay_out", lambda seen: (np.ones((len(seen), 2), np.float32), len(seen))
+        analysis, "embed", lambda seen: (np.ones((len(seen), 2), np.float32), len(seen))
     )
     images, labels, probs = made_answers(n, k, (28, 28), wrong=wrong)
     names = [f"a class with a long name, {number}" for number in range(k)]

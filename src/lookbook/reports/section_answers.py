@@ -11,7 +11,8 @@ from lookbook.core.templates import LANGS, json_in_page, texts
 from lookbook.data.catalog import BUILTIN
 from lookbook.data.dataset import FEW
 from lookbook.evaluation import metrics
-from lookbook.evaluation.analysis import MOST_TRAINING, NEAREST, extremes
+from lookbook.evaluation.nearest_neighbors import MOST_TRAINING, NEAREST
+from lookbook.evaluation.selection import extremes
 from lookbook.images import sprites
 from lookbook.inference.thresholds import COVERAGE
 from lookbook.reports import charts

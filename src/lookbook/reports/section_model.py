@@ -13,7 +13,7 @@ from lookbook.reports.charts import Axis, Line
 from lookbook.reports.context import Sheet, grouped
 
 if TYPE_CHECKING:
-    from lookbook.evaluation.analysis import Curve
+    from lookbook.evaluation.robustness import Curve
     from lookbook.inference.model import Model
     from lookbook.runs.store import Run
 
@@ -203,11 +203,11 @@ def _stands(sheet: Sheet, curve: Curve, commonest: float) -> str:
     # contrast falls: the curve still begins at the left with the images as they are
     turned = -1 if first > last else 1
     xs = [turned * level for level in levels]
-    unit = sheet.t(f"robustness.unit_{curve.change}")
+    unit = sheet.t(f"robustness.unit_{curve.corruption}")
     # three levels at most are all named: round numbers between them would be of none
     ticks = tuple(xs) if len(xs) <= 3 else None
     write: Any = lambda at: f"{turned * at:g}"  # noqa: E731
-    if curve.change in {"flip", "inverted"}:
+    if curve.corruption in {"flip", "inverted"}:
         no, yes = (word.strip() for word in unit.split(","))
         write = {xs[0]: no, xs[1]: yes}.get
         unit = ""
@@ -217,7 +217,7 @@ def _stands(sheet: Sheet, curve: Curve, commonest: float) -> str:
         Line("", xs, curve.accuracies, "right", dots),
     ]
     return charts.chart(
-        sheet.t(f"robustness.{curve.change}"),
+        sheet.t(f"robustness.{curve.corruption}"),
         Axis(unit, xs[0], xs[-1], write, ticks),
         Axis(sheet.t("trust.accuracy"), 0, 1, lambda share: sheet.percent(share, 0), (0, 0.5, 1)),
         lines,
