@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lookbook.evaluation.evaluate import evaluate
     from lookbook.exports.formats import export
     from lookbook.inference.model import Model
-    from lookbook.inference.prediction import Prediction, predict
+    from lookbook.inference.prediction import predict
+    from lookbook.inference.predictor import Prediction, Predictor
     from lookbook.recipes import RECIPES, Recipe
     from lookbook.reports import figures as plots
     from lookbook.reports.page import report
@@ -34,7 +35,8 @@ _HOMES = {
     "LookbookError": "errors",
     "LookbookWarning": "errors",
     "Model": "inference.model",
-    "Prediction": "inference.prediction",
+    "Prediction": "inference.predictor",
+    "Predictor": "inference.predictor",
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "Run": "runs.store",
@@ -59,6 +61,7 @@ __all__ = [
     "LookbookWarning",
     "Model",
     "Prediction",
+    "Predictor",
     "Recipe",
     "Run",
     "__version__",

@@ -17,6 +17,7 @@ from lookbook.data.inputs import SIDES, advise_on_levels, dim_levels, without_gr
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import metrics
 from lookbook.images.preprocessing import find_polarity, match_all
+from lookbook.inference.predictor import Predictor
 from lookbook.inference.thresholds import FEWEST_LABELS, softmax
 from lookbook.recipes import find_recipe
 
@@ -159,8 +160,9 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             `X` is not what the classifier was fitted on.
         """
         check_is_fitted(self)
-        inputs, _ = match_all(self._validate_prediction(X), self.model_.polarity)
-        return self.model_.predict(inputs).probs
+        predictor = Predictor(self.model_)
+        inputs, _ = predictor.preprocess(self._validate_prediction(X))
+        return predictor.outputs(inputs).probs
 
     def predict(self, X: Any) -> Shaped[np.ndarray, "N"]:  # noqa: N803
         """Return the most probable label of each row.

@@ -15,8 +15,7 @@ from PIL import Image
 from lookbook.data.dataset import load
 from lookbook.errors import LookbookError
 from lookbook.images.preprocessing import FORMATS
-from lookbook.inference.model import Model
-from lookbook.inference.prediction import predict_file
+from lookbook.inference.predictor import Predictor
 from lookbook.recipes import TUTORIAL
 
 from . import mutate
@@ -98,7 +97,7 @@ class Images(Attack):
     def start(self, folder: Path) -> None:
         """Open the model, read the images."""
         self.folder, self.corpus = folder, corpus()
-        self.model = Model.open(folder / "run" / "model.onnx")
+        self.predictor = Predictor(folder / "run" / "model.onnx")
         self.contents = [content for _, content in self.corpus]
         self.pixels = {
             content: self._pixels(folder / f"whole.{_ending(name)}", content)
@@ -108,7 +107,7 @@ class Images(Attack):
 
     def _pixels(self, path: Path, content: bytes) -> bytes:
         path.write_bytes(content)
-        return predict_file(self.model, path).image.tobytes()
+        return self.predictor.predict(path)[0].image.tobytes()
 
     def mutate(self, rng: np.random.Generator, number: int) -> Act:
         """Damage one of the images."""
@@ -131,7 +130,7 @@ class Images(Attack):
         path = self.folder / f"mutant.{ending}"
 
         def act() -> Answer:
-            found = predict_file(self.model, path)
+            (found,) = self.predictor.predict(path)
             if checked and found.image.tobytes() != self.pixels[whole]:
                 raise WrongAnswerError("a bit of a PNG was flipped, and other pixels were answered")
             return Answer()
@@ -254,7 +253,7 @@ class Bombs(Images):
 
         def act() -> Answer:
             try:
-                predict_file(self.model, path)
+                self.predictor.predict(path)
             except LookbookError as error:
                 raise type(error)(f"{name}: {error}") from error
             return Answer()

@@ -26,7 +26,7 @@ from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports.bundle import write_kit
 from lookbook.images.preprocessing import fit_image, match_polarity, read_image
 from lookbook.inference.model import Model
-from lookbook.inference.prediction import predict_file
+from lookbook.inference.predictor import Predictor
 from lookbook.inference.thresholds import Thresholds
 from lookbook.recipes import TUTORIAL
 from lookbook.runs.parts import load_part
@@ -275,12 +275,13 @@ def doubted(kit, some_run, tmp_path):
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     about["calibration"]["thresholds"] |= limits
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
-    thresholds = Thresholds(sure=limits["sure"], strange=limits["strange"])
+    predictor = Predictor(model)
+    predictor.thresholds = Thresholds(sure=limits["sure"], strange=limits["strange"])
     paths, expected = [], []
     for i in range(12):
         paths.append(tmp_path / f"{i}.{'ppm' if test.channels == 3 else 'pgm'}")
         Image.fromarray(test.images[i]).save(paths[-1])
-        one = predict_file(model, paths[-1], thresholds)
+        (one,) = predictor.predict(paths[-1])
         expected.append(terminal.answer_line(one).partition(": ")[2].partition(",")[0])
     return folder, paths, expected
 

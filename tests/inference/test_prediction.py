@@ -21,12 +21,12 @@ from lookbook.estimator import LookbookClassifier
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.inference.model import Model
 from lookbook.inference.prediction import (
-    Prediction,
     choose_examples,
     predict,
     predict_each,
     predict_examples,
 )
+from lookbook.inference.predictor import Prediction
 from lookbook.recipes import TUTORIAL
 from lookbook.training.pipeline import train
 

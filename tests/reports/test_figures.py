@@ -14,7 +14,7 @@ from PIL import Image
 from lookbook import plots
 from lookbook.data.dataset import Dataset
 from lookbook.errors import InputError, LookbookWarning, OutputError
-from lookbook.inference.prediction import Prediction
+from lookbook.inference.predictor import Prediction
 
 NAMES = ("cat", "dog", "cow")
 

@@ -31,7 +31,7 @@ from lookbook.runs import store
 
 if TYPE_CHECKING:
     from lookbook.data.dataset import Dataset
-    from lookbook.inference.prediction import Prediction
+    from lookbook.inference.predictor import Prediction
     from lookbook.reports.report_data import Dossier
     from lookbook.runs.store import Run
 
@@ -429,9 +429,9 @@ def predict(
     """Say what images show, with the probability of every class."""
     if not run.endswith(".onnx"):
         store.read_run(run)  # says what is wrong before numpy is imported
-    from lookbook.inference import prediction
+    from lookbook.inference import prediction, predictor
 
-    named = prediction.list_inputs(inputs)
+    named = predictor.list_inputs(inputs)
     if figure is not None:
         _check_figure(figure, len(named))
     answers = prediction.predict_each(run, named, coverage=coverage, sets=sets)

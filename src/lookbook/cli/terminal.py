@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lookbook.data.dataset import Dataset
     from lookbook.evaluation.metrics import Weakness
     from lookbook.exports.int8 import Comparison
-    from lookbook.inference.prediction import Prediction
+    from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
     from lookbook.runs.store import Run
     from lookbook.training.loop import Progress

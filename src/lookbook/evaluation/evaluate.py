@@ -23,6 +23,7 @@ from lookbook.data.dataset import (
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.evaluation import metrics
 from lookbook.inference.model import Model, Outputs
+from lookbook.inference.predictor import Predictor
 from lookbook.inference.thresholds import COVERAGE, softmax
 from lookbook.runs.parts import load_part, polarity_of
 from lookbook.runs.store import EVALUATION, Run, as_run
@@ -86,7 +87,7 @@ def evaluate_part(run: Run, test: Dataset | None, said: Outputs | None = None) -
         return baseline(kept) | kept
     start = time.perf_counter()
     test = test or load_part(run, "test")
-    found = _judge_model(Model.open(run.model), test, said)
+    found = _judge_model(Predictor(Model.open(run.model)), test, said)
     name = run.conditions["data"]["name"]
     found["conditions"] = _conditions(run, name, measured_part(name), test, start)
     try:
@@ -101,12 +102,12 @@ def _evaluate_elsewhere(run: Run, data: str | Path) -> dict[str, Any]:
     """Evaluate a run on other data, beside its own test part."""
     run.check_files()
     start = time.perf_counter()
-    model, about = Model.open(run.model), run.conditions["data"]
+    predictor, about = Predictor(Model.open(run.model)), run.conditions["data"]
     other, part = load_labelled(
         data, tuple(about["classes"]), size=tuple(about["size"]), channels=about["channels"]
     )
     other = other.match(polarity_of(run))
-    found = _judge_model(model, other)
+    found = _judge_model(predictor, other)
     found["conditions"] = _conditions(run, identify(data), part, other, start)
     own = run.evaluation()
     if own is None:
@@ -116,13 +117,15 @@ def _evaluate_elsewhere(run: Run, data: str | Path) -> dict[str, Any]:
     return found
 
 
-def _judge_model(model: Model, part: Dataset, said: Outputs | None = None) -> dict[str, Any]:
+def _judge_model(
+    predictor: Predictor, part: Dataset, said: Outputs | None = None
+) -> dict[str, Any]:
     """Return what a model's answers to a part are worth, without conditions."""
-    said = said or model.predict(part.images)
+    said = said or predictor.outputs(part.images)
     found = judge(said.probs, part.labels, part.classes)
     found["largest_losses"] = _largest_losses(part, said.probs)
     found["uncalibrated_loss"] = metrics.log_loss(softmax(said.logits), part.labels)
-    found["thresholds"] = judge_thresholds(model.calibration, said, part.labels)
+    found["thresholds"] = judge_thresholds(predictor.model.calibration, said, part.labels)
     return found
 
 

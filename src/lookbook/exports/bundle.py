@@ -17,7 +17,7 @@ from lookbook.data.catalog import title_of
 from lookbook.errors import InputError
 from lookbook.evaluation import metrics
 from lookbook.evaluation.evaluate import load_samples
-from lookbook.inference.prediction import open_model
+from lookbook.inference.predictor import open_model
 from lookbook.inference.thresholds import Thresholds
 
 if TYPE_CHECKING:

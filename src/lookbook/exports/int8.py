@@ -21,7 +21,7 @@ from lookbook.errors import ExportError
 from lookbook.evaluation import metrics
 from lookbook.inference import onnx_graph
 from lookbook.inference.model import Model, Outputs
-from lookbook.inference.prediction import open_model
+from lookbook.inference.predictor import open_model
 from lookbook.inference.runtime import silence
 from lookbook.inference.thresholds import CalibrationSet
 from lookbook.runs.parts import load_split

@@ -16,7 +16,7 @@ from lookbook.errors import ExportError
 from lookbook.evaluation.evaluate import load_samples
 from lookbook.inference import onnx_graph
 from lookbook.inference.model import Model
-from lookbook.inference.prediction import open_model
+from lookbook.inference.predictor import open_model
 from lookbook.inference.thresholds import Thresholds
 
 if TYPE_CHECKING:

@@ -167,7 +167,35 @@ class Model:
     def predict(self, inputs: Shaped[np.ndarray, "N *shape"]) -> Outputs:
         """Return the answers to raw images (uint8) or rows of features (any real numbers).
 
-        Images are taken as they are: `photos.match_all` inverts those of another polarity.
+        Images are taken as they are: `Predictor` inverts those of another polarity.
+
+        Raises
+        ------
+        InputError
+            As `validate`.
+        DamagedFileError
+            Its answers are no probabilities.
+        """
+        inputs = self.validate(inputs)
+        parts = [
+            self._session.run(list(Outputs._fields), {"images": inputs[batch]})
+            for batch in self.batches(len(inputs))
+        ]
+        return _believable(Outputs(*map(np.concatenate, zip(*parts, strict=True))))
+
+    @property
+    def batch_size(self) -> int:
+        """Most inputs that go through the network at once: of large images fewer."""
+        return max(4, min(BATCH, LEVELS // math.prod(self.input_shape)))
+
+    def batches(self, n: int) -> list[slice]:
+        """Part so many inputs into batches for the network."""
+        size = self.batch_size
+        return [slice(start, start + size) for start in range(0, n, size)]
+
+    def validate(self, inputs: Shaped[np.ndarray, "N *shape"]) -> Shaped[np.ndarray, "N *shape"]:
+        """Return inputs as the network takes them, or say why it does not.
+
         Grey images may have a last axis of one channel; features become float32.
 
         Raises
@@ -175,8 +203,6 @@ class Model:
         InputError
             Type or shape are not those that the model was trained on, there is no image, or a
             feature is NaN or infinite.
-        DamagedFileError
-            Its answers are no probabilities.
         """
         inputs = np.asarray(inputs)
         if inputs.shape[1:] == (*self.input_shape, 1):
@@ -184,16 +210,7 @@ class Model:
         if len(self.input_shape) == 1 and inputs.dtype.kind in "iuf":
             inputs = inputs.astype(np.float32)
         self._check(inputs)
-        parts = [
-            self._session.run(list(Outputs._fields), {"images": inputs[batch]})
-            for batch in self.batches(len(inputs))
-        ]
-        return _believable(Outputs(*map(np.concatenate, zip(*parts, strict=True))))
-
-    def batches(self, n: int) -> list[slice]:
-        """Part so many inputs into batches for the network: of large images fewer at once."""
-        size = max(4, min(BATCH, LEVELS // math.prod(self.input_shape)))
-        return [slice(start, start + size) for start in range(0, n, size)]
+        return inputs
 
     def _check(self, inputs: Shaped[np.ndarray, "N *shape"]) -> None:
         """Refuse what the model cannot take, with what it takes."""

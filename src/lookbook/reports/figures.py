@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from lookbook.data.dataset import Dataset
-    from lookbook.inference.prediction import Prediction
+    from lookbook.inference.predictor import Prediction
 
 Lang = Literal["en", "ko"]
 

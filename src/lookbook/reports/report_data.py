@@ -19,7 +19,7 @@ from lookbook.errors import LookbookWarning, OutputError
 from lookbook.evaluation.analysis import Analysis, analyse
 from lookbook.evaluation.audit import Findings, audit
 from lookbook.evaluation.evaluate import evaluate_part
-from lookbook.inference.prediction import open_model
+from lookbook.inference.predictor import Predictor
 from lookbook.runs.parts import load_part
 from lookbook.runs.store import Run
 
@@ -71,21 +71,21 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
         The run's files or its data were changed, or its data is no longer where it was.
     """
     _begin(tell, "answers")
-    model = open_model(run)
+    predictor = Predictor(run)
     given, test = load_part(run, "train"), load_part(run, "test")
     training = apply(given, run.conditions["data"].get("corrections", []))
     kept = _read(run, _key(run, training, test))
     if kept is not None:
         found = evaluate_part(run, test)
     else:
-        said = model.predict(test.images)
+        said = predictor.outputs(test.images)
         found = evaluate_part(run, test, said)
         data = run.conditions["data"]["name"]
         findings = examine_data(training, test, tell, mirror=_mirrors(run))
         analysis = analyse(
             test,
             said.probs,
-            model=model,
+            model=predictor.model,
             training=training,
             examples=BUILTIN[data].examples if data in BUILTIN else (),
             tell=lambda step: _begin(tell, step),
@@ -95,7 +95,7 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
     _begin(tell, "page")
     return Dossier(
         run,
-        model,
+        predictor.model,
         given,
         training,
         test,

@@ -1,0 +1,392 @@
+"""Predict in batches, step by step: decode, preprocess, batch, run, answer; it can be pickled."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+import numpy as np
+
+from lookbook.data.image_folder import list_images
+from lookbook.errors import InputError, LookbookWarning
+from lookbook.images.preprocessing import fit_image, match_all, read_image, to_8_bit
+from lookbook.inference.model import Model, Outputs
+from lookbook.inference.thresholds import Thresholds, Verdict, judge
+from lookbook.runs.store import Run, as_run
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Shaped, UInt8
+    from PIL import Image
+
+#: most images of files that are answered at once: the first answer waits for no more of them
+BATCH = 64
+#: classes whose probabilities are all shown; of more, the ten most probable are
+MOST_SHOWN = 20
+
+#: what the names of test images begin with
+TEST = "test:"
+
+#: what can be predicted: `test:2000`, a file, a folder of files, pixels of one image or several
+Input: TypeAlias = "str | Path | Image.Image | UInt8[np.ndarray, '...']"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one image."""
+
+    #: `test:2000`, the name of a file, or the place in what was given
+    source: str
+    #: what the model saw
+    image: UInt8[np.ndarray, "H W *C"]
+    probs: Float32[np.ndarray, "K"]
+    classes: tuple[str, ...]
+    #: the true class, where it is known
+    truth: int | None = None
+    #: the image was inverted to match what the model learnt from
+    inverted: bool = False
+    #: how strange the image is to the model, about 1 for those it learnt from
+    novelty: float = 0.0
+    #: stranger than nearly all validation images: perhaps none of the classes
+    strange: bool = False
+    #: less sure than an answer should be, of those that were asked for
+    unsure: bool = False
+    #: classes of the set that was asked for, the likeliest first
+    likely: tuple[int, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.source!r}, {self.name!r}, {self.confidence:.4f})"
+
+    @property
+    def label(self) -> int:
+        """Number of the most probable class."""
+        return int(self.probs.argmax())
+
+    @property
+    def name(self) -> str:
+        """Name of the most probable class."""
+        return self.classes[self.label]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the most probable class, 0 to 1."""
+        return float(self.probs[self.label])
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is made of it: an answer, "not sure", or "not one of these"."""
+        return judge(unsure=self.unsure, strange=self.strange)
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the prediction is the true class; None where that is not known."""
+        return None if self.truth is None else self.label == self.truth
+
+    def shown_classes(self) -> list[int]:
+        """Return the classes to show: all in their order, or the ten most probable of many."""
+        if len(self.classes) <= MOST_SHOWN:
+            return list(range(len(self.classes)))
+        return [int(k) for k in np.argsort(-self.probs, kind="stable")[:10]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as a model takes it, and what is known of it."""
+
+    #: as in `Prediction`
+    source: str
+    image: UInt8[np.ndarray, "H W *C"]
+    inverted: bool = False
+    truth: int | None = None
+
+
+class Predictor:
+    """Answers image files, PIL images and arrays of pixels in batches.
+
+    It needs no PyTorch, and can be pickled into another process, which opens the model anew. Its
+    steps can be called one by one: `decode` reads, `preprocess` brings to what the model takes,
+    `batch` puts images together, `outputs` runs the model, `answer` says what there is to it.
+
+    Parameters
+    ----------
+    source : Run, Model, str or Path
+        A run, its folder or its name in `runs/`; or a model or its file.
+    coverage : float, default=None
+        Share of images that are to get an answer, 0 to 1: the least sure others are "not sure";
+        nine in ten where nothing else is asked for.
+    sets : float, default=None
+        Probability, 0 to 1, with which the set of likely classes is to hold the right one.
+
+    Raises
+    ------
+    InputError
+        There is no such run or file, a share is none, or the model has no thresholds.
+    DamagedFileError
+        It is no model that this program wrote, or the run's is not what was written.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> import lookbook
+    >>> from sklearn.datasets import load_digits
+    >>> digits = load_digits()
+    >>> images = (digits.images * 15).astype("uint8")
+    >>> classifier = lookbook.LookbookClassifier(epochs=20, random_state=0)
+    >>> model = classifier.fit(images[:1500], digits.target[:1500]).model_
+    >>> predictor = lookbook.Predictor(model)
+    >>> [one.name for one in predictor.predict(images[1500:1503])]
+    ['1', '7', '4']
+    >>> again = pickle.loads(pickle.dumps(predictor))  # as a process of a pool gets it
+    >>> again.predict(images[1500])[0].name
+    '1'
+    """
+
+    def __init__(
+        self,
+        source: Run | Model | str | Path,
+        *,
+        coverage: float | None = None,
+        sets: float | None = None,
+    ) -> None:
+        self.model = open_model(open_source(source))
+        self.thresholds = Thresholds.of(self.model.calibration, coverage=coverage, sets=sets)
+
+    def predict(self, inputs: Input | Iterable[Input]) -> list[Prediction]:
+        """Return the answers to image files, folders of them, PIL images and arrays.
+
+        Raises
+        ------
+        InputError
+            A file is no image, or an array is none that the model takes.
+        """
+        return only_answers(self.predict_each(list_inputs(inputs)))
+
+    def predict_each(self, inputs: Iterable[Input]) -> Iterator[Prediction | InputError]:
+        """Yield what `predict` returns; for what cannot be answered the error."""
+        return self.answer_each(
+            each
+            for number, given in enumerate(inputs)
+            for each in self.samples(given, f"input {number}")
+        )
+
+    def samples(self, given: Input, name: str) -> list[Sample | InputError]:
+        """Return the images of one input as the model takes them, or why it does not.
+
+        What has no name of its own gets `name`.
+        """
+        try:
+            decoded = self.decode(given, name)
+            images, inverted = self.preprocess(decoded)
+        except InputError as error:
+            return [error]
+        shape = self.model.input_shape
+        if isinstance(decoded, np.ndarray) and np.asarray(given).shape not in (shape, (*shape, 1)):
+            names = [f"{name}[{i}]" for i in range(len(images))]
+        else:
+            names = [_name_of(given, name)]
+        return [Sample(*each) for each in zip(names, images, map(bool, inverted), strict=True)]
+
+    def decode(
+        self, given: Input, name: str = "input 0"
+    ) -> Image.Image | UInt8[np.ndarray, "N *shape"]:
+        """Return the pixels of one input: of a file in 8 bits and upright, of an array as they are.
+
+        Raises
+        ------
+        InputError
+            As `predict`; it calls what has no name of its own `name`.
+        """
+        from PIL import Image  # noqa: PLC0415  # 0.05 s, and not for rows of features
+
+        if isinstance(given, str | Path):
+            _refuse_address(given)
+            if Path(given).is_dir():
+                list_images(Path(given))  # says that there are none
+        shape = self._image_shape()
+        if isinstance(given, str | Path):
+            return read_image(Path(given), (shape[0], shape[1]), colour=len(shape) == 3)
+        if isinstance(given, Image.Image):
+            return to_8_bit(given, _name_of(given, name))
+        images = np.asarray(given)
+        alone = images.shape in (shape, (*shape, 1))
+        return self.model.validate(images[None] if alone else images)
+
+    def preprocess(
+        self, decoded: Image.Image | Shaped[np.ndarray, "N *shape"]
+    ) -> tuple[Shaped[np.ndarray, "N *shape"], Bool[np.ndarray, "N"]]:
+        """Return images of the model's size, colour and polarity, and which were inverted."""
+        if not isinstance(decoded, np.ndarray):
+            height, width, *channels = self._image_shape()
+            decoded = fit_image(decoded, (height, width), colour=bool(channels))[None]
+        return match_all(decoded, self.model.polarity)
+
+    def batch(self, samples: Iterable[Sample | InputError]) -> Iterator[list[Sample | InputError]]:
+        """Put as many images together as are answered at once; errors keep their places."""
+        waiting, size = iter(samples), min(BATCH, self.model.batch_size)
+        while together := list(islice(waiting, size)):
+            yield together
+
+    def outputs(self, images: Shaped[np.ndarray, "N *shape"]) -> Outputs:
+        """Return what the model says about images, or rows of features, as it takes them.
+
+        Raises
+        ------
+        DamagedFileError, InputError
+            As `Model.predict`.
+        """
+        return self.model.predict(images)
+
+    def answer(self, together: list[Sample | InputError]) -> list[Prediction | InputError]:
+        """Return the answers to a batch; errors keep their places."""
+        images = [each.image for each in together if isinstance(each, Sample)]
+        if not images:
+            return [each for each in together if isinstance(each, InputError)]
+        rows = zip(*self.outputs(np.stack(images)), strict=True)
+        return [
+            self._judge(each, *next(rows)[1:]) if isinstance(each, Sample) else each
+            for each in together
+        ]
+
+    def answer_each(
+        self, samples: Iterable[Sample | InputError]
+    ) -> Iterator[Prediction | InputError]:
+        """Yield the answers to images as the model takes them, batch by batch."""
+        for together in self.batch(samples):
+            yield from self.answer(together)
+
+    def _judge(self, sample: Sample, probs: Float32[np.ndarray, "K"], novelty: Any) -> Prediction:
+        """Say what there is to an answer."""
+        likely = None
+        if self.thresholds.likely is not None:
+            order = np.argsort(-probs, kind="stable")
+            likely = tuple(int(k) for k in order if probs[k] >= self.thresholds.likely)
+        return Prediction(
+            sample.source,
+            sample.image,
+            probs,
+            self.model.classes,
+            truth=sample.truth,
+            inverted=sample.inverted,
+            novelty=float(novelty),
+            strange=self.thresholds.is_strange(float(novelty)),
+            unsure=self.thresholds.is_unsure(float(probs.max())),
+            likely=likely,
+        )
+
+    def _image_shape(self) -> tuple[int, ...]:
+        shape = self.model.input_shape
+        if len(shape) == 1:
+            raise InputError(
+                f"this model takes rows of {shape[0]} features and no images: use "
+                "lookbook.Model.open(FILE).predict(rows)"
+            )
+        return shape
+
+
+def only_answers(found: Iterable[Prediction | InputError]) -> list[Prediction]:
+    """Return the answers, or raise the first of the errors among them."""
+    listed = list(found)
+    for one in listed:
+        if isinstance(one, InputError):
+            raise one
+    return [one for one in listed if isinstance(one, Prediction)]
+
+
+# ---- models and inputs of every kind ----
+
+
+def open_source(source: Run | Model | str | Path) -> Run | Model:
+    """Return the run or the model that a name or a path stands for.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, str | Path) and str(source).endswith(".onnx"):
+        return Model.open(source)
+    return as_run(source)
+
+
+def open_model(source: Run | Model) -> Model:
+    """Return the model of a run, after a look at its hash, or the model itself."""
+    if isinstance(source, Model):
+        return source
+    source.check_files()
+    return Model.open(source.model)
+
+
+def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
+    """List what is to be predicted, one or several; of folders the image files in them.
+
+    A folder without any stays in the list, and gets its error where it is to be predicted.
+
+    Raises
+    ------
+    InputError
+        Something is none that can be predicted.
+    """
+    listed: list[Input] = []
+    for given in [inputs] if _is_one(inputs) else _several(inputs):
+        if isinstance(given, str | Path) and not is_test(str(given)) and Path(given).is_dir():
+            try:
+                files = list_images(Path(given))
+            except InputError:
+                listed.append(given)
+                continue
+            for note in files.notes():
+                warnings.warn(LookbookWarning(note), stacklevel=3)
+            listed += files.paths
+        elif _is_one(given):
+            listed.append(given)
+        else:
+            raise _no_input(given)
+    return listed
+
+
+def _is_one(given: object) -> TypeGuard[Input]:
+    """Say whether it is one thing to predict; names in an array are several."""
+    if isinstance(given, str | Path):
+        return True
+    # of the class: PIL would decode its image to answer for an object
+    has_pixels = any(hasattr(type(given), name) for name in ("__array__", "__array_interface__"))
+    return has_pixels and getattr(getattr(given, "dtype", None), "kind", None) not in {"O", "U"}
+
+
+def _several(given: object) -> Iterable[Any]:
+    if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
+        raise _no_input(given)
+    return given
+
+
+def is_test(name: str) -> bool:
+    """Say whether an input names a test image."""
+    return name.startswith(TEST)
+
+
+def _name_of(given: object, name: str) -> str:
+    """Return what a file or an image of PIL is called, or else `name`."""
+    if isinstance(given, str | Path):
+        return str(given)
+    return str(getattr(given, "filename", "")) or name
+
+
+def _refuse_address(name: str | Path) -> None:
+    if isinstance(name, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+        raise InputError(
+            f"{name} is an address, and nothing is fetched from any; save the image, then name "
+            "its file"
+        )
+
+
+def _no_input(given: object) -> InputError:
+    return InputError(
+        f"a {type(given).__name__} is nothing to predict; expected test:NUMBER, an image file, a "
+        "folder of them, a PIL image or an array, or a list of these"
+    )

@@ -1,0 +1,172 @@
+"""A Predictor: its steps, batches, and its way into another process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lookbook
+from conftest import made_images
+from lookbook.errors import InputError
+from lookbook.estimator import LookbookClassifier
+from lookbook.inference.model import Model
+from lookbook.inference.predictor import BATCH, Prediction, Predictor, Sample
+
+
+@pytest.fixture
+def predictor(run):
+    return Predictor(run)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """More files than a batch, of other sizes than the model's, some of them inverted."""
+    paths = []
+    for i, image in enumerate(made_images(BATCH + 9, seed=7)[0]):
+        paths.append(tmp_path / f"{i:03}.png")
+        shown = Image.fromarray(255 - image if i % 3 else image)
+        shown.resize((20 + i, 31)).save(paths[-1])
+    return paths
+
+
+def assert_same(found, expected, atol=0):
+    assert [one.source for one in found] == [one.source for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_allclose(one.probs, other.probs, atol=atol, rtol=0)
+        assert (one.inverted, one.verdict, one.truth) == (
+            other.inverted, other.verdict, other.truth,
+        )  # fmt: skip
+
+
+def calls_of(monkeypatch):
+    """Note how many images go through a model at once."""
+    noted, run_model = [], Model.predict
+
+    def predict(self, inputs):
+        noted.append(len(inputs))
+        return run_model(self, inputs)
+
+    monkeypatch.setattr(Model, "predict", predict)
+    return noted
+
+
+def test_files_go_through_the_model_in_batches_and_are_answered_as_one_by_one(
+    predictor, files, monkeypatch
+):
+    one_by_one = [answer for file in files for answer in predictor.predict(file)]
+    noted = calls_of(monkeypatch)
+    found = predictor.predict(files)
+    assert noted == [BATCH, 9]
+    assert {one.inverted for one in found} == {True, False}
+    assert_same(found, one_by_one, atol=1e-6)
+
+
+def test_a_large_image_goes_through_with_few_others(run, monkeypatch):
+    monkeypatch.setattr("lookbook.inference.model.LEVELS", 12 * 10 * 5)
+    predictor = Predictor(run)
+    noted = calls_of(monkeypatch)
+    assert len(predictor.predict(made_images(12, seed=7)[0])) == 12
+    assert noted == [5, 5, 2]
+
+
+def test_an_answer_waits_for_its_own_batch_alone(predictor):
+    asked = []
+
+    def images():
+        for image in made_images(3 * BATCH, seed=7)[0]:
+            asked.append(image)
+            yield image
+
+    next(predictor.predict_each(images()))
+    assert len(asked) == BATCH
+
+
+def test_errors_keep_their_places_in_every_batch(predictor, files, tmp_path):
+    missing = tmp_path / "none.png"
+    inputs = [missing, *files[: BATCH - 1], missing, missing, files[0], missing]
+    found = list(predictor.predict_each(inputs))
+    wrong = [i for i, each in enumerate(found) if isinstance(each, InputError)]
+    assert wrong == [0, BATCH, BATCH + 1, BATCH + 3]
+    assert_same([found[1]], [found[BATCH + 2]], atol=1e-6)
+    with pytest.raises(InputError, match=r"none\.png; check the name"):
+        predictor.predict(inputs)
+    assert [*map(str, predictor.predict_each([missing] * 2))] == [str(found[0])] * 2
+
+
+def test_the_steps_one_by_one_give_what_predict_does(predictor, files):
+    (expected,) = predictor.predict(files[1])
+    decoded = predictor.decode(files[1])
+    assert (decoded.mode, decoded.size) == ("L", (21, 31))
+    images, inverted = predictor.preprocess(decoded)
+    assert (images.shape, images.dtype, inverted.tolist()) == ((1, 12, 10), np.uint8, [True])
+    sample = Sample(str(files[1]), images[0], inverted=True)
+    ((together,), said) = list(predictor.batch([sample])), predictor.outputs(images)
+    assert together == [sample]
+    np.testing.assert_array_equal(said.probs[0], expected.probs)
+    assert_same(predictor.answer(together), [expected])
+
+
+def test_an_array_is_decoded_as_it_is_and_refused_where_the_model_does_not_take_it(predictor):
+    images = made_images(3, seed=7)[0]
+    for given in (images, images[..., None]):
+        np.testing.assert_array_equal(predictor.decode(given), images)
+    for given in (images[0], images[0][..., None]):
+        np.testing.assert_array_equal(predictor.decode(given), images[:1])
+    with pytest.raises(InputError, match=r"^the model takes uint8 arrays of shape \(N, 12, 10\)"):
+        predictor.decode(images[:, :5])
+
+
+def test_a_source_is_a_run_or_a_model_or_the_name_of_one(run, files):
+    expected = Predictor(run).predict(files[:2])
+    for source in (Model.open(run.model), run.folder, run.model, str(run.model)):
+        assert_same(lookbook.Predictor(source).predict(files[:2]), expected)
+
+
+# ---- into another process ----
+
+
+def _predict(predictor, paths):
+    import sys
+
+    assert "torch" not in sys.modules
+    return predictor.predict(paths)
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_another_process_gives_the_same_answers(run, files, used):
+    predictor = Predictor(run)
+    expected = Predictor(run).predict(files)
+    if used:
+        predictor.predict(files[0])  # its session is open, and stays here
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        found = pool.submit(_predict, predictor, files).result(timeout=100)
+    assert all(isinstance(one, Prediction) for one in found)
+    assert_same(found, expected)
+
+
+def test_a_pickled_predictor_holds_the_file_and_what_was_asked_for(run):
+    predictor = Predictor(run)
+    predictor.outputs(made_images(1, seed=7)[0])
+    pickled = pickle.dumps(predictor)
+    assert len(pickled) < len(predictor.model.content) + 1000
+    again = pickle.loads(pickled)
+    assert (again.model, again.thresholds) == (predictor.model, predictor.thresholds)
+
+
+def test_the_estimator_and_a_predictor_of_its_model_say_the_same():
+    images, labels = made_images(120, seed=0)
+    classifier = LookbookClassifier(epochs=1, random_state=0).fit(images, labels)
+    mixed = images[:20].copy()
+    mixed[::2] = 255 - mixed[::2]
+    found = Predictor(classifier.model_).predict(mixed)
+    np.testing.assert_allclose(
+        [one.probs for one in found], classifier.predict_proba(mixed), atol=1e-6
+    )
+    assert [one.inverted for one in found] == [True, False] * 10
