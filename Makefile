@@ -1,5 +1,6 @@
 # make demo   the main job on real data: 2 minutes the first time, most of them installation
 # make test   the tests: about 6 minutes
+# make test-quick   those that need no browser and little time: one minute after installation, without root
 # make check  style, types, layout, generated pages: about 1 minute
 # make bench  speed and accuracy beside Keras, scikit-learn and plain PyTorch: one to two hours
 # make docs   rewrite the generated pages
@@ -14,7 +15,7 @@ WEB := axe-core@4.14.1 onnxruntime-node@1.30.0 wabt@1.0.39
 debian = apt-get install -y -q $(1) >/dev/null 2>&1 \
   || { apt-get update -q && apt-get install -y -q $(1); } >/dev/null
 
-.PHONY: demo test check bench docs notebooks outputs clean
+.PHONY: demo test test-quick check bench docs notebooks outputs clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/lookbook demo
@@ -22,6 +23,10 @@ demo: $(VENV)/.installed
 # test files side by side, a core for each: threads of several programs would wait for each other
 test: $(VENV)/.test $(VENV)/.fonts $(VENV)/.browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# Python packages alone: nothing of the system, no browser, no Node.js
+test-quick: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not browser and not gpu and not slow"
 
 check: $(VENV)/.check
 	$(BIN)/ruff check

@@ -28,10 +28,20 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+#: fixture → marker of every test that asks for it
+MARKED = {"browser": "browser", "demo": "slow"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, those in a browser: in the end no core waits for another."""
-    long = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
+    """Mark what needs a browser or the demo's run, and begin with the longest files, those pages.
+
+    They begin, so that in the end no core waits for another.
+    """
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in MARKED:
+                item.add_marker(MARKED[fixture])
+    long = {item.path for item in items if item.get_closest_marker("browser")}
     items.sort(key=lambda item: item.path not in long)
 
 

@@ -8,11 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from attack import cage
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.mark.slow
 def test_damaged_inputs_are_answered_or_refused_with_one_message():
     asked = ["images", "250", "arrays", "200", "documents", "15", "models", "12", "points", "5"]
     ended = subprocess.run(
@@ -59,6 +62,7 @@ class Faults(cage.Attack):
         raise cage.WrongAnswerError("other weights")
 
 
+@pytest.mark.slow
 def test_the_cage_finds_each_kind_of_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(cage, "SECONDS", 1)
     monkeypatch.setattr(cage, "MEGABYTES", 50)

@@ -63,6 +63,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(demo, tmp_path):
     assert (tmp_path / "pair.png").exists()
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     (code,) = blocks("README.md", "python")
     monkeypatch.chdir(tmp_path)
@@ -73,6 +74,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     assert type(names["classifier"]).__name__ == "LookbookClassifier"
 
 
+@pytest.mark.slow
 def test_the_example_of_a_report_with_scikit_learn_runs(tmp_path, monkeypatch):
     code = blocks("docs/report.md", "python")[0]
     assert "LogisticRegression" in code

@@ -32,6 +32,7 @@ LEFT_OUT = {
 }
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_checks():
     results = check_estimator(LookbookClassifier(random_state=0), on_skip=None, on_fail=None)
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
@@ -226,6 +227,7 @@ def test_an_unknown_recipe_is_refused():
         LookbookClassifier(recipe="tutorail").fit(images, labels)
 
 
+@pytest.mark.slow
 def test_a_pickled_classifier_predicts_the_same_without_torch(tmp_path):
     images, labels = squares()
     classifier = LookbookClassifier(epochs=2, random_state=0).fit(images, labels)
@@ -245,6 +247,7 @@ print("torch" in sys.modules)
     np.testing.assert_array_equal(np.load(tmp_path / "probs.npy"), classifier.predict_proba(images))
 
 
+@pytest.mark.slow
 def test_fashion_mnist_flat_and_scaled(fashion):
     test = load("fashion-mnist", "test")
     classifier = LookbookClassifier(epochs=2, random_state=0)

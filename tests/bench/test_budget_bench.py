@@ -105,6 +105,7 @@ def test_figure_shows_each_run_and_the_means(results):
     assert "91.0 %\nquick" in [text.get_text() for text in axes.texts]
 
 
+@pytest.mark.slow
 def test_redraw_needs_the_json_alone(results, tmp_path):
     path = tmp_path / "budget.json"
     path.write_text(json.dumps(results))
@@ -115,6 +116,7 @@ def test_redraw_needs_the_json_alone(results, tmp_path):
         assert min(picture.size) > 600
 
 
+@pytest.mark.slow
 def test_the_exit_code_says_whether_all_was_kept(results, tmp_path, monkeypatch, capsys):
     record = report.Record(measurements=results["measurements"])
     monkeypatch.setattr(budget, "measure", lambda *_: record)
@@ -125,6 +127,7 @@ def test_the_exit_code_says_whether_all_was_kept(results, tmp_path, monkeypatch,
     assert "missed: budget 5s, seed 0: 9.0 s, allowed 4 to 6 s" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_took(bars, monkeypatch, capsys):
     arguments = ["--data", str(bars), "--budget", "9s", "--seed", "0"]
     monkeypatch.setattr(sys, "argv", ["lookbook_budget.py", *arguments])

@@ -12,6 +12,8 @@ from bench import elsewhere  # noqa: E402
 from lookbook.recipes import STANDARD  # noqa: E402
 from lookbook.training.pipeline import train  # noqa: E402
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):

@@ -165,6 +165,7 @@ def test_figure_shows_each_run_as_a_dot_and_names_each_mean(results):
     assert ticks == ["3 minutes", "10 minutes"]
 
 
+@pytest.mark.slow
 def test_redraw_needs_the_json_alone(results, tmp_path):
     path = tmp_path / "photos.json"
     path.write_text(json.dumps(results))
@@ -213,6 +214,7 @@ def test_our_command_is_that_of_a_user_with_so_many_minutes():
     assert found == ["--size", "64", "--recipe", "standard", "--epochs", "1.5"]
 
 
+@pytest.mark.slow
 def test_a_trial_measures_our_side(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(report.Record, "keras_python", lambda _record: None)
     monkeypatch.setattr(photos, "TRIAL_PASSES", 20.0)

@@ -128,6 +128,7 @@ def test_figure_has_a_panel_for_each_batch_and_a_number_at_each_dot(results):
     assert names == ["lookbook", "onnxruntime", "keras-predict"]
 
 
+@pytest.mark.slow
 def test_redraw_needs_the_json_alone(results, tmp_path):
     path = tmp_path / "inference.json"
     path.write_text(json.dumps(results))
@@ -159,6 +160,7 @@ def test_the_bare_network_gives_the_logits_of_the_whole_model(run, tmp_path):
     np.testing.assert_allclose(_bare(bare, arrays["scaled"]), logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_bare_network_sees_one_view_alone(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (600, 28, 28), np.uint8)
     np.savez(tmp_path / "noise.npz", images=images, labels=np.arange(600) % 3)
@@ -212,6 +214,7 @@ def test_rates_count_pictures_not_calls():
         predict_speed.time = original
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="cores are given by affinity")
 def test_a_trial_measures_what_there_is(run, tmp_path, monkeypatch):
     monkeypatch.setattr(report.Record, "keras_python", lambda _record: None)

@@ -123,6 +123,7 @@ def test_figure_shows_time_and_memory_of_each_case(results):
     assert bars[1].get_ydata()[-1] == pytest.approx(1.3 * 409.6 + 600)
 
 
+@pytest.mark.slow
 def test_redraw_needs_the_json_alone(results, tmp_path):
     path = tmp_path / "growth.json"
     path.write_text(json.dumps(results))
@@ -133,6 +134,7 @@ def test_redraw_needs_the_json_alone(results, tmp_path):
         assert min(picture.size) > 1000
 
 
+@pytest.mark.slow
 def test_the_exit_code_says_whether_the_bar_was_kept(results, tmp_path, monkeypatch, capsys):
     record = report.Record(measurements=results["measurements"])
     monkeypatch.setattr(growth, "measure", lambda *_: record)
@@ -184,6 +186,7 @@ def test_peak_memory_counts_what_was_held_and_let_go():
     assert 0.95e8 < int(ended.stdout) < 1.1e8
 
 
+@pytest.mark.slow
 def test_a_fit_says_what_it_took(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 2

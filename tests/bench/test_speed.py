@@ -218,6 +218,7 @@ def test_figure_shows_each_entry_with_its_spread_and_marks_the_reference(results
     assert axes.get_xlim() == (5, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_names_in_the_figure_cover_neither_each_other_nor_a_dot(results, seed):
     rng = np.random.default_rng(seed)
@@ -244,6 +245,7 @@ def test_names_in_the_figure_cover_neither_each_other_nor_a_dot(results, seed):
         assert axes.bbox.contains(box.x1, box.y1)
 
 
+@pytest.mark.slow
 def test_redraw_needs_the_json_alone(results, tmp_path):
     path = tmp_path / "fashion-mnist.json"
     path.write_text(json.dumps(results))
@@ -335,6 +337,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path, capsys, monkeypatch):
     assert said[5:] == ["stopped; what was measured is kept"]
 
 
+@pytest.mark.slow
 def test_a_peer_that_cannot_be_installed_is_reported_and_the_others_go_on(
     tmp_path, capsys, monkeypatch
 ):
@@ -446,6 +449,7 @@ def _made_up_data(path, side):
     return path
 
 
+@pytest.mark.slow
 def test_our_own_entry_prints_what_is_asked_for(tmp_path):
     path = _made_up_data(tmp_path / "made-up.npz", side=8)
     ours = run.Peer("ours", "made up", "lookbook_recipe.py", arguments=("--recipe", "tutorial"))
@@ -457,6 +461,7 @@ def test_our_own_entry_prints_what_is_asked_for(tmp_path):
     assert found["versions"]["torch"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pytorch-loop", "sklearn-mlp"])
 def test_peers_that_need_no_keras_print_what_is_asked_for(tmp_path, name):
     path = _made_up_data(tmp_path / "made-up.npz", side=28)

@@ -40,6 +40,7 @@ def error_of(ended):
 # ---- wrong use: the whole message, and the exit code ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -134,6 +135,7 @@ def test_a_place_that_cannot_be_written_is_a_failure(bars, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_failure_and_leaves_nothing_behind(bars, tmp_path):
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
@@ -165,6 +167,7 @@ def test_damaged_weights_are_a_failure(own_run):
 # ---- nothing to compute: nothing heavy is imported ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["train", "--help"], ["runs"], ["train", "--recipe", "x"], ["evaluate", "x"]],
@@ -183,6 +186,7 @@ def test_commands_without_work_import_nothing_heavy(place, arguments):
     assert ended.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["evaluate", RUN], ["predict", RUN, "test:1"], ["figures", RUN]]
 )
@@ -200,6 +204,7 @@ def test_what_predicts_never_imports_torch(place, arguments, tmp_path):
     assert ended.stderr.splitlines()[-1] == "False"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["fetch", "look", "train", "evaluate", "predict", "figures", "runs", "demo"]
 )
@@ -209,6 +214,7 @@ def test_every_command_has_help_with_an_example(command, tmp_path):
     assert f"Example: lookbook {command}" in ended.stdout
 
 
+@pytest.mark.slow
 def test_words_complete_in_a_shell(place):
     def complete(words, number):
         return lookbook(
@@ -228,6 +234,7 @@ def test_words_complete_in_a_shell(place):
 # ---- the commands on data of one's own ----
 
 
+@pytest.mark.slow
 def test_look_shows_and_draws(bars, tmp_path):
     ended = lookbook("look", bars, "--index", "4", cwd=tmp_path)
     assert ended.returncode == 0
@@ -242,6 +249,7 @@ def test_look_shows_and_draws(bars, tmp_path):
     assert ended.stdout.endswith(f"next: lookbook train {bars}\n")
 
 
+@pytest.mark.slow
 def test_train_evaluate_predict_figures_runs(bars, tmp_path):
     ended = lookbook(
         "train", bars, "--recipe", "tutorial", "--epochs", "3", "--seed", "2", cwd=tmp_path
@@ -301,6 +309,7 @@ def class_folders(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_folder_of_class_folders_from_look_to_figures(class_folders):
     for command in (
         ["look", "mine", "--size", "16"],
@@ -317,6 +326,7 @@ def test_a_folder_of_class_folders_from_look_to_figures(class_folders):
     assert (run.evaluation() or {})["accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_two_hundred_classes(tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 255, (800, 8, 8), dtype=np.uint8), np.arange(800) % 200
@@ -339,6 +349,7 @@ def test_good_inputs_are_answered_beside_bad_ones(place):
     assert ended.stderr == "error: no image file nothing.png; check the name\n"
 
 
+@pytest.mark.slow
 def test_the_next_command_can_be_pasted(bars, tmp_path):
     spaced = tmp_path / "my bars.npz"
     spaced.symlink_to(bars)
@@ -350,6 +361,7 @@ def test_the_next_command_can_be_pasted(bars, tmp_path):
     assert read_run(tmp_path / "a run").recipe["epochs"] == 0.5
 
 
+@pytest.mark.slow
 def test_look_hands_the_size_on_and_says_that_colour_has_a_red_channel(class_folders):
     ended = lookbook("look", "mine", "--size", "16", cwd=class_folders)
     assert ended.stdout.endswith("next: lookbook train mine --size 16\n")
@@ -357,6 +369,7 @@ def test_look_hands_the_size_on_and_says_that_colour_has_a_red_channel(class_fol
     assert "no ink" not in ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option", [["--epochs", "0"], ["--epochs", "inf"], ["--epochs", "nan"], ["--seed", "-1"]]
 )
@@ -374,6 +387,7 @@ def test_the_version(tmp_path):
 # ---- outputs of every kind ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoding", "arrow"), [("ascii", ">"), ("cp949", "→"), ("utf-8", "→")])
 def test_a_terminal_of_any_encoding_is_served(place, bars, tmp_path, encoding, arrow):
     for command, where in (
@@ -397,6 +411,7 @@ def test_a_terminal_of_any_encoding_is_served(place, bars, tmp_path, encoding, a
             assert f"\n{arrow}  bottom" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["runs"], ["evaluate", RUN, "--json"], ["--version"], ["-h"]])
 def test_a_full_output_is_told_and_a_closed_one_is_not(place, command):
     def ended(stdout):
@@ -517,6 +532,7 @@ def test_a_demo_is_done_again_where_one_of_its_files_is_missing(own_run, monkeyp
 # ---- Ctrl-C and terminals ----
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
     process = subprocess.Popen(
         [
@@ -552,6 +568,7 @@ def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
     assert lookbook("evaluate", RUN, cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -577,6 +594,7 @@ def test_ctrl_c_before_the_first_step_writes_nothing(bars, tmp_path, command, me
     assert list(tmp_path.rglob("*.*")) == []
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_a_moving_bar_with_images_and_time_left(bars, tmp_path):
     parent, child = pty.openpty()
     process = subprocess.Popen(
@@ -607,6 +625,7 @@ def test_a_terminal_sees_a_moving_bar_with_images_and_time_left(bars, tmp_path):
 # ---- the package as it is installed ----
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_all_that_is_needed_and_runs_from_any_folder(tmp_path):
     root = Path(__file__).resolve().parents[2]
     subprocess.run(

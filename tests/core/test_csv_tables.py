@@ -86,6 +86,7 @@ def test_what_is_no_plain_file_is_not_opened(tmp_path, make):
         rows_of(tmp_path / "table.csv")
 
 
+@pytest.mark.slow
 def test_a_file_of_any_size_takes_bounded_memory(tmp_path):
     path = tmp_path / "table.csv"
     with path.open("wb") as file:

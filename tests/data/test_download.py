@@ -311,6 +311,7 @@ def test_a_bomb_costs_no_memory(web, source, cache):
 # ---- several processes, and killed ones ----
 
 
+@pytest.mark.slow
 def test_eight_processes_at_once_make_one_copy(web, source, cache):
     made_dataset(source)
     dataset = made_dataset(source, mirrors=(web.mirror(source),))

@@ -187,6 +187,7 @@ def test_findings_are_the_same_after_they_were_kept(findings):
     assert again.accuracy == findings.accuracy > 0.9
 
 
+@pytest.mark.slow
 def test_a_class_of_one_image_takes_no_opinions_from_the_others(parts):
     lone = [
         Dataset(
@@ -359,6 +360,7 @@ def test_any_other_file_is_refused(parts, tmp_path):
         corrections.read(tmp_path / "b.csv", parts[0])
 
 
+@pytest.mark.slow
 def test_a_training_takes_corrections_and_says_so(findings, parts, tmp_path):
     names = np.array(parts[0].classes)
     np.savez(
@@ -431,6 +433,7 @@ def test_a_part_of_one_class_has_no_suspects():
     assert len(found.indices) == 0
 
 
+@pytest.mark.slow
 def test_image_files_brought_to_one_size_take_corrections_back(tmp_path):
     images, labels = made_images(240, seed=0, classes=2)
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):

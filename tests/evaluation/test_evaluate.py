@@ -204,6 +204,7 @@ def test_arrays_whose_labels_changed_are_told(tmp_path):
     assert refusal(run) == changed(run, "its training part is not the same (32 images, were 32)")
 
 
+@pytest.mark.slow
 def test_what_was_not_calibrated_is_nowhere_called_so(own_run, tmp_path):
     """45 validation images say too little: terminal, report and card tell that."""
     assert Model.open(own_run.model).calibration is None
@@ -324,6 +325,7 @@ def test_a_run_whose_folder_was_split_otherwise_is_told_so(album, album_run):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* is taken as it is split", "ignore:.* has no test part")
 def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_path):
     """Terminal, list of runs, report, card: each says so, or does not call it a test."""

@@ -22,6 +22,7 @@ def made(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return softmax(logits), labels
 
 
+@pytest.mark.slow
 @given(st.integers(1, 300), st.integers(2, 12), st.integers(0, 99))
 def test_metrics_agree_with_scikit_learn(n, k, seed):
     probs, labels = made(n, k, seed)

@@ -64,6 +64,7 @@ def test_train_runs_and_evaluate_say_it(weak, run):
     )
 
 
+@pytest.mark.slow
 def test_the_command_says_it(weak, tmp_path):
     ended = lookbook("evaluate", weak.folder, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

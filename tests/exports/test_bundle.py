@@ -90,6 +90,7 @@ def shown(output: str) -> list[tuple[str, str, float, float, bool]]:
 # ---- Python ----
 
 
+@pytest.mark.slow
 def test_python_says_what_the_model_says(kit, tmp_path):
     """Sizes and kinds of images, too, are brought to the model's as this program does it."""
     photo = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -141,6 +142,7 @@ def test_python_reads_each_kind_of_image_as_this_program_does(example, tmp_path,
         np.testing.assert_array_equal(example.read(tmp_path / name), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pixels",
     [
@@ -158,6 +160,7 @@ def test_python_refuses_pixels_without_a_range(kit, tmp_path, pixels):
     )
 
 
+@pytest.mark.slow
 def test_python_says_in_one_line_what_is_wrong(kit, tmp_path):
     ended = run_python(kit)
     assert ended.returncode == 2
@@ -190,6 +193,7 @@ def test_python_needs_onnx_runtime_numpy_and_pillow_alone(kit):
 # ---- JavaScript ----
 
 
+@pytest.mark.browser
 def test_javascript_says_what_the_model_says(kit, some_run, tmp_path):
     test = load_part(some_run, "test")
     sample, swapped, noted = next(kit.glob("sample.*")), tmp_path / "swapped", tmp_path / "noted"
@@ -209,6 +213,7 @@ def test_javascript_says_what_the_model_says(kit, some_run, tmp_path):
     assert novelty == pytest.approx(expected.novelty[0], abs=0.006)
 
 
+@pytest.mark.browser
 def test_javascript_says_in_one_line_what_is_wrong(kit, tmp_path):
     ended = run_node(kit)
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -241,6 +246,7 @@ def wrong_pixels(path: Path, kind: str) -> str:
     return f"{path} must be a {kind} of 10×12 pixels, 8 bits; README.md says how to make one"
 
 
+@pytest.mark.browser
 def test_javascript_takes_what_the_card_makes_of_a_photograph(kit, tmp_path):
     """The two commands that stand in the card, one after the other."""
     folder = shutil.copytree(kit, tmp_path / "kit")
@@ -286,6 +292,7 @@ def doubted(kit, some_run, tmp_path):
     return folder, paths, expected
 
 
+@pytest.mark.browser
 def test_examples_and_program_make_the_same_of_every_answer(doubted):
     folder, paths, expected = doubted
     assert len({words.split(";")[0].split("?")[0] for words in expected}) >= 3
@@ -295,6 +302,7 @@ def test_examples_and_program_make_the_same_of_every_answer(doubted):
         assert [said for _, said, *_ in shown(ended.stdout)] == expected
 
 
+@pytest.mark.browser
 def test_a_name_cannot_steer_the_terminal(kit, tmp_path):
     path = tmp_path / "a\x1b[31m\x9b2J\u202eb\nc"
     shutil.copy(next(kit.glob("sample.*")), path)
@@ -343,6 +351,7 @@ def test_the_card_takes_no_html_from_names(some_run, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_folder_that_exists_is_left_alone(some_run, tmp_path):
     (tmp_path / "kit").mkdir()
     ended = lookbook("export", some_run.folder, "--to", "folder", "--out", "kit", cwd=tmp_path)
@@ -364,6 +373,7 @@ def test_a_run_whose_data_is_gone_gets_a_folder_without_a_sample(some_run, tmp_p
     assert re.search(r"^node predict\.mjs photo\.p[gp]m$", card, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_python_opens_no_other_formats_and_no_huge_image(kit, tmp_path):
     eps, sky = tmp_path / "drawing.png", tmp_path / "sky.png"
     Image.new("L", (9, 9)).save(eps, format="EPS")
@@ -375,6 +385,7 @@ def test_python_opens_no_other_formats_and_no_huge_image(kit, tmp_path):
         assert reason in line
 
 
+@pytest.mark.slow
 def test_the_command_names_the_next_one(some_run, tmp_path):
     ended = lookbook("export", some_run.folder, "--to", "folder", "--out", "k", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

@@ -27,6 +27,7 @@ def some_run(request, tmp_path_factory):
     return train(str(folder / "bars.npz"), recipe, epochs=4, out=folder / "run")
 
 
+@pytest.mark.slow
 def test_it_says_the_same_in_fewer_bytes(some_run, tmp_path):
     found = int8.quantize(some_run, tmp_path / "small.onnx")
     small, model = Model.open(found.path), Model.open(some_run.model)
@@ -50,6 +51,7 @@ def test_it_says_the_same_in_fewer_bytes(some_run, tmp_path):
         assert small.predict(images[:n]).probs.shape == (n, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("right", "kept"), [(998, True), (997, False)])
 def test_two_tenths_of_a_point_may_be_lost(some_run, tmp_path, monkeypatch, right, kept):
     """Exactly so much, too, though 1 - 0.998 is more than 0.002 to a computer."""
@@ -62,6 +64,7 @@ def test_two_tenths_of_a_point_may_be_lost(some_run, tmp_path, monkeypatch, righ
             int8.quantize(some_run, tmp_path / "small.onnx")
 
 
+@pytest.mark.slow
 def test_few_validation_images_are_judged_in_8_bits_too(tmp_path):
     images, labels = made_images(200, seed=3)
     np.savez(tmp_path / "bars.npz", images=images, labels=labels)
@@ -78,6 +81,7 @@ def test_where_accuracy_falls_nothing_is_written(some_run, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_says_which_to_use(some_run, tmp_path):
     ended = lookbook("export", some_run.folder, "--to", "int8", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

@@ -175,6 +175,7 @@ def test_half_precision_halves_the_page_and_says_the_same(browser, some_run, tmp
 WEB = Path(web_demo.__file__).parent / "web"
 
 
+@pytest.mark.browser
 def test_the_kernel_is_its_text_compiled():
     if not (NODE_MODULES / "wabt").exists():
         pytest.fail("wabt is not here; make test installs it")
@@ -824,6 +825,7 @@ def test_a_camera_that_cannot_be_shown_is_told(browser, page):
         assert shown.evaluate("$('video').srcObject.active") is False
 
 
+@pytest.mark.slow
 def test_what_exists_is_not_overwritten(some_run, tmp_path):
     (tmp_path / "notes.txt").write_text("import lookbook")
     run, model = some_run.folder, some_run.model

@@ -44,6 +44,7 @@ def reason(path: Path) -> str:
 # ---- checksums ----
 
 
+@pytest.mark.slow
 def test_each_bit_of_a_png_is_checked(tmp_path):
     path = tmp_path / "image.png"
     content = saved("PNG", PIXELS[:8, :8, 0])
@@ -68,6 +69,7 @@ def test_the_message_names_the_part_of_a_png_that_was_changed(tmp_path):
     assert reason(path) == "it is cut short"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tiled", [False, True])
 def test_each_bit_of_compressed_pixels_in_a_tiff_is_checked(tmp_path, tiled):
     path = tmp_path / "image.tiff"
@@ -115,6 +117,7 @@ def test_what_libtiff_says_of_damage_is_not_shown(tmp_path, capfd):
 # ---- bounds ----
 
 
+@pytest.mark.slow
 def test_a_image_of_88_million_pixels_takes_less_than_600_mb(tmp_path):
     """Transparent, and turned: whole layers of it would take 1.4 GB."""
     path, exif = tmp_path / "sky.png", Image.Exif()

@@ -268,6 +268,7 @@ def changed_at_random(content: bytes, changes: list[tuple[int, int]]) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow names the damage, too
 @given(
     kind=st.sampled_from(FORMATS),

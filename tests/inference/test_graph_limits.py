@@ -337,6 +337,7 @@ def shapes_by_runtime(model: onnx.ModelProto, images: np.ndarray) -> dict[str, t
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "shape"),
     [*product((TUTORIAL, STANDARD), [(9, 8), (28, 31, 3)]), (LARGE, (9, 8)), (TUTORIAL, (5,))],

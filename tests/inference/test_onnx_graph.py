@@ -30,6 +30,7 @@ def test_the_tutorials_network_has_101_770_parameters():
     assert (last.kind, last.shape, last.learnt) == ("logits", (10,), 1_290)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(28, 28), (20, 36, 3)])
 @pytest.mark.parametrize("recipe", [STANDARD, LARGE, replace(STANDARD, mirror=False, shift=0)])
 def test_layers_are_those_of_the_network(recipe, shape):
@@ -55,6 +56,7 @@ def test_layers_are_those_of_the_network(recipe, shape):
     assert found[-1].learnt == classifier.network.head.weight.numel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [TUTORIAL, QUICK, STANDARD])
 def test_features_are_what_the_last_layer_sees(recipe):
     images, _ = made_images(70, seed=0)

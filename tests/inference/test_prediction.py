@@ -365,6 +365,7 @@ def test_a_model_of_features_takes_no_images(tmp_path):
         predict(fitted.model_, [str(tmp_path / "a.png")])
 
 
+@pytest.mark.slow
 def test_a_model_file_predicts_without_torch_and_leaves_nothing_behind(calibrated, tmp_path):
     """ONNX Runtime's telemetry would keep a database in the user's cache folder."""
     Image.new("L", (10, 12)).save(tmp_path / "a.png")

@@ -19,6 +19,7 @@ def made(seed: int, scale: float, n: int = 400, k: int = 5) -> tuple[np.ndarray,
     return logits * scale, labels
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50), st.floats(0.3, 8))
 def test_temperature_minimises_the_loss(seed, scale):
     logits, labels = made(seed, scale)
@@ -48,6 +49,7 @@ def test_few_labels_fit_no_temperature():
     assert fit_temperature(5 * np.eye(4), np.arange(4)) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [50, 100])
 def test_a_temperature_from_few_labels_does_no_harm_on_fresh_images(n):
     worse = []
@@ -91,6 +93,7 @@ def test_thresholds_keep_their_promise_on_others(coverage):
     assert (novelties > kept.strange_from).mean() == pytest.approx(0.03, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [50, 51, 75, 99, 100])
 def test_sets_hold_the_truth_often_enough_however_few_vouch_for_it(n):
     """Over many draws, of both parts, the share is asked for or more: to that it is exact."""

@@ -26,6 +26,7 @@ def test_a_processor_says_itself_whether_bfloat16_is_fast(monkeypatch, cpuinfo, 
     assert devices._cpu_has_fast_half(cpuinfo) == fast
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("busy")
 def test_where_it_has_to_be_measured_load_changes_nothing():
     threads = torch.get_num_threads()

@@ -59,6 +59,7 @@ def test_classes_of_one_shade_each_leave_a_file_that_agrees():
     assert (model.predict(images).probs.argmax(axis=1) == labels).all()
 
 
+@pytest.mark.slow
 def test_a_channel_that_was_constant_in_training_gives_nothing_in_answers():
     """Divided by next to no spread, rounding would be 300 times as large."""
     generator = torch.Generator().manual_seed(0)

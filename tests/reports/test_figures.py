@@ -110,6 +110,7 @@ def test_without_a_korean_font_labels_are_english_and_it_says_so():
     assert figure.axes[0].get_xlabel() == "predicted class"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_korean_font")
 def test_without_a_korean_font_korean_classes_are_numbered_and_one_note_says_so():
     classes = ("고양이", "dog", "소")
@@ -271,6 +272,7 @@ def test_doubts_stand_above_the_class(doubt, text):
     assert figure.axes[0].get_xlabel().splitlines()[0] == text
 
 
+@pytest.mark.slow
 def test_a_figure_is_of_the_format_that_its_ending_names(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "DPI", 20)
     figure = plots.plot_picture(np.zeros((8, 8), np.uint8))

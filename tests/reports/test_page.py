@@ -688,6 +688,7 @@ def test_a_model_no_better_than_guessing_is_warned_of(tmp_path):
             assert (warning in written(out)) == warned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 11, 40, 101])
 def test_what_it_says_of_nine_in_ten_is_true_of_some_images(tmp_path, n):
     rng = np.random.default_rng(n)
@@ -757,6 +758,7 @@ def test_fashion_mnist_is_judged_by_what_others_reached(browser, tmp_path):
     } <= set(named)
 
 
+@pytest.mark.slow
 def test_it_says_on_how_many_images_changes_were_tried(hard_run, pages, tmp_path):
     assert "On 150 test pictures, all there are." in written(pages["en"])
     gathered = report_data.gather(hard_run)
@@ -878,6 +880,7 @@ def test_it_tells_what_was_found_in_the_data(browser, pages):
     assert counts["Suspected label errors in the training part"] >= 8
 
 
+@pytest.mark.slow
 def test_an_unfinished_looking_place_is_not_overwritten(hard_run):
     ended = program("report", hard_run.folder, "--out", ".", cwd=hard_run.folder)
     assert ended.returncode == 2
@@ -926,6 +929,7 @@ def test_any_size_gives_a_correct_page(browser, tmp_path, n, k, shape):
             assert "The page holds" not in note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "k", "wrong"), [(100_000, 200, 0.4), (100_000, 200, 1.0), (20_000, 50, 0.2)]
 )
@@ -1144,6 +1148,7 @@ def test_wrong_use(tmp_path, arguments, message):
 # ---- a second time ----
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pages")
 def test_the_second_report_needs_no_training_and_no_torch(hard_run):
     import subprocess
@@ -1161,6 +1166,7 @@ def test_the_second_report_needs_no_training_and_no_torch(hard_run):
     assert ended.stdout.splitlines()[0] == f"보고서  {hard_run.folder / 'report.ko.html'}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pages")
 def test_a_damaged_or_foreign_analysis_is_made_anew(hard_run, monkeypatch):
     examined = []
@@ -1226,6 +1232,7 @@ def test_any_training_gives_a_page(browser, hard_run, tmp_path, options):
         assert last in about
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "shape"), [(4, (8, 8)), (20, (9, 14, 3))])
 def test_a_handful_of_images_gives_a_report(tmp_path, n, shape):
     """Fewer than there are networks to judge them; and a class that no test image shows."""

@@ -81,6 +81,7 @@ def test_speeds_are_measured():
         assert budget._answering_seconds(training, 10, recipe, 3, 0.01) > 0
 
 
+@pytest.mark.slow
 def test_a_speed_is_that_of_a_training_under_way(monkeypatch):
     """Neither what comes before the first step counts nor that step, however long they take."""
     data = made_images(300, seed=0)
@@ -107,6 +108,7 @@ def test_a_busy_machine_is_measured_by_its_first_step_alone(monkeypatch):
     assert next(clock) < 30  # two steps ask more often
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("on_one", "on_two", "picked"), [(0.3, 24.0, 1), (0.3, 0.16, 2)])
 def test_a_plan_computes_on_as_many_threads_as_are_fastest_now(monkeypatch, on_one, on_two, picked):
     """Beside programs that take the cores, two threads wait for each other."""
@@ -137,6 +139,7 @@ def test_a_fit_ends_by_time_with_its_learning_rate_at_the_end(monkeypatch):
     assert fitted.history[-1]["val_accuracy"] > 0.95
 
 
+@pytest.mark.slow
 def test_a_run_of_a_budget_says_how_many_passes_it_made(bars, tmp_path):
     run = train(str(bars), out=tmp_path / "run", budget=4.0)
     last = run.history[-1]
@@ -144,6 +147,7 @@ def test_a_run_of_a_budget_says_how_many_passes_it_made(bars, tmp_path):
     assert {"planning", "fit"} <= set(run.conditions["seconds"])
 
 
+@pytest.mark.slow
 def test_the_program_keeps_its_budget(bars, tmp_path):
     """Only that the time governs, with room for a busy machine; benchmarks hold it to a tenth."""
     start = time.monotonic()

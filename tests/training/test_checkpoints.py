@@ -57,6 +57,7 @@ def stop_after(steps):
     return lambda: next(left, None) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [CONV, DENSE, replace(TUTORIAL, epochs=2)], ids=lambda r: r.name)
 @pytest.mark.parametrize("steps", [1, 9, 17])
 def test_a_stopped_run_ends_with_the_same_weights(data, tmp_path, recipe, steps, whole_runs):
@@ -75,6 +76,7 @@ def test_a_stopped_run_ends_with_the_same_weights(data, tmp_path, recipe, steps,
     assert {path.name for path in tmp_path.iterdir()} - {"whole"} == {"images.npz", "run"}
 
 
+@pytest.mark.slow
 def test_a_twin_goes_on_too(data, tmp_path):
     whole = train(data, CONV, out=tmp_path / "whole", final=True)
     steps = 30  # the first network is done after 26
@@ -85,6 +87,7 @@ def test_a_twin_goes_on_too(data, tmp_path):
     assert run.metrics["validation"] == whole.metrics["validation"]
 
 
+@pytest.mark.slow
 def test_a_killed_program_goes_on_to_the_same_weights(data, tmp_path):
     """SIGKILL, again and again, wherever it hits; the last one ends by itself."""
     options = [data, "--recipe", "tutorial", "--epochs", "200", "--out", "run"]
@@ -162,6 +165,7 @@ def test_changed_images_are_refused(data, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_other_versions_are_told(data, tmp_path, monkeypatch):
     train(data, CONV, out=tmp_path / "run", should_stop=stop_after(5))
     monkeypatch.setattr("lookbook.training.pipeline.versions", lambda: {"torch": "1.0"})
@@ -169,6 +173,7 @@ def test_other_versions_are_told(data, tmp_path, monkeypatch):
         resume(tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("busy")
 def test_what_decides_the_arithmetic_is_recorded_and_load_changes_nothing(
     data, tmp_path, monkeypatch
@@ -198,6 +203,7 @@ def test_a_finished_run_has_nothing_to_go_on_with(run):
     )
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_told_with_what_is(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as caught:
@@ -359,6 +365,7 @@ def test_a_damaged_point_is_told(data, tmp_path, content):
     assert str(caught.value).endswith(f"delete {tmp_path}/run.unfinished and train again")
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_the_point_before_to_the_same_weights(data, tmp_path, monkeypatch):
     whole = train(data, CONV, out=tmp_path / "whole")
     monkeypatch.setattr(checkpoints, "APART", 0.0)
@@ -371,6 +378,7 @@ def test_a_training_goes_on_from_the_point_before_to_the_same_weights(data, tmp_
     assert run.weights.read_bytes() == whole.weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_two_trainings_at_once_keep_a_folder_each(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
@@ -385,6 +393,7 @@ def test_two_trainings_at_once_keep_a_folder_each(data, tmp_path, monkeypatch):
     assert list_unfinished(tmp_path / "runs") == [first.folder, second.folder]
 
 
+@pytest.mark.slow
 def test_what_was_made_from_a_stopped_run_is_kept(data, tmp_path):
     train(data, CONV, out=tmp_path / "run", should_stop=stop_after(5))
     (tmp_path / "run" / "notes.txt").write_text("mine")

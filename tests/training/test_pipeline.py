@@ -310,6 +310,7 @@ def test_damaged_weights_are_named_with_the_way_out(own_run):
 # ---- the convolutional recipes ----
 
 
+@pytest.mark.slow
 def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp_path):
     run = train(str(more_bars), STANDARD, epochs=6, out=tmp_path / "run")
     assert run.metrics["validation"]["accuracy"] > 0.95
@@ -363,12 +364,14 @@ def test_about_a_quarter_of_the_validation_part_is_not_sure(more_bars, tmp_path)
     )
 
 
+@pytest.mark.slow
 def test_a_final_run_takes_from_its_twin_when_it_is_sure(more_bars, tmp_path):
     final = train(str(more_bars), STANDARD, epochs=1, final=True, out=tmp_path / "final")
     plain = train(str(more_bars), STANDARD, epochs=1, out=tmp_path / "plain")
     assert load_network(final).sure == load_network(plain).sure < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [SMALL, STANDARD, LARGE], ids=lambda recipe: recipe.name)
 @pytest.mark.parametrize("shape", [(8, 8), (8, 30), (9, 224), (28, 28, 3), (64, 64), (224, 224)])
 def test_the_convolutional_network_follows_size_and_channels(recipe, shape):
