@@ -17,7 +17,7 @@ import typer
 import wording
 from lookbook import errors
 from lookbook.cli import main as cli
-from lookbook.cli import terminal
+from lookbook.cli import progress, results, terminal
 from lookbook.core import translation
 from lookbook.errors import InputError, LookbookWarning
 
@@ -30,8 +30,8 @@ REASONS = {wording.filled(said): where for where, said in SOURCE.sentences(wordi
 TEXTS = {sample: (where, names) for where, sample, names in SOURCE.texts()}
 #: texts of results that are chosen while the program runs
 CHOSEN = {
-    *terminal.STEPS.values(),
-    *filter(None, terminal.VERDICTS.values()),
+    *progress.STEPS.values(),
+    *filter(None, results.VERDICTS.values()),
     *("run", "recipe", "data", "accuracy", "fit", "started (UTC)"),
     *("imports", "planning", "calibration", "export", "saving and the rest", "calibration twin"),
 }
@@ -189,7 +189,7 @@ def test_notes_and_errors_are_korean(capsys, monkeypatch):
     assert ended.value.code == 2
     assert capsys.readouterr().err == "오류: 1: 그런 실행 결과가 없습니다. x\n"
     note = LookbookWarning("without sample images: runs/a is missing; x")
-    cli._show_warning(note, LookbookWarning)
+    terminal.show_warning(note, LookbookWarning)
     assert (
         capsys.readouterr().err == "알림: 예시 이미지 없이 만듭니다: runs/a: 파일이 없습니다. x\n"
     )

@@ -15,8 +15,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from conftest import made_images
-from lookbook.cli import main as cli
-from lookbook.cli import terminal
+from lookbook.cli import report_commands, results, terminal
 from lookbook.data.dataset import load
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation.evaluate import _largest_losses, evaluate, judge, load_samples
@@ -111,17 +110,17 @@ def test_guessing_the_commonest_class_is_said_to_be_guessing():
     assert (found["commonest"], found["commonest_share"]) == ("often", 200 / 223)
     assert found["accuracy"] == found["commonest_share"]
     assert not found["above_commonest"]
-    lines = terminal.results(found).splitlines()
+    lines = results.evaluation(found).splitlines()
     assert lines[1].startswith("balanced accuracy  33.33 %")
     assert lines[2] == ("commonest class    89.69 %  (the accuracy of always answering often)")
     assert lines[3].startswith("warning            not clearly better than always")
     better = uneven(right=20)
     assert better["above_commonest"]
-    assert "not clearly better" not in terminal.results(better)
+    assert "not clearly better" not in results.evaluation(better)
 
 
 def test_shares_of_nothing_are_no_zeros_in_the_terminal():
-    table = terminal.results(uneven()).split("\n\n")[1]
+    table = results.evaluation(uneven()).split("\n\n")[1]
     rows = {row.split()[0]: row.split() for row in table.splitlines()}
     assert rows["often"][-1] == "200"
     assert rows["seldom"][1:] == ["–", "0.0", "%", "0.0", "%", "15"]
@@ -208,7 +207,7 @@ def test_arrays_whose_labels_changed_are_told(tmp_path):
 def test_what_was_not_calibrated_is_nowhere_called_so(own_run, tmp_path):
     """45 validation images say too little: terminal, report and card tell that."""
     assert Model.open(own_run.model).calibration is None
-    told = terminal.results(evaluate(own_run))
+    told = results.evaluation(evaluate(own_run))
     assert "cannot be said, nor were the percentages calibrated: too few" in told
     page = write_run_report(gather(own_run), tmp_path / "page.html").read_text("utf-8")
     assert "too few of them to calibrate anything" in page
@@ -332,10 +331,10 @@ def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_pa
     shutil.rmtree(parted / "test")
     run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
     found = evaluate(run)
-    told = terminal.results(found)
+    told = results.evaluation(found)
     assert "test accuracy" not in told
     assert "measured on        the validation part, as there is no test part" in told
-    assert "% validation" in terminal.run_table([run])
+    assert "% validation" in results.run_table([run])
     card = (write_kit(run, tmp_path / "kit") / "README.md").read_text("utf-8")
     assert "| test," not in card
     dossier = gather(run)
@@ -350,10 +349,10 @@ def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_pa
 
 def test_classes_with_few_test_images_are_told(own_run):
     found = evaluate(own_run)
-    assert "fewer than 5" not in terminal.results(found)
+    assert "fewer than 5" not in results.evaluation(found)
     found["per_class"][1]["n"] = 4
     assert "warning            fewer than 5 test images show middle (4): what" in (
-        terminal.results(found)
+        results.evaluation(found)
     )
 
 
@@ -417,7 +416,7 @@ def test_figures_of_another_test_part_are_refused(own_data, change, what):
 
 
 def cli_figures(run):
-    cli._draw_figures(run, run.folder / "figures")
+    report_commands._draw_figures(run, run.folder / "figures")
 
 
 def test_an_evaluation_of_an_earlier_version_is_compared_too(own_data):
@@ -475,7 +474,7 @@ def test_other_data_stands_beside_the_runs_own_and_is_not_kept(own_run, tmp_path
         "part": "test"
     }
     assert (found["conditions"]["data"], found["conditions"]["part"]) == (str(folder), "all")
-    told = terminal.results(found)
+    told = results.evaluation(found)
     assert f"measured on        {folder}  (all of it, 2 of the 3 classes: top, bottom)\n" in told
     assert f"its own result     {terminal.percent(own['accuracy'], 2)}  (" in told
     assert "\nmiddle " not in told
@@ -487,7 +486,7 @@ def test_other_data_is_measured_before_the_runs_own(own_run, tmp_path):
     folder = save_bars(tmp_path / "other", classes=(1,))
     found = evaluate(own_run, data=folder)
     assert found["own"] is None
-    told = terminal.results(found)
+    told = results.evaluation(found)
     assert "its own result     not evaluated yet\n" in told
     assert "commonest class" not in told  # one class alone
     assert not (own_run.folder / "evaluation.json").exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import lookbook
-from lookbook.cli import terminal
+from lookbook.cli import results
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.evaluation.metrics import WEAKNESSES, weaknesses
 from lookbook.exports.bundle import write_kit
@@ -50,14 +50,14 @@ def test_a_run_and_its_model_file_know(weak, run):
 
 
 def test_train_runs_and_evaluate_say_it(weak, run):
-    trained = terminal.trained(weak, 1.0)
+    trained = results.trained(weak, 1.0)
     assert f"recipe               tutorial, epochs: {weak.metrics['epochs']:g}" in trained
     for sentence in WEAKNESSES.values():
         assert f"warning              {sentence}" in trained
     assert "give it more time (--budget, --epochs) or more images" in trained
-    assert "warning" not in terminal.trained(run, 1.0)
-    assert "validation (under an epoch, as guessing)" in terminal.run_table([weak])
-    found = terminal.results(evaluate(weak), weak.metrics["weaknesses"])
+    assert "warning" not in results.trained(run, 1.0)
+    assert "validation (under an epoch, as guessing)" in results.run_table([weak])
+    found = results.evaluation(evaluate(weak), weak.metrics["weaknesses"])
     assert "warning            trained for less than one epoch" in found
     assert (
         "warning            not clearly better than always answering the commonest class" in found

@@ -20,7 +20,7 @@ from PIL import Image
 
 from conftest import lookbook, made_images
 from image_files import GOLDEN
-from lookbook.cli import terminal
+from lookbook.cli import results
 from lookbook.errors import LookbookWarning
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports.bundle import write_kit
@@ -288,7 +288,7 @@ def doubted(kit, some_run, tmp_path):
         paths.append(tmp_path / f"{i}.{'ppm' if test.channels == 3 else 'pgm'}")
         Image.fromarray(test.images[i]).save(paths[-1])
         (one,) = predictor.predict(paths[-1])
-        expected.append(terminal.answer_line(one).partition(": ")[2].partition(",")[0])
+        expected.append(results.answer_line(one).partition(": ")[2].partition(",")[0])
     return folder, paths, expected
 
 

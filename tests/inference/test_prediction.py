@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import made_images
-from lookbook.cli import terminal
+from lookbook.cli import results
 from lookbook.data.dataset import load
 from lookbook.errors import InputError
 from lookbook.estimator import LookbookClassifier
@@ -300,8 +300,8 @@ def test_a_terminal_says_not_sure_where_it_is_not():
         ({"inverted": True, "likely": (1,)}, "dog, 60.0 %  (seen inverted)  likely: dog"),
     ):
         one = Prediction("a.png", image, probs, ("cat", "dog"), **doubts)
-        assert terminal.prediction(one).splitlines()[0] == f"a.png: {expected.partition('  ')[0]}"
-        assert terminal.answer_line(one) == f"a.png: {expected}"
+        assert results.prediction(one).splitlines()[0] == f"a.png: {expected.partition('  ')[0]}"
+        assert results.answer_line(one) == f"a.png: {expected}"
 
 
 def test_coverage_and_sets_follow_the_thresholds(calibrated):

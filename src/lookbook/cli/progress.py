@@ -14,20 +14,6 @@ from lookbook.core.translation import t, translate
 if TYPE_CHECKING:
     from lookbook.training.loop import Progress, Tell
 
-_quiet = False
-
-
-def set_quiet(quiet: bool) -> None:  # noqa: FBT001  # as the command line's options are given
-    """Show nothing of how far work is, or show it again."""
-    global _quiet  # noqa: PLW0603  # one terminal, one process
-    _quiet = quiet
-
-
-def is_quiet() -> bool:
-    """Say whether results and errors alone are to be shown."""
-    return _quiet
-
-
 #: seconds after which a long epoch tells of itself where nobody sees a moving bar
 QUIET = 10.0
 #: columns below which the moving bar is a short one, so that its line still fits
@@ -37,7 +23,7 @@ NARROW = 100
 @contextmanager
 def show_progress() -> Iterator[Tell]:
     """Give a listener for `train`: a moving bar in a terminal, plain lines in a pipe."""
-    if _quiet:
+    if terminal.is_quiet():
         yield _say_nothing
         return
     with _moving_bar() if sys.stderr.isatty() else _plain_lines() as tell:
@@ -56,7 +42,7 @@ def _plain_lines() -> Iterator[Tell]:
         nonlocal last
         if progress.epoch_ended or time.monotonic() - last > QUIET:
             last = time.monotonic()
-            sys.stderr.write(terminal.epoch_line(progress) + "\n")
+            sys.stderr.write(epoch_line(progress) + "\n")
             sys.stderr.flush()
 
     yield tell
@@ -81,13 +67,13 @@ def _moving_bar() -> Iterator[Tell]:
         def tell(progress: Progress) -> None:
             bars.update(
                 task,
-                description=terminal.stage(progress),
+                description=stage(progress),
                 completed=progress.images,
                 total=progress.images_per_epoch,
                 now=_now(progress, narrow=narrow),
             )
             if progress.epoch_ended:
-                bars.console.print(terminal.epoch_line(progress), highlight=False, soft_wrap=True)
+                bars.console.print(epoch_line(progress), highlight=False, soft_wrap=True)
 
         yield tell
 
@@ -110,14 +96,14 @@ def _now(progress: Progress, *, narrow: bool) -> str:
 @contextmanager
 def show_steps() -> Iterator[Callable[[str, float], None]]:
     """Give a listener for long work in steps: what is done now, and how long all still takes."""
-    if _quiet:
+    if terminal.is_quiet():
         yield _say_nothing
         return
     start = time.monotonic()
     moving = sys.stderr.isatty()
 
     def tell(step: str, done: float) -> None:
-        line = terminal.step_line(step, done, time.monotonic() - start)
+        line = step_line(step, done, time.monotonic() - start)
         if moving:
             _clear_line(line + "\r")
         else:
@@ -141,7 +127,7 @@ def _clear_line(text: str = "") -> None:
 @contextmanager
 def show_download() -> Iterator[Any]:
     """Give a listener for `fetch`: bytes of each file, in a terminal or a pipe."""
-    if _quiet:
+    if terminal.is_quiet():
         yield _say_nothing
         return
     last = ("", 0.0)
@@ -164,3 +150,55 @@ def show_download() -> Iterator[Any]:
     yield report
     if last[0] and sys.stderr.isatty():
         _clear_line()
+
+
+def stage(progress: Progress) -> str:
+    """Write the epoch, and of a calibration twin that it is one."""
+    twin = "" if progress.stage == "training" else f"{t(progress.stage)}  "
+    if progress.epochs is None:
+        return twin + t("epoch {epoch}", epoch=progress.epoch)
+    epoch = f"{progress.epoch:>{len(str(progress.epochs))}}/{progress.epochs}"
+    return twin + t("epoch {epoch}", epoch=epoch)
+
+
+def epoch_line(progress: Progress) -> str:
+    """Write the state of a training in one line."""
+    parts = [
+        stage(progress),
+        t("{done:,}/{all:,} images", done=progress.images, all=progress.images_per_epoch),
+        t("loss {loss:.4f}", loss=progress.loss),
+        t("accuracy {accuracy}", accuracy=terminal.percent(progress.accuracy, 2)),
+    ]
+    if progress.val_loss is not None and progress.val_accuracy is not None:
+        parts += [
+            t("val loss {loss:.4f}", loss=progress.val_loss),
+            t("val accuracy {accuracy}", accuracy=terminal.percent(progress.val_accuracy, 2)),
+        ]
+    return "  ".join([*parts, t("{time} left", time=terminal.duration(progress.seconds_left))])
+
+
+#: steps of a report, as they are called while they last
+STEPS = {
+    "answers": "answers to the test images",
+    "opinions": "opinions of networks that have not seen the images",
+    "doubles": "doubles and suspected labels",
+    "map": "a map of the test images",
+    "nearest": "training images nearest to the mistakes",
+    "looked": "where the model looked",
+    "robustness": "what the model can stand",
+    "page": "the page",
+}
+
+
+def step_line(step: str, done: float, seconds: float) -> str:
+    """Write which step of a report begins, and how long all still takes.
+
+    >>> step_line("page", 0.8, 20.0)
+    '80 %  the page, about 5.0 s left'
+    """
+    what = f"{terminal.percent(done, 0)}  {t(STEPS[step])}"
+    if done == 0:
+        return what
+    return t(
+        "{what}, about {time} left", what=what, time=terminal.duration(seconds * (1 - done) / done)
+    )

@@ -1,0 +1,122 @@
+"""Fetch a dataset, and look at one: the commands `fetch` and `look`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lookbook.cli import options, progress, terminal
+from lookbook.core.translation import t
+from lookbook.data import catalog
+from lookbook.errors import InputError
+
+if TYPE_CHECKING:
+    from lookbook.data.dataset import Dataset
+
+LOOK_FIGURES = ("balance.png", "picture.png", "pictures.png")
+
+
+def fetch(
+    dataset: Annotated[
+        str, typer.Argument(help="Name of the dataset.", autocompletion=options.complete_data)
+    ] = "fashion-mnist",
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="A folder that holds the publisher's files already."),
+    ] = None,
+) -> None:
+    """Fetch a built-in dataset, verify it, and keep it in the cache."""
+    from lookbook.data import download
+
+    wanted = download.find_builtin(dataset)
+    if source is not None and not source.is_dir():
+        raise InputError(f"no folder {source}; name the folder that holds the files")
+    with progress.show_download() as report:
+        kept = download.fetch(wanted, folder=source, report=report)
+    print(t("{title} is there, verified: {path}", title=wanted.title, path=kept))
+    terminal.suggest(terminal.command_line("look", dataset))
+
+
+def look(
+    data: options.Data = "fashion-mnist",
+    index: Annotated[
+        int | None, typer.Option(help="Training image to show; default: one in the middle.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figures; default: look/<data>.")
+    ] = None,
+    size: options.Size = None,
+) -> None:
+    """Show a dataset: shapes, class balance, raw pixels, labels, images."""
+    folder = out or Path("look") / catalog.stem_of(Path(data).resolve())
+    train, test = load_both(data, size)
+    chosen = len(train) // 3 if index is None else index
+    if not 0 <= chosen < len(train):
+        raise InputError(
+            f"no training image {chosen}: there are {len(train):,}; "
+            f"expected --index 0 to {len(train) - 1}"
+        )
+    image = train.images[chosen]
+    row = min(10, len(image) - 1)
+    before, after = terminal.pixel_row(image, row)
+    print(_parts(train, test) + "\n")
+    print(f"{t('images of each class (training)')}\n{_balance(train)}\n")
+    print(f"{terminal.label_table(train.classes)}\n")
+    name = terminal.visible(train.classes[train.labels[chosen]])
+    print(t("training image {index:,}: {name}", index=chosen, name=name))
+    print(f"{terminal.shade(image)}\n")
+    if image.ndim == 2:
+        print(t("row {row} of its pixels, 0 (no ink) to 255", row=row))
+    else:
+        print(t("row {row} of its red channel, 0 to 255", row=row))
+    print(f"{before}\n")
+    print(t("the same row scaled, (x - min) / (max - min) with min 0 and max 255"))
+    print(f"{after}\n")
+    terminal.print_paths(t("drawn"), _draw_look(train, chosen, folder))
+    terminal.suggest(
+        terminal.command_line("train", data, *([] if size is None else ["--size", size]))
+    )
+
+
+def load_both(data: str, size: int | None) -> tuple[Dataset, Dataset]:
+    """Return training and test part of some data, with images of one size."""
+    from lookbook.data.dataset import load
+
+    train_part = load(data, "train", size=size)
+    return train_part, load(data, "test", size=train_part.size, channels=train_part.channels)
+
+
+def _parts(train: Dataset, test: Dataset) -> str:
+    """Write shapes and types of both parts of the data."""
+    return terminal.labelled(
+        [
+            (title, f"{part.images.shape} {part.images.dtype}, {t('labels')} {part.labels.shape}")
+            for title, part in ((t("training part"), train), (t("test part"), test))
+        ]
+    )
+
+
+def _balance(dataset: Dataset) -> str:
+    """Write how many images each class has, with bars."""
+    most = int(dataset.counts.max())
+    rows = [
+        [name, f"{count:,}", terminal.bar(count / most, 24)]
+        for name, count in zip(dataset.classes, dataset.counts, strict=True)
+    ]
+    return terminal.table(rows, right={1})
+
+
+def _draw_look(dataset: Dataset, index: int, folder: Path) -> list[Path]:
+    from lookbook.reports import figures
+
+    title = f"training image {index:,}: {dataset.classes[dataset.labels[index]]}"
+    first = max(0, min(index - 12, len(dataset) - 25))
+    drawn = (
+        figures.plot_balance(dataset),
+        figures.plot_picture(dataset.images[index], title),
+        figures.plot_pictures(dataset, first),
+    )
+    named = zip(drawn, LOOK_FIGURES, strict=True)
+    return [figures.save(figure, folder / name) for figure, name in named]

@@ -1,0 +1,179 @@
+"""Measure a run, and say what images show: the commands `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookbook.cli import options, results, terminal
+from lookbook.core.translation import t
+from lookbook.errors import InputError
+from lookbook.runs import store
+
+if TYPE_CHECKING:
+    from lookbook.inference.predictor import Prediction
+
+#: images up to which each answer is shown with all its probabilities, and of more on a line
+MOST_IN_FULL = 10
+#: images that fit into one figure
+MOST_IN_FIGURE = 40
+
+
+def evaluate(
+    run: options.RunName,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Other labelled images of the same classes: a folder of class folders, an .npz "
+            "file, or IDX files. What they show stands beside the run's own result and is not "
+            "kept.",
+            autocompletion=options.complete_data,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a run on the test part: once, then the result is kept in the run."""
+    chosen = store.read_run(run)
+    from lookbook.evaluation import evaluate
+
+    found = evaluate.evaluate(chosen, data=data)
+    if as_json:
+        terminal.print_json(found)
+        return
+    print(results.evaluation(found, chosen.metrics.get("weaknesses", [])))
+    if found.get("own", True) is None:
+        terminal.suggest(terminal.command_line("evaluate", chosen.folder), apart=True)
+        return
+    terminal.suggest(terminal.command_line("report", chosen.folder), apart=True)
+
+
+def predict(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a run, its name in runs/, or a model file alone: model.onnx.",
+            autocompletion=options.complete_run,
+        ),
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="test:NUMBER for a test image, image files, or folders of them."),
+    ],
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw images and bar charts into this file: PNG, JPEG, PDF, SVG, …"),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of images that get an answer, the others are 'not sure'; default: 0.9.",
+            min=0.01,
+            max=1,
+        ),
+    ] = None,
+    sets: Annotated[
+        float | None,
+        typer.Option(
+            help="Also name the likely classes, so many that they hold the right one this often.",
+            min=0.01,
+            max=0.999,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+) -> None:
+    """Say what images show, with the probability of every class."""
+    if not run.endswith(".onnx"):
+        store.read_run(run)  # says what is wrong before numpy is imported
+    from lookbook.inference import prediction, predictor
+
+    named = predictor.list_inputs(inputs)
+    if figure is not None:
+        _check_figure(figure, len(named))
+    answers = prediction.predict_each(run, named, coverage=coverage, sets=sets)
+    shown = _Answers(run, len(named), as_json=as_json, keep=figure is not None)
+    for answer in answers:
+        shown.add(answer)
+    shown.end(figure)
+
+
+def _check_figure(path: Path, n: int) -> None:
+    """Refuse a figure before any work is done for it."""
+    from lookbook.reports import figures
+
+    figures.check_place(path)
+    if n > MOST_IN_FIGURE:
+        raise InputError(
+            f"a figure holds up to {MOST_IN_FIGURE} images, got {n:,}; name fewer of them"
+        )
+
+
+class _Answers:
+    """Shows answers as they come: in full, or of many one a line, or as JSON in the end."""
+
+    def __init__(self, run: str, n: int, *, as_json: bool, keep: bool) -> None:
+        self._run, self._n, self._as_json, self._keep = run, n, as_json, keep
+        self._kept: list[Prediction] = []
+        self._documents: list[dict[str, Any]] = []
+        self._failures: list[InputError] = []
+        self._first: Prediction | None = None
+
+    def add(self, answer: Prediction | InputError) -> None:
+        """Show one answer, or why there is none."""
+        if isinstance(answer, InputError):
+            self._failures.append(answer)
+            terminal.say_error(str(answer))
+            return
+        if self._keep:
+            self._kept.append(answer)
+        if self._as_json:
+            self._documents.append(_prediction_json(answer))
+        elif self._n > MOST_IN_FULL:
+            print(results.answer_line(answer))
+        else:
+            print(("\n" if self._first else "") + results.prediction(answer))
+        self._first = self._first or answer
+
+    def end(self, figure: Path | None) -> None:
+        """Draw, say what can be done next, and end with a code that says whether some failed."""
+        drawn = _draw_predictions(self._kept, figure) if figure and self._kept else None
+        if self._as_json and self._documents:
+            terminal.print_json(self._documents)
+        elif drawn:
+            print(f"\n{t('drawn')} {drawn}")
+        elif self._first:
+            again = terminal.command_line(
+                "predict", self._run, self._first.source, "--figure", "prediction.png"
+            )
+            terminal.suggest(again, apart=True)
+        if self._failures:
+            if self._n > MOST_IN_FULL:
+                failed = f"{len(self._failures):,} of {self._n:,} images have no answer"
+                terminal.say_error(failed)
+            raise typer.Exit(self._failures[0].exit_code)
+
+
+def _prediction_json(one: Prediction) -> dict[str, Any]:
+    return {
+        "input": one.source,
+        "class": one.name,
+        "label": one.label,
+        "confidence": one.confidence,
+        "true_class": None if one.truth is None else one.classes[one.truth],
+        "right": one.right,
+        "probs": [float(p) for p in one.probs],
+        "classes": one.classes,
+        "inverted": one.inverted,
+        "novelty": one.novelty,
+        "verdict": one.verdict,
+        "strange": one.strange,
+        "unsure": one.unsure,
+        "likely": None if one.likely is None else [one.classes[k] for k in one.likely],
+    }
+
+
+def _draw_predictions(found: list[Prediction], path: Path) -> Path:
+    from lookbook.reports import figures
+
+    return figures.save(figures.plot_predictions(found), path)

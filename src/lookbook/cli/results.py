@@ -1,0 +1,335 @@
+"""Write runs, evaluations and predictions as a terminal shows them. Nothing is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lookbook.cli import terminal
+from lookbook.core.translation import t, translate
+from lookbook.runs.store import is_on_validation
+
+if TYPE_CHECKING:
+    from lookbook.evaluation.metrics import Weakness
+    from lookbook.exports.int8 import Comparison
+    from lookbook.inference.predictor import Prediction
+    from lookbook.inference.thresholds import Verdict
+    from lookbook.runs.store import Run
+
+
+def warnings_of(weaknesses: Sequence[Weakness]) -> list[tuple[str, str]]:
+    """Return why a trained network is not to be relied on, as `labelled` takes it."""
+    said = {
+        "under_one_epoch": t(
+            "trained for less than one epoch: it has not seen every training image"
+        ),
+        "not_above_commonest": t(
+            "on validation not clearly better than always answering the commonest class"
+        ),
+    }
+    return [(t("warning"), said[each]) for each in weaknesses]
+
+
+def run_table(runs: list[Run]) -> str:
+    """Write runs as a table: recipe, data, accuracy, duration."""
+    heads = ["run", "recipe", "data", "accuracy", "fit", "started (UTC)"]
+    rows = [[t(head) for head in heads]]
+    for run in runs:
+        evaluation = run.evaluation()
+        validation = run.metrics["validation"]
+        if evaluation:
+            accuracy = terminal.percent(evaluation["accuracy"], 2)
+            on_validation = is_on_validation(evaluation)
+            text = "{accuracy} validation" if on_validation else "{accuracy} test"
+            shown = t(text, accuracy=accuracy)
+        elif validation:
+            shown = t("{accuracy} validation", accuracy=terminal.percent(validation["accuracy"], 2))
+        else:
+            shown = t("not known")
+        if weaknesses := run.metrics.get("weaknesses"):
+            short = {
+                "under_one_epoch": t("under an epoch"),
+                "not_above_commonest": t("as guessing"),
+            }
+            shown += f" ({', '.join(short[each] for each in weaknesses)})"
+        rows.append(
+            [
+                str(run.folder),
+                run.recipe["name"],
+                run.conditions["data"]["name"].rsplit("/", 1)[-1],
+                shown,
+                terminal.duration(run.metrics["fit_seconds"])
+                + (f" ({t('stopped')})" if run.metrics["stopped"] else ""),
+                run.conditions["started"][:16].replace("T", " "),
+            ]
+        )
+    return terminal.table(rows)
+
+
+def trained(run: Run, whole: float) -> str:
+    """Write how a training ended: accuracy on validation, and where the `whole` time went."""
+    seconds = dict(run.conditions["seconds"])
+    seconds["saving and the rest"] = whole - sum(seconds.values())
+    parts = [
+        f"{t(name)} {terminal.duration(took)}" for name, took in seconds.items() if took >= 0.05
+    ]
+    epochs = run.metrics["epochs"]
+    lines = [
+        (t("recipe"), t("{name}, epochs: {epochs:,.4g}", name=run.recipe["name"], epochs=epochs)),
+        (t("time"), f"{terminal.duration(whole)}  ({', '.join(parts)})"),
+        (t("run"), str(run.folder)),
+    ]
+    if found := run.metrics["validation"]:
+        accuracy = terminal.percent(found["accuracy"], 2)
+        if run.conditions["final"]:
+            accuracy = t("{accuracy} of a twin trained without these images", accuracy=accuracy)
+        accuracy = t(
+            "{accuracy}  ({interval}, {n:,} images)",
+            accuracy=accuracy,
+            interval=terminal.interval(found["interval"]),
+            n=found["n"],
+        )
+        lines.insert(0, (t("validation accuracy"), accuracy))
+    if weaknesses := run.metrics["weaknesses"]:
+        lines += warnings_of(weaknesses)
+        lines.append(("", t("give it more time (--budget, --epochs) or more images")))
+    return terminal.labelled(lines)
+
+
+def evaluation(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
+    """Write what an evaluation found, of a network with these weaknesses."""
+    from lookbook.evaluation import metrics  # keeps `--help` fast
+
+    rows = [[t("class"), t("precision"), t("recall"), "F1", t("images")]]
+    none = "–" if terminal.can_show("–") else "-"
+    for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True):
+        if "own" in found and one["n"] == 0:
+            continue
+        written = [none if share is None else terminal.percent(share) for share in shares.values()]
+        rows.append([one["class"], *written, f"{one['n']:,}"])
+    confused = [
+        t(
+            "{first} and {second}: {count:,} ({there:,} and {back:,})",
+            first=terminal.visible(one["pair"][0]),
+            second=terminal.visible(one["pair"][1]),
+            count=one["count"],
+            there=one["first_as_second"],
+            back=one["second_as_first"],
+        )
+        for one in found["most_confused"]
+    ] or [t("none")]
+    loss = t(
+        "{loss:.4f}  (before calibration: {before:.4f})",
+        loss=found["loss"],
+        before=found["uncalibrated_loss"],
+    )
+    error = t(
+        "{error}  (exactly true percentages would show {chance})",
+        error=terminal.percent(found["ece"], 2),
+        chance=terminal.percent(found["ece_by_chance"], 2),
+    )
+    on_validation, elsewhere = is_on_validation(found), "own" in found
+    of_test = not (on_validation or elsewhere)
+    lines = [
+        (t("test accuracy") if of_test else t("accuracy"), _accuracy(found)),
+        *(_elsewhere(found) if elsewhere else _on_validation() if on_validation else []),
+        *_baseline(found),
+        *_few_tested(found),
+        *warnings_of([each for each in weaknesses if each == "under_one_epoch"]),
+        (t("test loss") if of_test else t("loss"), loss),
+        (t("calibration error"), error),
+        *_thresholds(found["thresholds"]),
+    ]
+    return (
+        f"{terminal.labelled(lines)}\n\n{terminal.table(rows, right={1, 2, 3, 4})}\n\n"
+        + t("most confused")
+        + "".join(f"\n  {pair}" for pair in confused)
+    )
+
+
+def _accuracy(found: dict[str, Any]) -> str:
+    """Write an accuracy with its interval."""
+    return t(
+        "{accuracy}  ({interval}, {n:,} images)",
+        accuracy=terminal.percent(found["accuracy"], 2),
+        interval=terminal.interval(found["interval"]),
+        n=found["n"],
+    )
+
+
+def _elsewhere(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Write which other data was measured on, and beside it the run's own evaluation."""
+    names = [terminal.visible(one["class"]) for one in found["per_class"] if one["n"]]
+    every, conditions, own = len(found["classes"]), found["conditions"], found["own"]
+    classes = t("all classes")
+    if len(names) < every:
+        few = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        classes = t("{n} of the {every} classes: {names}", n=len(names), every=every, names=few)
+    parts = {
+        "test": t("its test part"),
+        "validation": t("its validation part"),
+        "all": t("all of it"),
+    }
+    what = f"{terminal.visible(conditions['data'])}  ({parts[conditions['part']]}, {classes})"
+    result = t("not evaluated yet")
+    if own is not None:
+        of = f"  ({t('validation')})" if own["part"] == "validation" else ""
+        result = _accuracy(own) + of
+    return [(t("measured on"), what), (t("its own result"), result)]
+
+
+def _baseline(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Write what guessing would give, and warn where the model does not do clearly better."""
+    if sum(one["n"] > 0 for one in found["per_class"]) == 1:
+        return []  # one class alone: nothing is common
+    balanced = t(
+        "{balanced}  (the mean recall of the classes: each counts the same)",
+        balanced=terminal.percent(found["balanced_accuracy"], 2),
+    )
+    commonest = t(
+        "{share}  (the accuracy of always answering {name})",
+        share=terminal.percent(found["commonest_share"], 2),
+        name=terminal.visible(found["commonest"]),
+    )
+    lines = [(t("balanced accuracy"), balanced), (t("commonest class"), commonest)]
+    if not found["above_commonest"]:
+        weak = t("not clearly better than always answering the commonest class")
+        lines.append((t("warning"), weak))
+    return lines
+
+
+def _on_validation() -> list[tuple[str, str]]:
+    """Write that the data has no test part."""
+    return [
+        (t("measured on"), t("the validation part, as there is no test part: percentages and")),
+        ("", t("thresholds were set by it, and new images may be answered a little worse")),
+    ]
+
+
+def _few_tested(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Warn of classes that few test images show."""
+    import numpy as np  # keeps `--help` fast
+
+    from lookbook.data.dataset import few_tested
+
+    names = tuple(terminal.visible(name) for name in found["classes"])
+    counts = np.array([one["n"] for one in found["per_class"]])
+    if "own" in found:  # some of the classes are enough
+        names, counts = tuple(np.array(names)[counts > 0]), counts[counts > 0]
+    warning = few_tested(names, counts)
+    return [(t("warning"), translate(warning))] if warning else []
+
+
+def _thresholds(found: dict[str, float] | None) -> list[tuple[str, str]]:
+    """Write what thresholds of the validation part do on the test part."""
+    if found is None:
+        why = "cannot be said, nor were the percentages calibrated: too few validation images"
+        return [(t("not sure"), t(why))]
+    asked = f"{found['coverage']:g}"
+    sure = t(
+        "where it may say so, it answers {answered}, and {right} of these right  "
+        "(--coverage {asked})",
+        answered=terminal.percent(found["answered"]),
+        right=terminal.percent(found["right"]),
+        asked=asked,
+    )
+    likely = t(
+        "sets of {size:.2f} on average hold the right one for {held}  (--sets {asked})",
+        size=found["set_size"],
+        held=terminal.percent(found["held"]),
+        asked=asked,
+    )
+    refused = t(
+        "said of {refused}, wrongly: all of them are", refused=terminal.percent(found["refused"])
+    )
+    return [
+        (t("not sure"), sure),
+        (t("likely classes"), likely),
+        (t("not one of these"), refused),
+    ]
+
+
+#: what is made of an answer → the words before its class; the same in all that shows answers
+VERDICTS: dict[Verdict, str] = {
+    "answer": "",
+    "not sure": "not sure; most likely ",
+    "not one of these": "not one of these? most likely ",
+}
+
+
+def answer_line(one: Prediction) -> str:
+    """Write a prediction on one line, without its probabilities."""
+    inverted = f"  ({t('seen inverted')})" if one.inverted else ""
+    return f"{_answer(one)}{inverted}{''.join(f'  {said}' for said in _likely(one))}"
+
+
+def prediction(one: Prediction) -> str:
+    """Write a prediction with its probabilities as bars."""
+    arrow = "→" if terminal.can_show("→") else ">"
+    rows = [
+        [
+            arrow if k == one.label else " ",
+            one.classes[k],
+            terminal.percent(float(one.probs[k])),
+            terminal.bar(float(one.probs[k])),
+        ]
+        for k in one.shown_classes()
+    ]
+    said = [_answer(one), *_beside(one), *_likely(one)]
+    return "\n  ".join(said) + f"\n{terminal.table(rows, right={2})}"
+
+
+def _answer(one: Prediction) -> str:
+    """Write what is made of a prediction, and the truth where it is known."""
+    truth = ""
+    if one.truth is not None:
+        right = t("right") if one.right else t("wrong")
+        name = terminal.visible(one.classes[one.truth])
+        truth = "   " + t("true class: {name} ({right})", name=name, right=right)
+    said = t(VERDICTS[one.verdict]) + terminal.visible(one.name)
+    share = terminal.percent(one.confidence)
+    return f"{terminal.visible(one.source)}: {said}, {share}{truth}"
+
+
+def _beside(one: Prediction) -> list[str]:
+    """Write what a reader has to know beside a prediction."""
+    said = []
+    if one.strange:
+        said.append(t("(it is unlike the images that the model learnt from)"))
+    if one.inverted:
+        swapped = "light and dark are swapped between it and what the model learnt from"
+        said.append(f"({t('seen inverted')}: {t(swapped)})")
+    return said
+
+
+def _likely(one: Prediction) -> list[str]:
+    """Write the classes that are likely, where that was asked for."""
+    if one.likely is None:
+        return []
+    names = ", ".join(terminal.visible(one.classes[k]) for k in one.likely)
+    none = t("no class; it is too unsure of all of them")
+    return [t("likely: {names}", names=names or none)]
+
+
+def comparison(found: Comparison) -> str:
+    """Write how a model in 8 bits compares with the same in 32, and which one to use."""
+    of = t("training accuracy") if found.final else t("validation accuracy")
+    rows = [["", of, t("size"), t("images a second")]]
+    for i, bits in enumerate((8, 32)):
+        size, speed = f"{found.size[i] / 1000:,.0f} kB", f"{found.speed[i]:,.0f}"
+        rows.append([t("{n} bits", n=bits), terminal.percent(found.accuracy[i], 2), size, speed])
+    smaller = found.size[0] < found.size[1]
+    if found.pays and smaller:
+        use = t("use it: it is faster here and smaller")
+    elif found.pays:
+        use = t("use it: it is faster here")
+    elif smaller:
+        use = t("use it where size counts; it is not faster here, so keep model.onnx otherwise")
+    else:
+        use = t("keep model.onnx: this one is neither smaller nor faster here")
+    same = t(
+        "same class for {share} of {n:,} images",
+        share=terminal.percent(found.agreement, 2),
+        n=found.n,
+    )
+    return f"{t('wrote')}  {found.path}\n\n{terminal.table(rows, right={1, 2, 3})}\n\n{same}\n{use}"

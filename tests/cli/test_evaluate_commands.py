@@ -1,0 +1,14 @@
+"""`lookbook predict` on good inputs and bad ones."""
+
+from __future__ import annotations
+
+from conftest import lookbook
+
+RUN = "runs/bars-tutorial-1"
+
+
+def test_good_inputs_are_answered_beside_bad_ones(place):
+    ended = lookbook("predict", RUN, "nothing.png", "test:5", cwd=place)
+    assert ended.returncode == 2
+    assert ended.stdout.startswith("test:5: ")
+    assert ended.stderr == "error: no image file nothing.png; check the name\n"

@@ -1,0 +1,97 @@
+"""What a terminal is given: any encoding, nothing that steers it, columns that line up."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from lookbook.cli import terminal
+from lookbook.errors import LookbookWarning
+
+RUN = "runs/bars-tutorial-1"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("encoding", "arrow"), [("ascii", ">"), ("cp949", "→"), ("utf-8", "→")])
+def test_a_terminal_of_any_encoding_is_served(place, bars, tmp_path, encoding, arrow):
+    for command, where in (
+        (["look", bars, "--out", tmp_path], place),
+        (["predict", RUN, "test:5"], place),
+        (["runs"], place),
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-m", "lookbook", *map(str, command)],
+            cwd=where,
+            capture_output=True,
+            check=False,
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+        )
+        shown = ended.stdout.decode(encoding)
+        assert ended.returncode == 0, ended.stderr
+        assert "?" not in shown
+        if command[0] != "runs":
+            assert ("#" in shown) if encoding != "utf-8" else ("█" in shown)
+        if command[0] == "predict":
+            assert f"\n{arrow}  bottom" in shown
+
+
+#: steers a terminal, in one byte and in two, and turns the letters that follow around
+HOSTILE = "a\x1b[31m\x9b2J\u202eb\nerror: c.png"
+
+
+def steers(text: str) -> bool:
+    """Say whether a text has anything but letters and the ends of its lines."""
+    return not text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_name_cannot_steer_the_terminal(call, tmp_path, options):
+    for folder in ("there", "not-there"):
+        image = tmp_path / folder / HOSTILE
+        if folder == "there":
+            image.parent.mkdir()
+            Image.new("L", (10, 12)).save(image, format="PNG")
+        code, *streams = call("predict", RUN, image, *options)
+        assert code == (0 if folder == "there" else 2)
+        text = "".join(streams)
+        assert not steers(text)
+        assert "\\u202e" in text
+        assert not [line for line in text.splitlines() if line.startswith("error: c.png")]
+        if code == 0 and options:
+            assert json.loads(streams[0])[0]["input"] == str(image)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[HOSTILE], ["train", f"--{HOSTILE}"], ["train", HOSTILE], ["predict", HOSTILE, "x.png"]],
+)
+def test_words_of_the_command_line_cannot_steer_the_terminal(call, words):
+    code, out, err = call(*words)
+    assert (code, out) == (2, "")
+    assert "\\x1b[31m" in err
+    assert not steers(err)
+
+
+def test_a_note_cannot_steer_the_terminal(capsys):
+    with terminal.harmless_streams():
+        terminal.show_warning(HOSTILE, LookbookWarning)
+    assert capsys.readouterr().err == "note: a\\x1b[31m\\x9b2J\\u202eb\\nerror: c.png\n"
+
+
+def test_names_of_all_languages_are_shown_as_they_are():
+    for name in ("물방울", "日本語\u3000名", "👩\u200d🔬", "نص", "a\tb\n"):
+        assert terminal.harmless(name) == name
+
+
+def test_tables_of_wide_letters_line_up():
+    shown = terminal.table([["가방", "1"], ["two\nlines", "22"]], right={1})
+    assert shown == "가방         1\ntwo\\nlines  22"
+    assert terminal.label_table(("가방", "Ankle boot")).splitlines()[2:] == [
+        "|     0 | 가방       |",
+        "|     1 | Ankle boot |",
+    ]

@@ -1,0 +1,154 @@
+"""`lookbook train`, with the commands that follow it, and `lookbook demo`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import lookbook, made_images
+from lookbook.cli import train_commands
+from lookbook.runs.store import read_run
+
+RUN = "runs/bars-tutorial-1"
+
+
+@pytest.mark.slow
+def test_train_evaluate_predict_figures_runs(bars, tmp_path):
+    ended = lookbook(
+        "train", bars, "--recipe", "tutorial", "--epochs", "3", "--seed", "2", cwd=tmp_path
+    )
+    assert ended.returncode == 0
+    lines = ended.stderr.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert all("255/255 images" in line and "val accuracy" in line for line in lines)
+    assert ended.stdout.endswith(f"next: lookbook evaluate {RUN}\n      lookbook report {RUN}\n")
+
+    ended = lookbook("evaluate", RUN, cwd=tmp_path)
+    assert ended.stdout.startswith("test accuracy ")
+    first = lookbook("evaluate", RUN, "--json", cwd=tmp_path)
+    found = json.loads(first.stdout)
+    assert set(found) >= {"accuracy", "loss", "n", "interval", "ece", "confusion_matrix"}
+    assert found["n"] == 90
+    assert found["accuracy"] == np.trace(found["confusion_matrix"]) / 90
+    # the test part is read once: the data may be gone now
+    again = lookbook("evaluate", RUN, "--json", cwd=tmp_path)
+    assert again.stdout == first.stdout
+
+    image = tmp_path / "own.png"
+    Image.fromarray(made_images(6, seed=7)[0][4]).save(image)
+    ended = lookbook("predict", RUN, "test:5", "own.png", "--figure", "p.png", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "test:5: " in ended.stdout
+    assert "true class: bottom" in ended.stdout
+    assert "own.png: " in ended.stdout
+    assert Image.open(tmp_path / "p.png").info["Software"] == "lookbook"
+    ended = lookbook("predict", RUN, "test:5", "own.png", "--json", cwd=tmp_path)
+    one, other = json.loads(ended.stdout)
+    assert one["true_class"] == "bottom"
+    assert other["true_class"] is None
+    assert sum(one["probs"]) == pytest.approx(1, abs=1e-5)
+
+    ended = lookbook("figures", RUN, cwd=tmp_path)
+    assert ended.returncode == 0
+    drawn = sorted(path.name for path in (tmp_path / RUN / "figures").iterdir())
+    assert drawn == ["confusion.png", "first-15.png", "history.png", "predictions.png"]
+
+    ended = lookbook("runs", cwd=tmp_path)
+    assert RUN in ended.stdout
+    assert "% test" in ended.stdout
+
+
+@pytest.mark.slow
+def test_two_hundred_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 255, (800, 8, 8), dtype=np.uint8), np.arange(800) % 200
+    np.savez(tmp_path / "many.npz", images=images, labels=labels)
+    for command in (
+        ["look", "many.npz"],
+        ["train", "many.npz", "--epochs", "1"],
+        ["evaluate", "runs/many-standard-1"],
+        ["predict", "runs/many-standard-1", "test:0"],
+        ["figures", "runs/many-standard-1"],
+    ):
+        ended = lookbook(*command, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+def test_the_next_command_can_be_pasted(bars, tmp_path):
+    spaced = tmp_path / "my bars.npz"
+    spaced.symlink_to(bars)
+    ended = lookbook("look", "my bars.npz", cwd=tmp_path)
+    assert ended.stdout.endswith("next: lookbook train 'my bars.npz'\n")
+    ended = lookbook("train", spaced.name, "--epochs", "0.5", "--out", "a run", cwd=tmp_path)
+    assert "next: lookbook evaluate 'a run'\n" in ended.stdout
+    assert "epoch 1/1  127/127 images" in ended.stderr
+    assert read_run(tmp_path / "a run").recipe["epochs"] == 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "option", [["--epochs", "0"], ["--epochs", "inf"], ["--epochs", "nan"], ["--seed", "-1"]]
+)
+def test_numbers_out_of_range_are_wrong_use(bars, tmp_path, option):
+    ended = lookbook("train", bars, *option, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_demo_is_done_again_where_one_of_its_files_is_missing(own_run, monkeypatch):
+    monkeypatch.chdir(own_run.folder.parent.parent)
+    folder = Path("runs") / own_run.folder.name
+    files = train_commands._demo_files(folder)
+    assert {path.name for path in files} >= {"evaluation.json", "history.png", "picture.png"}
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert train_commands._unchanged_demo().folder == folder
+    for path in files:
+        path.rename("away")
+        assert train_commands._unchanged_demo() is None
+        Path("away").rename(path)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "lookbook",
+            "train",
+            str(bars),
+            "--recipe",
+            "tutorial",
+            "--epochs",
+            "100000",
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("epoch ")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    run = read_run(tmp_path / RUN)
+    assert run.metrics["stopped"]
+    last = run.history[-1]
+    assert err.splitlines()[-1] == (
+        f"stopped by Ctrl-C in epoch {last['epoch']}, after {last['pictures']} of 255 images; "
+        f"the run can be used; go on: lookbook train --resume {RUN}"
+    )
+    assert "Traceback" not in err
+    assert f"next: lookbook evaluate {RUN}" in out
+    assert lookbook("evaluate", RUN, cwd=tmp_path).returncode == 0
