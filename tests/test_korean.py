@@ -13,7 +13,7 @@ TEXTS = [
     ROOT / "README.ko.md",
     ROOT / "notebooks" / "tutorial.ko.py",
     *sorted(SOURCE.glob("*/web/*.ko.json")),
-    SOURCE / "reports" / "figures.py",
+    SOURCE / "reports" / "figure_style.py",
 ]
 #: what must not be said → what is said instead
 NOT_SAID = {

@@ -17,7 +17,7 @@ from lookbook.exports.bundle import write_kit
 from lookbook.exports.web_demo import has_samples, write_tryout
 from lookbook.inference.model import Model
 from lookbook.recipes import TUTORIAL
-from lookbook.reports import section_answers
+from lookbook.reports import section_metrics
 from lookbook.runs.store import read_run
 from lookbook.training.pipeline import train
 
@@ -90,4 +90,4 @@ def test_the_report_says_it(weak):
     sheet = SimpleNamespace(
         answers=answers, test=test, percent=str, t=lambda key, **_: f"[{key}]", name=str
     )
-    assert section_answers._warning(sheet) == "[verdict.weak] [verdict.under_one_epoch]"
+    assert section_metrics._warning(sheet) == "[verdict.weak] [verdict.under_one_epoch]"

@@ -15,6 +15,7 @@ from lookbook import plots
 from lookbook.data.dataset import Dataset
 from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.inference.predictor import Prediction
+from lookbook.reports import figure_style
 
 NAMES = ("cat", "dog", "cow")
 
@@ -97,10 +98,10 @@ def test_korean_labels():
 
 @pytest.fixture
 def without_korean_font(monkeypatch):
-    monkeypatch.setattr(plots, "korean_fonts", lambda: ())
-    plots._note_missing_font.cache_clear()
+    monkeypatch.setattr(figure_style, "korean_fonts", lambda: ())
+    figure_style.note_missing_font.cache_clear()
     yield
-    plots._note_missing_font.cache_clear()
+    figure_style.note_missing_font.cache_clear()
 
 
 @pytest.mark.usefixtures("without_korean_font")

@@ -1,226 +1,75 @@
-"""Draw figures: images, predictions, learning curves, the confusion matrix.
+"""Figures with matplotlib: images, predictions, learning curves, the confusion matrix.
 
 Each function returns a matplotlib `Figure`; a notebook shows it, `save` writes it. Texts are
-English or, with `lang="ko"`, Korean where the machine has a Korean font.
+English or, with `lang="ko"`, Korean where the machine has a Korean font. matplotlib places all
+labels; names of classes are cut by hand before, since it neither shortens a text nor knows that a
+Korean letter is as wide as two.
 """
 
 from __future__ import annotations
 
 import os
-import unicodedata
-import warnings
-from collections.abc import Callable
-from functools import cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure as MatplotlibFigure
-from matplotlib.text import Text
 from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
 
 from lookbook.core.files import cannot_write, open_plain
-from lookbook.errors import InputError, LookbookWarning
+from lookbook.errors import InputError
+from lookbook.reports.figure_style import (
+    DPI,
+    INK,
+    MOST_COUNTS,
+    MOST_LETTERS_MATRIX,
+    MOST_NAMED,
+    OTHER,
+    RIGHT,
+    STYLE,
+    TEXTS,
+    WRONG,
+    Figure,
+    Lang,
+    class_name,
+    drawable,
+    korean_fonts,
+    new_figure,
+    room_for,
+    shorten,
+    styled,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from lookbook.data.dataset import Dataset
     from lookbook.inference.predictor import Prediction
 
-Lang = Literal["en", "ko"]
-
-# blue and red that stay apart for all common kinds of colour blindness (Okabe and Ito, 2008)
-RIGHT, WRONG, OTHER, INK = "#0072B2", "#D0312D", "#C3C7CC", "#22262B"
-#: classes up to which the matrix shows its numbers
-MOST_COUNTS = 30
-#: classes up to which a figure grows with each and names each; of more, every n-th is named
-MOST_NAMED = 50
-#: letters up to which class names are written in full, where there is little room and where more
-MOST_LETTERS, MOST_LETTERS_MATRIX = 16, 24
-KOREAN_FONTS = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "AppleGothic")
-DPI = 300
-
-TEXTS = {
-    "en": {
-        "true": "true: {}",
-        "unsure": "not sure",
-        "strange": "not one of these?",
-        "grey level": "grey level (0 to 255)",
-        "epoch": "epoch",
-        "loss": "loss",
-        "accuracy": "accuracy",
-        "training": "training",
-        "validation": "validation",
-        "predicted class": "predicted class",
-        "true class": "true class",
-        "pictures": "pictures",
-        "confusion": "{n:,} test images: {right:,} right (on the diagonal), {wrong:,} wrong",
-        "share": "share of the true class",
-        "percent": " %",
-    },
-    "ko": {
-        "true": "정답: {}",
-        "unsure": "잘 모르겠음",
-        "strange": "여기 없는 종류인 듯",
-        "grey level": "밝기 (0~255)",
-        "epoch": "에포크",
-        "loss": "손실",
-        "accuracy": "정확도",
-        "training": "훈련",
-        "validation": "검증",
-        "predicted class": "예측한 클래스",
-        "true class": "실제 클래스",
-        "pictures": "이미지 수",
-        "confusion": "테스트 이미지 {n:,}장: 맞음 {right:,}장(대각선), 틀림 {wrong:,}장",
-        "share": "실제 클래스 중 비율",
-        "percent": "%",
-    },
-}
-
-STYLE: dict[str, Any] = {
-    "axes.edgecolor": "#8A9099",
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 10,
-    "font.size": 9,
-    "text.color": INK,
-    "text.parse_math": False,  # a class may be called $x
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
-
-
-class Figure(MatplotlibFigure):
-    """A matplotlib figure that a notebook shows without any further set-up."""
-
-    def _repr_png_(self) -> bytes:
-        import io  # noqa: PLC0415  # for notebooks alone
-
-        buffer = io.BytesIO()
-        about = {"Description": self.words()}
-        self.savefig(buffer, dpi=110, bbox_inches="tight", metadata=about)
-        return buffer.getvalue()
-
-    def words(self) -> str:
-        """Return all that the figure says, for readers who cannot see it."""
-        texts = [text for text in self.findobj(Text) if text.get_visible()]
-        return " | ".join(text.get_text() for text in texts if text.get_text().strip())
-
-
-P = ParamSpec("P")
-
-
-def _styled(
-    draw: Callable[Concatenate[dict[str, str], P], Figure],
-) -> Callable[P, Figure]:
-    """Give a drawing function its texts in the language asked for, and the one style."""
-
-    @wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        lang = kwargs.get("lang", "en")
-        if lang == "ko" and not _can_draw(TEXTS["ko"]["true class"]):
-            lang = "en"
-        # glyphs that the first font lacks come from the next
-        style: Any = STYLE | {"font.family": _fonts()}
-        with mpl.rc_context(style):
-            return draw(TEXTS[str(lang)], *args, **kwargs)
-
-    return drawn
-
-
-@cache
-def korean_fonts() -> tuple[str, ...]:
-    """Return the Korean fonts that matplotlib can use here, best first."""
-    # matplotlib's own list is older than a font that was installed since
-    known = {font.fname for font in font_manager.fontManager.ttflist}
-    for path in font_manager.findSystemFonts():
-        stem = Path(path).stem.replace("-", "")
-        wanted = ("NanumGothic", "NotoSansCJKRegular", "NotoSansKR", "malgun", "AppleGothic")
-        if path not in known and stem in wanted:
-            font_manager.fontManager.addfont(path)
-    names = {font.name for font in font_manager.fontManager.ttflist}
-    return tuple(name for name in KOREAN_FONTS if name in names)
-
-
-def _fonts() -> tuple[str, ...]:
-    return ("DejaVu Sans", *korean_fonts())
-
-
-@cache
-def _letters_of(fonts: tuple[str, ...]) -> frozenset[int]:
-    """Return the characters that these fonts can draw."""
-    paths = [font_manager.findfont(font) for font in fonts]
-    return frozenset().union(*(font_manager.get_font(path).get_charmap() for path in paths))
-
-
-def _can_draw(text: str) -> bool:
-    """Say whether figures can show a text; say so to the user, once, where they cannot."""
-    if all(c.isascii() or c.isspace() or ord(c) in _letters_of(_fonts()) for c in text):
-        return True
-    _note_missing_font(korean=any("HANGUL" in unicodedata.name(c, "") for c in text))
-    return False
-
-
-@cache
-def _note_missing_font(*, korean: bool) -> None:
-    what, package = ("Korean", "fonts-nanum") if korean else ("some class names", "fonts-noto-cjk")
-    warnings.warn(
-        LookbookWarning(
-            f"no font for {what} on this machine: figures are labelled in English, classes that "
-            f"they cannot name by numbers; on Debian: apt-get install {package}"
-        ),
-        stacklevel=2,
-    )
-
-
-def _drawable(text: str) -> str:
-    """Write a question mark for what figures cannot show."""
-    if _can_draw(text):
-        return text
-    return "".join(c if c.isascii() or ord(c) in _letters_of(_fonts()) else "?" for c in text)
-
-
-def _name(classes: tuple[str, ...], label: int, most: int = MOST_LETTERS) -> str:
-    """Return the name of a class as a figure shows it, its number where no font has its letters."""
-    name = _short(classes[label], most)
-    return name if _can_draw(name) else f"class {label}"
-
-
-def _short(name: str, most: int = MOST_LETTERS) -> str:
-    """Cut a name that is too long for its place; wide letters count twice.
-
-    >>> _short("Ankle boot"), _short("a very long class name", 12)
-    ('Ankle boot', 'a very long…')
-    """
-    name = unicodedata.normalize("NFC", " ".join(name.split()))  # fonts draw whole syllables
-    if _letters(name) <= most:
-        return name
-    while _letters(name) >= most:
-        name = name[:-1]
-    return f"{name.rstrip()}…"
-
-
-def _letters(name: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
-
-
-def _room(names: list[str], size: float) -> float:
-    """Return the inches that names take beyond "T-shirt/top", for which the figures are made."""
-    return max(0, max(map(_letters, names)) - 11) * 0.6 * size / 72
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
+__all__ = [
+    "DPI",
+    "ENDINGS",
+    "INK",
+    "OTHER",
+    "RIGHT",
+    "STYLE",
+    "TEXTS",
+    "WRONG",
+    "Figure",
+    "Lang",
+    "check_place",
+    "korean_fonts",
+    "plot_balance",
+    "plot_confusion",
+    "plot_history",
+    "plot_picture",
+    "plot_pictures",
+    "plot_predictions",
+    "save",
+]
 
 #: endings of files that figures are written to; TeX would have to be installed for .pgf
 ENDINGS = tuple(f".{name}" for name in sorted(FigureCanvasAgg.filetypes) if name != "pgf")
@@ -291,24 +140,24 @@ def _draw_image(axes: Axes, image: UInt8[np.ndarray, "H W *C"]) -> Any:
     return axes.imshow(image, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
 
 
-@_styled
+@styled
 def plot_picture(
     texts: dict[str, str], image: UInt8[np.ndarray, "H W *C"], title: str = "", *, lang: Lang = "en"
 ) -> Figure:
     """Draw one image large, grey ones with a colour bar that says what the shades mean."""
-    figure = _figure(4.6, 4.0)
+    figure = new_figure(4.6, 4.0)
     axes = figure.subplots()
     shown = _draw_image(axes, image)
     height, width = image.shape[:2]
     axes.set_xticks(range(0, width, max(1, width // 6)))
     axes.set_yticks(range(0, height, max(1, height // 6)))
-    axes.set_title(_drawable(_short(title, 60)))
+    axes.set_title(drawable(shorten(title, 60)))
     if image.ndim == 2:
         figure.colorbar(shown, ax=axes, label=texts["grey level"], shrink=0.9, pad=0.04)
     return figure
 
 
-@_styled
+@styled
 def plot_pictures(
     _texts: dict[str, str],
     dataset: Dataset,
@@ -319,12 +168,12 @@ def plot_pictures(
     lang: Lang = "en",
 ) -> Figure:
     """Draw a grid of consecutive images, each with its class name and index under it."""
-    figure = _figure(1.55 * columns, 1.75 * rows)
+    figure = new_figure(1.55 * columns, 1.75 * rows)
     indices = range(first, min(first + rows * columns, len(dataset)))
     for axes, i in zip(_cells(figure, rows, columns), indices, strict=False):
         _draw_image(axes, dataset.images[i])
         axes.set_axis_on()
-        axes.set_xlabel(f"{_name(dataset.classes, dataset.labels[i])}\n{i:,}", fontsize=8)
+        axes.set_xlabel(f"{class_name(dataset.classes, dataset.labels[i])}\n{i:,}", fontsize=8)
     return figure
 
 
@@ -335,12 +184,12 @@ def _cells(figure: Figure, rows: int, columns: int) -> list[Axes]:
     return cells
 
 
-@_styled
+@styled
 def plot_balance(texts: dict[str, str], dataset: Dataset, *, lang: Lang = "en") -> Figure:
     """Draw how many images each class has."""
     k = len(dataset.classes)
-    names = [_name(dataset.classes, label) for label in range(k)]
-    figure = _figure(6.0 + _room(names, 9), 0.9 + 0.24 * min(k, MOST_NAMED))
+    names = [class_name(dataset.classes, label) for label in range(k)]
+    figure = new_figure(6.0 + room_for(names, 9), 0.9 + 0.24 * min(k, MOST_NAMED))
     axes = figure.subplots()
     axes.barh(range(k), dataset.counts, color=RIGHT, height=0.7)
     named = range(0, k, -(-k // MOST_NAMED))
@@ -352,7 +201,7 @@ def plot_balance(texts: dict[str, str], dataset: Dataset, *, lang: Lang = "en") 
     return figure
 
 
-@_styled
+@styled
 def plot_predictions(
     texts: dict[str, str],
     predictions: list[Prediction],
@@ -367,8 +216,10 @@ def plot_predictions(
     rows = -(-len(predictions) // columns)
     bars = max(len(p.shown_classes()) for p in predictions)
     # the names take room of their own, not from images and bars
-    names = [_name(p.classes, label) for p in predictions for label in p.shown_classes()]
-    figure = _figure((4.0 + _room(names, 7.5)) * columns, (0.75 + 0.135 * max(bars, 9)) * rows)
+    names = [class_name(p.classes, label) for p in predictions for label in p.shown_classes()]
+    figure = new_figure(
+        (4.0 + room_for(names, 7.5)) * columns, (0.75 + 0.135 * max(bars, 9)) * rows
+    )
     cells = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.1] * columns)
     for axes in cells.flat:
         axes.set_axis_off()
@@ -383,17 +234,17 @@ def _draw_prediction(
 ) -> None:
     colour = {True: RIGHT, False: WRONG, None: INK}[prediction.right]
     percent = texts["percent"]
-    caption = _name(prediction.classes, prediction.label)
+    caption = class_name(prediction.classes, prediction.label)
     caption += f" {100 * prediction.confidence:.0f}{percent}"
     if prediction.truth is not None:
-        truth = _name(prediction.classes, prediction.truth, 14)
+        truth = class_name(prediction.classes, prediction.truth, 14)
         caption += f"\n({texts['true'].format(truth)})"
     left.set_axis_on()
     _draw_image(left, prediction.image)
     if prediction.strange or prediction.unsure:
         caption = f"{texts['strange' if prediction.strange else 'unsure']}\n{caption}"
     left.set_xlabel(caption, color=colour, fontsize=9)
-    left.set_title(_drawable(prediction.source[-40:]), fontsize=8, color="#5B626B")
+    left.set_title(drawable(prediction.source[-40:]), fontsize=8, color="#5B626B")
 
     shown = prediction.shown_classes()
     colours = [OTHER] * len(shown)
@@ -404,7 +255,7 @@ def _draw_prediction(
             colours[k] = INK if prediction.truth is None else WRONG
     right.set_axis_on()
     right.barh(range(len(shown)), prediction.probs[shown], color=colours, height=0.72)
-    names = [_name(prediction.classes, k) for k in shown]
+    names = [class_name(prediction.classes, k) for k in shown]
     right.set_yticks(range(len(shown)), names, fontsize=7.5)
     right.invert_yaxis()
     right.set_xlim(0, 1)
@@ -426,7 +277,7 @@ def _draw_prediction(
             )
 
 
-@_styled
+@styled
 def plot_confusion(
     texts: dict[str, str],
     matrix: Int64[np.ndarray, "K K"],
@@ -437,9 +288,9 @@ def plot_confusion(
     """Draw the confusion matrix with its counts; shade is the share of the true class."""
     matrix = np.asarray(matrix)
     k = len(classes)
-    names = [_name(classes, label, MOST_LETTERS_MATRIX) for label in range(k)]
-    side, room = min(14.0, 3.2 + 0.42 * k), _room(names, 9)
-    figure = _figure(side + 0.8 + room, side + room * (1 if k > 12 else 0.64))
+    names = [class_name(classes, label, MOST_LETTERS_MATRIX) for label in range(k)]
+    side, room = min(14.0, 3.2 + 0.42 * k), room_for(names, 9)
+    figure = new_figure(side + 0.8 + room, side + room * (1 if k > 12 else 0.64))
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # the root brings out the few mistakes beside the many hits
@@ -492,7 +343,7 @@ class _Percentages(Formatter):
         return [f"{100 * x:.{decimals}f}{self.symbol}" for x in values]
 
 
-@_styled
+@styled
 def plot_history(
     texts: dict[str, str],
     history: list[dict[str, Any]],
@@ -500,7 +351,7 @@ def plot_history(
     lang: Lang = "en",
 ) -> Figure:
     """Draw loss and accuracy over the epochs, of training and, where there is one, validation."""
-    figure = _figure(8.2, 3.2)
+    figure = new_figure(8.2, 3.2)
     epochs = [entry["epoch"] for entry in history]
     for axes, what in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, name, colour, marker in (

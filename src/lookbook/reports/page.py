@@ -20,7 +20,12 @@ from lookbook.evaluation.analysis import analyse
 from lookbook.evaluation.evaluate import judge
 from lookbook.images import sprites
 from lookbook.images.preprocessing import find_polarity
-from lookbook.reports import section_answers, section_data, section_model
+from lookbook.reports import (
+    section_answers,
+    section_data,
+    section_metrics,
+    section_model,
+)
 from lookbook.reports.context import Answers, Gallery, Sheet
 
 if TYPE_CHECKING:
@@ -188,14 +193,14 @@ def _render(answers: Answers, lang: Lang) -> str:
 def _parts(sheet: Sheet) -> dict[str, Any]:
     """Return what the page shows; whatever has nothing to show is left out."""
     parts: dict[str, Any] = {
-        "verdict": section_answers.verdict(sheet),
+        "verdict": section_metrics.verdict(sheet),
         "data": section_data.data(sheet),
         "network": section_model.network(sheet),
         "training": section_model.training(sheet),
         "confusion": section_answers.confusion(sheet),
         "mistakes": section_answers.mistakes(sheet),
         "classes": section_answers.per_class(sheet),
-        "trust": section_answers.trust(sheet),
+        "trust": section_metrics.calibration(sheet),
         "map": section_answers.the_map(sheet),
         "robustness": section_model.robustness(sheet),
     }
