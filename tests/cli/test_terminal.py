@@ -88,6 +88,12 @@ def test_names_of_all_languages_are_shown_as_they_are():
         assert terminal.harmless(name) == name
 
 
+def test_a_table_is_as_wide_as_its_cells_and_reads_nothing_into_them(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    cells = ["[red]dog[/red]", ":dog:", "x" * 300]
+    assert terminal.table([cells, ["", "", "y"]]) == "  ".join(cells) + "\n" + " " * 23 + "y"
+
+
 def test_tables_of_wide_letters_line_up():
     shown = terminal.table([["가방", "1"], ["two\nlines", "22"]], right={1})
     assert shown == "가방         1\ntwo\\nlines  22"

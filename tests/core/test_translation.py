@@ -13,6 +13,7 @@ from typing import get_args
 
 import pytest
 import typer
+from rich.cells import cell_len
 
 import wording
 from lookbook import errors
@@ -174,7 +175,7 @@ def test_results_are_korean_where_the_option_or_the_environment_asks(run, capsys
     assert by_option.startswith("테스트 정확도")
     assert f"\n다음: lookbook report {run.folder}" in by_option
     rows = [line for line in by_option.splitlines() if line.startswith(("클래스", "top", "middle"))]
-    assert len({terminal.columns(row) for row in rows}) == 1  # the columns line up
+    assert len({cell_len(row) for row in rows}) == 1  # the columns line up
     in_process("evaluate", run.folder, "--lang", "en")
     assert capsys.readouterr().out.startswith("test accuracy")
 

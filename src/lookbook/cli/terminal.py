@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from rich.cells import cell_len, set_cell_size
+
 from lookbook.core import files
 from lookbook.core.translation import t, translate
 from lookbook.errors import LookbookWarning
@@ -157,7 +159,7 @@ def suggest(first: str, *others: str, apart: bool = False) -> None:
     """Print what can be done next, below a blank line where it stands `apart`."""
     if not is_quiet():
         said = t("next") + ":"
-        below = f"\n{' ' * columns(said)} "
+        below = f"\n{' ' * cell_len(said)} "
         print("\n" * apart + f"{said} {below.join((first, *others))}")
 
 
@@ -186,21 +188,6 @@ def bar(share: float, width: int = 30) -> str:
         return ("#" * round(share * width)).ljust(width)
     full, rest = divmod(round(share * width * 8), 8)
     return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width)
-
-
-def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: Chinese, Japanese, Korean take two each.
-
-    >>> columns("Bag"), columns("가방")
-    (3, 4)
-    """
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
-
-
-def _pad(text: str, width: int, *, right: bool = False) -> str:
-    space = " " * (width - columns(text))
-    return space + text if right else text + space
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -245,17 +232,21 @@ def table(rows: list[list[str]], right: set[int] | None = None) -> str:
     class      n
     Bag    1,000
     """
-    rows = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = right or set()
-    lines = [
-        "  ".join(
-            _pad(cell, width, right=i in right)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    # 20 ms to import, for the commands that print a table
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    for i in range(len(rows[0])):
+        grid.add_column(justify="right" if i in (right or set()) else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(Text(visible(cell)) for cell in row))
+    # wide enough for any line: terminals break lines themselves, and pipes do not
+    console = Console(width=1_000_000, color_system=None, force_jupyter=False)
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def labelled(rows: list[tuple[str, str]]) -> str:
@@ -265,8 +256,8 @@ def labelled(rows: list[tuple[str, str]]) -> str:
     accuracy  88.6 %
     time      8.6 s
     """
-    width = max(columns(label) for label, _ in rows)
-    return "\n".join(f"{_pad(label, width)}  {text}" for label, text in rows)
+    width = max(cell_len(label) for label, _ in rows)
+    return "\n".join(f"{set_cell_size(label, width)}  {text}" for label, text in rows)
 
 
 def shade(image: UInt8[np.ndarray, "H W *C"]) -> str:
@@ -310,8 +301,8 @@ def label_table(classes: tuple[str, ...]) -> str:
     """
     names = [visible(name).replace("|", chr(92) + "|") for name in classes]
     heads = t("label"), t("class")
-    first, second = columns(heads[0]), max(columns(name) for name in (heads[1], *names))
-    lines = [f"| {heads[0]} | {_pad(heads[1], second)} |"]
+    first, second = cell_len(heads[0]), max(cell_len(name) for name in (heads[1], *names))
+    lines = [f"| {heads[0]} | {set_cell_size(heads[1], second)} |"]
     lines += [f"|{'-' * (first + 1)}:|{'-' * (second + 2)}|"]
-    lines += [f"| {k:>{first}} | {_pad(name, second)} |" for k, name in enumerate(names)]
+    lines += [f"| {k:>{first}} | {set_cell_size(name, second)} |" for k, name in enumerate(names)]
     return "\n".join(lines)
