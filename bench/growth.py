@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the pac
 from bench.summary import OURS, PEER, Spread, spread  # noqa: E402
 
 from bench import report, run  # noqa: E402
-from lookbook.data.dataset import load  # noqa: E402
+from lookbook.data.sources import load  # noqa: E402
 from lookbook.reports.figures import INK  # noqa: E402
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from bench import summary  # noqa: E402
 from lookbook.cli.terminal import duration  # noqa: E402
 from lookbook.core.environment import machine, versions  # noqa: E402
 from lookbook.data.catalog import BUILTIN  # noqa: E402
-from lookbook.data.dataset import load  # noqa: E402
+from lookbook.data.sources import load  # noqa: E402
 from lookbook.recipes import LARGE, RECIPES  # noqa: E402
 
 SCRIPTS = ROOT / "bench" / "peers"

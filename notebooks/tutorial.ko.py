@@ -31,7 +31,7 @@ from IPython.display import Markdown
 import lookbook
 from lookbook import plots
 from lookbook.cli import terminal
-from lookbook.data.dataset import split_validation
+from lookbook.data.splits import split_validation
 from lookbook.inference.thresholds import softmax
 from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import TUTORIAL

@@ -17,7 +17,8 @@ import pytest
 from filelock import FileLock
 
 import program
-from lookbook.data.dataset import Dataset, load
+from lookbook.data.dataset import Dataset
+from lookbook.data.sources import load
 from lookbook.recipes import TUTORIAL
 from lookbook.runs.store import Run
 

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from conftest import made_images
 from lookbook import LookbookClassifier
-from lookbook.data.dataset import load
+from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
 
 

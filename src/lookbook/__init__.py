@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lookbook.data.dataset import Dataset, load, load_data
+    from lookbook.data.dataset import Dataset
+    from lookbook.data.sources import load, load_data
     from lookbook.errors import LookbookError, LookbookWarning
     from lookbook.estimator import LookbookClassifier
     from lookbook.evaluation.evaluate import evaluate
@@ -43,8 +44,8 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "export": "exports.formats",
     "list_runs": "runs.store",
-    "load": "data.dataset",
-    "load_data": "data.dataset",
+    "load": "data.sources",
+    "load_data": "data.sources",
     "load_network": "training.pipeline",
     "predict": "inference.prediction",
     "read_run": "runs.store",

@@ -12,8 +12,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lookbook.data.dataset import choose_validation, hash_arrays, sample
+from lookbook.core.arrays import sample
+from lookbook.data.dataset import hash_arrays
 from lookbook.data.inputs import SIDES, advise_on_levels, dim_levels, without_grey_axis
+from lookbook.data.splits import choose_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import metrics
 from lookbook.images.preprocessing import find_polarity, match_all

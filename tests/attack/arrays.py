@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lookbook.data.dataset import load
+from lookbook.data.sources import load
 from lookbook.evaluation import probabilities
 
 from . import mutate

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lookbook.data.dataset import load
+from lookbook.data.sources import load
 from lookbook.errors import LookbookError
 from lookbook.images.preprocessing import FORMATS
 from lookbook.inference.predictor import Predictor

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookbook.data.dataset import load
+from lookbook.data.sources import load
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `bench` is no part of the installed package

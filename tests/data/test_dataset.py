@@ -20,17 +20,10 @@ from test_download import arrays_in, made_dataset
 from test_idx import write_idx
 
 from lookbook.data.catalog import BUILTIN
-from lookbook.data.dataset import (
-    Dataset,
-    identify,
-    is_image_folder,
-    load,
-    load_data,
-    measured_part,
-    split_validation,
-    stratified_choice,
-)
+from lookbook.data.dataset import Dataset
 from lookbook.data.download import fetch
+from lookbook.data.sources import identify, is_image_folder, load, load_data, measured_part
+from lookbook.data.splits import split_validation, stratified_choice
 from lookbook.errors import DamagedFileError, InputError, LookbookError, LookbookWarning
 from lookbook.runs.store import free_folder
 

@@ -17,8 +17,9 @@ from PIL import Image
 from test_dataset import left_out, numbers_of, refusal, save_image
 
 from lookbook.data import image_folder
-from lookbook.data.dataset import load, measured_part
-from lookbook.data.image_folder import draw_test, find_layout, list_files
+from lookbook.data.image_folder import find_layout, list_files
+from lookbook.data.sources import load, measured_part
+from lookbook.data.splits import draw_test
 from lookbook.errors import InputError, LookbookWarning
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookbook.data.dataset import load
 from lookbook.data.npz import DAMAGE, MAX_LIST, open_arrays
+from lookbook.data.sources import load
 from lookbook.errors import DamagedFileError, InputError, LookbookError
 from lookbook.evaluation.probabilities import read
 
@@ -88,7 +88,7 @@ def test_a_training_part_is_no_second_copy_of_the_data(tmp_path, monkeypatch):
     images = np.zeros((1000, 100, 100), np.uint8)
     images[:, 0, 0] = np.arange(1000) % 251
     np.savez_compressed(tmp_path / "data.npz", images=images, labels=np.arange(1000) % 2)
-    monkeypatch.setattr("lookbook.data.dataset.CHUNK", 10**6)
+    monkeypatch.setattr("lookbook.core.arrays.CHUNK", 10**6)
     tracemalloc.start()
     training = load(tmp_path / "data.npz")
     most = tracemalloc.get_traced_memory()[1]

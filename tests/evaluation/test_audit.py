@@ -245,7 +245,7 @@ def test_large_images_are_compared_some_at_a_time(monkeypatch):
     every, none = np.arange(100), np.zeros(0, int)
     near, _ = find_near(images, every, none)
     assert len(near) == 100 * 99 / 2
-    monkeypatch.setattr("lookbook.data.dataset.CHUNK", 2**18)
+    monkeypatch.setattr("lookbook.core.arrays.CHUNK", 2**18)
     np.testing.assert_array_equal(find_near(images, every, none)[0], near)
     # the pixels of all pairs take 60 MB
     assert most_memory(lambda: find_near(images, every, none)) < 4e6

@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from conftest import made_images
 from lookbook.cli import report_commands, results, terminal
-from lookbook.data.dataset import load
+from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation.evaluate import _largest_losses, evaluate, judge, load_samples
 from lookbook.exports.bundle import write_kit
@@ -442,8 +442,8 @@ def test_an_evaluation_outlives_its_data_and_says_so(own_data):
     )
     run.conditions["data"]["name"] = "mnist"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lookbook.data.dataset.is_fetched", lambda _: False)
-        patch.setattr("lookbook.data.dataset.fetch", None)  # nothing is fetched to compare with
+        patch.setattr("lookbook.data.sources.is_fetched", lambda _: False)
+        patch.setattr("lookbook.data.sources.fetch", None)  # nothing is fetched to compare with
         assert evaluate(run)["n"] == 90
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
 from image_files import COLOUR, GOLDEN, GREY, HEIGHT, WIDTH, png_chunk, smooth
-from lookbook.data.dataset import load
+from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.images import preprocessing
 from lookbook.images.decoding import FORMATS

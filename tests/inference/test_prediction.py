@@ -15,7 +15,7 @@ from PIL import Image
 
 from conftest import made_images
 from lookbook.cli import results
-from lookbook.data.dataset import load
+from lookbook.data.sources import load
 from lookbook.errors import InputError
 from lookbook.estimator import LookbookClassifier
 from lookbook.evaluation.evaluate import evaluate

@@ -137,7 +137,7 @@ def test_images_of_another_kind_are_stranger(recipe):
 
 def test_sorted_images_are_all_looked_at():
     """Of more than 10,000, evenly spaced ones are learnt from: the last class is among them."""
-    from lookbook.data.dataset import sample
+    from lookbook.core.arrays import sample
 
     for n in (10_001, 15_000, 19_999, 55_000):
         chosen = sample(np.arange(n), 10_000)

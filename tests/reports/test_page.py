@@ -17,7 +17,8 @@ from browser import axe_violations, chromium, opened
 from conftest import lookbook as program
 from conftest import made_images
 from lookbook.core.templates import LANGS, say, texts
-from lookbook.data.dataset import Dataset, load
+from lookbook.data.dataset import Dataset
+from lookbook.data.sources import load
 from lookbook.errors import InputError
 from lookbook.evaluation import analysis
 from lookbook.evaluation.audit import Opinions, audit

@@ -15,7 +15,8 @@ import torch
 from torch.nn.functional import conv2d, pixel_unshuffle
 
 from conftest import made_images
-from lookbook.data.dataset import load, split_validation
+from lookbook.data.sources import load
+from lookbook.data.splits import split_validation
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.inference.model import Model
 from lookbook.inference.thresholds import softmax

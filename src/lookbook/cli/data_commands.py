@@ -82,7 +82,7 @@ def look(
 
 def load_both(data: str, size: int | None) -> tuple[Dataset, Dataset]:
     """Return training and test part of some data, with images of one size."""
-    from lookbook.data.dataset import load
+    from lookbook.data.sources import load
 
     train_part = load(data, "train", size=size)
     return train_part, load(data, "test", size=train_part.size, channels=train_part.channels)

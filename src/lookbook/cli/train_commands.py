@@ -205,7 +205,7 @@ def _refuse_beside(context: typer.Context, option: str, why: str) -> None:
 def _check_data(data: str) -> None:
     """Refuse what is no data before torch is imported, which takes more than a second."""
     if data not in catalog.BUILTIN and not (data and Path(data).exists()):
-        from lookbook.data.dataset import load
+        from lookbook.data.sources import load
 
         load(data)  # says what is wrong
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core import csv_tables
-from lookbook.data import image_folder
+from lookbook.core.names import text
 from lookbook.errors import InputError, closest
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def to_csv(findings: Findings, given: Dataset, training: Dataset, test: Dataset)
 
 
 def _file(part: Dataset, index: int) -> str:
-    return image_folder.text(part.files[index]) if part.files else ""
+    return text(part.files[index]) if part.files else ""
 
 
 def _digest(image: UInt8[np.ndarray, "H W *C"]) -> str:

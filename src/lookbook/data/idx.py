@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core.bounded_io import fill
-from lookbook.errors import DamagedFileError
+from lookbook.data.dataset import Dataset
+from lookbook.data.inputs import numbered
+from lookbook.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
+
+    from lookbook.data.image_folder import Part
 
 #: bytes of the largest content that is read: 2 million images of 28×28 and some
 MAX_BYTES = 2**31
@@ -105,3 +109,52 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     """
     head, body = _read(path)
     return body.reshape(_shape(head))
+
+
+# ---- datasets ----
+
+
+def idx_files(folder: Path) -> list[Path]:
+    """List the IDX files in a folder, sorted."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file()
+        and path.name[0] != "."
+        and ("idx3-ubyte" in path.name or "idx1-ubyte" in path.name)
+    )
+
+
+def is_training(path: Path) -> bool:
+    """Say whether a file is named after the training part."""
+    return "train" in path.name.casefold()
+
+
+def load_idx(folder: Path, part: Part) -> tuple[Dataset, bool]:
+    """Return a part, or all of a folder without parts, and whether it has some."""
+    files = idx_files(folder)
+    train = [path for path in files if is_training(path)]
+    test = [path for path in files if not is_training(path)]
+    split = bool(train and test)
+    pair = _pair(folder, files if not split else train if part == "train" else test)
+    images, labels = read_idx(pair[0]), read_idx(pair[1]).astype(np.int64)
+    if len(images) != len(labels):
+        raise InputError(
+            f"{pair[0].name} holds {len(images):,} images, {pair[1].name} {len(labels):,} "
+            f"labels; they do not belong together, look for the right ones of {folder}"
+        )
+    known = read_idx(_pair(folder, train)[1]).astype(np.int64) if split else labels
+    return Dataset(images, labels, numbered(known)), split
+
+
+def _pair(folder: Path, files: list[Path]) -> tuple[Path, Path]:
+    """Return the file of images and the file of labels."""
+    images = [path for path in files if "images" in path.name]
+    labels = [path for path in files if "labels" in path.name]
+    if len(images) != 1 or len(labels) != 1:
+        raise InputError(
+            f"{folder} must hold one file of images and one of labels for each part, found "
+            f"{', '.join(path.name for path in idx_files(folder))}; expected names such as "
+            "train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz"
+        )
+    return images[0], labels[0]

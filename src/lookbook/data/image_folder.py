@@ -1,35 +1,24 @@
-"""Find parts, classes and image files in a folder, and split what has no test part."""
+"""Find parts, classes and image files in a folder."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
-import numpy as np
-
+from lookbook.core.names import few, plain, text
+from lookbook.data.inputs import CLASSES
 from lookbook.errors import InputError
 from lookbook.images.preprocessing import SUFFIXES, read_size
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float64, Int64
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 #: how messages call the parts
 TITLES: dict[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
-#: fewest and most classes
-CLASSES = (2, 200)
-#: share of the images that becomes the test part where the data has none
-TEST_SHARE = 0.2
-#: number of the way in which a folder without parts is split; 1 took no heed of the classes
-SPLIT = 2
 #: what is said to be read
 KINDS = ", ".join(sorted(SUFFIXES))
 
@@ -108,42 +97,6 @@ def left_out(paths: Iterable[Path], why: str) -> str:
     """Return the note on files that are left out."""
     names = [text(str(path)) for path in sorted(paths)]
     return f"left out {len(names):,} file{'' if len(names) == 1 else 's'} ({why}): {few(names)}"
-
-
-def few(names: Sequence[str]) -> str:
-    """Name the first three.
-
-    >>> few(["a", "b", "c", "d"])
-    'a, b, c, …'
-    """
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-
-
-def text(name: str) -> str:
-    r"""Return a file's name as text: one that is not UTF-8 is read as CP949, of a Korean Windows.
-
-    >>> text(os.fsdecode("고양이".encode("cp949")) + "/1.png"), text(os.fsdecode(b"caf\xe9"))
-    ('고양이/1.png', 'caf\\xe9')
-    """
-    try:
-        raw = os.fsencode(name)
-    except UnicodeEncodeError:  # half a letter, which no file system gives but an array may
-        return name.encode("utf-8", "backslashreplace").decode()
-    for encoding in ("utf-8", "cp949"):
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def plain(name: str) -> str:
-    """Return a name as it is compared: Hangul of a Mac comes in parts of syllables (NFD).
-
-    >>> plain(unicodedata.normalize("NFD", "고양이")) == "고양이"
-    True
-    """
-    return unicodedata.normalize("NFC", text(name))
 
 
 # ---- parts and classes ----
@@ -462,31 +415,3 @@ def _reads(path: Path) -> bool:
     ending = path.suffix.lower()
     nameless = not re.search(r"[^\W\d]", ending)  # no ending, or one of figures, as a date has
     return ending in SUFFIXES or (nameless and read_size(path) is not None)
-
-
-# ---- the split ----
-
-
-def places(files: Sequence[Path], folder: Path) -> Float64[np.ndarray, "N"]:
-    """Give each file a place in 0..1 by the hash of its name: no other file has a say in that."""
-    names = [plain(path.relative_to(folder).as_posix()) for path in files]
-    digests = [hashlib.sha256(name.encode()).digest() for name in names]
-    return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
-
-
-def draw_test(
-    at: Float64[np.ndarray, "N"], labels: Int64[np.ndarray, "N"]
-) -> Bool[np.ndarray, "N"]:
-    """Say of each image whether it is for the test part: of each class the lowest fifth is.
-
-    At least one is, and never the last. A file that is added or removed moves at most one other.
-
-    >>> draw_test(np.array([0.4, 0.1, 0.9, 0.2, 0.3, 0.5]), np.array([0, 0, 0, 0, 0, 1])).tolist()
-    [False, True, False, False, False, False]
-    """
-    drawn = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        group = np.flatnonzero(labels == label)
-        n = min(max(1, round(TEST_SHARE * len(group))), len(group) - 1)
-        drawn[group[at[group].argsort(kind="stable")[:n]]] = True
-    return drawn

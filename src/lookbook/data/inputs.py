@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: smallest and largest side of an image, in pixels
 SIDES = (8, 224)
+#: fewest and most classes
+CLASSES = (2, 200)
 #: level of 255 below which images are as good as black, whatever they show
 NEARLY_BLACK = 16
 
@@ -175,3 +177,19 @@ def dim_levels(images: Shaped[np.ndarray, "N H W *C"]) -> str | None:
         else "if they had more than 8 bits, bring them to 0 to 255 first"
     )
     return f"all images are nearly black, no level is above {high} of 255; {likely}"
+
+
+def numbered(labels: Int64[np.ndarray, "N"]) -> tuple[str, ...]:
+    """Name classes after their numbers."""
+    if labels.min(initial=0) < 0:
+        raise InputError(
+            f"labels must be in 0.., got {labels.min()} at index {labels.argmin()}; "
+            "number the classes from 0"
+        )
+    highest = int(labels.max(initial=0))
+    if highest >= CLASSES[1]:
+        raise InputError(
+            f"labels must be in 0..{CLASSES[1] - 1}, got {highest} at index {labels.argmax()}; "
+            "number the classes from 0"
+        )
+    return tuple(str(number) for number in range(highest + 1))

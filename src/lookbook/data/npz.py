@@ -11,11 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from lookbook.core.bounded_io import BoundedFile, fill
+from lookbook.data.dataset import Dataset
+from lookbook.data.inputs import CLASSES, as_images, as_labels, numbered
+from lookbook.errors import DamagedFileError, InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64, UInt8
+
+    from lookbook.data.image_folder import Part
 
 #: what readers of zip files and of array headers answer damage with, seen with 100,000 files that
 #: were changed at random
@@ -173,3 +181,88 @@ def _read_header(file: io.BufferedIOBase, size: int, packed: int) -> Header:
     if header.size > max(2**26, MOST_EXPANSION * packed):
         raise ValueError(f"{packed:,} bytes that unpack to {header.size:,} are refused")
     return header
+
+
+# ---- datasets ----
+
+#: names under which .npz files keep their arrays: ours and MedMNIST's, Keras's
+SPLIT = (
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("x_train", "y_train", "x_test", "y_test"),
+)
+_WHOLE = (("images", "labels"), ("x", "y"))
+#: bytes of an array that is refused that are looked at, to say what to do
+_GLANCE = 2**24
+
+
+def load_npz(path: Path, part: Part) -> tuple[Dataset, bool]:
+    """Return a part, or all of a file without parts, and whether it has some."""
+    with open_npz(path) as arrays:
+        names = find_arrays(arrays, path)
+        images_name, labels_name = names[-2:] if part == "test" else names[:2]
+        labels = _read_labels(arrays, labels_name, path)
+        classes = _read_classes(arrays, path)
+        if classes is None:
+            known = labels if names[1] == labels_name else _read_labels(arrays, names[1], path)
+            classes = numbered(known)
+        images = _read_images_of(arrays, images_name)
+    dataset = Dataset(images, labels, classes)
+    return dataset, names in SPLIT
+
+
+def _read_images_of(arrays: ArrayFile, name: str) -> UInt8[np.ndarray, "N H W *C"]:
+    header = arrays.header(name)
+    fits = header.dtype == np.uint8 and len(header.shape) in (3, 4)
+    return as_images(arrays.read(name, None if fits else _GLANCE), header.shape)
+
+
+def _read_labels(arrays: ArrayFile, name: str, path: Path) -> Int64[np.ndarray, "N"]:
+    """Read labels: of shape (N,), or of (N, 1) as MedMNIST has them."""
+    header = arrays.header(name)
+    labels = arrays.read(name, None if header.dtype.kind in "iu" else _GLANCE)
+    return as_labels(labels, f"labels in {path}", header.shape)
+
+
+def _read_classes(arrays: ArrayFile, path: Path) -> tuple[str, ...] | None:
+    """Read the names of the classes; None where there are none."""
+    if "classes" not in arrays.names:
+        return None
+    header = arrays.header("classes")
+    n = math.prod(header.shape)
+    if header.dtype.kind not in "SUiu" or not CLASSES[0] <= n <= CLASSES[1]:
+        raise InputError(
+            f"classes in {path} must be {CLASSES[0]} to {CLASSES[1]} names, got {header.dtype} of "
+            f"shape {header.shape}; save them as numpy.array(['cat', 'dog'])"
+        )
+    names = arrays.read("classes").ravel().tolist()
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+
+
+def find_arrays(arrays: ArrayFile, path: Path) -> tuple[str, ...]:
+    """Return the names of the arrays: four of two parts, or two of images yet to be split."""
+    names = next((some for some in (*SPLIT, *_WHOLE) if set(some) <= set(arrays.names)), None)
+    if names is None:
+        raise InputError(
+            f"{path} holds the arrays {', '.join(sorted(arrays.names)) or 'nothing'}; "
+            "expected images and labels, or train_images, train_labels, test_images and test_labels"
+        )
+    return names
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[ArrayFile]:
+    """Open an .npz file; whatever its damage does to its reader becomes one error."""
+    if not zipfile.is_zipfile(path):  # an .npy file holds one array
+        raise DamagedFileError(
+            f"{path} is no .npz file, or is cut short; save it again with numpy.savez"
+        )
+    try:
+        with open_arrays(path) as arrays:
+            yield arrays
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise DamagedFileError(
+            f"{path} cannot be read ({error}); expected arrays of numbers, as numpy.savez writes "
+            "them (objects are refused)"
+        ) from error

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from lookbook.data import dataset
-from lookbook.data.dataset import chunks
+from lookbook.core import arrays
+from lookbook.core.arrays import chunks
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64, UInt8
@@ -236,7 +236,7 @@ def _project(
 ) -> Float[np.ndarray, "L P"]:
     """Return leading principal components, of so many images as memory holds."""
     size = 4 * rows.shape[1]
-    most = min(2000, max(COMPONENTS, dataset.CHUNK // size))
+    most = min(2000, max(COMPONENTS, arrays.CHUNK // size))
     sample = rows[kept[:: -(-len(kept) // most)]].astype(np.float32)
     mean = sample.mean(axis=0)
     sample -= mean

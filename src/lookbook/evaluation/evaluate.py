@@ -10,16 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookbook.core.files import write_document
-from lookbook.data import image_folder
+from lookbook.core.names import text
 from lookbook.data.catalog import BUILTIN
-from lookbook.data.dataset import (
-    Dataset,
-    hash_arrays,
-    identify,
-    is_here,
-    load_labelled,
-    measured_part,
-)
+from lookbook.data.dataset import Dataset, hash_arrays
+from lookbook.data.sources import identify, is_here, load_labelled, measured_part
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.evaluation import metrics
 from lookbook.inference.model import Model, Outputs
@@ -137,7 +131,7 @@ def _largest_losses(part: Dataset, probs: Float[np.ndarray, "N K"]) -> list[dict
     return [
         {
             "index": int(index),
-            "file": image_folder.text(part.files[index]) if part.files else None,
+            "file": text(part.files[index]) if part.files else None,
             "true": part.classes[part.labels[index]],
             "predicted": part.classes[probs[index].argmax()],
             "confidence": float(probs[index].max()),

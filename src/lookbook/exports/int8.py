@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
+from lookbook.core.arrays import sample
 from lookbook.core.files import write_bytes
-from lookbook.data.dataset import sample
 from lookbook.errors import ExportError
 from lookbook.evaluation import metrics
 from lookbook.inference import onnx_graph

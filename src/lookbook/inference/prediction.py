@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookbook.data.catalog import BUILTIN
-from lookbook.data.dataset import Dataset, load
+from lookbook.data.dataset import Dataset
+from lookbook.data.sources import load
 from lookbook.errors import InputError
 from lookbook.images.preprocessing import match_polarity
 from lookbook.inference.model import Model

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lookbook.data.dataset import sample
+from lookbook.core.arrays import sample
 from lookbook.networks.devices import as_tensor
 from lookbook.networks.novelty import Novelty
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookbook.core.names import text
 from lookbook.core.templates import Lang, say, texts
 from lookbook.core.translation import join_particles
-from lookbook.data import image_folder
 from lookbook.inference import onnx_graph
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Sheet:
     def file(self, part: str, index: int) -> str:
         """Return the name of an image's file; nothing where the data is arrays."""
         files = self.parts[part].files
-        return image_folder.text(files[index]) if files else ""
+        return text(files[index]) if files else ""
 
     def about_test(self, index: int) -> str:
         """Describe a test image and the answer to it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookbook.data.dataset import chunks
+from lookbook.core.arrays import chunks
 from lookbook.evaluation.audit import ENOUGH, LEAST, NEAR
 from lookbook.evaluation.selection import EXAMPLES, FEWER, MANY, MOST_CLASSES, choose_examples
 from lookbook.reports.context import Sheet, grouped

@@ -5,10 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from lookbook.core.names import plain
 from lookbook.data import image_folder
 from lookbook.data.catalog import BUILTIN, Part
 from lookbook.data.corrections import apply
-from lookbook.data.dataset import Dataset, is_split_here, load, measured_part, split_validation
+from lookbook.data.dataset import Dataset
+from lookbook.data.sources import is_split_here, load, measured_part
+from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.runs.store import Run
 
@@ -42,9 +45,7 @@ def load_as_given(run: Run, part: Part) -> Dataset:
     dataset = _load_as(run, part)
     if data["name"] in BUILTIN:  # `download` has verified it
         return dataset
-    if list(map(image_folder.plain, dataset.classes)) != list(
-        map(image_folder.plain, data["classes"])
-    ):
+    if list(map(plain, dataset.classes)) != list(map(plain, data["classes"])):
         raise _changed(
             run, f"its classes are {', '.join(dataset.classes)}, were {', '.join(data['classes'])}"
         )
@@ -92,7 +93,7 @@ def load_split(run: Run) -> tuple[Dataset, Dataset]:
 def _check_training(run: Run, training: Dataset) -> None:
     data = run.conditions["data"]
     if training.sha256() != data["train_sha256"]:
-        if data.get("split") != image_folder.SPLIT and is_split_here(data["name"]):
+        if data.get("split") != SPLIT and is_split_here(data["name"]):
             raise InputError(
                 f"{run.folder} was trained by a version that split {data['name']} otherwise: "
                 "images that it learnt from would count as test images; train again: "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lookbook.data.dataset import sample
+from lookbook.core.arrays import sample
 from lookbook.errors import InputError
 from lookbook.networks.classifier import build_classifier
 from lookbook.networks.devices import as_tensor, pick_device, pick_threads, settle, threads

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lookbook.data.dataset import sample
+from lookbook.core.arrays import sample
 from lookbook.inference.thresholds import CalibrationSet, fit_temperature, softmax
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.novelty import LEARNT

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lookbook.data.dataset import chunks, sample
+from lookbook.core.arrays import chunks, sample
 from lookbook.evaluation.audit import LEAST, Opinions
 from lookbook.images.sprites import shrink
 from lookbook.inference.thresholds import softmax

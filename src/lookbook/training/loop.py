@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lookbook.data.dataset import sample
+from lookbook.core.arrays import sample
 from lookbook.errors import TrainingError
 from lookbook.evaluation import metrics
 from lookbook.inference.thresholds import softmax

@@ -19,22 +19,20 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from lookbook.core.arrays import sample
 from lookbook.core.environment import machine, versions
 from lookbook.data.catalog import BUILTIN, mirrors_well
 from lookbook.data.corrections import apply, read
-from lookbook.data.dataset import (
-    Dataset,
+from lookbook.data.dataset import Dataset, join
+from lookbook.data.sources import (
     has_validation_part,
     identify,
     is_image_folder,
     is_split_here,
-    join,
     load,
     measured_part,
-    sample,
-    split_validation,
 )
-from lookbook.data.image_folder import SPLIT
+from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
 from lookbook.inference.thresholds import CalibrationSet, softmax

@@ -1,0 +1,43 @@
+"""Names of files as text and as they are compared, whatever system wrote them."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+
+
+def few(names: Sequence[str]) -> str:
+    """Name the first three.
+
+    >>> few(["a", "b", "c", "d"])
+    'a, b, c, …'
+    """
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def text(name: str) -> str:
+    r"""Return a file's name as text: one that is not UTF-8 is read as CP949, of a Korean Windows.
+
+    >>> text(os.fsdecode("고양이".encode("cp949")) + "/1.png"), text(os.fsdecode(b"caf\xe9"))
+    ('고양이/1.png', 'caf\\xe9')
+    """
+    try:
+        raw = os.fsencode(name)
+    except UnicodeEncodeError:  # half a letter, which no file system gives but an array may
+        return name.encode("utf-8", "backslashreplace").decode()
+    for encoding in ("utf-8", "cp949"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def plain(name: str) -> str:
+    """Return a name as it is compared: Hangul of a Mac comes in parts of syllables (NFD).
+
+    >>> plain(unicodedata.normalize("NFD", "고양이")) == "고양이"
+    True
+    """
+    return unicodedata.normalize("NFC", text(name))
