@@ -147,3 +147,39 @@ def test_a_working_folder_that_is_gone_is_told_before_anything_else(main, tmp_pa
     )
     assert main("train", "mnist") == (1, said)
     monkeypatch.chdir(tmp_path)
+
+
+#: the program on a word of its own: a package that registers, starts and keeps what ends with it
+ENDING = """
+import atexit, sys, tempfile, threading, time
+from lookbook.cli import main
+class Late:
+    def __del__(self):
+        print("taken down")
+def work():
+    time.sleep(0.2)
+    print("thread")
+late, folder = Late(), tempfile.TemporaryDirectory(dir=".")
+sys.modules["torch"] = sys  # as if it had been imported
+atexit.register(print, "first handler")
+atexit.register(print, "last handler")
+threading.Thread(target=work).start()
+sys.argv = ["lookbook", *sys.argv[1:]]
+main.main()
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(["runs"], 0), (["nonsense"], 2)])
+def test_the_end_waits_for_threads_and_calls_what_is_registered(tmp_path, words, code):
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ENDING, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code
+    # and PyTorch, like everything else, is left as it is
+    assert ended.stdout.splitlines()[-3:] == ["thread", "last handler", "first handler"]
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -140,8 +142,14 @@ def stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
 
 
 def end_at_once(code: str | int | None) -> None:
-    """End without taking PyTorch down, piece by piece: 0.4 s at the end of each training."""
+    """End as Python does, but without taking PyTorch down, piece by piece: 0.4 s a training.
+
+    Threads end and what was registered at exit is called first, in Python's order: a tracker may
+    still send what it was told, a temporary folder is to be removed.
+    """
     if "torch" in sys.modules and not isinstance(code, str):
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  # as multiprocessing
+        atexit._run_exitfuncs()  # noqa: SLF001  # all; a handler of ours would end before older ones
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code or 0)
