@@ -110,7 +110,7 @@ def _apart(probs: np.ndarray, said: np.ndarray) -> float:
 def _ask_network(run: Run, images: np.ndarray) -> np.ndarray:
     import torch
 
-    from lookbook.training.pipeline import load_network
+    from lookbook.networks.weights import load_network
 
     with torch.inference_mode():
         _, probs, _ = load_network(run)(torch.from_numpy(images))

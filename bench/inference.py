@@ -115,8 +115,8 @@ def prepare(chosen: Run, folder: Path) -> tuple[Path, Path]:
     """
     import torch
 
+    from lookbook.networks.weights import load_network
     from lookbook.runs.parts import load_part
-    from lookbook.training.pipeline import load_network
 
     test = load_part(chosen, "test").images
     raw = np.resize(test[: max(BATCHES)], (max(BATCHES), *test.shape[1:]))

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from lookbook.inference.model import Model
     from lookbook.inference.prediction import predict
     from lookbook.inference.predictor import Prediction, Predictor
+    from lookbook.networks.weights import load_network
     from lookbook.recipes import RECIPES, Recipe
     from lookbook.reports import figures as plots
     from lookbook.reports.page import report
     from lookbook.runs.store import Run, list_runs, read_run
-    from lookbook.training.pipeline import load_network, resume, train
+    from lookbook.training.pipeline import resume, train
 
     __version__: str
 
@@ -46,7 +47,7 @@ _HOMES = {
     "list_runs": "runs.store",
     "load": "data.sources",
     "load_data": "data.sources",
-    "load_network": "training.pipeline",
+    "load_network": "networks.weights",
     "predict": "inference.prediction",
     "read_run": "runs.store",
     "report": "reports.page",

@@ -13,8 +13,9 @@ from PIL import Image
 
 from lookbook.inference.model import Model
 from lookbook.inference.thresholds import softmax
+from lookbook.networks.weights import load_network
 from lookbook.recipes import SMALL
-from lookbook.training.pipeline import load_network, train
+from lookbook.training.pipeline import train
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `bench` is no part of the installed package

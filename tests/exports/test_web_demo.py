@@ -33,10 +33,11 @@ from lookbook.images.preprocessing import fit_image, match_polarity, read_image
 from lookbook.inference.model import Model
 from lookbook.inference.prediction import predict
 from lookbook.inference.thresholds import Thresholds
+from lookbook.networks.weights import load_network
 from lookbook.recipes import LARGE, STANDARD, STRONG, TUTORIAL
 from lookbook.runs.parts import load_part
 from lookbook.runs.store import read_run
-from lookbook.training.pipeline import load_network, train
+from lookbook.training.pipeline import train
 
 RECIPES = {
     "dense": TUTORIAL.with_epochs(3),

@@ -80,9 +80,10 @@ def test_the_first_filters_are_patches_of_pixels(shape):
     assert filters.shape == (len(whitening) // 2, 4, 4, *shape[2:])
     # what a filter answers to the first patch of an image, by the network and by the image
     pixels = torch.from_numpy(images[:1])
-    from lookbook.networks.classifier import _fold_pixels, channels_first
+    from lookbook.networks.conv import fold_pixels
+    from lookbook.networks.scaling import channels_first
 
-    folded = _fold_pixels(channels_first(pixels)).float()
+    folded = fold_pixels(channels_first(pixels)).float()
     answers = torch.nn.functional.conv2d(folded, whitening)[0, : len(filters), 0, 0]
     patch = images[0, :4, :4].astype(np.float32)
     np.testing.assert_allclose(

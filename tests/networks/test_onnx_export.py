@@ -17,7 +17,8 @@ from conftest import made_images
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.estimator import LookbookClassifier
 from lookbook.inference.model import SEAL, Model
-from lookbook.networks.classifier import _Layers, build_classifier, whitening_layer
+from lookbook.networks.classifier import build_classifier
+from lookbook.networks.conv import _Layers, whitening_layer
 from lookbook.networks.onnx_export import check_parity, to_onnx
 from lookbook.recipes import SMALL, TUTORIAL
 from lookbook.training.calibration import learn_novelty

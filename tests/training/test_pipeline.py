@@ -20,12 +20,15 @@ from lookbook.data.splits import split_validation
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.inference.model import Model
 from lookbook.inference.thresholds import softmax
-from lookbook.networks.classifier import Components, build_classifier, whitening_layer
+from lookbook.networks.classifier import build_classifier
+from lookbook.networks.conv import whitening_layer
+from lookbook.networks.scaling import Components
+from lookbook.networks.weights import load_network
 from lookbook.recipes import LARGE, QUICK, SMALL, STANDARD, TUTORIAL, Recipe
 from lookbook.runs.parts import load_part
 from lookbook.training import sampler
 from lookbook.training.loop import fit
-from lookbook.training.pipeline import load_network, train
+from lookbook.training.pipeline import train
 
 TINY = Recipe("tiny", widths=(7,), learning_rate=0.01, batch_size=8, epochs=2)
 

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from lookbook.core.names import plain
 from lookbook.data import image_folder
 from lookbook.data.catalog import BUILTIN, Part
 from lookbook.data.corrections import apply
-from lookbook.data.dataset import Dataset
-from lookbook.data.sources import is_split_here, load, measured_part
+from lookbook.data.dataset import Dataset, join
+from lookbook.data.sources import has_validation_part, is_split_here, load, measured_part
 from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.runs.store import Run
+from lookbook.runs.store import Run, unfinished
 
 if TYPE_CHECKING:
     from lookbook.images.preprocessing import Polarity
+
+
+@dataclass(frozen=True)
+class TrainingParts:
+    """The training part of DATA, and what it was split into."""
+
+    #: all that may be learnt from: with a validation part of its own, `final` alone needs both
+    whole: Dataset
+    training: Dataset
+    validation: Dataset
+    #: found once, on what was given for training; odd images of all parts are inverted
+    polarity: Polarity
+
+    @classmethod
+    def of(cls, given: Dataset, validation: Dataset | None, seed: int, *, final: bool) -> Self:
+        """Match polarities, and split where DATA has no validation part of its own."""
+        polarity = given.polarity
+        given = given.match(polarity)
+        if validation is None:
+            return cls(given, *split_validation(given, seed=seed), polarity)
+        validation = validation.match(polarity)
+        return cls(join(given, validation) if final else given, given, validation, polarity)
 
 
 def load_part(run: Run, part: Part) -> Dataset:
@@ -88,6 +112,36 @@ def load_split(run: Run) -> tuple[Dataset, Dataset]:
     if validation.sha256() != expected:
         raise _changed(run, "its validation part is not the same")
     return training, validation.match(polarity_of(run))
+
+
+def load_validation(data: str, given: Dataset, *, final: bool) -> Dataset | None:
+    """Return the validation part that DATA has of its own, in the shape of its training part."""
+    if not has_validation_part(data):
+        return None
+    if final and measured_part(data) == "validation":
+        raise InputError(
+            f"{data} has no test part, and --final learns from the validation part, too: nothing "
+            "would be left to measure it on; add a test part, or leave --final out"
+        )
+    return load(data, "validation", size=given.size, channels=given.channels)
+
+
+def check_begun(
+    request: dict[str, Any], folder: Path, given: Dataset, validation: Dataset | None
+) -> None:
+    """Refuse to go on with other images than those that a training began with."""
+    now = given.sha256(), None if validation is None else validation.sha256()
+    if now == (request["train_sha256"], request.get("validation_sha256")):
+        return
+    again = f"delete {unfinished(folder)} and train again"
+    if request.get("split") != SPLIT and is_split_here(request["data"]):
+        raise InputError(
+            f"{folder} was begun by a version that split {request['data']} otherwise; {again}"
+        )
+    raise InputError(
+        f"the training images of {request['data']} are not those that {folder} began with; "
+        f"bring them back, or {again}"
+    )
 
 
 def _check_training(run: Run, training: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Change a batch of images so that more is learnt from it."""
+"""Change a batch of images so that more is learnt from it: mirror, shift, distort, relight."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import torch
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Shaped
+    from jaxtyping import Bool, Float, Int64, Shaped
     from torch import Tensor
+
+    from lookbook.recipes import Recipe
+    from lookbook.training.sampler import Passes
 
 
 def mirror(
@@ -93,3 +96,18 @@ def relight(
     stronger = torch.exp(1.2 * contrast)[:, None, None, None]
     lighter = 255 * 0.6 * brightness[:, None, None, None]
     return ((mean + (pixels - mean) * stronger + lighter) * gains).clamp(0, 255)
+
+
+def augment(
+    batch: Shaped[Tensor, "N C H W"], recipe: Recipe, passes: Passes, chosen: Int64[Tensor, "N"]
+) -> Shaped[Tensor, "N C H W"]:
+    """Show these images otherwise than in the pass before."""
+    chances = passes.chances(chosen).to(batch.device)
+    if recipe.mirror:
+        batch = mirror(batch, passes.are_mirrored(chosen).to(batch.device))
+    if recipe.shift:
+        batch = shift(batch, chances[:, :2], recipe.shift)
+    if recipe.distort:
+        batch = distort(batch, chances[:, 2:7], recipe.distort)
+        batch = relight(batch, chances[:, 7:], recipe.distort)
+    return batch

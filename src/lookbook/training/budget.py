@@ -16,7 +16,8 @@ from lookbook.networks.devices import as_tensor, pick_device, pick_threads, sett
 from lookbook.networks.novelty import LEARNT
 from lookbook.networks.onnx_export import PARITY_BATCHES
 from lookbook.recipes import LARGE, MANY, MEDIUM, QUICK, STANDARD, STRONG, Recipe
-from lookbook.training.loop import UNSURE, fit
+from lookbook.training.calibration import UNSURE
+from lookbook.training.loop import fit
 
 if TYPE_CHECKING:
     from lookbook.training.loop import Labelled, Progress

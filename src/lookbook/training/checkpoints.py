@@ -34,7 +34,11 @@ from lookbook.runs import schema
 from lookbook.runs.store import REQUEST, WEIGHTS, sealed, unfinished
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from lookbook.training.loop import Clock, Keeper
+    from lookbook.training.optimizers import Optimizer
+    from lookbook.training.sampler import Passes
 
 #: seconds between two points at least, and how many times as long as the writing of one took:
 #: points cost less than a hundredth of the time
@@ -188,6 +192,48 @@ class ResumePoint:
         """Return where the last point of a stage is kept, and the one before."""
         name = stage.replace(" ", "-")
         return self.folder / f"{name}.safetensors", self.folder / f"{name}.before.safetensors"
+
+
+class TrainingState:
+    """All that changes in a training: what a keeper keeps, so that it can go on from there."""
+
+    def __init__(
+        self,
+        keeper: Keeper | None,
+        stage: str,
+        parts: tuple[nn.Module, Optimizer, Passes, Clock],
+    ) -> None:
+        self._keeper, self._stage, self._parts = keeper, stage, parts
+
+    def restore(self) -> None:
+        """Go on where the keeper saw this stage last, if it did."""
+        found = None if self._keeper is None else self._keeper.find(self._stage, self._tensors())
+        if found is None:
+            return
+        tensors, counted = found
+        network, optimizer, passes, clock = self._parts
+        network.load_state_dict(_under("network.", tensors))
+        for i, tensor in enumerate(optimizer.state()):
+            tensor.copy_(tensors[f"optimizer.{i}"])
+        passes.restore(_under("passes.", tensors))
+        clock.restore(counted)
+
+    def keep(self, *, at_once: bool) -> None:
+        """Hand everything to the keeper, if it is time or `at_once`."""
+        if self._keeper is None or not (at_once or self._keeper.is_due()):
+            return
+        self._keeper.keep(self._stage, self._tensors(), self._parts[-1].kept())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        network, optimizer, passes, _ = self._parts
+        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        tensors |= {f"optimizer.{i}": value for i, value in enumerate(optimizer.state())}
+        return tensors | {f"passes.{name}": value for name, value in passes.kept().items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    chosen = {name: value for name, value in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value for name, value in chosen.items()}
 
 
 def _seal(content: bytes) -> bytes:

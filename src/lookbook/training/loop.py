@@ -10,35 +10,31 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lookbook.core.arrays import sample
 from lookbook.errors import TrainingError
 from lookbook.evaluation import metrics
 from lookbook.inference.thresholds import softmax
-from lookbook.networks.classifier import Classifier, Components, build_classifier
+from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.devices import as_tensor, pick_device
-from lookbook.training.augmentation import distort, mirror, relight, shift
+from lookbook.networks.scaling import Components
+from lookbook.training.augmentation import augment
+from lookbook.training.calibration import answer, find_sure
+from lookbook.training.checkpoints import TrainingState
 from lookbook.training.optimizers import build_optimizer, rate_at
 from lookbook.training.sampler import Passes
 
 if TYPE_CHECKING:
+    import numpy as np
     from jaxtyping import Float, Float32, Int64, Shaped
     from torch import Tensor
 
     from lookbook.recipes import Recipe
-    from lookbook.training.optimizers import Optimizer
 
     #: raw inputs and their labels
     Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
-
-#: share of the images that are looked at in several views: the least certain ones
-UNSURE = 0.25
-#: images that go through the network at once where nothing is learnt
-EVALUATION_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -141,6 +137,7 @@ def fit(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from lookbook.recipes import TUTORIAL
     >>> images = np.repeat(np.uint8([0, 255]), 64)[:, None, None] * np.ones((8, 8), np.uint8)
     >>> fitted = fit((images, np.repeat([0, 1], 64)), None, TUTORIAL, 2)
@@ -159,8 +156,8 @@ def fit(
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = build_optimizer(recipe, weights)
     passes = Passes(recipe, len(labels), seed, images[0].nbytes)
-    clock = _Clock(stage, recipe, passes.steps, seconds, tell, start)
-    state = _State(keeper, stage, (network, optimizer, passes, clock))
+    clock = Clock(stage, recipe, passes.steps, seconds, tell, start)
+    state = TrainingState(keeper, stage, (network, optimizer, passes, clock))
     state.restore()
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.half)
     look = partial(_validate, classifier, validation, autocast)
@@ -172,7 +169,7 @@ def fit(
         # a fifth to a fifteenth of the time that images[places] takes
         batch = scaler(images.index_select(0, places))
         if recipe.network == "conv" and batch.dim() == 4:
-            batch = _change(batch, recipe, passes, chosen)
+            batch = augment(batch, recipe, passes, chosen)
         answers = labels.index_select(0, places)
         targets = _soften(answers, n_classes, recipe.label_smoothing)
         for part in parts:
@@ -193,8 +190,8 @@ def fit(
 
     classifier.eval()
     if validation is not None and classifier.has_views:
-        classifier.sure.fill_(_find_sure(classifier, validation, device))
-    val_logits = _answer(lambda raw: classifier.look(raw)[0], validation, device, n_classes)
+        classifier.sure.fill_(find_sure(classifier, validation, device))
+    val_logits = answer(lambda raw: classifier.look(raw)[0], validation, device, n_classes)
     stopped = stopped and not clock.is_over()
     return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped)
 
@@ -210,21 +207,6 @@ def epochs_done(history: list[dict[str, Any]]) -> float:
     return round(epochs, 3)
 
 
-def _change(
-    batch: Shaped[Tensor, "N C H W"], recipe: Recipe, passes: Passes, chosen: Int64[Tensor, "N"]
-) -> Shaped[Tensor, "N C H W"]:
-    """Show these images otherwise than in the pass before."""
-    chances = passes.chances(chosen).to(batch.device)
-    if recipe.mirror:
-        batch = mirror(batch, passes.are_mirrored(chosen).to(batch.device))
-    if recipe.shift:
-        batch = shift(batch, chances[:, :2], recipe.shift)
-    if recipe.distort:
-        batch = distort(batch, chances[:, 2:7], recipe.distort)
-        batch = relight(batch, chances[:, 7:], recipe.distort)
-    return batch
-
-
 def _soften(
     answers: Int64[Tensor, "N"], n_classes: int, smoothing: float
 ) -> Int64[Tensor, "N"] | Float[Tensor, "N K"]:
@@ -238,7 +220,7 @@ def _soften(
     return softened.scatter_(1, answers[:, None], 1 - smoothing + smoothing / n_classes)
 
 
-class _Clock:
+class Clock:
     """Count what training did, without waiting for the device at each step."""
 
     def __init__(
@@ -363,48 +345,6 @@ class _Clock:
         self._loss, self._hits, self._images = kept["sums"]
 
 
-class _State:
-    """All that changes in a training: what a keeper keeps, so that it can go on from there."""
-
-    def __init__(
-        self,
-        keeper: Keeper | None,
-        stage: str,
-        parts: tuple[nn.Module, Optimizer, Passes, _Clock],
-    ) -> None:
-        self._keeper, self._stage, self._parts = keeper, stage, parts
-
-    def restore(self) -> None:
-        """Go on where the keeper saw this stage last, if it did."""
-        found = None if self._keeper is None else self._keeper.find(self._stage, self._tensors())
-        if found is None:
-            return
-        tensors, counted = found
-        network, optimizer, passes, clock = self._parts
-        network.load_state_dict(_under("network.", tensors))
-        for i, tensor in enumerate(optimizer.state()):
-            tensor.copy_(tensors[f"optimizer.{i}"])
-        passes.restore(_under("passes.", tensors))
-        clock.restore(counted)
-
-    def keep(self, *, at_once: bool) -> None:
-        """Hand everything to the keeper, if it is time or `at_once`."""
-        if self._keeper is None or not (at_once or self._keeper.is_due()):
-            return
-        self._keeper.keep(self._stage, self._tensors(), self._parts[-1].kept())
-
-    def _tensors(self) -> dict[str, Tensor]:
-        network, optimizer, passes, _ = self._parts
-        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-        tensors |= {f"optimizer.{i}": value for i, value in enumerate(optimizer.state())}
-        return tensors | {f"passes.{name}": value for name, value in passes.kept().items()}
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    chosen = {name: value for name, value in tensors.items() if name.startswith(prefix)}
-    return {name.removeprefix(prefix): value for name, value in chosen.items()}
-
-
 def _validate(
     classifier: Classifier, validation: Labelled | None, autocast: torch.autocast
 ) -> tuple[float | None, float | None]:
@@ -423,32 +363,6 @@ def _validate(
         return logits
 
     classifier.eval()
-    probs = softmax(_answer(look, validation, device, 0))
+    probs = softmax(answer(look, validation, device, 0))
     classifier.train()
     return metrics.log_loss(probs, validation[1]), metrics.accuracy(probs, validation[1])
-
-
-def _find_sure(classifier: Classifier, validation: Labelled, device: torch.device) -> float:
-    """Return the greatest probability that a quarter of the images does not reach in one view.
-
-    A thousand tell it well enough: more views of too many cost time, and of too few accuracy, but
-    both is flat around a quarter.
-    """
-    part = sample(validation[0], 1000), validation[1]
-    logits = _answer(lambda raw: classifier.network(classifier.scaler(raw)), part, device, 0)
-    return float(np.quantile(softmax(logits).max(axis=1), UNSURE))
-
-
-def _answer(
-    answer: Callable[[Tensor], Tensor],
-    part: Labelled | None,
-    device: torch.device,
-    n_classes: int,
-) -> Float32[np.ndarray, "M K"]:
-    """Return the logits of a part, batch by batch."""
-    if part is None:
-        return np.zeros((0, n_classes), np.float32)
-    batches = np.array_split(part[0], math.ceil(len(part[0]) / EVALUATION_BATCH))
-    with torch.inference_mode():
-        logits = torch.cat([answer(as_tensor(batch).to(device)) for batch in batches])
-    return logits.cpu().numpy()

@@ -8,38 +8,30 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import safetensors.torch
 import torch
-from torch import nn
 
 from lookbook.core.arrays import sample
 from lookbook.core.environment import machine, versions
 from lookbook.data.catalog import BUILTIN, mirrors_well
 from lookbook.data.corrections import apply, read
-from lookbook.data.dataset import Dataset, join
-from lookbook.data.sources import (
-    has_validation_part,
-    identify,
-    is_image_folder,
-    is_split_here,
-    load,
-    measured_part,
-)
-from lookbook.data.splits import SPLIT, split_validation
+from lookbook.data.dataset import Dataset
+from lookbook.data.sources import identify, is_image_folder, load, measured_part
+from lookbook.data.splits import SPLIT
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
 from lookbook.inference.thresholds import CalibrationSet, softmax
-from lookbook.networks.classifier import Classifier, build_classifier
+from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import pick_device, settle, threads
 from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
 from lookbook.recipes import STANDARD, Recipe, find_recipe
+from lookbook.runs.parts import TrainingParts, check_begun, load_validation
 from lookbook.runs.store import (
     MODEL,
     WEIGHTS,
@@ -48,7 +40,6 @@ from lookbook.runs.store import (
     check_text,
     free_folder,
     read_request,
-    unfinished,
     write_run,
 )
 from lookbook.training.budget import Plan, plan
@@ -57,9 +48,9 @@ from lookbook.training.checkpoints import ResumePoint
 from lookbook.training.loop import Fitted, Tell, epochs_done, fit
 
 if TYPE_CHECKING:
+    import numpy as np
     from jaxtyping import Shaped
 
-    from lookbook.images.preprocessing import Polarity
     from lookbook.training.loop import Labelled, Progress
 
 _logger = logging.getLogger("lookbook")
@@ -177,8 +168,8 @@ def train_since(
             check_text(f"the class {name!a}", name)
         seen = given.match(given.polarity)  # as the report showed them that was corrected by
         corrected = [] if corrections is None else read(Path(corrections), seen)
-        validation = _load_validation(data, given, final=final)
-        parts = _Parts.of(apply(given, corrected), validation, seed, final=final)
+        validation = load_validation(data, given, final=final)
+        parts = TrainingParts.of(apply(given, corrected), validation, seed, final=final)
     learnt = parts.whole if final else parts.training
     if budget is None:
         suited = (recipe or STANDARD).suited_to(len(learnt), colour=parts.whole.channels == 3)
@@ -247,8 +238,8 @@ def resume_since(
         given = load(request["data"], "train", size=request["size"])
         validation = None
         if request.get("validation_sha256") is not None:
-            validation = _load_validation(request["data"], given, final=request["final"])
-    _check_begun(request, folder, given, validation)
+            validation = load_validation(request["data"], given, final=request["final"])
+    check_begun(request, folder, given, validation)
     if request["versions"] != versions() or request.get("processor", _processor()) != _processor():
         message = (
             f"{folder} was begun with other versions or on another processor: its weights may "
@@ -257,7 +248,7 @@ def resume_since(
         warnings.warn(LookbookWarning(message), stacklevel=2)
     point = ResumePoint(folder, request, numbered=False, begun=True)
     whole = apply(given, request.get("corrections", []))
-    parts = _Parts.of(whole, validation, request["seed"], final=request["final"])
+    parts = TrainingParts.of(whole, validation, request["seed"], final=request["final"])
     return _train(request, point, parts, seconds, tell, should_stop)
 
 
@@ -275,61 +266,10 @@ def _log(progress: Progress) -> None:
         )
 
 
-def _load_validation(data: str, given: Dataset, *, final: bool) -> Dataset | None:
-    """Return the validation part that DATA has of its own, in the shape of its training part."""
-    if not has_validation_part(data):
-        return None
-    if final and measured_part(data) == "validation":
-        raise InputError(
-            f"{data} has no test part, and --final learns from the validation part, too: nothing "
-            "would be left to measure it on; add a test part, or leave --final out"
-        )
-    return load(data, "validation", size=given.size, channels=given.channels)
-
-
-def _check_begun(
-    request: dict[str, Any], folder: Path, given: Dataset, validation: Dataset | None
-) -> None:
-    """Refuse to go on with other images than those that a training began with."""
-    now = given.sha256(), None if validation is None else validation.sha256()
-    if now == (request["train_sha256"], request.get("validation_sha256")):
-        return
-    again = f"delete {unfinished(folder)} and train again"
-    if request.get("split") != SPLIT and is_split_here(request["data"]):
-        raise InputError(
-            f"{folder} was begun by a version that split {request['data']} otherwise; {again}"
-        )
-    raise InputError(
-        f"the training images of {request['data']} are not those that {folder} began with; "
-        f"bring them back, or {again}"
-    )
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The training part of DATA, and what it was split into."""
-
-    #: all that may be learnt from: with a validation part of its own, `final` alone needs both
-    whole: Dataset
-    training: Dataset
-    validation: Dataset
-    #: found once, on what was given for training; odd images of all parts are inverted
-    polarity: Polarity
-
-    @classmethod
-    def of(cls, given: Dataset, validation: Dataset | None, seed: int, *, final: bool) -> Self:
-        polarity = given.polarity
-        given = given.match(polarity)
-        if validation is None:
-            return cls(given, *split_validation(given, seed=seed), polarity)
-        validation = validation.match(polarity)
-        return cls(join(given, validation) if final else given, given, validation, polarity)
-
-
 def _train(
     request: dict[str, Any],
     point: ResumePoint,
-    parts: _Parts,
+    parts: TrainingParts,
     seconds: dict[str, float],
     tell: Tell | None,
     should_stop: Callable[[], bool] | None,
@@ -383,7 +323,7 @@ def _train(
 
 
 def _fit(
-    fit_on: Callable[..., Fitted], parts: _Parts, seconds: dict[str, float], *, final: bool
+    fit_on: Callable[..., Fitted], parts: TrainingParts, seconds: dict[str, float], *, final: bool
 ) -> tuple[Fitted, CalibrationSet | None]:
     """Fit on a part, or `final` on the whole; calibrate by images that were not learnt from."""
     training, validation = _arrays(parts.training), _arrays(parts.validation)
@@ -402,7 +342,7 @@ def _fit(
 
 
 def _measured(
-    fitted: Fitted, parts: _Parts, seconds: dict[str, float], *, final: bool
+    fitted: Fitted, parts: TrainingParts, seconds: dict[str, float], *, final: bool
 ) -> dict[str, Any]:
     """Return what `metrics.json` holds."""
     temperature = float(fitted.classifier.temperature)
@@ -435,7 +375,7 @@ def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
 
 def _about_model(
     fitted: Fitted,
-    parts: _Parts,
+    parts: TrainingParts,
     recipe: Recipe,
     measured: dict[str, Any],
     calibration: CalibrationSet | None,
@@ -506,7 +446,7 @@ def _accelerator() -> str | None:
     return torch.cuda.get_device_name() if device == "cuda" else {"mps": "Apple GPU"}.get(device)
 
 
-def _about_data(request: dict[str, Any], parts: _Parts) -> dict[str, Any]:
+def _about_data(request: dict[str, Any], parts: TrainingParts) -> dict[str, Any]:
     """Say which data it was, and how to load it again from any folder."""
     own = request.get("validation_sha256")
     return {
@@ -523,21 +463,3 @@ def _about_data(request: dict[str, Any], parts: _Parts) -> dict[str, Any]:
         "split": request.get("split"),
         "corrections": request.get("corrections", []),
     }
-
-
-def load_network(run: Run) -> nn.Module:
-    """Return a run's network with its weights, to go on with in torch.
-
-    Raises
-    ------
-    DamagedFileError
-        The weights are not those that the run wrote.
-    """
-    run.check_files()
-    data = run.conditions["data"]
-    shape = (1, *data["size"], *([3] if data["channels"] == 3 else []))
-    like = np.zeros(shape, np.uint8)
-    recipe = Recipe.from_json(run.recipe)
-    classifier = build_classifier(recipe, like, len(data["classes"]), seed=0).folded()
-    classifier.load_state_dict(safetensors.torch.load_file(run.weights))
-    return classifier.eval()
