@@ -36,7 +36,7 @@ check: $(VENV)/.check
 	$(BIN)/python docs/generate.py --check
 
 bench: $(VENV)/.installed
-	$(BIN)/python bench/run.py $(BENCH)
+	$(BIN)/python -m bench speed $(BENCH)
 
 docs: $(VENV)/.check
 	$(BIN)/python docs/generate.py

@@ -2,9 +2,9 @@
 
 ::
 
-    python bench/budget.py            everything, an hour: bench/results/budget.{json,md,png}
-    python bench/budget.py --trial    a quick trial, written under another name
-    python bench/budget.py --redraw   table and figure again, from the .json alone
+    python -m bench budget            everything, an hour: bench/results/…/budget.*
+    python -m bench budget --trial    a quick trial, written under another name
+    python -m bench budget --redraw   table and figure again, from the .json alone
 
 Run it with the Python of the project's environment. Each run is two processes of its own: the
 command that a user types, from whose start to whose end the clock runs, then `lookbook evaluate`.
@@ -15,30 +15,30 @@ chance explains.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations, product
 from pathlib import Path
-from statistics import fmean, mode, stdev
+from statistics import fmean, mode
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
-
-from bench.summary import OURS, Spread, spread  # noqa: E402
-
-from bench import report, run  # noqa: E402
-from lookbook.reports.figures import INK  # noqa: E402
+from bench.harness import files
+from bench.harness.arithmetic import Spread, mean_deviation, spread, standard_error, three
+from bench.harness.conditions import condition_lines, conditions, version_line
+from bench.harness.figure import INK, OURS, drawing
+from bench.harness.page import markdown, table
+from bench.harness.peers import SCRIPTS, say
+from bench.harness.record import Record
 
 if TYPE_CHECKING:
-    from bench.report import Results
     from matplotlib.figure import Figure
 
+    from bench.harness.record import Results
+
 NAME = "budget"
-SCRIPT = run.SCRIPTS / "lookbook_budget.py"
+SCRIPT = SCRIPTS / "lookbook_budget.py"
 DATASET = "fashion-mnist"
 SEEDS = 3
 #: what is typed, and how many seconds that is
@@ -60,14 +60,14 @@ def bar_seconds(budget: float) -> tuple[float, float]:
 # ---- measuring ----
 
 
-def measure(budgets: Iterable[str], seeds: int) -> report.Record:
+def measure(budgets: Iterable[str], seeds: int) -> Record:
     """Train with each budget, seed by seed, and score each run once."""
-    record = report.Record()
-    for seed, budget in record.until_stopped(product(range(seeds), budgets)):
+    record = Record()
+    for seed, budget in record.turns(product(range(seeds), budgets), lambda turn: turn[1]):
         command = [sys.executable, str(SCRIPT), "--data", DATASET, "--budget", budget]
         which = {"budget": budget, "seed": seed}
         if found := record.ask(which, [*command, "--seed", str(seed)], REQUIRED):
-            report.say(
+            say(
                 f"seed {seed}  budget {budget:>3}  {found['recipe']:<9} "
                 f"accuracy {100 * found['accuracy']:.2f} %   took {found['train_seconds']:.1f} s"
             )
@@ -114,15 +114,6 @@ def falls(results: Results) -> list[str]:
     return found
 
 
-def standard_error(one: list[float], other: list[float]) -> float:
-    """Return the standard error of a difference of means; 0 of single values.
-
-    >>> round(standard_error([1.0, 2.0, 3.0], [5.0, 5.0, 5.0]), 3)
-    0.577
-    """
-    return math.sqrt(sum(stdev(each) ** 2 / len(each) for each in (one, other) if len(each) > 1))
-
-
 # ---- the table ----
 
 _HEADS = (
@@ -139,7 +130,7 @@ _HEADS = (
 def to_markdown(results: Results, figure: str) -> str:
     """Write the table, then what it means, then the conditions."""
     body = [
-        *report.table(_HEADS, [_row(results, budget) for budget in measured(results)]),
+        *table(_HEADS, [_row(results, budget) for budget in measured(results)]),
         "",
         f"![Test accuracy against the budget]({figure})",
         "",
@@ -147,7 +138,7 @@ def to_markdown(results: Results, figure: str) -> str:
         "",
         _verdict(results),
     ]
-    return report.markdown(results, "Accuracy for a budget of time", body, _conditions(results))
+    return markdown(results, "Accuracy for a budget of time", body, _conditions(results))
 
 
 #: what is true of every table
@@ -160,16 +151,15 @@ once. A run may end a tenth of its time, or a second, early or late."""
 
 def _row(results: Results, budget: str) -> list[str]:
     found, percent = runs(results, budget), accuracies(results, budget)
-    deviation = f" ± {stdev(percent):.2f}" if len(percent) > 1 else ""
     low, high = bar_seconds(BUDGETS[budget])
     return [
         budget,
-        f"{fmean(percent):.2f}{deviation} %",
+        mean_deviation(percent, 2, " %"),
         f"{min(percent):.2f} to {max(percent):.2f} %",
         ", ".join(f"{one['recipe']}: {one['passes']:.1f}" for one in found),
-        report.three(_of(found, "train_seconds"), 1),
+        three(_of(found, "train_seconds"), 1),
         f"{low:g} to {high:g}",
-        report.three(_of(found, "fit_seconds"), 1),
+        three(_of(found, "fit_seconds"), 1),
     ]
 
 
@@ -190,9 +180,9 @@ def _verdict(results: Results) -> str:
 def _conditions(results: Results) -> list[str]:
     found, first = results["conditions"], results["measurements"][0]
     seeds = sorted({one["seed"] for one in results["measurements"]})
-    versions = report.version_line(first["versions"])
+    versions = version_line(first["versions"])
     return [
-        *report.condition_lines(results),
+        *condition_lines(results),
         f"Data: {found['data']}",
         f"Runs: seeds {', '.join(map(str, seeds))}; all budgets take their turn with each seed",
         f"lookbook: {first['device']}, {first['threads']} threads; {versions}",
@@ -205,7 +195,7 @@ def _conditions(results: Results) -> list[str]:
 def plot(results: Results) -> Figure:
     """Draw the accuracy of each run, and the line through their means."""
     title = "Fashion-MNIST: test accuracy for so much time, from start to written run"
-    with report.drawing(results, title, (7.2, 4.2), (1, 1)) as (figure, panels):
+    with drawing(results, title, (7.2, 4.2), (1, 1)) as (figure, panels):
         axes = panels[0, 0]
         budgets = measured(results)
         seconds = [BUDGETS[budget] for budget in budgets]
@@ -241,22 +231,16 @@ def plot(results: Results) -> Figure:
 # ---- the command ----
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and draw, or only draw; return the exit code."""
-    args = _parser().parse_args()
+    args = _parser().parse_args(arguments)
     if args.redraw is not None:
-        return report.redraw_only(args.redraw, redraw)
+        return files.redraw_only(args.redraw, NAME, redraw)
     budgets, seeds = (TRIAL_BUDGETS, 1) if args.trial else (tuple(BUDGETS), args.seeds)
-    now = report.conditions("Fashion-MNIST, 55,000 training and 10,000 test pictures")
+    now = conditions("Fashion-MNIST, 55,000 training and 10,000 test pictures")
     record = measure(budgets, seeds)
-    results = {
-        "name": NAME,
-        "trial": args.trial,
-        "conditions": now,
-        "measurements": record.measurements,
-        "failures": record.failures,
-    }
-    written = report.finish(results, args.out, redraw, whole=seeds >= SEEDS)
+    results = record.results(NAME, now, trial=args.trial)
+    written = files.finish(results, args.out, redraw, whole=seeds >= SEEDS)
     missed = [*not_kept(results), *falls(results)]
     for line in missed:
         print(f"missed: {line}")
@@ -265,14 +249,10 @@ def main() -> int:
 
 def redraw(path: Path) -> list[Path]:
     """Write table and figure beside a file of results, from that file alone."""
-    return report.redraw(path, to_markdown, plot)
+    return files.redraw(path, to_markdown, plot)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = report.parser(__doc__, NAME)
+    parser = files.options(__doc__, NAME)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each budget: seeds 0…")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,10 +2,10 @@
 
 ::
 
-    python bench/inference.py                      the newest run of each recipe in runs/
-    python bench/inference.py --run RUN RUN        these runs: bench/results/inference.{json,md,png}
-    python bench/inference.py --trial --run RUN    a quick trial, written under another name
-    python bench/inference.py --redraw             table and figure again, from the .json alone
+    python -m bench inference                      the newest run of each recipe in runs/
+    python -m bench inference --run RUN RUN        these runs: bench/results/…/inference.*
+    python -m bench inference --trial --run RUN    a quick trial, written under another name
+    python -m bench inference --redraw             table and figure again, from the .json alone
 
 Run it with the Python of the project's environment, on Linux: cores are given to each process by
 its affinity. All entries take their turn in each round, each in a process of its own.
@@ -19,6 +19,7 @@ import io
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,22 +27,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
-
-from bench.summary import OURS, PEER, Spread, spread  # noqa: E402
-
-from bench import report, run  # noqa: E402
-from lookbook.reports.figures import INK  # noqa: E402
-from lookbook.runs.store import Run, list_runs, read_run  # noqa: E402
+from bench.harness import files
+from bench.harness.arithmetic import Spread, spread, three
+from bench.harness.conditions import condition_lines, conditions, version_line
+from bench.harness.figure import INK, OURS, PEER, drawing
+from bench.harness.page import markdown, table
+from bench.harness.peers import SCRIPTS, say
+from bench.harness.record import Record
+from lookbook.runs.store import Run, list_runs, read_run
 
 if TYPE_CHECKING:
-    from bench.report import Results
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bench.harness.record import Results
+
 NAME = "inference"
-SCRIPT = run.SCRIPTS / "predict_speed.py"
+SCRIPT = SCRIPTS / "predict_speed.py"
 ROUNDS = 5
 THREADS = (1, 2)
 BATCHES = (1, 1000)
@@ -157,32 +159,35 @@ def command(
     return [sys.executable, *start, "--model", str(chosen.model if entry.ours else bare)]
 
 
-def measure(runs: list[Run], rounds: int, seconds: float) -> report.Record:
+def measure(runs: list[Run], rounds: int, seconds: float) -> Record:
     """Measure all entries in turn, round by round."""
-    record = report.Record()
+    record = Record()
     keras = record.keras_python()
     with tempfile.TemporaryDirectory() as scratch:
-        files = {}
+        networks = {}
         for number, chosen in enumerate(runs):
             folder = Path(scratch) / str(number)
             folder.mkdir()
-            files[number] = prepare(chosen, folder)
-        turns = record.until_stopped(product(range(rounds), range(len(runs)), THREADS, ENTRIES))
-        for turn, number, threads, entry in turns:
+            networks[number] = prepare(chosen, folder)
+        entries = [one for one in ENTRIES if keras is not None or not one.name.startswith("keras")]
+        turns = product(range(rounds), enumerate(runs), THREADS, entries)
+        for turn, (number, chosen), threads, entry in record.turns(turns, _case):
             options = ["--threads", str(threads), "--seconds", str(seconds)]
             options += ["--batches", *map(str, BATCHES)]
-            asked = command(entry, runs[number], files[number], keras, options)
-            if asked is None:
-                continue
             which = {"name": entry.name, "run": number, "threads": threads, "round": turn}
-            found = record.ask(which, asked, REQUIRED)
-            if found:
+            asked = command(entry, chosen, networks[number], keras, options)
+            if asked and (found := record.ask(which, asked, REQUIRED)):
                 rates = "   ".join(f"{n}: {rate:10,.0f}" for n, rate in found["rates"].items())
-                report.say(
-                    f"round {turn}  {runs[number].recipe['name']:<10} {entry.name:<14} "
+                say(
+                    f"round {turn}  {chosen.recipe['name']:<10} {entry.name:<14} "
                     f"{_threads(threads):<9}   pictures/s at batch {rates}"
                 )
     return record
+
+
+def _case(turn: tuple[int, tuple[int, Run], int, Entry]) -> str:
+    _, (_, chosen), threads, entry = turn
+    return f"{chosen.recipe['name']}, {entry.name}, {_threads(threads)}"
 
 
 # ---- the table ----
@@ -218,7 +223,7 @@ def to_markdown(results: Results, figure: str) -> str:
         "",
         _MEANING,
     ]
-    return report.markdown(results, "Pictures per second", body, _conditions(results))
+    return markdown(results, "Pictures per second", body, _conditions(results))
 
 
 #: what is true of every table
@@ -247,11 +252,11 @@ def _run_part(results: Results, number: int, about: dict[str, Any]) -> list[str]
         "",
         "Pictures per second: min / median / max over the rounds.",
         "",
-        *report.table(("", *heads), rows),
+        *table(("", *heads), rows),
         "",
         "lookbook's pictures per second, as a multiple, round by round: min / median / max.",
         "",
-        *report.table(("", *heads), ratios),
+        *table(("", *heads), ratios),
         "",
     ]
 
@@ -262,7 +267,7 @@ def _cases(results: Results) -> list[tuple[int, int]]:
 
 
 def _three(values: Spread | None, digits: int) -> str:
-    return "–" if values is None else report.three(values, digits)
+    return "–" if values is None else three(values, digits)
 
 
 def _digits(values: Spread | None) -> int:
@@ -290,7 +295,7 @@ intra_op_parallelism_threads and inter_op_parallelism_threads"""
 def _conditions(results: Results) -> list[str]:
     found = results["conditions"]
     return [
-        *report.condition_lines(results),
+        *condition_lines(results),
         f"Pictures: {max(found['batches']):,} test pictures of the run's data",
         f"Rounds: {found['rounds']}; {_TURNS.format(seconds=found['seconds'])}",
         f"Threads: {_CORES}",
@@ -311,7 +316,7 @@ def _keras_line(about: dict[str, Any]) -> str:
 
 def _entry_line(results: Results, entry: dict[str, Any]) -> str:
     measured = [one for one in results["measurements"] if one["name"] == entry["name"]]
-    versions = report.version_line(measured[0]["versions"]) if measured else "not measured"
+    versions = version_line(measured[0]["versions"]) if measured else "not measured"
     return f"{entry['name']}: {entry['about']}; {versions}"
 
 
@@ -323,7 +328,7 @@ def plot(results: Results) -> Figure:
     runs, batches = results["conditions"]["data"], results["conditions"]["batches"]
     size = (7.6, 0.9 + 1.75 * len(runs))
     title = "Pictures per second (log scale): median, least and most of the rounds"
-    with report.drawing(results, title, size, (len(runs), len(batches))) as (figure, panels):
+    with drawing(results, title, size, (len(runs), len(batches))) as (figure, panels):
         for (number, about), (column, batch) in product(enumerate(runs), enumerate(batches)):
             axes = panels[number, column]
             _draw_panel(axes, results, number, batch)
@@ -395,38 +400,32 @@ def _draw_legend(figure: Figure, counts: list[int]) -> None:
 # ---- the command ----
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and draw, or only draw; return the exit code."""
-    args = _parser().parse_args()
+    args = _parser().parse_args(arguments)
     if args.redraw is not None:
-        return report.redraw_only(args.redraw, redraw)
+        return files.redraw_only(args.redraw, NAME, redraw)
     runs = choose_runs(args.run)
     if not runs:
-        report.say("no runs in runs/ yet; train one: lookbook train")
+        say("no runs in runs/ yet; train one: lookbook train")
         return 1
     rounds, seconds = (1, 0.05) if args.trial else (args.rounds, args.seconds)
-    now = report.conditions([describe_run(one) for one in runs])
+    now = conditions([describe_run(one) for one in runs])
     how = {"rounds": rounds, "seconds": seconds, "threads": THREADS, "batches": BATCHES}
     record = measure(runs, rounds, seconds)
-    results = {
-        "name": NAME,
-        "trial": args.trial,
-        "conditions": {**now, **how},
-        "entries": [dataclasses.asdict(entry) for entry in ENTRIES],
-        "measurements": record.measurements,
-        "failures": record.failures,
-    }
-    written = report.finish(results, args.out, redraw, whole=rounds >= ROUNDS)
+    entries = [dataclasses.asdict(entry) for entry in ENTRIES]
+    results = record.results(NAME, {**now, **how}, trial=args.trial, entries=entries)
+    written = files.finish(results, args.out, redraw, whole=rounds >= ROUNDS)
     return 1 if record.failures or written is None else 0
 
 
 def redraw(path: Path) -> list[Path]:
     """Write table and figure beside a file of results, from that file alone."""
-    return report.redraw(path, to_markdown, plot)
+    return files.redraw(path, to_markdown, plot)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = report.parser(__doc__, NAME)
+    parser = files.options(__doc__, NAME)
     parser.add_argument(
         "--run", nargs="+", metavar="RUN", help="runs; default: the newest of each recipe in runs/"
     )
@@ -435,7 +434,3 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=float, default=1.0, help="for one entry, at each size of batch"
     )
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
-from bench import summary, trust  # noqa: E402
+from bench import speed_summary, uncertainty  # noqa: E402
 
 SOURCE = ROOT / "src" / "lookbook"
 RESULTS = ROOT / "bench" / "results"
@@ -45,8 +45,8 @@ ENTRIES = {
         )
     },
 }
-#: mark in the READMEs → results whose table stands there
-SPEEDS = {"speed": "fashion-mnist-avx2", "speed-bfloat16": "fashion-mnist"}
+#: mark in the READMEs → the processor whose table stands there
+SPEEDS = {"speed": "amd-epyc-zen3-avx2", "speed-bfloat16": "amd-epyc-zen4-bfloat16"}
 
 
 def module_table() -> str:
@@ -86,10 +86,10 @@ def command_reference() -> str:
     return "# Command reference\n\nGenerated from `--help`.\n\n" + "\n\n".join(parts) + "\n"
 
 
-def speed_table(name: str, *, korean: bool) -> str:
+def speed_table(processor: str, *, korean: bool) -> str:
     """Return the READMEs' table of accuracy and time, from these results of the benchmark."""
-    results = json.loads((RESULTS / f"{name}.json").read_text())
-    found = {one.name: one for one in summary.summarise(results)}
+    results = json.loads((RESULTS / processor / "speed.json").read_text())
+    found = {one.name: one for one in speed_summary.summarise(results)}
     most = max(one.seeds for one in found.values())
     rows = []
     for entry, names in ENTRIES.items():
@@ -118,10 +118,10 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.1f}"
 
 
-def trust_tables() -> str:
+def uncertainty_tables() -> str:
     """Return what was measured of probabilities and of strangers."""
-    results = json.loads((RESULTS / "trust.json").read_text())
-    return "\n" + "\n".join(trust.tables(results)) + "\n"
+    results = json.loads((RESULTS / SPEEDS["speed-bfloat16"] / "uncertainty.json").read_text())
+    return "\n" + "\n".join(uncertainty.tables(results)) + "\n"
 
 
 def between(text: str, mark: str, content: str) -> str:
@@ -137,12 +137,12 @@ def pages() -> dict[Path, str]:
     architecture, model = ROOT / "docs" / "architecture.md", ROOT / "docs" / "model.md"
     readme, readme_ko = ROOT / "README.md", ROOT / "README.ko.md"
     english, korean = readme.read_text(), readme_ko.read_text()
-    for mark, name in SPEEDS.items():
-        english = between(english, mark, speed_table(name, korean=False))
-        korean = between(korean, mark, speed_table(name, korean=True))
+    for mark, processor in SPEEDS.items():
+        english = between(english, mark, speed_table(processor, korean=False))
+        korean = between(korean, mark, speed_table(processor, korean=True))
     return {
         architecture: between(architecture.read_text(), "modules", module_table()),
-        model: between(model.read_text(), "trust", trust_tables()),
+        model: between(model.read_text(), "trust", uncertainty_tables()),
         readme: english,
         readme_ko: korean,
         ROOT / "docs" / "commands.md": command_reference(),

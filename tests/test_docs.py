@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").glob("*.md"),
-    *(ROOT / "bench" / "results").glob("*.md"),
+    *(ROOT / "bench" / "results").glob("*/*.md"),
 ]
 
 

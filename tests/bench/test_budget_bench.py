@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench import budget
+from bench.harness.record import Record
+from bench.peers import lookbook_budget
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `bench` is no part of the installed package
-
-from bench.peers import lookbook_budget  # noqa: E402
-
-from bench import budget, report  # noqa: E402
-
 # made up: accuracies of three seeds
 ACCURACIES = {"5s": (0.90, 0.91, 0.92), "30s": (0.93, 0.932, 0.934), "2m": (0.94, 0.941, 0.942)}
 
@@ -109,8 +107,8 @@ def test_figure_shows_each_run_and_the_means(results):
 def test_redraw_needs_the_json_alone(results, tmp_path):
     path = tmp_path / "budget.json"
     path.write_text(json.dumps(results))
-    command = [sys.executable, str(ROOT / "bench" / "budget.py"), "--redraw", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    command = [sys.executable, "-m", "bench", "budget", "--redraw", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert ended.stdout == f"wrote {tmp_path / 'budget.md'}\nwrote {tmp_path / 'budget.png'}\n"
     with Image.open(tmp_path / "budget.png") as picture:
         assert min(picture.size) > 600
@@ -118,7 +116,7 @@ def test_redraw_needs_the_json_alone(results, tmp_path):
 
 @pytest.mark.slow
 def test_the_exit_code_says_whether_all_was_kept(results, tmp_path, monkeypatch, capsys):
-    record = report.Record(measurements=results["measurements"])
+    record = Record(measurements=results["measurements"])
     monkeypatch.setattr(budget, "measure", lambda *_: record)
     monkeypatch.setattr(sys, "argv", ["budget.py", "--out", str(tmp_path)])
     assert budget.main() == 0

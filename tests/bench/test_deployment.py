@@ -1,16 +1,10 @@
 """Real images are answered alike by the network, ONNX Runtime, Node.js, the page and 8 bits."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `bench` is no part of the installed package
-
-from bench import elsewhere  # noqa: E402
-from lookbook.recipes import STANDARD  # noqa: E402
-from lookbook.training.pipeline import train  # noqa: E402
+from bench import deployment
+from lookbook.recipes import STANDARD
+from lookbook.training.pipeline import train
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -20,7 +14,7 @@ def found(tmp_path_factory):
     """What the benchmark measures of Fashion-MNIST, after a fifth of the recipe's passes."""
     folder = tmp_path_factory.mktemp("elsewhere") / "run"
     run = train("fashion-mnist", STANDARD.with_epochs(2), out=folder)
-    return elsewhere.measure(run)
+    return deployment.measure(run)
 
 
 def test_the_same_probabilities_everywhere(found):
@@ -44,6 +38,6 @@ def test_the_sizes_that_are_promised(found):
 
 
 def test_the_table_says_so(found):
-    lines = "\n".join(elsewhere._lines(found))
+    lines = "\n".join(deployment._lines(found))
     assert f"| {100 * found['int8']['same_class']:.2f} % |" in lines
     assert f"the first {found['n']} test pictures" in lines

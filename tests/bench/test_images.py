@@ -11,15 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench import images
+from bench.harness.record import Record
+from bench.peers import lookbook_images
 from lookbook.data.sources import load
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `bench` is no part of the installed package
-
-from bench.peers import lookbook_photos  # noqa: E402
-
-from bench import photos, report  # noqa: E402
-
 # made up: accuracies of seeds 0 to 2 after 3 and 10 minutes
 ACCURACIES = {
     ("lookbook", 3.0): [0.83, 0.85, 0.84],
@@ -50,7 +47,7 @@ def _measurement(name, minutes, seed):
 @pytest.fixture
 def results():
     return {
-        "name": "photos",
+        "name": "images",
         "trial": False,
         "conditions": {
             "started": "2026-01-02T03:04:05+00:00",
@@ -97,25 +94,25 @@ def folder(tmp_path):
 
 
 def test_differences_are_of_the_same_seed_in_points(results):
-    np.testing.assert_allclose(photos.points_apart(results, 3.0), [58, 50, 54])
+    np.testing.assert_allclose(images.points_apart(results, 3.0), [58, 50, 54])
     results["measurements"] = [
         one for one in results["measurements"] if (one["name"], one["seed"]) != ("keras-example", 1)
     ]
-    np.testing.assert_allclose(photos.points_apart(results, 3.0), [58, 54])
-    text = photos.to_markdown(results, "x.png")
+    np.testing.assert_allclose(images.points_apart(results, 3.0), [58, 54])
+    text = images.to_markdown(results, "x.png")
     assert "- 3 minutes: lookbook's accuracy less that of Keras's example, seed by seed: " in text
     assert ": +56.0 ± 2.8 points (+54.0 to +58.0; 2 seeds)." in text
 
 
 def test_the_commonest_class_is_that_of_the_training_part(results):
-    assert photos.commonest_share(results) == 0.25
-    text = photos.to_markdown(results, "x.png")
+    assert images.commonest_share(results) == 0.25
+    text = images.to_markdown(results, "x.png")
     assert "Who always says the commonest class is right for 25.0 %." in text
     assert "on 40 pictures its standard error is 7.9 points at the most" in text
 
 
 def test_table_has_a_row_for_each_side_and_time(results):
-    text = photos.to_markdown(results, "photos.png")
+    text = images.to_markdown(results, "images.png")
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
     assert table[2] == (
@@ -124,7 +121,7 @@ def test_table_has_a_row_for_each_side_and_time(results):
     )
     assert [line.split("|")[1].strip() for line in table[2:]] == ["lookbook", "keras-example"] * 2
     for words in (
-        "](photos.png)",
+        "](images.png)",
         "- Photographs: 100 to train on, 40 to score with; 2 classes (hat, shoe)",
         f"(SHA-256): {'cd' * 32}",
         "- Runs: seeds 0, 1, 2; each is a process of its own",
@@ -137,15 +134,15 @@ def test_table_has_a_row_for_each_side_and_time(results):
 
 def test_one_run_has_no_deviation(results):
     results["measurements"] = [one for one in results["measurements"] if one["seed"] == 0]
-    text = photos.to_markdown(results, "x.png")
+    text = images.to_markdown(results, "x.png")
     assert "| 83.00 % | 83.00 to 83.00 % |" in text
     assert "+58.0 points (+58.0 to +58.0; 1 seed)" in text
     results["measurements"] = results["measurements"][:1]
-    assert "- 10 minutes: no seed was measured with both." in photos.to_markdown(results, "x.png")
+    assert "- 10 minutes: no seed was measured with both." in images.to_markdown(results, "x.png")
 
 
 def test_figure_shows_each_run_as_a_dot_and_names_each_mean(results):
-    (axes,) = photos.plot(results).axes
+    (axes,) = images.plot(results).axes
     dots = [tuple(dot) for group in axes.collections for dot in group.get_offsets()]
     expected = {
         (place, accuracy)
@@ -167,12 +164,12 @@ def test_figure_shows_each_run_as_a_dot_and_names_each_mean(results):
 
 @pytest.mark.slow
 def test_redraw_needs_the_json_alone(results, tmp_path):
-    path = tmp_path / "photos.json"
+    path = tmp_path / "images.json"
     path.write_text(json.dumps(results))
-    command = [sys.executable, str(ROOT / "bench" / "photos.py"), "--redraw", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert ended.stdout == f"wrote {tmp_path / 'photos.md'}\nwrote {tmp_path / 'photos.png'}\n"
-    with Image.open(tmp_path / "photos.png") as picture:
+    command = [sys.executable, "-m", "bench", "images", "--redraw", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ended.stdout == f"wrote {tmp_path / 'images.md'}\nwrote {tmp_path / 'images.png'}\n"
+    with Image.open(tmp_path / "images.png") as picture:
         assert min(picture.size) > 1000
 
 
@@ -180,26 +177,26 @@ def test_redraw_needs_the_json_alone(results, tmp_path):
 
 
 def test_photographs_are_described_without_their_place(folder):
-    found = photos.describe_photos(folder)
+    found = images.describe_photos(folder)
     assert found["train"] == {"dark": 40, "light": 40}
     assert found["validation"] == {"dark": 5, "light": 5}
     assert str(folder) not in json.dumps(found)
     moved = folder.rename(folder.with_name("moved"))
-    assert photos.describe_photos(moved) == found
+    assert images.describe_photos(moved) == found
     (moved / "train" / "dark" / "0.jpg").write_bytes(b"another picture")
-    assert photos.describe_photos(moved)["sha256"] != found["sha256"]
+    assert images.describe_photos(moved)["sha256"] != found["sha256"]
 
 
 def test_both_parts_need_the_same_classes(folder, tmp_path):
     (folder / "train" / "third").mkdir()
     with pytest.raises(SystemExit, match="needs train/ and validation/ with the same class"):
-        photos.describe_photos(folder)
+        images.describe_photos(folder)
     with pytest.raises(SystemExit, match="needs train/ and validation/"):
-        photos.describe_photos(tmp_path)
+        images.describe_photos(tmp_path)
 
 
 def test_lookbook_tests_on_the_pictures_that_keras_is_scored_with(folder, tmp_path):
-    data = photos.copy_for_lookbook(folder, tmp_path / "copy")
+    data = images.copy_for_lookbook(folder, tmp_path / "copy")
     assert load(data, "train", size=8).counts.tolist() == [40, 40]
     assert load(data, "test", size=8).counts.tolist() == [5, 5]
 
@@ -208,20 +205,20 @@ def test_lookbook_tests_on_the_pictures_that_keras_is_scored_with(folder, tmp_pa
 
 
 def test_our_command_is_that_of_a_user_with_so_many_minutes():
-    found = lookbook_photos.train_options(64, 10.0, None)
+    found = lookbook_images.train_options(64, 10.0, None)
     assert found == ["--size", "64", "--budget", "10m"]
-    found = lookbook_photos.train_options(64, 0.5, 1.5)
+    found = lookbook_images.train_options(64, 0.5, 1.5)
     assert found == ["--size", "64", "--recipe", "standard", "--epochs", "1.5"]
 
 
 @pytest.mark.slow
 def test_a_trial_measures_our_side(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(report.Record, "keras_python", lambda _record: None)
-    monkeypatch.setattr(photos, "TRIAL_PASSES", 20.0)
+    monkeypatch.setattr(Record, "keras_python", lambda _record: None)
+    monkeypatch.setattr(images, "TRIAL_PASSES", 20.0)
     arguments = ["--photos", str(folder), "--size", "16", "--trial", "--out", str(tmp_path / "o")]
     monkeypatch.setattr(sys, "argv", ["photos.py", *arguments])
-    assert photos.main() == 0
-    text = (tmp_path / "o" / "photos-trial-run.json").read_text()
+    assert images.main() == 0
+    text = (tmp_path / "o" / "images-trial-run.json").read_text()
     assert str(tmp_path) not in text
     (found,) = json.loads(text)["measurements"]
     assert found["accuracy"] > 0.6
@@ -229,17 +226,17 @@ def test_a_trial_measures_our_side(folder, tmp_path, monkeypatch):
     assert found["training_pictures"] == 68  # 15 % of the 80 are set aside
     assert found["command"] == "--size 16 --recipe standard --epochs 20"
     assert found["process_seconds"] > found["fit_seconds"] > 0
-    assert (tmp_path / "o" / "photos-trial-run.png").exists()
+    assert (tmp_path / "o" / "images-trial-run.png").exists()
 
 
 def test_a_failure_does_not_tell_the_place_of_the_photographs(folder, monkeypatch, capsys):
     script = f"raise SystemExit('cannot read {folder}/train')"
-    monkeypatch.setattr(report.Record, "keras_python", lambda _record: Path(sys.executable))
-    monkeypatch.setattr(photos, "ENTRIES", photos.ENTRIES[1:])
-    monkeypatch.setattr(photos.run, "SCRIPTS", folder.parent)
-    (folder.parent / "keras_photos.py").write_text(script)
-    plan = photos.Plan(folder, 16, (0.1,), range(1), 128, None)
-    (failure,) = photos.measure(plan).failures
+    monkeypatch.setattr(Record, "keras_python", lambda _record: Path(sys.executable))
+    monkeypatch.setattr(images, "ENTRIES", images.ENTRIES[1:])
+    monkeypatch.setattr(images, "SCRIPTS", folder.parent)
+    (folder.parent / "keras_images.py").write_text(script)
+    plan = images.Plan(folder, 16, (0.1,), range(1), 128, None)
+    (failure,) = images.measure(plan).failures
     assert failure["message"] == "cannot read FOLDER/train"
     assert "failed: keras-example, minutes 0.1, seed 0" in capsys.readouterr().err
 
@@ -247,12 +244,12 @@ def test_a_failure_does_not_tell_the_place_of_the_photographs(folder, monkeypatc
 def test_photographs_are_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["photos.py"])
     with pytest.raises(SystemExit):
-        photos.main()
+        images.main()
     assert "--photos FOLDER is needed" in capsys.readouterr().err
 
 
 def test_the_peer_needs_nothing_of_ours():
-    for script in ("keras_photos.py", "predict_speed.py"):
+    for script in ("keras_images.py", "predict_speed.py"):
         tree = ast.parse((ROOT / "bench" / "peers" / script).read_text(encoding="utf-8"))
         imported = [
             name.name

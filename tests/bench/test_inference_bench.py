@@ -11,6 +11,9 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from bench import inference
+from bench.harness.record import Record
+from bench.peers import predict_speed
 from lookbook.inference.model import Model
 from lookbook.inference.thresholds import softmax
 from lookbook.networks.weights import load_network
@@ -18,12 +21,6 @@ from lookbook.recipes import SMALL
 from lookbook.training.pipeline import train
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `bench` is no part of the installed package
-
-from bench.peers import predict_speed  # noqa: E402
-
-from bench import inference, report  # noqa: E402
-
 # made up: images per second at batch 1 and 1,000 with one thread, in three rounds
 RATES = {
     "lookbook": {1: [900.0, 1000.0, 1100.0], 1000: [2000.0, 2500.0, 2250.0]},
@@ -133,8 +130,8 @@ def test_figure_has_a_panel_for_each_batch_and_a_number_at_each_dot(results):
 def test_redraw_needs_the_json_alone(results, tmp_path):
     path = tmp_path / "inference.json"
     path.write_text(json.dumps(results))
-    command = [sys.executable, str(ROOT / "bench" / "inference.py"), "--redraw", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    command = [sys.executable, "-m", "bench", "inference", "--redraw", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert (
         ended.stdout == f"wrote {tmp_path / 'inference.md'}\nwrote {tmp_path / 'inference.png'}\n"
     )
@@ -218,7 +215,7 @@ def test_rates_count_pictures_not_calls():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="cores are given by affinity")
 def test_a_trial_measures_what_there_is(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(report.Record, "keras_python", lambda _record: None)
+    monkeypatch.setattr(Record, "keras_python", lambda _record: None)
     monkeypatch.setattr(inference, "THREADS", (1,))
     arguments = ["--trial", "--run", str(run.folder), "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["inference.py", *arguments])
@@ -229,63 +226,3 @@ def test_a_trial_measures_what_there_is(run, tmp_path, monkeypatch):
     assert written["measurements"][0]["versions"]["onnxruntime"] == onnxruntime.__version__
     assert "**A trial" in (tmp_path / "inference-trial-run.md").read_text(encoding="utf-8")
     assert (tmp_path / "inference-trial-run.png").exists()
-
-
-# ---- what all these benchmarks share ----
-
-
-@pytest.mark.parametrize(
-    ("program", "message"),
-    [
-        ("print('Epoch 1'); print('{}')", "expected one line with a JSON object, got 'Epoch 1"),
-        ("print(3)", "expected one line with a JSON object, got '3"),
-        ("print('{\"rates\": 1}')", "the JSON line lacks versions"),
-        ("raise SystemExit('no such instruction set')", "no such instruction set"),
-        ("raise SystemExit(3)", "ended with exit code 3"),
-    ],
-)
-def test_what_a_script_prints_is_checked(program, message, capsys):
-    record = report.Record()
-    assert record.ask({"name": "it"}, [sys.executable, "-c", program], {"rates", "versions"}) == {}
-    assert record.measurements == []
-    (failure,) = record.failures
-    assert failure["message"].startswith(message)
-    assert capsys.readouterr().err.startswith("failed: it: ")
-
-
-def test_ctrl_c_ends_the_turns_and_leaves_a_part(tmp_path, monkeypatch, capsys):
-    record = report.Record()
-    answers = iter(["{}", KeyboardInterrupt()])
-
-    def answer(_command):
-        if isinstance(given := next(answers), BaseException):
-            raise given
-        return given
-
-    monkeypatch.setattr(report.run, "output_of", answer)
-    for number in record.until_stopped(range(4)):
-        record.ask({"number": number}, [], set())
-    assert [one["number"] for one in record.measurements] == [0]
-    results = {"name": "it", "trial": False, "measurements": record.measurements}
-    results["failures"] = record.failures
-    written = report.finish(results, tmp_path, lambda _path: [], whole=True)
-    assert written == tmp_path / "it-part.json"
-    assert report.warnings(results) == ["**failed: the rest: stopped by Ctrl-C**", ""]
-    assert capsys.readouterr().err == "stopped; what was measured is kept\n"
-
-
-def test_keras_that_cannot_be_installed_is_reported(monkeypatch):
-    def fail(_peer):
-        raise report.run.PeerError("ERROR: no network")
-
-    monkeypatch.setattr(report.run, "set_up", fail)
-    record = report.Record()
-    assert record.keras_python() is None
-    (failure,) = record.failures
-    assert failure["message"] == "ERROR: no network"
-
-
-def test_results_of_a_part_never_take_the_place_of_the_whole():
-    assert report.stem("growth", whole=True, trial=False) == "growth"
-    assert report.stem("growth", whole=False, trial=False) == "growth-part"
-    assert report.stem("growth", whole=False, trial=True) == "growth-trial-run"

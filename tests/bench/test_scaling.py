@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench import scaling
+from bench.harness.record import Record
+from bench.peers import lookbook_fit
 from lookbook.data.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `bench` is no part of the installed package
-
-from bench.peers import lookbook_fit  # noqa: E402
-
-from bench import growth, report  # noqa: E402
-
 SIZES = (1_000, 10_000, 100_000)
 
 
@@ -44,7 +41,7 @@ def _measurement(recipe, side, n, turn):
 @pytest.fixture
 def results():
     return {
-        "name": "growth",
+        "name": "scaling",
         "trial": False,
         "conditions": {
             "started": "2026-01-02T03:04:05+00:00",
@@ -68,27 +65,27 @@ def results():
 
 
 def test_the_bar_allows_no_second_copy_of_large_data():
-    assert growth.bar_bytes(0) == 600e6
-    assert growth.bar_bytes(2.4576e9) == pytest.approx(3.79488e9)
-    assert growth.bar_bytes(2.4576e9) < 2 * 2.4576e9
+    assert scaling.bar_bytes(0) == 600e6
+    assert scaling.bar_bytes(2.4576e9) == pytest.approx(3.79488e9)
+    assert scaling.bar_bytes(2.4576e9) < 2 * 2.4576e9
 
 
 def test_what_is_over_the_bar_is_listed_with_its_worst_round(results):
-    missed = growth.over_the_bar(results)
+    missed = scaling.over_the_bar(results)
     assert len(missed) == 6
     # 2 · 4.096 + 800 against 1.3 · 4.096 + 600 MB
     assert missed[0] == "quick, 1,000 pictures of 64×64: 203 MB too much"
-    text = growth.to_markdown(results, "x.png")
+    text = scaling.to_markdown(results, "x.png")
     assert (
         "**The bar of memory was missed: quick, 1,000 pictures of 64×64: 203 MB too much;" in text
     )
     results["measurements"] = [one for one in results["measurements"] if one["side"] == 28]
-    assert growth.over_the_bar(results) == []
-    assert "Every fit stayed within the bar of memory." in growth.to_markdown(results, "x.png")
+    assert scaling.over_the_bar(results) == []
+    assert "Every fit stayed within the bar of memory." in scaling.to_markdown(results, "x.png")
 
 
 def test_table_has_a_row_for_each_case(results):
-    text = growth.to_markdown(results, "growth.png")
+    text = scaling.to_markdown(results, "scaling.png")
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 2 + 12
     assert len({line.count("|") for line in table}) == 1
@@ -98,7 +95,7 @@ def test_table_has_a_row_for_each_case(results):
     )
     assert table[-1].endswith("| **missed** |")
     for words in (
-        "](growth.png)",
+        "](scaling.png)",
         "- Code: no commit known",
         "- Data: some pictures",
         "- Rounds: seeds 0, 1; each fit is a process of its own",
@@ -108,7 +105,7 @@ def test_table_has_a_row_for_each_case(results):
 
 
 def test_figure_shows_time_and_memory_of_each_case(results):
-    time, memory = growth.plot(results).axes
+    time, memory = scaling.plot(results).axes
     assert time.get_xscale() == time.get_yscale() == memory.get_yscale() == "log"
     _, labels = time.get_legend_handles_labels()
     assert labels[:4] == ["quick, 28×28", "quick, 64×64", "standard, 28×28", "standard, 64×64"]
@@ -125,25 +122,25 @@ def test_figure_shows_time_and_memory_of_each_case(results):
 
 @pytest.mark.slow
 def test_redraw_needs_the_json_alone(results, tmp_path):
-    path = tmp_path / "growth.json"
+    path = tmp_path / "scaling.json"
     path.write_text(json.dumps(results))
-    command = [sys.executable, str(ROOT / "bench" / "growth.py"), "--redraw", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert ended.stdout == f"wrote {tmp_path / 'growth.md'}\nwrote {tmp_path / 'growth.png'}\n"
-    with Image.open(tmp_path / "growth.png") as picture:
+    command = [sys.executable, "-m", "bench", "scaling", "--redraw", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ended.stdout == f"wrote {tmp_path / 'scaling.md'}\nwrote {tmp_path / 'scaling.png'}\n"
+    with Image.open(tmp_path / "scaling.png") as picture:
         assert min(picture.size) > 1000
 
 
 @pytest.mark.slow
 def test_the_exit_code_says_whether_the_bar_was_kept(results, tmp_path, monkeypatch, capsys):
-    record = report.Record(measurements=results["measurements"])
-    monkeypatch.setattr(growth, "measure", lambda *_: record)
+    record = Record(measurements=results["measurements"])
+    monkeypatch.setattr(scaling, "measure", lambda *_: record)
     monkeypatch.setattr(sys, "argv", ["growth.py", "--out", str(tmp_path)])
-    assert growth.main() == 1
+    assert scaling.main() == 1
     assert "over the bar of memory: quick, 1,000 pictures of 64×64" in capsys.readouterr().out
     record.measurements = [one for one in record.measurements if one["side"] == 28]
-    assert growth.main() == 0
-    assert (tmp_path / "growth.png").exists()
+    assert scaling.main() == 0
+    assert (tmp_path / "scaling.png").exists()
 
 
 # ---- what is measured ----
@@ -165,13 +162,13 @@ def test_pictures_are_repeated_in_their_order(tmp_path):
 def test_pictures_are_resized_once(tmp_path, monkeypatch):
     images = np.repeat(np.uint8([0, 90, 200]), 100).reshape(3, 10, 10)
     made = Dataset(images, np.array([0, 1, 1]), ("a", "b"))
-    monkeypatch.setattr(growth, "load", lambda *_: made)
-    pictures, labels = growth.export(16, tmp_path)
+    monkeypatch.setattr(scaling, "load", lambda *_: made)
+    pictures, labels = scaling.export(16, tmp_path)
     np.testing.assert_array_equal(np.load(labels), made.labels)
     found = np.fromfile(pictures, np.uint8).reshape(3, 16, 16)
     np.testing.assert_array_equal(found[:, 3, 5], [0, 90, 200])
-    monkeypatch.setattr(growth, "resize", None)
-    assert growth.export(16, tmp_path) == (pictures, labels)
+    monkeypatch.setattr(scaling, "resize", None)
+    assert scaling.export(16, tmp_path) == (pictures, labels)
 
 
 def test_peak_memory_counts_what_was_held_and_let_go():
@@ -191,9 +188,9 @@ def test_a_fit_says_what_it_took(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 2
     images = (labels[:, None, None] * 150 + rng.integers(0, 60, (200, 12, 12))).astype(np.uint8)
-    monkeypatch.setattr(growth, "load", lambda *_: Dataset(images, labels, ("dark", "light")))
-    monkeypatch.setattr(growth, "PASSES", {"quick": 1.0})
-    record = growth.measure((600,), (12,), 1, tmp_path)
+    monkeypatch.setattr(scaling, "load", lambda *_: Dataset(images, labels, ("dark", "light")))
+    monkeypatch.setattr(scaling, "PASSES", {"quick": 1.0})
+    record = scaling.measure((600,), (12,), 1, tmp_path)
     assert record.failures == []
     (found,) = record.measurements
     assert (found["recipe"], found["side"], found["n"], found["round"]) == ("quick", 12, 600, 0)

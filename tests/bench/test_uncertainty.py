@@ -1,19 +1,13 @@
 """The benchmark of trust: what it says of errors, thresholds and foreign images is right."""
 
-import sys
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `bench` is no part of the installed package
-
-from bench.peers import lookbook_trust  # noqa: E402
-
-from bench import trust  # noqa: E402
+from bench import uncertainty
+from bench.peers import lookbook_uncertainty
 
 
 def _measurement(recipe, seed):
@@ -36,7 +30,7 @@ def _measurement(recipe, seed):
 @pytest.fixture
 def results():
     return {
-        "name": "trust",
+        "name": "uncertainty",
         "trial": False,
         "conditions": {
             "started": "2026-01-02T03:04:05+00:00",
@@ -55,7 +49,7 @@ def results():
 
 
 def test_the_tables_hold_means_spreads_and_the_worst(results):
-    table = trust.to_markdown(results, "x.png")
+    table = uncertainty.to_markdown(results, "x.png")
     assert "| test accuracy | 88.00 ± 0.00 % | 93.00 ± 0.00 % |" in table
     assert "| ECE | 0.0060 ± 0.0010 | 0.0060 ± 0.0010 |" in table
     row = next(line for line in table.splitlines() if line.startswith("| digits (1,234)"))
@@ -69,14 +63,14 @@ def test_the_tables_hold_means_spreads_and_the_worst(results):
 
 
 def test_the_figure_is_drawn(results, tmp_path):
-    target = tmp_path / "trust.png"
-    trust.plot(results).savefig(target)
+    target = tmp_path / "uncertainty.png"
+    uncertainty.plot(results).savefig(target)
     assert np.asarray(Image.open(target)).std() > 5
 
 
 def test_foreign_pictures_are_of_the_models_size():
     test = np.zeros((5, 28, 28), np.uint8)
-    found = dict(lookbook_trust.foreign_pictures(test, test[:2]))
+    found = dict(lookbook_uncertainty.foreign_pictures(test, test[:2]))
     assert len(found) == 5
     for pictures in found.values():
         assert pictures.dtype == np.uint8

@@ -1,0 +1,1 @@
+"""Benchmarks: lookbook beside its peers, with the conditions of every figure."""

@@ -1,0 +1,1 @@
+"""What benchmarks share: peers, conditions, counted turns, files of results, pages, figures."""
