@@ -1,9 +1,10 @@
 # make demo   the main job on real data: 2 minutes the first time, most of them installation
 # make test   the tests: about 6 minutes
 # make test-quick   those that need no browser and little time: one minute after installation, without root
-# make check  style, types, layout, generated pages: about 1 minute
+# make check  style, types, layout, generated pages, links: about 1 minute
 # make bench  speed and accuracy beside Keras, scikit-learn and plain PyTorch: one to two hours
 # make docs   rewrite the generated pages
+# make site   the documentation as a site that needs no network, in site/
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +16,7 @@ WEB := axe-core@4.14.1 onnxruntime-node@1.30.0 wabt@1.0.39
 debian = apt-get install -y -q $(1) >/dev/null 2>&1 \
   || { apt-get update -q && apt-get install -y -q $(1); } >/dev/null
 
-.PHONY: demo test test-quick check bench docs notebooks outputs clean
+.PHONY: demo test test-quick check bench docs site notebooks outputs clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/lookbook demo
@@ -34,12 +35,18 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/pytest tests/test_docs.py -k "links or site or index"
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench speed $(BENCH)
 
 docs: $(VENV)/.check
 	$(BIN)/python docs/generate.py
+
+# strictly: a link that leads nowhere ends it, and so does a page that would fetch anything
+site: $(VENV)/.site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html: open it in a browser; for its search, too: $(BIN)/python -m http.server -d site"
 
 # with one thread, as the tests: the same weights, bit by bit, on a machine of the same kind
 notebooks: $(VENV)/.test $(VENV)/.fonts
@@ -49,7 +56,7 @@ outputs: $(VENV)/.test $(VENV)/.fonts $(VENV)/.browser
 	OMP_NUM_THREADS=1 $(BIN)/python docs/outputs.py
 
 clean:
-	rm -rf $(VENV) .bench
+	rm -rf $(VENV) .bench site
 
 # Debian keeps the module that makes environments in a package of its own
 $(BIN)/pip:
@@ -76,6 +83,11 @@ $(VENV)/.check: $(VENV)/.installed
 	@echo "installing what the checks need (once)"
 	@$(PIP) -e ".[test,check]"
 	@touch $@ $(VENV)/.test
+
+$(VENV)/.site: $(VENV)/.installed
+	@echo "installing what the site needs (once)"
+	@$(PIP) -e ".[docs]"
+	@touch $@
 
 # pages are tested in a real browser, and by axe-core for those who cannot see or click; the model
 # file also in Node.js, whose package brings its library and needs no further download; wabt turns the

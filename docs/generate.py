@@ -9,6 +9,7 @@ import ast
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,7 +19,7 @@ from bench import speed_summary, uncertainty  # noqa: E402
 
 SOURCE = ROOT / "src" / "lookbook"
 RESULTS = ROOT / "bench" / "results"
-#: entry of the benchmark → what the READMEs call it, in English and in Korean
+#: entry of the benchmark → what the tables call it, in English and in Korean
 ENTRIES = {
     "keras-tensorflow": (
         "Keras on TensorFlow, the tutorial's script",
@@ -45,7 +46,15 @@ ENTRIES = {
         )
     },
 }
-#: mark in the READMEs → the processor whose table stands there
+#: the rows of the READMEs
+FIRST = (
+    "keras-tensorflow",
+    "keras-convnet",
+    "lookbook-quick",
+    "lookbook-standard",
+    "lookbook-strong",
+)
+#: mark in docs/benchmarks.md → the processor whose table stands there
 SPEEDS = {"speed": "amd-epyc-zen3-avx2", "speed-bfloat16": "amd-epyc-zen4-bfloat16"}
 
 
@@ -86,16 +95,16 @@ def command_reference() -> str:
     return "# Command reference\n\nGenerated from `--help`.\n\n" + "\n\n".join(parts) + "\n"
 
 
-def speed_table(processor: str, *, korean: bool) -> str:
-    """Return the READMEs' table of accuracy and time, from these results of the benchmark."""
+def speed_table(processor: str, entries: Iterable[str], *, korean: bool) -> str:
+    """Return a table of accuracy and time, from these results of the benchmark."""
     results = json.loads((RESULTS / processor / "speed.json").read_text())
     found = {one.name: one for one in speed_summary.summarise(results)}
     most = max(one.seeds for one in found.values())
     rows = []
-    for entry, names in ENTRIES.items():
+    for entry in entries:
         if entry not in found:
             continue
-        one = found[entry]
+        one, names = found[entry], ENTRIES[entry]
         if one.ratio is None or one.deviation is None:
             raise ValueError(f"{entry} was measured once, or not beside Keras")
         seeds = f" (시드 {one.seeds}개)" if korean else f" ({one.seeds} seeds)"
@@ -135,16 +144,19 @@ def between(text: str, mark: str, content: str) -> str:
 def pages() -> dict[Path, str]:
     """Return each generated page with the text that it should have."""
     architecture, model = ROOT / "docs" / "architecture.md", ROOT / "docs" / "model.md"
-    readme, readme_ko = ROOT / "README.md", ROOT / "README.ko.md"
-    english, korean = readme.read_text(), readme_ko.read_text()
-    for mark, processor in SPEEDS.items():
-        english = between(english, mark, speed_table(processor, korean=False))
-        korean = between(korean, mark, speed_table(processor, korean=True))
+    speeds = {}
+    for suffix, korean in ((".md", False), (".ko.md", True)):
+        readme, benchmarks = ROOT / f"README{suffix}", ROOT / "docs" / f"benchmarks{suffix}"
+        first = speed_table(SPEEDS["speed"], FIRST, korean=korean)
+        speeds[readme] = between(readme.read_text(), "speed", first)
+        text = benchmarks.read_text()
+        for mark, processor in SPEEDS.items():
+            text = between(text, mark, speed_table(processor, ENTRIES, korean=korean))
+        speeds[benchmarks] = text
     return {
         architecture: between(architecture.read_text(), "modules", module_table()),
         model: between(model.read_text(), "trust", uncertainty_tables()),
-        readme: english,
-        readme_ko: korean,
+        **speeds,
         ROOT / "docs" / "commands.md": command_reference(),
     }
 

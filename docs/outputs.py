@@ -1,4 +1,4 @@
-"""Make anew what the READMEs show of the program: python docs/outputs.py.
+"""Make anew what the pages show of the program: python docs/outputs.py.
 
 These are images, and what `evaluate` prints. Each image says in its metadata what it shows
 (`Description`), or from which files its page was made (`Source`): the tests tell by these when it
@@ -34,7 +34,8 @@ SCREENS = {
     "try.ko.png": ("try.html", "", "ko", False, 860),
 }
 FIGURES = {"first-15.png": "en", "first-15.ko.png": "ko"}
-READMES = {"README.md": "en", "README.ko.md": "ko"}
+#: pages that show what `evaluate` prints, and the end of the demo
+TUTORIALS = {"tutorial.md": "en", "tutorial.ko.md": "ko"}
 #: the block of what `evaluate` prints
 EVALUATED = re.compile(r"```text\n(?:test accuracy|테스트 정확도) .*?```", re.DOTALL)
 #: what both that block and the end of the demo say of the accuracy, in their languages
@@ -67,15 +68,15 @@ def run(*words: str) -> str:
 
 
 def write_results(folder: Path) -> None:
-    """Write what `evaluate` prints into the READMEs, and its accuracy into the demo's end."""
-    for page, lang in READMES.items():
+    """Write what `evaluate` prints into the tutorial, and its accuracy into the demo's end."""
+    for page, lang in TUTORIALS.items():
         shown = run("evaluate", str(folder), "--lang", lang).strip()
-        text = (ROOT / page).read_text(encoding="utf-8")
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         text = EVALUATED.sub(lambda _, shown=shown: f"```text\n{shown}\n```", text)  # type: ignore[misc]
         accuracy, before, after = SAID[lang]
         if found := re.search(accuracy, shown):
             text = re.sub(before, after.format(*found.groups()), text)
-        (ROOT / page).write_text(text, encoding="utf-8")
+        (ROOT / "docs" / page).write_text(text, encoding="utf-8")
 
 
 def draw_figures(folder: Path) -> None:
@@ -123,7 +124,7 @@ def save(png: bytes, name: str) -> None:
 
 
 def main() -> None:
-    """Train what the READMEs show, write what it says, and draw all images."""
+    """Train what the pages show, write what it says, and draw all images."""
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         tutorial, standard = (f"runs/fashion-mnist-{name}-1" for name in ("tutorial", "standard"))

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook, made_images
+from lookbook import __all__ as public
 from lookbook.inference.model import Model
 from lookbook.runs.parts import load_part
 
@@ -39,39 +40,85 @@ def commands(page: str) -> list[list[str]]:
     ]
 
 
-#: what would take minutes in the commands of the README → what is run in its place
-SHORTER = {"--seed 0": "--seed 0 --epochs 1", "--budget 10s": "--budget 3s"}
+#: what would take minutes in the commands of the pages → what is run in its place
+SHORTER = {
+    "--seed 0": "--seed 0 --epochs 1",
+    "--budget 10s": "--budget 3s",
+}
 
 
-def test_the_commands_of_the_readme_run_as_they_stand(demo, tmp_path):
-    """As a reader runs them, after the demo, whose run they go on with."""
-    for name in ("runs", "look"):
-        shutil.copytree(demo / name, tmp_path / name)
+def lay_out_mine(folder: Path) -> None:
+    """Write what the pages call the reader's own: `mine/` with two classes, and `photo.jpg`."""
     for k, name in enumerate(("cat", "dog")):
-        (tmp_path / "mine" / name).mkdir(parents=True)
+        (folder / "mine" / name).mkdir(parents=True)
         for i, image in enumerate(made_images(40, seed=k)[0]):
-            Image.fromarray(image).save(tmp_path / "mine" / name / f"{i}.jpg")
-    Image.fromarray(np.zeros((50, 40), np.uint8)).save(tmp_path / "photo.jpg")
-    ran = commands("README.md")
-    assert len(ran) == 16
+            Image.fromarray(image).save(folder / "mine" / name / f"{i}.jpg")
+    Image.fromarray(np.zeros((50, 40), np.uint8)).save(folder / "photo.jpg")
+
+
+def run_all(ran: list[list[str]], folder: Path) -> None:
     for command in ran:
         line = " ".join(command)
         for long, short in SHORTER.items():
             line = line.replace(long, short)
-        ended = lookbook(*line.split(), cwd=tmp_path)
+        ended = lookbook(*line.split(), cwd=folder)
         assert ended.returncode == 0, (command, ended.stderr)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run_as_they_stand(tmp_path):
+    """As a reader runs them, from an empty folder; installing is what the tests begin with."""
+    assert blocks("README.md", "sh")[1].startswith("pip install .\nlookbook ")
+    lay_out_mine(tmp_path)
+    ran = commands("README.md")
+    assert len(ran) == 4 + 2
+    run_all(ran, tmp_path)
+    assert (tmp_path / "runs" / "fashion-mnist-quick-1" / "report.html").exists()
+
+
+def test_the_commands_of_the_tutorial_and_the_how_to_run_as_they_stand(demo, tmp_path):
+    """As a reader runs them, after the demo, whose run they go on with."""
+    for name in ("runs", "look"):
+        shutil.copytree(demo / name, tmp_path / name)
+    lay_out_mine(tmp_path)
+    ran = [*commands("docs/tutorial.md"), *commands("docs/own-images.md")]
+    assert len(ran) == 16
+    run_all(ran, tmp_path)
     assert (tmp_path / "pair.png").exists()
 
 
 @pytest.mark.slow
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
-    (code,) = blocks("README.md", "python")
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_python_of_pages_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(
-        compile(code.replace("random_state=0", "random_state=0, epochs=1"), "README", "exec"), names
-    )
+    for code in blocks(page, "python"):
+        fast = code.replace("random_state=0", "random_state=0, epochs=1")
+        exec(compile(fast, page, "exec"), names)
     assert type(names["classifier"]).__name__ == "LookbookClassifier"
+    assert ("run" in names) == (page == "docs/python.md")
+
+
+def test_readmes_have_one_page_six_lines_of_python_and_five_rows():
+    for page in ("README.md", "README.ko.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 120
+        (code,) = blocks(page, "python")
+        assert len([line for line in code.splitlines() if line]) == 6
+        assert len(re.findall(r"^\| [^|]", text, flags=re.MULTILINE)) == 5
+
+
+def test_the_reference_names_all_that_is_public():
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    named = re.findall(r"^::: lookbook\.(\w+)$", text, flags=re.MULTILINE)
+    assert sorted(named) == sorted({*public} - {"__version__"})
+
+
+def test_each_entry_of_the_log_is_in_its_index():
+    text = (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
+    index, _, entries = text.partition("\n## ")
+    listed = set(re.findall(r"\]\(#([^)]+)\)", index))
+    assert listed == headings("## " + entries)
 
 
 @pytest.mark.slow
@@ -99,24 +146,37 @@ def test_the_lines_of_plain_onnx_runtime_say_what_the_program_says(
     assert [float(prob), float(novelty)] == pytest.approx([said.probs.max(), said.novelty[0]])
 
 
-def test_both_readmes_show_the_same_commands_and_code():
-    assert commands("README.ko.md") == commands("README.md")
-    python = [
-        re.sub(r"#.*", "", "".join(blocks(page, "python")))
-        for page in ("README.md", "README.ko.md")
-    ]
+@pytest.mark.parametrize(
+    "page", ["README", "docs/tutorial", "docs/own-images", "docs/benchmarks", "docs/python"]
+)
+def test_both_languages_show_the_same_commands_and_code(page):
+    english, korean = f"{page}.md", f"{page}.ko.md"
+    assert commands(korean) == commands(english)
+    python = [re.sub(r"#.*", "", "".join(blocks(each, "python"))) for each in (english, korean)]
     assert python[0] == python[1]
+
+
+def headings(text: str) -> set[str]:
+    """Return the names under which a code host, and the site, link the headings of a page."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^#+ (.*)$", prose, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in found}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", text):
         if not target.startswith("https://"):
             assert (page.parent / target).exists(), target
-    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+            to = page.parent / target if target else page
+            assert not anchor or anchor in headings(to.read_text(encoding="utf-8")), anchor
+
+
+def test_the_site_has_every_page_of_docs():
+    listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f": {page.name}\n" in listed
 
 
 def test_the_images_of_pages_are_of_todays_pages():
@@ -148,8 +208,10 @@ def test_demo_ends_in_ten_lines_and_is_immediate_the_second_time(demo, tmp_path)
     assert len(summary) <= 10
     assert first.strip().splitlines()[-len(summary) :] == summary
     assert "95 % interval" in summary[1]
-    # the README shows it, with numbers of another machine
-    (shown,) = [block for block in blocks("README.md", "text") if block.startswith("Trained")]
+    # the tutorial shows it, with numbers of another machine
+    (shown,) = [
+        block for block in blocks("docs/tutorial.md", "text") if block.startswith("Trained")
+    ]
     words = [
         re.sub(r"\.venv/bin/|[\d.,]+", "", text).split("\n") for text in (shown, "\n".join(summary))
     ]

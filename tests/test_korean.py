@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "lookbook"
 TEXTS = [
     ROOT / "README.ko.md",
+    *sorted((ROOT / "docs").glob("*.ko.md")),
     ROOT / "notebooks" / "tutorial.ko.py",
     *sorted(SOURCE.glob("*/web/*.ko.json")),
     SOURCE / "reports" / "figure_style.py",

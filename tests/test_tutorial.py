@@ -139,11 +139,11 @@ def test_s9_evaluate(found):
     assert 0.30 <= found["loss"] <= found["uncalibrated_loss"] <= 0.40
 
 
-@pytest.mark.parametrize(("page", "lang"), [("README.md", "en"), ("README.ko.md", "ko")])
-def test_the_readmes_show_what_evaluate_prints(trained, found, page, lang):
+@pytest.mark.parametrize(("page", "lang"), [("tutorial.md", "en"), ("tutorial.ko.md", "ko")])
+def test_the_tutorial_shows_what_evaluate_prints(trained, found, page, lang):
     assert found
     printed = run_lookbook("evaluate", trained, "--lang", lang, "--quiet", cwd=trained).stdout
-    text = (Path(__file__).parent.parent / page).read_text("utf-8")
+    text = (Path(__file__).parent.parent / "docs" / page).read_text("utf-8")
     first = printed.split("  ")[0]
     (shown,) = re.findall(rf"^```text\n({first} .*?)```", text, flags=re.MULTILINE | re.DOTALL)
     # which pairs are confused most, and all numbers, differ a little from machine to machine
