@@ -26,7 +26,7 @@ from lookbook.recipes import find_recipe
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped, UInt8
 
-    from lookbook.images.preprocessing import Polarity
+    from lookbook.images.specification import Polarity
     from lookbook.recipes import Recipe
 
 #: side from which flat rows of whole numbers look like images (scikit-learn's digits have 8)

@@ -135,7 +135,7 @@ def test_python_reads_each_kind_of_image_as_this_program_does(example, tmp_path,
         [(20, 16), (9, 13), (28, 28)], ["light on dark", "dark on light", "mixed"]
     ):
         example.height, example.width = size
-        example.about["polarity"] = polarity
+        example.steps["polarity"] = polarity
         expected = fit_image(read_image(tmp_path / name), size, colour=bool(example.colour))
         if not example.colour:
             expected, _ = match_polarity(expected, polarity)
@@ -264,6 +264,49 @@ def test_javascript_takes_what_the_card_makes_of_a_photograph(kit, tmp_path):
     # what python inverts is inverted in the file that it makes
     ours, theirs = ([rest for _, *rest, _ in shown(each.stdout)] for each in (ended, same))
     assert ours == theirs
+
+
+# ---- how images are prepared ----
+
+
+def changed(kit: Path, folder: Path, change) -> Path:
+    """Return a copy of a kit that says something else of its model."""
+    copy = shutil.copytree(kit, folder)
+    about = json.loads((copy / "about.json").read_text(encoding="utf-8"))
+    change(about)
+    (copy / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    return copy
+
+
+def test_steps_that_the_examples_do_not_know_are_refused(kit, tmp_path):
+    folder = changed(kit, tmp_path / "kit", lambda about: about["preprocessing"].update(version=2))
+    for run, name in ((run_python, "picture.py"), (run_node, "predict.mjs")):
+        ended = run(folder, next(folder.glob("sample.*")))
+        assert ended.returncode != 0
+        assert ended.stdout == ""
+        assert ended.stderr == (
+            f"about.json tells of steps that {name} does not know: export both anew\n"
+        )
+
+
+def test_a_folder_that_does_not_say_how_images_are_prepared_means_version_1(kit, tmp_path):
+    folder = changed(kit, tmp_path / "kit", lambda about: about.pop("preprocessing"))
+    Image.new("L", (10, 12), 250).save(tmp_path / "light.ppm")
+    paths = next(kit.glob("sample.*")), tmp_path / "light.ppm"
+    for run in (run_python, run_node):
+        found, expected = (shown(run(each, *paths).stdout) for each in (folder, kit))
+        assert found == expected
+        assert found
+
+
+def test_a_folder_of_an_older_model_says_how_images_are_prepared(some_run, tmp_path, monkeypatch):
+    about = Model.open(some_run.model).about
+    steps = about["preprocessing"]
+    older = {key: value for key, value in about.items() if key != "preprocessing"}
+    monkeypatch.setattr(Model, "about", older)
+    folder = write_kit(some_run, tmp_path / "kit")
+    written = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    assert written == older | {"preprocessing": steps}
 
 
 # ---- one verdict everywhere ----

@@ -30,6 +30,7 @@ from lookbook.errors import ExportError, InputError, LookbookWarning
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports import formats, web_demo
 from lookbook.images.preprocessing import fit_image, match_polarity, read_image
+from lookbook.images.specification import VERSION
 from lookbook.inference.model import Model
 from lookbook.inference.prediction import predict
 from lookbook.inference.thresholds import Thresholds
@@ -372,6 +373,24 @@ def test_the_page_swaps_light_and_dark_where_prediction_does(
     with opened(browser, page) as shown:
         (found,) = seen_by(shown, tmp_path / "square.png", [(16, 20, 1)], polarity)
     np.testing.assert_array_equal(found, expected.ravel())
+
+
+def test_the_page_holds_the_steps_of_its_model(browser, page, some_run):
+    with opened(browser, page) as shown:
+        found = shown.evaluate("() => [MODEL.preprocessing, Photo.VERSION]")
+    assert found == [Model.open(some_run.model).about["preprocessing"], VERSION]
+
+
+def test_a_page_that_does_not_know_the_steps_refuses_pictures_and_says_why(browser, page, tmp_path):
+    path = changed(page, tmp_path, '"version":1', '"version":2')
+    Image.new("L", (30, 40), 250).save(tmp_path / "photo.png")
+    with opened(browser, path) as shown:
+        shown.locator("#file").set_input_files(tmp_path / "photo.png")
+        expect(shown.locator("#trouble")).to_have_text(texts("exports/try", "en")["unknown_steps"])
+        expect(shown.locator("#said")).to_have_text("Nothing yet")
+        shown.locator("#samples button").first.click()  # these are of its size already
+        expect(shown.locator("#trouble")).to_be_hidden()
+        expect(shown.locator("#said")).not_to_have_text("Nothing yet")
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [*product(["png", "jpg"], ["L", "RGB"])])

@@ -72,7 +72,7 @@ def test_a_far_larger_image_is_read_as_it_is_fitted_from_its_whole(golden, monke
     path, _, _ = golden
     monkeypatch.setattr(preprocessing, "STRIP", 16)
     for by in (1, 3):
-        monkeypatch.setattr(preprocessing, "EXCESS", 2 / by)
+        monkeypatch.setattr(preprocessing, "FIRST_STEP", 2 / by)
         for colour in (False, True):
             whole = fit_image(read_image(path), (8, 9), colour=colour)
             np.testing.assert_array_equal(load_image(path, (8, 9), colour=colour), whole)
@@ -92,7 +92,7 @@ def test_images_are_turned_upright_whole_and_in_strips(tmp_path, monkeypatch, ki
     assert read_size(path) == upright.size[::-1] == ((34, 21) if lies > 4 else (21, 34))
     np.testing.assert_array_equal(np.asarray(read_image(path)), np.asarray(upright))
     monkeypatch.setattr(preprocessing, "STRIP", 16)
-    monkeypatch.setattr(preprocessing, "EXCESS", 1)
+    monkeypatch.setattr(preprocessing, "FIRST_STEP", 1)
     np.testing.assert_array_equal(
         load_image(path, (8, 9), colour=True), fit_image(upright, (8, 9), colour=True)
     )

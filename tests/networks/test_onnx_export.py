@@ -12,10 +12,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
+import lookbook
 from conftest import made_images
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.estimator import LookbookClassifier
+from lookbook.images.specification import Preprocessing
 from lookbook.inference.model import SEAL, Model
 from lookbook.networks.classifier import build_classifier
 from lookbook.networks.conv import _Layers, whitening_layer
@@ -245,6 +248,66 @@ def test_a_file_that_tells_wrong_things_of_itself_is_refused(run, tmp_path, wron
         Model.open(path)
 
 
+def rewritten(run, path, change):
+    """Write a run's model file with something else in what it says of itself."""
+    written = onnx.load_from_string(run.model.read_bytes())
+    about = json.loads(written.metadata_props[0].value)
+    change(about)
+    path.write_bytes(Model.write(written, about).content)
+    return path
+
+
+def test_a_model_says_how_images_are_prepared(run):
+    model = Model.open(run.model)
+    assert model.preprocessing == Preprocessing((12, 10), 1, model.polarity)
+    assert model.about["preprocessing"] == model.preprocessing.to_json()
+    rows = np.random.default_rng(0).normal(size=(60, 5))
+    fitted = LookbookClassifier(epochs=1, random_state=0).fit(rows, np.arange(60) % 2)
+    assert fitted.model_.about["preprocessing"] is fitted.model_.preprocessing is None
+
+
+def test_a_file_that_does_not_say_how_images_are_prepared_means_version_1(run, tmp_path):
+    """As those of earlier versions do not; they answer what they did."""
+    older = rewritten(run, tmp_path / "older.onnx", lambda about: about.pop("preprocessing"))
+    assert Model.open(older).preprocessing == Model.open(run.model).preprocessing
+    Image.fromarray(made_images(1, seed=9)[0][0]).resize((31, 40)).save(tmp_path / "a.png")
+    (found,), (expected,) = (
+        lookbook.predict(source, tmp_path / "a.png") for source in (older, run)
+    )
+    np.testing.assert_array_equal(found.probs, expected.probs)
+
+
+def test_a_file_whose_images_are_prepared_by_unknown_steps_is_refused(run, tmp_path):
+    newer = rewritten(
+        run, tmp_path / "newer.onnx", lambda about: about["preprocessing"].update(version=2)
+    )
+    for refused in (Model.open, lambda path: lookbook.predict(path, tmp_path / "a.png")):
+        with pytest.raises(InputError) as caught:
+            refused(newer)
+        assert str(caught.value) == (
+            f"{newer} takes images that are prepared by steps of version 2, and this lookbook "
+            "knows those of version 1; install the newest lookbook"
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": [10, 12]},
+        {"channels": 3},
+        {"polarity": "mixed"},
+        {"padding": "none"},
+        {"version": "1"},
+    ],
+)
+def test_steps_that_are_for_other_images_than_the_network_are_refused(run, tmp_path, wrong):
+    path = rewritten(
+        run, tmp_path / "model.onnx", lambda about: about["preprocessing"].update(wrong)
+    )
+    with pytest.raises(DamagedFileError, match="what it says of itself does not hold; expected"):
+        Model.open(path)
+
+
 def test_every_model_says_all_of_itself(run):
     """Of a run, and of the estimator."""
     images, labels = made_images(60, seed=0)
@@ -253,6 +316,7 @@ def test_every_model_says_all_of_itself(run):
         assert set(about) == {
             *("classes", "polarity", "temperature", "calibration", "recipe", "validation", "data"),
             *("licence", "lookbook", "input_shape", "input_dtype", "views", "weaknesses"),
+            "preprocessing",
         }
         assert set(about["data"]) == {"name", "builtin", "train_sha256"}
     assert Model.open(run.model).about["temperature"] == run.metrics["temperature"]

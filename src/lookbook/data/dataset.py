@@ -13,7 +13,8 @@ import numpy as np
 from lookbook.core.names import few, plain
 from lookbook.data.inputs import CLASSES, SIDES, as_images
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.images.preprocessing import Polarity, find_polarity, match_all
+from lookbook.images.preprocessing import find_polarity, match_all
+from lookbook.images.specification import Polarity
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped, UInt8

@@ -159,7 +159,7 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
     data = run.conditions["data"]["name"]
     return {
         "classes": model.classes,
-        "polarity": model.polarity,
+        "preprocessing": model.preprocessing and model.preprocessing.to_json(),
         "weaknesses": model.about.get("weaknesses", []),
         "sureFrom": thresholds.sure,
         "strangeFrom": thresholds.strange,

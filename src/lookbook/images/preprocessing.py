@@ -6,13 +6,14 @@ import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.images import decoding
 from lookbook.images.decoding import DAMAGE, FORMATS
+from lookbook.images.specification import DARK, FIRST_STEP, LIGHT, Polarity
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, UInt8
@@ -26,8 +27,6 @@ SUFFIXES = frozenset(
 )
 #: pixels that are converted at once
 STRIP = 2**20
-#: how much larger than the model's an image may be before it is shrunk in a first step
-EXCESS = 16
 #: orientation by EXIF → how Pillow's `Transpose` turns it upright
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 #: of these, the ones that lay it on its side, and those that swap left and right, above and below
@@ -35,8 +34,6 @@ _LYING, _LEFT_RIGHT, _UP_DOWN = (5, 4, 6, 2), (0, 3, 4, 6), (1, 3, 2, 6)
 
 #: left, upper, right and lower end of a part of an image
 Box = tuple[int, int, int, int]
-
-Polarity = Literal["light on dark", "dark on light", "mixed"]
 
 
 def load_image(path: Path, size: tuple[int, int], *, colour: bool) -> UInt8[np.ndarray, "H W *C"]:
@@ -85,7 +82,7 @@ def read_image(
             # what Pillow says of odd tags names no file
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            least = size and (EXCESS * max(size), EXCESS * max(size))
+            least = size and (FIRST_STEP * max(size), FIRST_STEP * max(size))
             decoded = decoding.decode(path, least)
             dim = _dimness(decoded)
             image = _to_8_bit(decoded, size, colour=colour)
@@ -193,7 +190,7 @@ def _ground(image: Image.Image) -> str:
         alpha = np.asarray(strip.getchannel("A")).astype(np.int64)
         light += int((alpha * np.asarray(strip.convert("L"))).sum())
         opacity += int(alpha.sum())
-    return "black" if light > 191 * opacity else "white"
+    return "black" if light > LIGHT * opacity else "white"
 
 
 def _dimness(image: Image.Image) -> str | None:
@@ -243,7 +240,7 @@ def _first_step(width: int, height: int, size: tuple[int, int]) -> int:
 
     Padded to a square, 1 × 60,000 pixels would take 10 GB.
     """
-    return max(1, int(max(width / size[1], height / size[0]) // EXCESS))
+    return max(1, int(max(width / size[1], height / size[0]) // FIRST_STEP))
 
 
 def _averaged(image: Image.Image, by: int) -> Image.Image:
@@ -317,9 +314,9 @@ def find_polarity(images: UInt8[np.ndarray, "N H W *C"]) -> Polarity:
     'light on dark'
     """
     medians = _border_medians(images)
-    if np.mean(medians < 64) >= 0.9:
+    if np.mean(medians < DARK) >= 0.9:
         return "light on dark"
-    return "dark on light" if np.mean(medians > 191) >= 0.9 else "mixed"
+    return "dark on light" if np.mean(medians > LIGHT) >= 0.9 else "mixed"
 
 
 def _border_medians(images: UInt8[np.ndarray, "N H W *C"]) -> Float64[np.ndarray, "N"]:
@@ -342,7 +339,7 @@ def match_all(
     if polarity == "mixed" or images.ndim != 3:
         return images, np.zeros(len(images), bool)
     medians = _border_medians(images)
-    inverted = medians > 191 if polarity == "light on dark" else medians < 64
+    inverted = medians > LIGHT if polarity == "light on dark" else medians < DARK
     if inverted.any():
         images = images.copy()
         images[inverted] = 255 - images[inverted]

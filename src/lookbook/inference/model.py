@@ -14,7 +14,13 @@ import numpy as np
 
 from lookbook.data.inputs import advise_on_levels
 from lookbook.errors import DamagedFileError, InputError
-from lookbook.images.preprocessing import Polarity
+from lookbook.images.specification import (
+    VERSION,
+    Polarity,
+    Preprocessing,
+    UnknownVersionError,
+    check_version,
+)
 from lookbook.inference.runtime import open_session
 from lookbook.inference.thresholds import CalibrationSet
 
@@ -77,7 +83,7 @@ class Model:
         Raises
         ------
         InputError
-            There is no such file.
+            There is no such file, or it prepares images by steps that are not known here.
         DamagedFileError
             It is no model that this program wrote.
         """
@@ -86,6 +92,11 @@ class Model:
         try:
             _examine(model.content)
             model._try_out()
+        except UnknownVersionError as error:
+            raise InputError(
+                f"{path} takes images that are prepared by steps of version {error.version}, and "
+                f"this lookbook knows those of version {VERSION}; install the newest lookbook"
+            ) from error
         except Exception as error:  # ONNX Runtime's own have no common class
             reason = "what it says of itself does not hold"
             if isinstance(error, DamagedFileError):
@@ -149,6 +160,11 @@ class Model:
         """Whether the images it learnt from show light things on dark ground, or the reverse."""
         polarity: Polarity = self.about["polarity"]
         return polarity
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing | None:
+        """How an image file becomes what it takes; None where it takes rows of features."""
+        return _preprocessing_of(self.about)
 
     @cached_property
     def calibration(self) -> CalibrationSet | None:
@@ -298,6 +314,7 @@ def _examine(content: bytes) -> None:
 
 def _check_about(about: dict[str, Any]) -> None:
     """Refuse what no model says of itself: it is shown, and answers are judged by it."""
+    check_version(about.get("preprocessing"))
     classes, shape = about["classes"], about["input_shape"]
     right = [
         *(
@@ -317,6 +334,27 @@ def _check_about(about: dict[str, Any]) -> None:
         raise DamagedFileError("what it says of itself does not hold")
     if about["calibration"] is not None:
         CalibrationSet.from_json(about["calibration"])
+    _preprocessing_of(about)
+
+
+def _preprocessing_of(about: dict[str, Any]) -> Preprocessing | None:
+    """Return how images are prepared; files that do not say it are older, and mean version 1.
+
+    Raises
+    ------
+    InputError
+        The steps are of a version that is not known here.
+    DamagedFileError
+        They are for other images than the network.
+    """
+    expected = Preprocessing.of(tuple(about["input_shape"]), about["polarity"])
+    told = about.get("preprocessing")
+    if told is None or expected is None:
+        return expected
+    steps = Preprocessing.from_json(told)
+    if steps != expected:
+        raise DamagedFileError("what it says of itself does not hold")
+    return steps
 
 
 def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> str:

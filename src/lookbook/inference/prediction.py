@@ -27,7 +27,7 @@ from lookbook.runs.parts import load_as_given, load_part, polarity_of
 from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
-    from lookbook.images.preprocessing import Polarity
+    from lookbook.images.specification import Polarity
 
 
 def predict(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Shaped, UInt8
     from PIL import Image
 
+    from lookbook.images.specification import Preprocessing
+
 #: most images of files that are answered at once: the first answer waits for no more of them
 BATCH = 64
 #: classes whose probabilities are all shown; of more, the ten most probable are
@@ -206,9 +208,9 @@ class Predictor:
             _refuse_address(given)
             if Path(given).is_dir():
                 list_images(Path(given))  # says that there are none
-        shape = self._image_shape()
+        steps, shape = self._steps(), self.model.input_shape
         if isinstance(given, str | Path):
-            return read_image(Path(given), (shape[0], shape[1]), colour=len(shape) == 3)
+            return read_image(Path(given), steps.size, colour=steps.colour)
         if isinstance(given, Image.Image):
             return to_8_bit(given, _name_of(given, name))
         images = np.asarray(given)
@@ -220,8 +222,8 @@ class Predictor:
     ) -> tuple[Shaped[np.ndarray, "N *shape"], Bool[np.ndarray, "N"]]:
         """Return images of the model's size, colour and polarity, and which were inverted."""
         if not isinstance(decoded, np.ndarray):
-            height, width, *channels = self._image_shape()
-            decoded = fit_image(decoded, (height, width), colour=bool(channels))[None]
+            steps = self._steps()
+            decoded = fit_image(decoded, steps.size, colour=steps.colour)[None]
         return match_all(decoded, self.model.polarity)
 
     def batch(self, samples: Iterable[Sample | InputError]) -> Iterator[list[Sample | InputError]]:
@@ -277,14 +279,14 @@ class Predictor:
             likely=likely,
         )
 
-    def _image_shape(self) -> tuple[int, ...]:
-        shape = self.model.input_shape
-        if len(shape) == 1:
+    def _steps(self) -> Preprocessing:
+        steps = self.model.preprocessing
+        if steps is None:
             raise InputError(
-                f"this model takes rows of {shape[0]} features and no images: use "
+                f"this model takes rows of {self.model.input_shape[0]} features and no images: use "
                 "lookbook.Model.open(FILE).predict(rows)"
             )
-        return shape
+        return steps
 
 
 def only_answers(found: Iterable[Prediction | InputError]) -> list[Prediction]:

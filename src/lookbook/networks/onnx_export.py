@@ -15,6 +15,7 @@ import onnx
 import torch
 
 from lookbook.errors import TrainingError
+from lookbook.images.specification import Preprocessing
 from lookbook.inference.graph_limits import OPSET
 from lookbook.inference.model import Model, Outputs
 from lookbook.networks.devices import as_tensor
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from jaxtyping import Shaped
 
     from lookbook.evaluation.metrics import Weakness
-    from lookbook.images.preprocessing import Polarity
+    from lookbook.images.specification import Polarity
     from lookbook.inference.thresholds import CalibrationSet
     from lookbook.networks.classifier import Classifier
     from lookbook.recipes import Recipe
@@ -51,7 +52,7 @@ def describe(
     data: dict[str, Any],
     licence: str = UNSTATED,
 ) -> dict[str, Any]:
-    """Return what a model file says of itself; `to_onnx` adds its input and its views.
+    """Return what a model file says of itself; `to_onnx` adds input, preprocessing, views.
 
     Parameters
     ----------
@@ -131,8 +132,10 @@ def to_onnx(
     for constant in written.graph.initializer:
         if constant.name == "sure":
             constant.CopyFrom(onnx.numpy_helper.from_array(classifier.sure.numpy(), "sure"))
+    steps = Preprocessing.of(sample.shape[1:], about.get("polarity", "mixed"))
     about = {
         **about,
+        "preprocessing": steps and steps.to_json(),
         "input_shape": sample.shape[1:],
         "input_dtype": str(sample.dtype),
         "views": _views(classifier),

@@ -18,7 +18,7 @@ from lookbook.errors import InputError, LookbookWarning
 from lookbook.runs.store import Run, unfinished
 
 if TYPE_CHECKING:
-    from lookbook.images.preprocessing import Polarity
+    from lookbook.images.specification import Polarity
 
 
 @dataclass(frozen=True)

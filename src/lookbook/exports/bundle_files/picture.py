@@ -9,14 +9,15 @@ from PIL import Image, ImageOps
 
 about = json.loads(Path(__file__).with_name("about.json").read_text(encoding="utf-8"))
 height, width, *colour = about["input_shape"]
+if (steps := about.get("preprocessing", about)).get("version", 1) != 1:
+    raise SystemExit("about.json tells of steps that picture.py does not know: export both anew")
 
 
 def border(pixels):
     return np.median(np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]]), 0)
 
 
-def read(path):
-    """Return a picture as the model takes it: padded with the colour of its border, then shrunk."""
+def read(path):  # as the model takes it: padded with the colour of its border, then shrunk
     return see(path)[0]
 
 
@@ -44,5 +45,5 @@ def see(path):
     whole.paste(picture, ((w - picture.width) // 2, (h - picture.height) // 2))
     image = np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
     swap = {"light on dark": border(image) > 191, "dark on light": border(image) < 64}
-    inverted = not colour and bool(swap.get(about["polarity"]))
+    inverted = not colour and bool(swap.get(steps["polarity"]))
     return (255 - image if inverted else image), inverted

@@ -7,7 +7,9 @@ process.env.ORT_DISABLE_TELEMETRY ??= "1"; // before ONNX Runtime is loaded
 const ort = createRequire(import.meta.url)("onnxruntime-node");
 
 const here = (name) => new URL(name, import.meta.url);
-const { classes, input_shape: shape, polarity, calibration } = JSON.parse(readFileSync(here("about.json"), "utf8"));
+const about = JSON.parse(readFileSync(here("about.json"), "utf8"));
+const { classes, input_shape: shape, calibration } = about;
+const { version = 1, polarity } = about.preprocessing ?? about; // without them: version 1
 const [height, width, channels = 1] = shape;
 // where too few pictures could tell, nothing is doubted
 const limits = calibration?.thresholds ?? { sure: 0, strange: Infinity };
@@ -58,7 +60,8 @@ function complain({ message }) {
 }
 
 const paths = process.argv.slice(2);
-if (paths.length === 0) complain({ message: "usage: node predict.mjs PICTURE.pgm" });
+if (version !== 1) complain({ message: "about.json tells of steps that predict.mjs does not know: export both anew" });
+else if (paths.length === 0) complain({ message: "usage: node predict.mjs PICTURE.pgm" });
 else {
   const session = await ort.InferenceSession.create(readFileSync(here("model.onnx")));
   for (const path of paths) await answer(session, path).then((said) => console.log(harmless(said)), complain);

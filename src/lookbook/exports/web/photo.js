@@ -2,6 +2,9 @@
 /* A picture of any size → the bytes that the model expects, by the arithmetic of `photos.py` and of
    Pillow, on which that stands: the same bytes here as there. */
 const Photo = (() => {
+  /** Of the steps: `images/specification.py`. */
+  const VERSION = 1;
+
   /** As Python rounds: halves to the even number. */
   const round = (x) => {
     const low = Math.floor(x), rest = x - low;
@@ -160,5 +163,5 @@ const Photo = (() => {
     return { values: inverted ? values.map((level) => 255 - level) : values, inverted };
   };
 
-  return { see };
+  return { see, VERSION };
 })();

@@ -4,7 +4,7 @@ const MODEL = JSON.parse(document.getElementById("document").textContent);
 const answer = Engine.build(MODEL);
 answer(new Uint8Array(MODEL.shape.reduce((a, b) => a * b))); // lets the browser compile it
 const $ = (id) => document.getElementById(id);
-const [HEIGHT, WIDTH, CHANNELS] = MODEL.shape;
+const [HEIGHT, WIDTH, CHANNELS] = MODEL.shape, STEPS = MODEL.preprocessing;
 const MOST_PIXELS = 89478485, MOST_SHOWN = 20;
 
 // ---- language and theme ----
@@ -62,7 +62,13 @@ function look(pixels, known = {}) {
 
 /** Let it look at a picture or canvas of any size; one that is `live` changes all the time. */
 function lookAt(picture, live = false) {
-  const { values, inverted } = Photo.see(picture, MODEL.shape, MODEL.polarity);
+  if (STEPS.version !== Photo.VERSION) {
+    current = null;
+    showAnswer();
+    say("trouble", t("unknown_steps"));
+    return;
+  }
+  const { values, inverted } = Photo.see(picture, [...STEPS.size, STEPS.channels], STEPS.polarity);
   look(values, { inverted, live });
 }
 
@@ -137,7 +143,7 @@ function showVerdict() {
 /** What it was trained on, and what that means for a picture from elsewhere. */
 function learntFrom() {
   const { data, title, trainingPictures } = MODEL.about;
-  const ground = { "light on dark": "look_light", "dark on light": "look_dark" }[MODEL.polarity] ?? "look_grey";
+  const ground = { "light on dark": "look_light", "dark on light": "look_dark" }[STEPS.polarity] ?? "look_grey";
   return t("other_kind", {
     n: grouped(trainingPictures), height: HEIGHT, width: WIDTH,
     shows: t(data ? `shows_${data}` : "shows_own", { title }), look: t(CHANNELS === 3 ? "look_colour" : ground),
@@ -344,7 +350,7 @@ function keepFrame() {
 // ---- the drawing pad ----
 
 const SCALE = 10, PEN = 2.4; // canvas pixels to one of the model's (of 28), and the pen's width in these
-const paper = MODEL.polarity === "light on dark" ? "black" : "white", ink = paper === "black" ? "white" : "black";
+const paper = STEPS.polarity === "light on dark" ? "black" : "white", ink = paper === "black" ? "white" : "black";
 const unit = (SCALE * 28) / Math.max(HEIGHT, WIDTH);
 let pen = null, down = false;
 
