@@ -12,6 +12,9 @@ import pytest
 
 from conftest import lookbook
 
+#: what the tests so marked use, a full device or the files of a process, is Linux's own
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has such a file")
+
 RUN = "runs/bars-tutorial-1"
 
 
@@ -107,6 +110,7 @@ def test_an_unknown_option_is_wrong_use(tmp_path):
     assert "No such option: --speed" in ended.stderr
 
 
+@LINUX
 def test_a_place_that_cannot_be_written_is_a_failure(bars, tmp_path):
     ended = lookbook("train", bars, "--out", "/proc/nowhere/run", cwd=tmp_path)
     assert ended.returncode == 1
@@ -197,6 +201,7 @@ def test_the_version(tmp_path):
     assert ended.stdout == f"lookbook {version('lookbook')}\n"
 
 
+@LINUX
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["runs"], ["evaluate", RUN, "--json"], ["--version"], ["-h"]])
 def test_a_full_output_is_told_and_a_closed_one_is_not(place, command):

@@ -12,6 +12,9 @@ import pytest
 
 from lookbook.cli import main as cli
 
+#: what the tests so marked use, a full device or the files of a process, is Linux's own
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has such a file")
+
 #: long work that tells how far it is, complains past Python, and leaves a file
 WORK = """
 import os, sys
@@ -33,7 +36,9 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("streams", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "streams", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", pytest.param("2>/dev/full", marks=LINUX)]
+)
 def test_work_is_kept_where_nobody_can_be_told_of_it(tmp_path, streams):
     command = f'"{sys.executable}" -c "$WORK" {streams}'
     ended = subprocess.run(
@@ -59,7 +64,7 @@ def test_work_is_kept_where_who_listened_has_gone(tmp_path):
         ("runs", ">&-", 0),
         ("runs", "<&- >&- 2>&-", 0),
         ("evaluate runs/nothing", "2>&-", 2),
-        ("nonsense", "2>/dev/full", 2),
+        pytest.param("nonsense", "2>/dev/full", 2, marks=LINUX),
     ],
 )
 def test_a_command_ends_as_usual_whatever_its_streams_are(place, command, streams, code):
@@ -180,6 +185,8 @@ def test_the_end_waits_for_threads_and_calls_what_is_registered(tmp_path, words,
     )
     assert ended.returncode == code
     # and PyTorch, like everything else, is left as it is
-    assert ended.stdout.splitlines()[-3:] == ["thread", "last handler", "first handler"]
+    *before, last, first = ended.stdout.splitlines()
+    assert (last, first) == ("last handler", "first handler")
+    assert "thread" in before  # beside what the command prints, in the order of a busy machine
     assert "Traceback" not in ended.stderr
     assert list(tmp_path.iterdir()) == []

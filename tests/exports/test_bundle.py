@@ -278,6 +278,7 @@ def changed(kit: Path, folder: Path, change) -> Path:
     return copy
 
 
+@pytest.mark.browser
 def test_steps_that_the_examples_do_not_know_are_refused(kit, tmp_path):
     folder = changed(kit, tmp_path / "kit", lambda about: about["preprocessing"].update(version=2))
     for run, name in ((run_python, "picture.py"), (run_node, "predict.mjs")):
@@ -289,6 +290,7 @@ def test_steps_that_the_examples_do_not_know_are_refused(kit, tmp_path):
         )
 
 
+@pytest.mark.browser
 def test_a_folder_that_does_not_say_how_images_are_prepared_means_version_1(kit, tmp_path):
     folder = changed(kit, tmp_path / "kit", lambda about: about.pop("preprocessing"))
     Image.new("L", (10, 12), 250).save(tmp_path / "light.ppm")
