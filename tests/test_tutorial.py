@@ -126,8 +126,8 @@ def test_s8_train(trained, fashion):
     assert 0.22 <= history[9]["loss"] <= 0.26
     # all 60,000 images, as in the tutorial: the first epoch
     first = fit((fashion.images, fashion.labels), None, TUTORIAL.with_epochs(1), 10, seed=0)
-    assert 0.47 <= first.history[0]["loss"] <= 0.53
-    assert 0.80 <= first.history[0]["accuracy"] <= 0.84
+    assert 0.47 <= first.history[0].loss <= 0.53
+    assert 0.80 <= first.history[0].accuracy <= 0.84
 
 
 def test_s9_evaluate(found):

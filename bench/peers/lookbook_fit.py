@@ -49,8 +49,8 @@ def main() -> None:
         json.dumps(
             {
                 "fit_seconds": fitted.seconds,
-                "seen": sum(one["pictures"] for one in fitted.history),
-                "last_loss": fitted.history[-1]["loss"],
+                "seen": sum(one.images for one in fitted.history),
+                "last_loss": fitted.history[-1].loss,
                 "data_bytes": images.nbytes,
                 "before_bytes": before,
                 "peak_bytes": peak_bytes(),

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from lookbook.reports import figures as plots
     from lookbook.reports.page import report
     from lookbook.runs.store import Run, list_runs, read_run
+    from lookbook.training.callbacks import Callback
     from lookbook.training.pipeline import resume, train
 
     __version__: str
 
 # loaded when first asked for: `import lookbook` and the command line start at once
 _HOMES = {
+    "Callback": "training.callbacks",
     "Dataset": "data.dataset",
     "LookbookClassifier": "estimator",
     "LookbookError": "errors",
@@ -57,6 +59,7 @@ _HOMES = {
 
 __all__ = [
     "RECIPES",
+    "Callback",
     "Dataset",
     "LookbookClassifier",
     "LookbookError",

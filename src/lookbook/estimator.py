@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
@@ -150,7 +151,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             },
         )
         self.model_ = to_onnx(fitted.classifier, sample(inputs, 64), about)
-        self.history_ = fitted.history
+        self.history_ = msgspec.to_builtins(fitted.history)
         return self
 
     def predict_proba(self, X: Any) -> Float32[np.ndarray, "N K"]:  # noqa: N803

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from lookbook.cli import progress
-from lookbook.training.loop import Progress
+from lookbook.training.callbacks import Progress
 
 
 @pytest.mark.parametrize(("stage", "width"), [("training", 80), ("calibration twin", 100)])

@@ -15,6 +15,7 @@ from lookbook.networks import devices
 from lookbook.recipes import STANDARD, TUTORIAL
 from lookbook.training import budget, loop
 from lookbook.training.budget import plan
+from lookbook.training.callbacks import Listener
 from lookbook.training.loop import fit
 from lookbook.training.pipeline import train
 
@@ -131,12 +132,12 @@ def test_a_fit_ends_by_time_with_its_learning_rate_at_the_end(monkeypatch):
     told = []
     ticks = count()  # a millisecond goes by whenever somebody looks: no busy machine decides
     monkeypatch.setattr(loop.time, "perf_counter", lambda: next(ticks) / 1000)
-    fitted = fit(data, data, TUTORIAL, 3, seconds=1.0, tell=told.append)
+    fitted = fit(data, data, TUTORIAL, 3, seconds=1.0, callbacks=[Listener(told.append)])
     assert 1.0 <= fitted.seconds < 1.1
-    assert fitted.history[-1]["epoch"] > 1
+    assert fitted.history[-1].epoch > 1
     assert all(progress.epochs is None for progress in told)
     assert told[-1].seconds_left < 0.01
-    assert fitted.history[-1]["val_accuracy"] > 0.95
+    assert fitted.history[-1].val_accuracy > 0.95
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from PIL import Image
 
 from conftest import made_images
@@ -22,6 +23,8 @@ from lookbook.core.files import cannot_write
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning
 from lookbook.networks import devices
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL, Recipe
+from lookbook.runs.config import TrainConfig
+from lookbook.runs.schema import Counted
 from lookbook.runs.store import list_unfinished, read_request, read_run, sealed
 from lookbook.training import checkpoints
 from lookbook.training.pipeline import resume, train
@@ -239,7 +242,7 @@ def test_a_place_that_was_begun_is_not_begun_again(data, tmp_path):
 def test_the_first_point_comes_as_soon_as_it_costs_a_hundredth(tmp_path, monkeypatch):
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    point = checkpoints.ResumePoint(tmp_path / "run", {}, numbered=False)
+    point = checkpoints.ResumePoint(tmp_path / "run", CONFIG, numbered=False)
     weights = {"weights": torch.zeros(250_000)}  # 1 MB: 10 ms, and 5 ms for the file
     assert point.find("training", weights) is None
     now = 1.4
@@ -254,7 +257,9 @@ def test_the_first_point_comes_as_soon_as_it_costs_a_hundredth(tmp_path, monkeyp
 
 
 #: what a point counts
-COUNTED = {"seconds": 1.0, "steps_done": 1, "sums": [0.5, 1, 2], "history": []}
+COUNTED = Counted(seconds=1.0, steps_done=1, sums=(0.5, 1, 2), history=[])
+#: what a training was asked for that is never begun
+CONFIG = TrainConfig("x", TUTORIAL, 0, None, False, None, "0" * 64, None, 1, [], {}, "", 1)
 
 
 @pytest.fixture
@@ -262,17 +267,17 @@ def two_points(tmp_path):
     """A resumed training that kept two points, and what its tensors are like."""
     like = {"network.a": torch.zeros(3, 4), "passes.order": torch.arange(0)}
     for step in (1, 2):
-        point = checkpoints.ResumePoint(tmp_path / "run", {}, numbered=False, begun=step == 2)
+        point = checkpoints.ResumePoint(tmp_path / "run", CONFIG, numbered=False, begun=step == 2)
         now = {"network.a": torch.full((3, 4), float(step)), "passes.order": torch.arange(step)}
-        point.keep("training", now, COUNTED | {"steps_done": step})
-    return checkpoints.ResumePoint(tmp_path / "run", {}, numbered=False, begun=True), like
+        point.keep("training", now, structs.replace(COUNTED, steps_done=step))
+    return checkpoints.ResumePoint(tmp_path / "run", CONFIG, numbered=False, begun=True), like
 
 
 def test_every_flipped_bit_of_a_point_is_found(two_points):
     point, like = two_points
     newest, before = point._files("training")
     tensors, counted = point.find("training", like)
-    assert (counted["steps_done"], tensors["network.a"].max()) == (2, 2)
+    assert (counted.steps_done, tensors["network.a"].max()) == (2, 2)
     before.unlink()
     whole = newest.read_bytes()
     for place in range(len(whole)):
@@ -290,7 +295,7 @@ def test_the_point_before_is_taken_where_the_newest_is_damaged(two_points, damag
     newest.write_bytes(damage(newest.read_bytes()))
     with pytest.warns(LookbookWarning) as caught:
         tensors, counted = point.find("training", like)
-    assert (counted["steps_done"], tensors["network.a"].max()) == (1, 1)
+    assert (counted.steps_done, tensors["network.a"].max()) == (1, 1)
     said = str(caught[0].message)
     assert said.startswith(f"{newest} is damaged (")
     assert said.endswith(f"); it goes on from the point before, {before}")

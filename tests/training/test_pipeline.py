@@ -27,6 +27,7 @@ from lookbook.networks.weights import load_network
 from lookbook.recipes import LARGE, QUICK, SMALL, STANDARD, TUTORIAL, Recipe
 from lookbook.runs.parts import load_part
 from lookbook.training import sampler
+from lookbook.training.callbacks import Listener, StopWhen
 from lookbook.training.loop import fit
 from lookbook.training.pipeline import train
 
@@ -72,7 +73,7 @@ def test_fit_agrees_with_a_slow_plain_version():
     fitted = fit((images, labels), None, TINY, 3, seed=3)
     for found, wanted in zip(fitted.classifier.network.parameters(), expected, strict=True):
         np.testing.assert_allclose(found.detach().numpy(), wanted, atol=2e-5)
-    assert [entry["loss"] for entry in fitted.history] == pytest.approx(losses, abs=1e-5)
+    assert [entry.loss for entry in fitted.history] == pytest.approx(losses, abs=1e-5)
 
 
 def test_history_counts_images_and_agrees_with_the_networks_own_answers():
@@ -83,9 +84,9 @@ def test_history_counts_images_and_agrees_with_the_networks_own_answers():
     with torch.no_grad():
         logits, *_ = fitted.classifier(torch.from_numpy(other))
     np.testing.assert_allclose(fitted.val_logits, logits.numpy(), atol=1e-5)
-    assert last["pictures"] == 50
-    assert last["val_accuracy"] == (logits.argmax(1).numpy() == others).mean()
-    assert last["val_loss"] == pytest.approx(
+    assert last.images == 50
+    assert last.val_accuracy == (logits.argmax(1).numpy() == others).mean()
+    assert last.val_loss == pytest.approx(
         float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(others))), abs=1e-5
     )
 
@@ -111,7 +112,7 @@ def test_the_state_of_torchs_own_generator_decides_nothing():
 
 def test_progress_counts_every_image_and_ends_each_epoch_once():
     told = []
-    fit(made_images(100, seed=0), None, TINY, 3, tell=told.append)
+    fit(made_images(100, seed=0), None, TINY, 3, callbacks=[Listener(told.append)])
     ends = [(p.epoch, p.images, p.seconds_left) for p in told if p.epoch_ended]
     assert ends == [(1, 100, pytest.approx(ends[0][2])), (2, 100, 0.0)]
     assert all(p.seconds_left >= 0 and p.images_per_epoch == 100 for p in told)
@@ -119,9 +120,10 @@ def test_progress_counts_every_image_and_ends_each_epoch_once():
 
 def test_a_stop_ends_at_the_step_and_keeps_what_is_learnt():
     asked = iter([False] * 4 + [True] * 9)
-    fitted = fit(made_images(100, seed=0), None, TINY, 3, should_stop=lambda: next(asked))
+    stop = StopWhen(lambda: next(asked))
+    fitted = fit(made_images(100, seed=0), None, TINY, 3, callbacks=[stop])
     assert fitted.stopped
-    assert [entry["pictures"] for entry in fitted.history] == [38]  # of 100 in 13 steps
+    assert [entry.images for entry in fitted.history] == [38]  # of 100 in 13 steps
 
 
 def test_a_loss_that_is_not_finite_stops_training_with_advice():
@@ -329,9 +331,9 @@ def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp
 def test_a_part_of_a_pass_takes_that_part_of_the_images():
     images, labels = made_images(800, seed=0)
     fitted = fit((images, labels), None, QUICK.with_epochs(1.5), 3)  # two steps a pass
-    assert [entry["pictures"] for entry in fitted.history] == [800, 400]
+    assert [entry.images for entry in fitted.history] == [800, 400]
     fitted = fit((images, labels), None, replace(TINY, epochs=1.5), 3)
-    assert [entry["pictures"] for entry in fitted.history] == [800, 400]
+    assert [entry.images for entry in fitted.history] == [800, 400]
 
 
 def test_images_that_the_network_is_not_sure_of_are_looked_at_in_several_views():
@@ -502,7 +504,7 @@ def test_a_image_left_over_breaks_no_norm():
     """189 images once left one alone: the norms had nothing to take a mean of."""
     for n in (189, 33, 2):
         fitted = fit(made_images(n, seed=0), None, STANDARD.suited_to(n).with_epochs(1), 3)
-        assert fitted.history[-1]["pictures"] == n
+        assert fitted.history[-1].images == n
 
 
 def test_later_passes_take_the_images_of_the_greatest_loss():
@@ -515,7 +517,7 @@ def test_later_passes_take_the_images_of_the_greatest_loss():
         patch.setattr(sampler.Passes, "_draw", lambda self: seen.append(draw(self)) or seen[-1])
         fitted = fit((images, labels), None, recipe, 3)
     assert [len(order) for order in seen] == [1000, 300, 300, 300]
-    assert [entry["pictures"] for entry in fitted.history] == [1000, 300, 300, 300]
+    assert [entry.images for entry in fitted.history] == [1000, 300, 300, 300]
     assert all(len(set(order.tolist())) == len(order) for order in seen)
     share_of_wrong = np.mean([(order < 50).float().mean() for order in seen[2:]])
     assert share_of_wrong > 2 * 0.05
@@ -526,7 +528,7 @@ def test_later_passes_take_the_images_of_the_greatest_loss():
 def test_an_accelerator_learns_what_the_processor_learns():
     data = made_images(300, seed=0)
     fitted = fit(data, data, TUTORIAL.with_epochs(4), 3)
-    assert fitted.history[-1]["val_accuracy"] > 0.95
+    assert fitted.history[-1].val_accuracy > 0.95
 
 
 @pytest.mark.parametrize("name", ["a\ud800.npz", os.fsdecode(b"caf\xe9.npz"), "a\0.npz"])

@@ -12,7 +12,7 @@ from lookbook.cli import terminal
 from lookbook.core.translation import t, translate
 
 if TYPE_CHECKING:
-    from lookbook.training.loop import Progress, Tell
+    from lookbook.training.callbacks import Progress, Tell
 
 #: seconds after which a long epoch tells of itself where nobody sees a moving bar
 QUIET = 10.0

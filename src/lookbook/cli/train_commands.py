@@ -143,14 +143,14 @@ def _train(
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline
+        from lookbook.training.callbacks import Listener, StopWhen
 
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return pipeline.train_since(
             process.seconds_so_far() - elsewhere,
             data,
             recipe,
-            tell=tell,
-            should_stop=should_stop,
+            callbacks=[Listener(tell), StopWhen(should_stop)],
             **choices,
         )
 
@@ -160,10 +160,11 @@ def _resume(run: str) -> Run:
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline
+        from lookbook.training.callbacks import Listener, StopWhen
 
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return pipeline.resume_since(
-            process.seconds_so_far(), run, tell=tell, should_stop=should_stop
+            process.seconds_so_far(), run, callbacks=[Listener(tell), StopWhen(should_stop)]
         )
 
 

@@ -136,3 +136,9 @@ def _is_faster_in_half(side: int = 256, times: int = 40) -> bool:
                 taken.append(time.thread_time() - start)
     in_full, in_half = (min(taken) for taken in seconds)
     return in_half < in_full
+
+
+def accelerator_name() -> str | None:
+    """Return the name of the accelerator that is computed on, if any."""
+    device = pick_device().type
+    return torch.cuda.get_device_name() if device == "cuda" else {"mps": "Apple GPU"}.get(device)

@@ -12,9 +12,16 @@ from lookbook.data import image_folder
 from lookbook.data.catalog import BUILTIN, Part
 from lookbook.data.corrections import apply
 from lookbook.data.dataset import Dataset, join
-from lookbook.data.sources import has_validation_part, is_split_here, load, measured_part
+from lookbook.data.sources import (
+    has_validation_part,
+    is_image_folder,
+    is_split_here,
+    load,
+    measured_part,
+)
 from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning
+from lookbook.runs.config import TrainConfig
 from lookbook.runs.store import Run, unfinished
 
 if TYPE_CHECKING:
@@ -127,21 +134,40 @@ def load_validation(data: str, given: Dataset, *, final: bool) -> Dataset | None
 
 
 def check_begun(
-    request: dict[str, Any], folder: Path, given: Dataset, validation: Dataset | None
+    config: TrainConfig, folder: Path, given: Dataset, validation: Dataset | None
 ) -> None:
     """Refuse to go on with other images than those that a training began with."""
     now = given.sha256(), None if validation is None else validation.sha256()
-    if now == (request["train_sha256"], request.get("validation_sha256")):
+    if now == (config.train_sha256, config.validation_sha256):
         return
     again = f"delete {unfinished(folder)} and train again"
-    if request.get("split") != SPLIT and is_split_here(request["data"]):
+    if config.split != SPLIT and is_split_here(config.data):
         raise InputError(
-            f"{folder} was begun by a version that split {request['data']} otherwise; {again}"
+            f"{folder} was begun by a version that split {config.data} otherwise; {again}"
         )
     raise InputError(
-        f"the training images of {request['data']} are not those that {folder} began with; "
+        f"the training images of {config.data} are not those that {folder} began with; "
         f"bring them back, or {again}"
     )
+
+
+def describe_data(config: TrainConfig, parts: TrainingParts) -> dict[str, Any]:
+    """Say which data it was, and how to load it again from any folder."""
+    own = config.validation_sha256
+    return {
+        "name": config.data,
+        "size": parts.whole.size,
+        "channels": parts.whole.channels,
+        "from_files": is_image_folder(config.data),
+        "classes": parts.whole.classes,
+        "train_pictures": len(parts.whole if own is None else parts.training),
+        "train_sha256": config.train_sha256,
+        "validation_sha256": own,
+        "measured_on": measured_part(config.data),
+        "polarity": parts.polarity,
+        "split": config.split,
+        "corrections": config.corrections,
+    }
 
 
 def _check_training(run: Run, training: Dataset) -> None:

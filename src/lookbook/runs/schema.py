@@ -52,12 +52,12 @@ class KnownRecipe(Recipe, forbid_unknown_fields=True):
     """A recipe that is to be trained by: what is not known cannot be obeyed."""
 
 
-class Epoch(Struct):
-    """One pass, or the part of one that was done."""
+class EpochRecord(Struct, frozen=True):
+    """One epoch of `history.json`, or the part of one that was done."""
 
     epoch: Some
-    pictures: Some
-    pictures_per_epoch: Some
+    images: Some = field(name="pictures")
+    images_per_epoch: Some = field(name="pictures_per_epoch")
     loss: Number
     accuracy: Share
     val_loss: Number | None
@@ -254,7 +254,7 @@ class Counted(Struct):
     seconds: Seconds
     steps_done: Some
     sums: tuple[Number, Count, Count]
-    history: list[Epoch]
+    history: list[EpochRecord]
 
 
 Flat = dict[str, Number | int | str | bool | None]
@@ -275,13 +275,13 @@ class Form:
 FORMS = {
     "recipe": Form(Recipe),
     # an entry an epoch, and there may be a million
-    "history": Form(Annotated[list[Epoch], Meta(min_length=1)], list[Flat], 500_000_000),
+    "history": Form(Annotated[list[EpochRecord], Meta(min_length=1)], list[Flat], 500_000_000),
     "metrics": Form(Metrics),
     "conditions": Form(Conditions),
     "evaluation": Form(Evaluation),
     "request": Form(Request),
     "demo": Form(Demo),
-    "counted": Form(Counted),
+    "counted": Form(Counted, Counted),
 }
 
 

@@ -43,6 +43,7 @@ from lookbook.errors import (
 )
 from lookbook.recipes import RECIPES
 from lookbook.runs import schema
+from lookbook.runs.config import TrainConfig
 
 #: where runs are kept if the user names no place
 ROOT = Path("runs")
@@ -237,7 +238,7 @@ def list_unfinished(root: Path = ROOT) -> list[Path]:
     return sorted(path.parent.with_suffix("") for path in root.glob(f"*.unfinished/{REQUEST}"))
 
 
-def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, dict[str, Any]]:
+def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, TrainConfig]:
     """Return the folder of an unfinished run of that path or name, and what was asked for.
 
     Raises
@@ -270,7 +271,7 @@ def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, dict[str, A
         raise DamagedFileError(
             f"{path} is damaged: its SHA-256 is another one; delete {path.parent} and train again"
         )
-    return folder, request
+    return folder, TrainConfig.from_json(request)
 
 
 def sealed(request: dict[str, Any]) -> dict[str, Any]:

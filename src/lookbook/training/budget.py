@@ -17,10 +17,12 @@ from lookbook.networks.novelty import LEARNT
 from lookbook.networks.onnx_export import PARITY_BATCHES
 from lookbook.recipes import LARGE, MANY, MEDIUM, QUICK, STANDARD, STRONG, Recipe
 from lookbook.training.calibration import UNSURE
+from lookbook.training.callbacks import Callback
 from lookbook.training.loop import fit
 
 if TYPE_CHECKING:
-    from lookbook.training.loop import Labelled, Progress
+    from lookbook.training.callbacks import Progress
+    from lookbook.training.loop import Labelled, TrainingState
 
 #: recipe, and the passes that `standard` would make in all of the time below which it gets further
 #: than the next one: of many images (measured with Fashion-MNIST), and of fewer than 20,000, of
@@ -141,26 +143,34 @@ def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int, seconds:
     most = max(FEWEST_ANSWERS, TRIAL_STEP * 28 * 28 // math.prod(training[0].shape[1:3]))
     recipe = replace(recipe, hardest=1.0, batch_size=min(recipe.batch_size, most))
     part = sample(training[0], 2 * recipe.batch_size), sample(training[1], 2 * recipe.batch_size)
-    steps: list[Progress] = []
-
-    def tell(progress: Progress) -> None:
-        if not progress.epoch_ended:
-            steps.append(progress)
-
-    def is_enough() -> bool:
-        if not steps:
-            return False
-        measured = steps[-1].seconds - steps[0].seconds
-        return steps[-1].seconds > PLANNING / 2 * seconds or (
-            measured >= min(TRIAL_SECONDS, TRIAL_SHARE * seconds)
-        )
-
-    fit(part, None, recipe, n_classes, seconds=math.inf, tell=tell, should_stop=is_enough)
-    first, last = steps[0], steps[-1]
+    trial = _Trial(seconds)
+    fit(part, None, recipe, n_classes, seconds=math.inf, callbacks=[trial])
+    first, last = trial.steps[0], trial.steps[-1]
     images = (last.epoch - first.epoch) * len(part[1]) + last.images - first.images
     if images == 0:
         return last.images / last.seconds
     return images / (last.seconds - first.seconds)
+
+
+class _Trial(Callback):
+    """Takes down a short fit, and ends it when enough was seen."""
+
+    def __init__(self, seconds: float) -> None:
+        self.steps: list[Progress] = []
+        self._most = PLANNING / 2 * seconds
+        self._enough = min(TRIAL_SECONDS, TRIAL_SHARE * seconds)
+
+    def on_progress(self, state: TrainingState, progress: Progress) -> None:
+        """Take it down."""
+        self.steps.append(progress)
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """Stop where the steps so far took long enough."""
+        if not self.steps:
+            return
+        now = self.steps[-1].seconds
+        if now > self._most or now - self.steps[0].seconds >= self._enough:
+            state.stop()
 
 
 def _answering_seconds(

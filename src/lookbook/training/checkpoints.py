@@ -23,8 +23,9 @@ import shutil
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import safetensors
 import safetensors.torch
 
@@ -32,13 +33,15 @@ from lookbook.core.files import cannot_write, read_plain, write_bytes, write_doc
 from lookbook.errors import DamagedFileError, LookbookWarning, OutputError
 from lookbook.runs import schema
 from lookbook.runs.store import REQUEST, WEIGHTS, sealed, unfinished
+from lookbook.training.callbacks import Callback
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from lookbook.training.loop import Clock, Keeper
-    from lookbook.training.optimizers import Optimizer
-    from lookbook.training.sampler import Passes
+    from lookbook.runs.config import TrainConfig
+    from lookbook.runs.schema import Counted
+    from lookbook.training.callbacks import Progress
+    from lookbook.training.loop import TrainingState
 
 #: seconds between two points at least, and how many times as long as the writing of one took:
 #: points cost less than a hundredth of the time
@@ -51,15 +54,17 @@ MOST_COUNTED = 500_000_000
 _SEAL = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
-class ResumePoint:
-    """Keeps the last state of each stage of one training in a folder.
+class ResumePoint(Callback):
+    """Keeps the last state of each stage of one training in a folder, and restores it.
+
+    It comes last among callbacks: when it hears of an epoch, it knows whether another one stopped.
 
     Parameters
     ----------
     run
         The folder of the run to be.
-    request
-        What `train` was asked for, JSON values alone.
+    config
+        What `train` was asked for.
     numbered
         The run's name ends with a number and may be counted on where another training took it.
     begun
@@ -67,11 +72,11 @@ class ResumePoint:
     """
 
     def __init__(
-        self, run: Path, request: dict[str, Any], *, numbered: bool, begun: bool = False
+        self, run: Path, config: TrainConfig, *, numbered: bool, begun: bool = False
     ) -> None:
         self.run = run
         self.numbered, self.begun, self.resumes = numbered, begun, begun
-        self._request = request
+        self._config = config
         self._last = time.monotonic()
         self._due = APART
         self._told = False
@@ -81,9 +86,27 @@ class ResumePoint:
         """Where the points are kept."""
         return unfinished(self.run)
 
-    def find(
-        self, stage: str, like: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def on_train_begin(self, state: TrainingState) -> None:
+        """Go on where this stage was kept last, if it was."""
+        found = self.find(state.stage, state.tensors())
+        if found is not None:
+            state.restore(*found)
+
+    def on_progress(self, state: TrainingState, progress: Progress) -> None:
+        """Keep an epoch that is under way."""
+        if not state.epoch_is_over:
+            self._keep_if_due(state)
+
+    def on_epoch_end(self, state: TrainingState, progress: Progress) -> None:
+        """Keep an epoch that is over; of one that was stopped, the part was kept before."""
+        if state.epoch_is_over:
+            self._keep_if_due(state)
+
+    def _keep_if_due(self, state: TrainingState) -> None:
+        if state.stopping or self.is_due():
+            self.keep(state.stage, state.tensors(), state.counted())
+
+    def find(self, stage: str, like: dict[str, Tensor]) -> tuple[dict[str, Tensor], Counted] | None:
         """Return what was kept last of that stage and is whole, or None where nothing was.
 
         Parameters
@@ -122,7 +145,7 @@ class ResumePoint:
         """Say whether enough time went by since the last point."""
         return time.monotonic() - self._last > self._due
 
-    def keep(self, stage: str, tensors: dict[str, Tensor], counted: dict[str, Any]) -> None:
+    def keep(self, stage: str, tensors: dict[str, Tensor], counted: Counted) -> None:
         """Keep this, and what was kept before, instead of what was kept before that.
 
         Where there is no room for it, the training goes on without.
@@ -131,7 +154,7 @@ class ResumePoint:
         content = _seal(
             safetensors.torch.save(
                 {name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
-                {"counted": json.dumps(counted), "sha256": "0" * 64},
+                {"counted": msgspec.json.encode(counted).decode(), "sha256": "0" * 64},
             )
         )
         try:
@@ -186,54 +209,12 @@ class ResumePoint:
             except OSError as error:
                 raise cannot_write(self.folder, error) from error
             self.begun = True
-            write_document(self.folder / REQUEST, sealed(self._request))
+            write_document(self.folder / REQUEST, sealed(self._config.to_json()))
 
     def _files(self, stage: str) -> tuple[Path, Path]:
         """Return where the last point of a stage is kept, and the one before."""
         name = stage.replace(" ", "-")
         return self.folder / f"{name}.safetensors", self.folder / f"{name}.before.safetensors"
-
-
-class TrainingState:
-    """All that changes in a training: what a keeper keeps, so that it can go on from there."""
-
-    def __init__(
-        self,
-        keeper: Keeper | None,
-        stage: str,
-        parts: tuple[nn.Module, Optimizer, Passes, Clock],
-    ) -> None:
-        self._keeper, self._stage, self._parts = keeper, stage, parts
-
-    def restore(self) -> None:
-        """Go on where the keeper saw this stage last, if it did."""
-        found = None if self._keeper is None else self._keeper.find(self._stage, self._tensors())
-        if found is None:
-            return
-        tensors, counted = found
-        network, optimizer, passes, clock = self._parts
-        network.load_state_dict(_under("network.", tensors))
-        for i, tensor in enumerate(optimizer.state()):
-            tensor.copy_(tensors[f"optimizer.{i}"])
-        passes.restore(_under("passes.", tensors))
-        clock.restore(counted)
-
-    def keep(self, *, at_once: bool) -> None:
-        """Hand everything to the keeper, if it is time or `at_once`."""
-        if self._keeper is None or not (at_once or self._keeper.is_due()):
-            return
-        self._keeper.keep(self._stage, self._tensors(), self._parts[-1].kept())
-
-    def _tensors(self) -> dict[str, Tensor]:
-        network, optimizer, passes, _ = self._parts
-        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-        tensors |= {f"optimizer.{i}": value for i, value in enumerate(optimizer.state())}
-        return tensors | {f"passes.{name}": value for name, value in passes.kept().items()}
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    chosen = {name: value for name, value in tensors.items() if name.startswith(prefix)}
-    return {name.removeprefix(prefix): value for name, value in chosen.items()}
 
 
 def _seal(content: bytes) -> bytes:
@@ -250,7 +231,7 @@ def _digest(content: bytes, start: int, end: int) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, like: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path, like: dict[str, Tensor]) -> tuple[dict[str, Tensor], Counted]:
     """Return the tensors of a point and what it counted, if they are what was written."""
     most = 4 * sum(tensor.nbytes for tensor in like.values()) + MOST_COUNTED
     try:

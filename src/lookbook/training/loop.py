@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,10 @@ from lookbook.inference.thresholds import softmax
 from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.scaling import Components
+from lookbook.runs.schema import Counted, EpochRecord
 from lookbook.training.augmentation import augment
 from lookbook.training.calibration import answer, find_sure
-from lookbook.training.checkpoints import TrainingState
+from lookbook.training.callbacks import Callback, Progress
 from lookbook.training.optimizers import build_optimizer, rate_at
 from lookbook.training.sampler import Passes
 
@@ -32,51 +33,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lookbook.recipes import Recipe
+    from lookbook.training.optimizers import Optimizer
 
     #: raw inputs and their labels
     Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is."""
-
-    #: "training", or "calibration twin" for the second network of a `final` run
-    stage: str
-    epoch: int
-    #: None where the time ends the training
-    epochs: int | None
-    #: images seen in this epoch, of `images_per_epoch`
-    images: int
-    images_per_epoch: int
-    loss: float
-    accuracy: float
-    #: of the network alone, without an average over several views of an image; None until the
-    #: epoch ends, and where there is no validation part
-    val_loss: float | None
-    val_accuracy: float | None
-    seconds: float
-    seconds_left: float
-    epoch_ended: bool
-
-
-#: what is told of the progress
-Tell = Callable[[Progress], None]
-
-
-class Keeper(Protocol):
-    """Keeps the last state of each stage where a kill does not reach it."""
-
-    def find(
-        self, stage: str, like: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return what was kept of that stage, tensors that are `like` these, and JSON values."""
-
-    def is_due(self) -> bool:
-        """Say whether enough time went by."""
-
-    def keep(self, stage: str, tensors: dict[str, Tensor], counted: dict[str, Any]) -> None:
-        """Keep this instead of what was kept before."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +45,7 @@ class Fitted:
 
     #: as it was trained; a model file holds it `folded`
     classifier: Classifier
-    history: list[dict[str, Any]]
+    history: list[EpochRecord]
     seconds: float
     #: logits of the validation part by the whole classifier, empty where there is none
     val_logits: Float32[np.ndarray, "M K"]
@@ -102,9 +62,7 @@ def fit(
     seed: int = 0,
     seconds: float | None = None,
     stage: str = "training",
-    keeper: Keeper | None = None,
-    tell: Tell = lambda _progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    callbacks: Sequence[Callback] = (),
 ) -> Fitted:
     """Train the recipe's network; the same seed on the same machine gives the same weights.
 
@@ -123,12 +81,10 @@ def fit(
         Decides the first weights and the order of the images.
     seconds
         End after so long instead of after the recipe's passes; the learning rate follows the time.
-    stage, tell
-        `tell` hears of the progress of this `stage`.
-    keeper
-        Keeps points from which a training that was killed goes on to the same weights.
-    should_stop
-        Asked after each step; where it says yes, training ends there, with what it has.
+    stage
+        What callbacks and checkpoints call this fit.
+    callbacks
+        What hears of it and may stop it, in this order; at its begin in the opposite one.
 
     Raises
     ------
@@ -141,7 +97,7 @@ def fit(
     >>> from lookbook.recipes import TUTORIAL
     >>> images = np.repeat(np.uint8([0, 255]), 64)[:, None, None] * np.ones((8, 8), np.uint8)
     >>> fitted = fit((images, np.repeat([0, 1], 64)), None, TUTORIAL, 2)
-    >>> fitted.history[-1]["accuracy"]
+    >>> fitted.history[-1].accuracy
     1.0
     """
     start = time.perf_counter()
@@ -156,14 +112,13 @@ def fit(
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = build_optimizer(recipe, weights)
     passes = Passes(recipe, len(labels), seed, images[0].nbytes)
-    clock = Clock(stage, recipe, passes.steps, seconds, tell, start)
-    state = TrainingState(keeper, stage, (network, optimizer, passes, clock))
-    state.restore()
+    clock = _Clock(stage, recipe, passes.steps, seconds, start)
+    state = TrainingState(network, optimizer, passes, clock, callbacks)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.half)
-    look = partial(_validate, classifier, validation, autocast)
-    stopped = False
+    validate = partial(_validate, classifier, validation, autocast)
 
-    while not (clock.is_over() or stopped):
+    state.begin()
+    while state.goes_on:
         chosen, parts = passes.next_batches(clock.steps_left())
         places = chosen.to(device)
         # a fifth to a fifteenth of the time that images[places] takes
@@ -176,35 +131,51 @@ def fit(
             with autocast:
                 logits = network(batch[part]).float()
             losses = F.cross_entropy(logits, targets[part], reduction="none")
-            gradients = torch.autograd.grad(losses.mean(), weights)
-            optimizer.step(gradients, rate_at(recipe, clock.share()))
-            clock.count(losses.detach(), logits.detach(), answers[part])
-            if (stopped := should_stop()) or clock.is_over():
+            optimizer.step(mean_gradients(losses, weights), rate_at(recipe, clock.share()))
+            if state.end_step(losses.detach(), logits.detach(), answers[part]):
                 break
-        passes.note(chosen, clock.tick(passes.epoch, passes.images))
-        if ended := passes.at_end or clock.is_over():
-            clock.end_epoch(passes.epoch, passes.images, *look())
-        state.keep(at_once=stopped)
-        if stopped and not ended:
-            clock.end_epoch(passes.epoch, passes.images, *look())
+        state.end_batches(chosen)
+        if state.epoch_is_over or state.stopping:
+            state.end_epoch(*validate())
+    state.end()
 
     classifier.eval()
     if validation is not None and classifier.has_views:
         classifier.sure.fill_(find_sure(classifier, validation, device))
     val_logits = answer(lambda raw: classifier.look(raw)[0], validation, device, n_classes)
-    stopped = stopped and not clock.is_over()
+    stopped = state.stopping and not clock.is_over()
     return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped)
 
 
-def epochs_done(history: list[dict[str, Any]]) -> float:
+def mean_gradients(losses: Float[Tensor, "N"], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return the gradients of the mean loss of a step.
+
+    All gradients come from here: of a step that several processes share, they are summed here.
+    """
+    return torch.autograd.grad(losses.mean(), weights)
+
+
+def join_steps(
+    steps: Sequence[tuple[Float[Tensor, "B"], Float[Tensor, "B K"], Int64[Tensor, "B"]]],
+) -> tuple[Float[Tensor, "M"], int]:
+    """Return the losses of a few steps, image by image, and how many of the answers are right.
+
+    Each step is given by its losses, its logits and its right answers. All losses that are
+    counted, and by which the sampler chooses, come from here: of steps that several processes
+    share, they are joined here.
+    """
+    losses, logits, answers = (torch.cat(each) for each in zip(*steps, strict=True))
+    return losses.cpu(), int((logits.argmax(1) == answers).sum())
+
+
+def epochs_done(history: Sequence[EpochRecord]) -> float:
     """Return the epochs of a history; of the last one the share of its images that were seen.
 
-    >>> epochs_done([{"epoch": 1, "pictures": 30, "pictures_per_epoch": 40}])
+    >>> epochs_done([EpochRecord(1, 30, 40, 0.5, 0.9, None, None, 1.0)])
     0.75
     """
     last = history[-1]
-    epochs: float = last["epoch"] - 1 + last["pictures"] / last["pictures_per_epoch"]
-    return round(epochs, 3)
+    return round(last.epoch - 1 + last.images / last.images_per_epoch, 3)
 
 
 def _soften(
@@ -220,7 +191,106 @@ def _soften(
     return softened.scatter_(1, answers[:, None], 1 - smoothing + smoothing / n_classes)
 
 
-class Clock:
+class TrainingState:
+    """A training under way: how far it is, who hears of it, and all that it goes on from.
+
+    Callbacks get it. It ends after the step under way when one of them calls `stop`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        passes: Passes,
+        clock: _Clock,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        self._network, self._optimizer = network, optimizer
+        self._passes, self._clock = passes, clock
+        self._callbacks = callbacks
+        #: a callback asked for the end
+        self.stopping = False
+        #: all images of this epoch were seen, or the time is over
+        self.epoch_is_over = False
+        self._stepped = False
+
+    @property
+    def stage(self) -> str:
+        """What is trained: "training", or "calibration twin"."""
+        return self._clock.stage
+
+    @property
+    def history(self) -> Sequence[EpochRecord]:
+        """The epochs that are over."""
+        return self._clock.history
+
+    def stop(self) -> None:
+        """End the training after the step that is under way, or is next."""
+        self.stopping = True
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another step."""
+        return not (self._clock.is_over() or (self.stopping and self._stepped))
+
+    def begin(self) -> None:
+        """Tell that the first step is next; the callback that restores a checkpoint is the last."""
+        for callback in reversed(self._callbacks):
+            callback.on_train_begin(self)
+
+    def end_step(self, losses: Tensor, logits: Tensor, answers: Tensor) -> bool:
+        """Count a step; return whether it was the last one."""
+        self._clock.count(losses, logits, answers)
+        self._stepped = True
+        for callback in self._callbacks:
+            callback.on_step_end(self)
+        return self.stopping or self._clock.is_over()
+
+    def end_batches(self, chosen: Int64[Tensor, "M"]) -> None:
+        """Add up the steps on these images, and tell how far the epoch is."""
+        progress, losses = self._clock.tick(self._passes.epoch, self._passes.images)
+        self._passes.note(chosen, losses)
+        self.epoch_is_over = self._passes.at_end or self._clock.is_over()
+        for callback in self._callbacks:
+            callback.on_progress(self, progress)
+
+    def end_epoch(self, val_loss: float | None, val_accuracy: float | None) -> None:
+        """Close an epoch, or the part of one that was done."""
+        passes = self._passes
+        progress = self._clock.end_epoch(passes.epoch, passes.images, val_loss, val_accuracy)
+        for callback in self._callbacks:
+            callback.on_epoch_end(self, progress)
+
+    def end(self) -> None:
+        """Tell that the last step is done."""
+        for callback in self._callbacks:
+            callback.on_train_end(self)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors that decide the rest of the training."""
+        tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
+        tensors |= {f"optimizer.{i}": value for i, value in enumerate(self._optimizer.state())}
+        return tensors | {f"passes.{name}": value for name, value in self._passes.kept().items()}
+
+    def counted(self) -> Counted:
+        """Return what was counted so far."""
+        return self._clock.kept()
+
+    def restore(self, tensors: dict[str, Tensor], counted: Counted) -> None:
+        """Go on where these were returned."""
+        self._network.load_state_dict(_under("network.", tensors))
+        for i, tensor in enumerate(self._optimizer.state()):
+            tensor.copy_(tensors[f"optimizer.{i}"])
+        self._passes.restore(_under("passes.", tensors))
+        self._clock.restore(counted)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    chosen = {name: value for name, value in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value for name, value in chosen.items()}
+
+
+class _Clock:
     """Count what training did, without waiting for the device at each step."""
 
     def __init__(
@@ -229,12 +299,11 @@ class Clock:
         recipe: Recipe,
         steps: int,
         limit: float | None,
-        tell: Tell,
         start: float,
     ) -> None:
-        self.history: list[dict[str, Any]] = []
-        self._stage, self._recipe, self._steps, self._limit = stage, recipe, steps, limit
-        self._tell, self._start = tell, start
+        self.stage = stage
+        self.history: list[EpochRecord] = []
+        self._recipe, self._steps, self._limit, self._start = recipe, steps, limit, start
         self._new: list[tuple[Tensor, Tensor, Tensor]] = []
         self._steps_done, self._loss, self._hits, self._images = 0, 0.0, 0, 0
 
@@ -263,21 +332,19 @@ class Clock:
         self._new.append((losses, logits, answer))
         self._steps_done += 1
 
-    def tick(self, epoch: int, images_in_epoch: int) -> Float[Tensor, "M"]:
-        """Add up the steps since the last call, and tell; return the losses, image by image."""
-        losses, logits, answers = (torch.cat(each) for each in zip(*self._new, strict=True))
+    def tick(self, epoch: int, images_in_epoch: int) -> tuple[Progress, Float[Tensor, "M"]]:
+        """Add up the steps since the last call; return their losses, image by image, too."""
+        losses, hits = join_steps(self._new)
         self._new = []
-        losses = losses.cpu()
         self._loss += float(losses.sum())
-        self._hits += int((logits.argmax(1) == answers).sum())
+        self._hits += hits
         self._images += len(losses)
         if not math.isfinite(self._loss):
             raise TrainingError(
                 f"the loss is no longer finite in epoch {epoch}; try a smaller learning rate, and "
                 "look for damaged images: lookbook look DATA"
             )
-        self._say(epoch, images_in_epoch)
-        return losses
+        return self._progress(epoch, images_in_epoch), losses
 
     def end_epoch(
         self,
@@ -285,64 +352,59 @@ class Clock:
         images_per_epoch: int,
         val_loss: float | None,
         val_accuracy: float | None,
-    ) -> None:
+    ) -> Progress:
         """Close a pass, or the part of one that was done."""
-        self._say(epoch, self._images, (val_loss, val_accuracy))
+        progress = self._progress(epoch, self._images, (val_loss, val_accuracy))
         self.history.append(
-            {
-                "epoch": epoch,
-                "pictures": self._images,
-                "pictures_per_epoch": images_per_epoch,
-                "loss": self._loss / self._images,
-                "accuracy": self._hits / self._images,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "seconds": self.seconds(),
-                "learning_rate": self._recipe.learning_rate
+            EpochRecord(
+                epoch=epoch,
+                images=self._images,
+                images_per_epoch=images_per_epoch,
+                loss=progress.loss,
+                accuracy=progress.accuracy,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                seconds=self.seconds(),
+                learning_rate=self._recipe.learning_rate
                 * rate_at(self._recipe, min(1.0, self.share())),
-            }
+            )
         )
         self._loss, self._hits, self._images = 0.0, 0, 0
+        return progress
 
-    def _say(
+    def _progress(
         self,
         epoch: int,
         images_in_epoch: int,
         ended: tuple[float | None, float | None] | None = None,
-    ) -> None:
+    ) -> Progress:
         seconds = self.seconds()
         left = seconds / self._steps_done * (self._steps - self._steps_done)
-        self._tell(
-            Progress(
-                stage=self._stage,
-                epoch=epoch,
-                epochs=None if self._limit else math.ceil(self._recipe.epochs),
-                images=self._images,
-                images_per_epoch=images_in_epoch,
-                loss=self._loss / self._images,
-                accuracy=self._hits / self._images,
-                val_loss=ended[0] if ended else None,
-                val_accuracy=ended[1] if ended else None,
-                seconds=seconds,
-                seconds_left=max(0.0, self._limit - seconds) if self._limit else left,
-                epoch_ended=ended is not None,
-            )
+        return Progress(
+            stage=self.stage,
+            epoch=epoch,
+            epochs=None if self._limit else math.ceil(self._recipe.epochs),
+            images=self._images,
+            images_per_epoch=images_in_epoch,
+            loss=self._loss / self._images,
+            accuracy=self._hits / self._images,
+            val_loss=ended[0] if ended else None,
+            val_accuracy=ended[1] if ended else None,
+            seconds=seconds,
+            seconds_left=max(0.0, self._limit - seconds) if self._limit else left,
+            epoch_ended=ended is not None,
         )
 
-    def kept(self) -> dict[str, Any]:
+    def kept(self) -> Counted:
         """Return what was counted."""
-        return {
-            "seconds": self.seconds(),
-            "steps_done": self._steps_done,
-            "sums": [self._loss, self._hits, self._images],
-            "history": self.history,
-        }
+        sums = self._loss, self._hits, self._images
+        return Counted(self.seconds(), self._steps_done, sums, self.history)
 
-    def restore(self, kept: dict[str, Any]) -> None:
+    def restore(self, kept: Counted) -> None:
         """Go on where this was returned."""
-        self._start = time.perf_counter() - kept["seconds"]
-        self._steps_done, self.history = kept["steps_done"], list(kept["history"])
-        self._loss, self._hits, self._images = kept["sums"]
+        self._start = time.perf_counter() - kept.seconds
+        self._steps_done, self.history = kept.steps_done, list(kept.history)
+        self._loss, self._hits, self._images = kept.sums
 
 
 def _validate(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import safetensors.torch
 import torch
 
@@ -22,16 +22,17 @@ from lookbook.core.environment import machine, versions
 from lookbook.data.catalog import BUILTIN, mirrors_well
 from lookbook.data.corrections import apply, read
 from lookbook.data.dataset import Dataset
-from lookbook.data.sources import identify, is_image_folder, load, measured_part
+from lookbook.data.sources import identify, load
 from lookbook.data.splits import SPLIT
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
 from lookbook.inference.thresholds import CalibrationSet, softmax
 from lookbook.networks.classifier import Classifier
-from lookbook.networks.devices import pick_device, settle, threads
+from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
 from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
 from lookbook.recipes import STANDARD, Recipe, find_recipe
-from lookbook.runs.parts import TrainingParts, check_begun, load_validation
+from lookbook.runs.config import TrainConfig
+from lookbook.runs.parts import TrainingParts, check_begun, describe_data, load_validation
 from lookbook.runs.store import (
     MODEL,
     WEIGHTS,
@@ -44,16 +45,15 @@ from lookbook.runs.store import (
 )
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import calibrate, learn_novelty
+from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, Tell
 from lookbook.training.checkpoints import ResumePoint
-from lookbook.training.loop import Fitted, Tell, epochs_done, fit
+from lookbook.training.loop import Fitted, epochs_done, fit
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Shaped
 
-    from lookbook.training.loop import Labelled, Progress
-
-_logger = logging.getLogger("lookbook")
+    from lookbook.training.loop import Labelled
 
 
 def train(
@@ -68,6 +68,7 @@ def train(
     mirror: bool | None = None,
     budget: float | None = None,
     corrections: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
     tell: Tell | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
@@ -96,6 +97,8 @@ def train(
         Seconds after which the run is to be written; passes and learning rate follow the time.
     corrections
         A table of suspected labels of the training part, with what a person decided.
+    callbacks
+        What hears of the training, and may stop it: see `Callback`, with an example.
     tell
         Is called with a `Progress` a few times a second, and after each epoch: `epoch`,
         `images`, `loss`, `accuracy`, `val_accuracy`, `seconds_left` and more. Without it the
@@ -108,6 +111,25 @@ def train(
     InputError, DownloadError, OutputError, TrainingError
         As their docstrings say; nothing is written then, but for the weights of a network whose
         model file does not say the same.
+
+    Examples
+    --------
+    A callback that ends the training when it is good enough:
+
+    >>> import tempfile
+    >>> import lookbook
+    >>> class GoodEnough(lookbook.Callback):
+    ...     def on_epoch_end(self, state, progress):
+    ...         print(f"epoch {progress.epoch}: {progress.images:,} images")
+    ...         if progress.val_accuracy > 0.8:
+    ...             state.stop()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = lookbook.train(
+    ...         "fashion-mnist", "quick", out=f"{folder}/run", callbacks=[GoodEnough()]
+    ...     )
+    epoch 1: 55,000 images
+    >>> run.metrics["stopped"]
+    True
     """
     return train_since(
         0.0,
@@ -121,8 +143,7 @@ def train(
         mirror=mirror,
         budget=budget,
         corrections=corrections,
-        tell=tell,
-        should_stop=should_stop,
+        callbacks=_all_callbacks(callbacks, tell, should_stop),
     )
 
 
@@ -139,8 +160,7 @@ def train_since(
     mirror: bool | None = None,
     budget: float | None = None,
     corrections: str | Path | None = None,
-    tell: Tell | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train as `train` does; what went before counts into the budget and the account of time."""
     if isinstance(recipe, str):
@@ -180,28 +200,29 @@ def train_since(
             shapes = _arrays(learnt), len(parts.validation), len(parts.whole.classes)
             planned = plan(left, *shapes, recipe=recipe, fits=1 + final, spent=budget - left)
     settled = settle(planned.recipe.with_mirror(asked=mirror, well=mirrors_well(data)))
-    request = {
-        "data": identify(data),
-        "recipe": settled.to_json(),
-        "seed": seed,
-        "size": size,
-        "final": final,
-        "fit_seconds": planned.fit_seconds,
-        "train_sha256": given.sha256(),
-        "validation_sha256": None if validation is None else validation.sha256(),
-        "split": SPLIT,
-        "corrections": corrected,
-        "versions": versions(),
-        "processor": _processor(),
-        "threads": planned.threads,
-    }
-    point = ResumePoint(folder, request, numbered=out is None)
-    return _train(request, point, parts, seconds, tell, should_stop)
+    config = TrainConfig(
+        data=identify(data),
+        recipe=settled,
+        seed=seed,
+        size=size,
+        final=final,
+        fit_seconds=planned.fit_seconds,
+        train_sha256=given.sha256(),
+        validation_sha256=None if validation is None else validation.sha256(),
+        split=SPLIT,
+        corrections=corrected,
+        versions=versions(),
+        processor=_processor(),
+        threads=planned.threads,
+    )
+    point = ResumePoint(folder, config, numbered=out is None)
+    return _train(config, point, parts, seconds, callbacks)
 
 
 def resume(
     run: str | Path,
     *,
+    callbacks: Sequence[Callback] = (),
     tell: Tell | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
@@ -211,7 +232,7 @@ def resume(
     ----------
     run
         The folder of the run, or its name in `runs/`.
-    tell, should_stop
+    callbacks, tell, should_stop
         As `train` takes them.
 
     Raises
@@ -221,98 +242,88 @@ def resume(
     DamagedFileError
         What was kept is not what was written.
     """
-    return resume_since(0.0, run, tell=tell, should_stop=should_stop)
+    return resume_since(0.0, run, callbacks=_all_callbacks(callbacks, tell, should_stop))
 
 
 def resume_since(
     seconds_before: float,
     run: str | Path,
     *,
-    tell: Tell | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Go on as `resume` does; what went before counts into the account of time."""
     seconds = {"imports": seconds_before}
-    folder, request = read_request(run)
+    folder, config = read_request(run)
     with _timed(seconds, "data"):
-        given = load(request["data"], "train", size=request["size"])
+        given = load(config.data, "train", size=config.size)
         validation = None
-        if request.get("validation_sha256") is not None:
-            validation = load_validation(request["data"], given, final=request["final"])
-    check_begun(request, folder, given, validation)
-    if request["versions"] != versions() or request.get("processor", _processor()) != _processor():
+        if config.validation_sha256 is not None:
+            validation = load_validation(config.data, given, final=config.final)
+    check_begun(config, folder, given, validation)
+    if config.versions != versions() or config.processor not in {"", _processor()}:
         message = (
             f"{folder} was begun with other versions or on another processor: its weights may "
             "differ in the last bits"
         )
         warnings.warn(LookbookWarning(message), stacklevel=2)
-    point = ResumePoint(folder, request, numbered=False, begun=True)
-    whole = apply(given, request.get("corrections", []))
-    parts = TrainingParts.of(whole, validation, request["seed"], final=request["final"])
-    return _train(request, point, parts, seconds, tell, should_stop)
+    point = ResumePoint(folder, config, numbered=False, begun=True)
+    whole = apply(given, config.corrections)
+    parts = TrainingParts.of(whole, validation, config.seed, final=config.final)
+    return _train(config, point, parts, seconds, callbacks)
 
 
-def _log(progress: Progress) -> None:
-    """Tell the log of each epoch, where nobody else asked to be told."""
-    if progress.epoch_ended:
-        _logger.info(
-            "%s: epoch %d, loss %.4f, accuracy %.4f, validation accuracy %s, %.0f s left",
-            progress.stage,
-            progress.epoch,
-            progress.loss,
-            progress.accuracy,
-            "unknown" if progress.val_accuracy is None else f"{progress.val_accuracy:.4f}",
-            progress.seconds_left,
-        )
+def _all_callbacks(
+    callbacks: Sequence[Callback], tell: Tell | None, should_stop: Callable[[], bool] | None
+) -> list[Callback]:
+    """Return the callbacks, and the two functions as such."""
+    heard = EpochLog() if tell is None else Listener(tell)
+    return [heard, *callbacks, *([] if should_stop is None else [StopWhen(should_stop)])]
 
 
 def _train(
-    request: dict[str, Any],
+    config: TrainConfig,
     point: ResumePoint,
     parts: TrainingParts,
     seconds: dict[str, float],
-    tell: Tell | None,
-    should_stop: Callable[[], bool] | None,
+    callbacks: Sequence[Callback],
 ) -> Run:
     """Train what was asked for, from where it was left; write the run."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    recipe = Recipe.from_json(request["recipe"])
+    recipe = config.recipe
     fit_on = partial(
         fit,
         recipe=recipe,
         n_classes=len(parts.whole.classes),
-        seed=request["seed"],
-        seconds=request["fit_seconds"],
-        keeper=point,
-        tell=tell or _log,
-        should_stop=should_stop or (lambda: False),
+        seed=config.seed,
+        seconds=config.fit_seconds,
+        callbacks=[*callbacks, point],
     )
     # sums of floats depend on how many threads share them
-    on = request.get("threads", torch.get_num_threads())
+    on = config.threads or torch.get_num_threads()
     with threads(on):
-        fitted, calibration = _fit(fit_on, parts, seconds, final=request["final"])
-    if request["fit_seconds"] is not None:
+        fitted, calibration = _fit(fit_on, parts, seconds, final=config.final)
+    if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
-    measured = _measured(fitted, parts, seconds, final=request["final"])
+    measured = _measured(fitted, parts, seconds, final=config.final)
     with _timed(seconds, "export"):
-        about = _about_model(fitted, parts, recipe, measured, calibration, request)
+        about = _about_model(fitted, parts, recipe, measured, calibration, config)
         blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
     conditions = {
         "started": started,
-        "data": _about_data(request, parts),
-        "seed": request["seed"],
-        "final": request["final"],
+        "data": describe_data(config, parts),
+        "seed": config.seed,
+        "final": config.final,
         "device": str(pick_device()),
         "threads": on,
-        "machine": machine(_accelerator()),
+        "machine": machine(accelerator_name()),
         "versions": versions(),
         "seconds": seconds,
         "sha256": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
     }
     documents = {
         "recipe": recipe.to_json(),
-        "history": fitted.history,
+        "history": msgspec.to_builtins(fitted.history),
         "metrics": measured,
         "conditions": conditions,
     }
@@ -379,7 +390,7 @@ def _about_model(
     recipe: Recipe,
     measured: dict[str, Any],
     calibration: CalibrationSet | None,
-    request: dict[str, Any],
+    config: TrainConfig,
 ) -> dict[str, Any]:
     """Return what the model file says of itself."""
     return describe(
@@ -392,11 +403,11 @@ def _about_model(
         calibration=calibration,
         # of one's own data the last part of its name: where it lies is nobody else's business
         data={
-            "name": Path(request["data"]).name,
-            "builtin": request["data"] in BUILTIN,
-            "train_sha256": request["train_sha256"],
+            "name": Path(config.data).name,
+            "builtin": config.data in BUILTIN,
+            "train_sha256": config.train_sha256,
         },
-        licence=_licence(request["data"]),
+        licence=_licence(config.data),
     )
 
 
@@ -438,28 +449,3 @@ def _arrays(dataset: Dataset) -> Labelled:
 
 def _processor() -> str:
     return str(machine(None)["processor"])
-
-
-def _accelerator() -> str | None:
-    """Return the name of the accelerator that `fit` uses, if any."""
-    device = pick_device().type
-    return torch.cuda.get_device_name() if device == "cuda" else {"mps": "Apple GPU"}.get(device)
-
-
-def _about_data(request: dict[str, Any], parts: TrainingParts) -> dict[str, Any]:
-    """Say which data it was, and how to load it again from any folder."""
-    own = request.get("validation_sha256")
-    return {
-        "name": request["data"],
-        "size": parts.whole.size,
-        "channels": parts.whole.channels,
-        "from_files": is_image_folder(request["data"]),
-        "classes": parts.whole.classes,
-        "train_pictures": len(parts.whole if own is None else parts.training),
-        "train_sha256": request["train_sha256"],
-        "validation_sha256": own,
-        "measured_on": measured_part(request["data"]),
-        "polarity": parts.polarity,
-        "split": request.get("split"),
-        "corrections": request.get("corrections", []),
-    }
