@@ -124,9 +124,8 @@ def train(
     ...         if progress.val_accuracy > 0.8:
     ...             state.stop()
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     run = lookbook.train(
-    ...         "fashion-mnist", "quick", out=f"{folder}/run", callbacks=[GoodEnough()]
-    ...     )
+    ...     options = {"out": f"{folder}/run", "callbacks": [GoodEnough()]}
+    ...     run = lookbook.train("fashion-mnist", "quick", **options)
     epoch 1: 55,000 images
     >>> run.metrics["stopped"]
     True
