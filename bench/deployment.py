@@ -78,7 +78,7 @@ def measure(run: Run) -> dict[str, Any]:
             "the network in PyTorch": _apart(_ask_network(run, images), said),
             "onnxruntime-node": _apart(_ask_node(run, images, place), said),
         }
-        written = web_demo.write_tryout(run, place / "try.html")
+        written = web_demo.write_web_demo(run, place / "try.html")
         page, took = _ask_page(written, images)
         found["the page in Chromium"] = _apart(page, said)
         size = written.stat().st_size

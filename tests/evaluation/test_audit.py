@@ -24,7 +24,7 @@ from lookbook.evaluation import audit as audits
 from lookbook.evaluation.audit import (
     NEAR,
     Findings,
-    Opinions,
+    OutOfFold,
     audit,
     count_suspects,
     find_first,
@@ -61,7 +61,7 @@ def test_no_pair_of_near_images_is_missed(shape):
     assert len(expected) > 10
 
 
-def made_opinions(n=4000, k=6, seed=0):
+def made_probs(n=4000, k=6, seed=0):
     """Return probabilities that are true, and labels that are drawn from them."""
     rng = np.random.default_rng(seed)
     probs = rng.dirichlet(np.full(k, 0.15), n)
@@ -70,12 +70,12 @@ def made_opinions(n=4000, k=6, seed=0):
 
 
 def test_the_ranking_is_of_labels_that_networks_would_change_the_least_likely_first():
-    probs, labels = made_opinions()
+    probs, labels = made_probs()
     found = find_suspects(labels, probs)
     own = probs[np.arange(len(labels)), labels]
     assert set(found.indices) == set(np.flatnonzero(probs.argmax(axis=1) != labels))
     assert (np.diff(own[found.indices]) >= 0).all()
-    np.testing.assert_array_equal(found.opinions, probs[found.indices].argmax(axis=1))
+    np.testing.assert_array_equal(found.predicted, probs[found.indices].argmax(axis=1))
     np.testing.assert_allclose(found.shares[:, 1], own[found.indices])
     np.testing.assert_allclose(found.shares[:, 0], probs[found.indices].max(axis=1))
 
@@ -90,7 +90,7 @@ def test_suspects_are_counted_as_scipy_controls_false_discoveries(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_of_suspected_labels_half_are_wrong_and_of_true_ones_next_to_none_is(seed):
     """Labels as unlikely as the probabilities say are no errors; exchanged ones are."""
-    probs, labels = made_opinions(seed=seed)
+    probs, labels = made_probs(seed=seed)
     assert find_suspects(labels, probs).suspected <= 0.002 * len(labels)
     rng = np.random.default_rng(seed)
     turned = rng.choice(len(labels), len(labels) // 50, replace=False)
@@ -101,7 +101,7 @@ def test_of_suspected_labels_half_are_wrong_and_of_true_ones_next_to_none_is(see
 
 
 def test_networks_that_are_too_weak_suspect_nothing_and_their_ranking_is_kept():
-    probs, labels = made_opinions()
+    probs, labels = made_probs()
     strong, weak = find_suspects(labels[::-1], probs), find_suspects(labels[::-1], probs, weak=True)
     assert strong.suspected > weak.suspected == 0
     np.testing.assert_array_equal(strong.indices, weak.indices)
@@ -109,7 +109,7 @@ def test_networks_that_are_too_weak_suspect_nothing_and_their_ranking_is_kept():
 
 @pytest.mark.parametrize("wrong", [0, 0.05])
 def test_the_temperature_is_that_of_true_labels_where_some_are_wrong(wrong):
-    probs, labels = made_opinions()
+    probs, labels = made_probs()
     rng = np.random.default_rng(0)
     turned = rng.choice(len(labels), round(wrong * len(labels)), replace=False)
     labels[turned] = (labels[turned] + rng.integers(1, 6, len(turned))) % 6
@@ -128,7 +128,7 @@ def test_convolutions_are_asked_where_quick_networks_find_too_few_labels(
     def answer(*given):
         seen.append(given[2].name)
         probs = np.full((600, 3), 1 / 3)
-        return Opinions(probs, probs, 5, seen[-1], accuracy + 0.1 * len(seen))
+        return OutOfFold(probs, probs, 5, seen[-1], accuracy + 0.1 * len(seen))
 
     monkeypatch.setattr(cross_validation, "_ask", answer)
     found = ask(*parts)
@@ -173,8 +173,8 @@ def test_networks_that_have_not_seen_a_image_find_its_wrong_label(parts, finding
         suspected = suspects.indices[: suspects.suspected]
         assert set(suspected) <= set(range(0, len(part), 40))
         assert len(suspected) >= 0.6 * len(part) / 40
-        opinion = suspects.opinions[: suspects.suspected]
-        np.testing.assert_array_equal(opinion, (part.labels[suspected] - 1) % 3)
+        predicted = suspects.predicted[: suspects.suspected]
+        np.testing.assert_array_equal(predicted, (part.labels[suspected] - 1) % 3)
         assert suspects.shares[: suspects.suspected, 0].min() > 0.7
 
 
@@ -188,7 +188,7 @@ def test_findings_are_the_same_after_they_were_kept(findings):
 
 
 @pytest.mark.slow
-def test_a_class_of_one_image_takes_no_opinions_from_the_others(parts):
+def test_a_class_of_one_image_takes_no_answers_from_the_others(parts):
     lone = [
         Dataset(
             np.concatenate([part.images, np.full((1, 12, 10), 200, np.uint8)]),
@@ -206,8 +206,8 @@ def test_a_class_of_one_image_takes_no_opinions_from_the_others(parts):
         suspected = suspects.indices[: suspects.suspected]
         assert set(suspected) <= set(range(0, len(part), 40))
         assert len(suspected) >= 0.6 * len(part) / 40
-        opinion = suspects.opinions[: suspects.suspected]
-        np.testing.assert_array_equal(opinion, (part.labels[suspected] - 1) % 3)
+        predicted = suspects.predicted[: suspects.suspected]
+        np.testing.assert_array_equal(predicted, (part.labels[suspected] - 1) % 3)
 
 
 def test_suspects_keep_their_numbers_beside_images_that_were_not_judged():
@@ -219,7 +219,7 @@ def test_suspects_keep_their_numbers_beside_images_that_were_not_judged():
     assert find_suspects(labels, probs).indices.tolist() == [12]
 
 
-def test_classes_of_one_image_get_no_opinions():
+def test_classes_of_one_image_are_not_judged():
     images = np.zeros((3, 8, 8), np.uint8)
     part = Dataset(images, np.array([0, 0, 1]), ("many", "one"))
     assert ask(part, part) is None

@@ -19,12 +19,12 @@ from lookbook.cli import report_commands, results, terminal
 from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation.evaluate import _largest_losses, evaluate, judge, load_samples
-from lookbook.exports.bundle import write_kit
+from lookbook.exports.bundle import write_bundle
 from lookbook.inference.model import Model
 from lookbook.inference.prediction import predict
 from lookbook.recipes import TUTORIAL
 from lookbook.reports.page import write_run_report
-from lookbook.reports.report_data import gather
+from lookbook.reports.report_data import collect
 from lookbook.runs.parts import load_part, load_split
 from lookbook.runs.store import Run
 from lookbook.training.pipeline import train
@@ -209,10 +209,10 @@ def test_what_was_not_calibrated_is_nowhere_called_so(own_run, tmp_path):
     assert Model.open(own_run.model).calibration is None
     told = results.evaluation(evaluate(own_run))
     assert "cannot be said, nor were the percentages calibrated: too few" in told
-    page = write_run_report(gather(own_run), tmp_path / "page.html").read_text("utf-8")
+    page = write_run_report(collect(own_run), tmp_path / "page.html").read_text("utf-8")
     assert "too few of them to calibrate anything" in page
     assert "The answers to these images calibrated the percentages" not in page
-    card = (write_kit(own_run, tmp_path / "kit") / "README.md").read_text("utf-8")
+    card = (write_bundle(own_run, tmp_path / "kit") / "README.md").read_text("utf-8")
     assert "too few validation images to calibrate `probs`" in card
     assert "calibrated `probs`" not in card
 
@@ -226,7 +226,7 @@ def test_a_training_part_beside_a_test_part_is_the_one_that_was_learnt_from(
     path = tmp_path / "other.npz"
     np.savez(path, **kept | {"train_images": kept["train_images"][::-1]})
     own_run.conditions["data"]["name"] = str(path)
-    for read in (lambda: load_part(own_run, "train"), lambda: gather(own_run)):
+    for read in (lambda: load_part(own_run, "train"), lambda: collect(own_run)):
         with pytest.raises(InputError) as caught:
             read()
         assert str(caught.value) == changed(
@@ -335,14 +335,14 @@ def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_pa
     assert "test accuracy" not in told
     assert "measured on        the validation part, as there is no test part" in told
     assert "% validation" in results.run_table([run])
-    card = (write_kit(run, tmp_path / "kit") / "README.md").read_text("utf-8")
+    card = (write_bundle(run, tmp_path / "kit") / "README.md").read_text("utf-8")
     assert "| test," not in card
-    dossier = gather(run)
+    collected = collect(run)
     for lang, words in (
         ("en", "There is no test part: what is called test"),
         ("ko", "테스트 데이터가 따로 없어"),
     ):
-        page = write_run_report(dossier, tmp_path / f"{lang}.html", lang).read_text("utf-8")
+        page = write_run_report(collected, tmp_path / f"{lang}.html", lang).read_text("utf-8")
         assert words in page
         assert "read after training had ended" not in page
 
@@ -401,7 +401,7 @@ def test_figures_of_another_test_part_are_refused(own_data, change, what):
         f"evaluated ({what}); bring it back, or delete {run.folder / 'evaluation.json'} to "
         "evaluate again"
     )
-    for call in (evaluate, gather, cli_figures):
+    for call in (evaluate, collect, cli_figures):
         with pytest.raises(InputError) as caught:
             call(run)
         assert str(caught.value) == message

@@ -13,8 +13,8 @@ from conftest import lookbook
 from lookbook.cli import results
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.evaluation.metrics import WEAKNESSES, weaknesses
-from lookbook.exports.bundle import write_kit
-from lookbook.exports.web_demo import has_samples, write_tryout
+from lookbook.exports.bundle import write_bundle
+from lookbook.exports.web_demo import has_samples, write_web_demo
 from lookbook.inference.model import Model
 from lookbook.recipes import TUTORIAL
 from lookbook.reports import section_metrics
@@ -72,10 +72,10 @@ def test_the_command_says_it(weak, tmp_path):
 
 
 def test_the_bundle_and_the_web_demo_say_it(weak, tmp_path):
-    card = (write_kit(weak, tmp_path / "kit") / "README.md").read_text()
+    card = (write_bundle(weak, tmp_path / "kit") / "README.md").read_text()
     for sentence in WEAKNESSES.values():
         assert f"**Do not rely on this model:** {sentence}." in card
-    path = write_tryout(weak, tmp_path / "try.html")
+    path = write_web_demo(weak, tmp_path / "try.html")
     assert has_samples(path)
     page = path.read_text()
     document = json.loads(page.split('id="document">')[1].split("</script>")[0])
@@ -87,7 +87,7 @@ def test_the_bundle_and_the_web_demo_say_it(weak, tmp_path):
 def test_the_report_says_it(weak):
     answers = SimpleNamespace(found=evaluate(weak), run=read_run(weak.folder))
     test = SimpleNamespace(counts=np.array([80, 40]))
-    sheet = SimpleNamespace(
+    context = SimpleNamespace(
         answers=answers, test=test, percent=str, t=lambda key, **_: f"[{key}]", name=str
     )
-    assert section_metrics._warning(sheet) == "[verdict.weak] [verdict.under_one_epoch]"
+    assert section_metrics._warning(context) == "[verdict.weak] [verdict.under_one_epoch]"

@@ -23,7 +23,7 @@ from image_files import GOLDEN
 from lookbook.cli import results
 from lookbook.errors import LookbookWarning
 from lookbook.evaluation.evaluate import evaluate
-from lookbook.exports.bundle import write_kit
+from lookbook.exports.bundle import write_bundle
 from lookbook.images.preprocessing import fit_image, match_polarity, read_image
 from lookbook.inference.model import Model
 from lookbook.inference.predictor import Predictor
@@ -51,7 +51,7 @@ def some_run(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def kit(some_run):
-    return write_kit(some_run, some_run.folder.parent / "kit")
+    return write_bundle(some_run, some_run.folder.parent / "kit")
 
 
 def run_alone(command: list[object], home: Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -306,7 +306,7 @@ def test_a_folder_of_an_older_model_says_how_images_are_prepared(some_run, tmp_p
     steps = about["preprocessing"]
     older = {key: value for key, value in about.items() if key != "preprocessing"}
     monkeypatch.setattr(Model, "about", older)
-    folder = write_kit(some_run, tmp_path / "kit")
+    folder = write_bundle(some_run, tmp_path / "kit")
     written = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     assert written == older | {"preprocessing": steps}
 
@@ -389,7 +389,7 @@ def test_the_card_takes_no_html_from_names(some_run, tmp_path):
     run = read_run(some_run.folder)
     run.conditions["data"]["name"] = str(tmp_path / "<img src=x onerror=alert(1)>\n# &lt;b&gt;.npz")
     with pytest.warns(LookbookWarning, match="^without sample images"):
-        folder = write_kit(run, tmp_path / "kit")
+        folder = write_bundle(run, tmp_path / "kit")
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.splitlines()[0] == (
         r"# \<img src=x onerror=alert\(1\)\> \# \&lt;b\&gt;: a small image classifier"
@@ -409,7 +409,7 @@ def test_a_run_whose_data_is_gone_gets_a_folder_without_a_sample(some_run, tmp_p
     run = read_run(shutil.copytree(some_run.folder, tmp_path / "run"))
     run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
     with pytest.warns(LookbookWarning, match=r"^without sample images: .*gone\.npz"):
-        folder = write_kit(run, tmp_path / "kit")
+        folder = write_bundle(run, tmp_path / "kit")
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "about.json", "model.onnx", "picture.py", "predict.mjs", "predict.py",
     ]  # fmt: skip

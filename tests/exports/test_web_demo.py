@@ -102,7 +102,7 @@ def some_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(some_run):
-    return web_demo.write_tryout(some_run, some_run.folder / "try.html")
+    return web_demo.write_web_demo(some_run, some_run.folder / "try.html")
 
 
 def ask_page(browser, path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +150,7 @@ def test_network_file_node_and_page_say_the_same(browser, any_run, tmp_path):
     by_file = model.predict(images)
     with torch.inference_mode():
         _, by_network, novelty = load_network(any_run)(torch.from_numpy(images))
-    path = web_demo.write_tryout(any_run, tmp_path / "try.html")
+    path = web_demo.write_web_demo(any_run, tmp_path / "try.html")
     by_page, page_novelty = ask_page(browser, path, images)
     for probs in (by_network.numpy(), ask_node(any_run.model, images, tmp_path), by_page):
         assert np.abs(probs - by_file.probs).max() < 1e-3
@@ -161,9 +161,9 @@ def test_network_file_node_and_page_say_the_same(browser, any_run, tmp_path):
 
 
 def test_half_precision_halves_the_page_and_says_the_same(browser, some_run, tmp_path, monkeypatch):
-    whole = web_demo.write_tryout(some_run, tmp_path / "whole.html")
+    whole = web_demo.write_web_demo(some_run, tmp_path / "whole.html")
     monkeypatch.setattr(web_demo, "MOST_EXACT", 1000)
-    path = web_demo.write_tryout(some_run, tmp_path / "try.html")
+    path = web_demo.write_web_demo(some_run, tmp_path / "try.html")
     assert path.stat().st_size < whole.stat().st_size - 2 * some_run.metrics["parameters"]
     images = load_part(some_run, "test").images
     probs, novelty = ask_page(browser, path, images)
@@ -235,7 +235,7 @@ def changed(page: Path, tmp_path: Path, before: str, after: str) -> Path:
 
 
 def test_a_browser_without_simd_says_the_same(browser, any_run, tmp_path):
-    whole = web_demo.write_tryout(any_run, tmp_path / "try.html")
+    whole = web_demo.write_web_demo(any_run, tmp_path / "try.html")
     kernel = base64.b64encode((WEB / "multiply.wasm").read_bytes()).decode()
     path = changed(whole, tmp_path, kernel, base64.b64encode(b"no WebAssembly").decode())
     model = Model.open(any_run.model)
@@ -268,7 +268,7 @@ def test_the_largest_recipe_fits_with_a_sample(browser, tmp_path):
     classes = np.array([f"class {k}" for k in range(10)])
     np.savez(tmp_path / "photos.npz", images=images, labels=labels, classes=classes)
     run = train(str(tmp_path / "photos.npz"), LARGE, out=tmp_path / "run", epochs=1)
-    path = web_demo.write_tryout(run, tmp_path / "try.html")
+    path = web_demo.write_web_demo(run, tmp_path / "try.html")
     assert 3_800_000 < path.stat().st_size <= 4_000_000
     with opened(browser, path) as shown:
         assert shown.locator("#samples button").count() >= 1
@@ -282,7 +282,7 @@ def test_the_largest_recipe_fits_with_a_sample(browser, tmp_path):
 def test_what_does_not_fit_is_refused(some_run, tmp_path, monkeypatch):
     monkeypatch.setattr(web_demo, "MOST_BYTES", 60_000)
     with pytest.raises(ExportError) as caught:
-        web_demo.write_tryout(some_run, tmp_path / "try.html")
+        web_demo.write_web_demo(some_run, tmp_path / "try.html")
     instead = shlex.join(["lookbook", "export", str(some_run.folder), "--to", "folder"])
     assert re.sub("take [0-9,]+ bytes", "take … bytes", str(caught.value)) == (
         "the page would take … bytes, 60,000 are allowed: this network has "
@@ -295,12 +295,12 @@ def test_what_does_not_fit_is_refused(some_run, tmp_path, monkeypatch):
 def test_samples_take_the_room_that_is_left(browser, some_run, tmp_path, monkeypatch, n):
     path = tmp_path / "try.html"
     monkeypatch.setattr(web_demo, "SAMPLES", 0)
-    bare = web_demo.write_tryout(some_run, path).stat().st_size
+    bare = web_demo.write_web_demo(some_run, path).stat().st_size
     monkeypatch.undo()
     # of 12×10 bytes in base64, each with its label and index
     room = n * (160 + 20) + 100
     monkeypatch.setattr(web_demo, "MOST_BYTES", bare + room)
-    assert bare + n * 160 <= web_demo.write_tryout(some_run, path).stat().st_size <= bare + room
+    assert bare + n * 160 <= web_demo.write_web_demo(some_run, path).stat().st_size <= bare + room
     with opened(browser, path) as shown:
         expect(shown.locator("#samples button")).to_have_count(n)
         if n == 0:
@@ -832,7 +832,7 @@ def test_a_run_whose_data_is_gone_gets_a_page_without_samples(browser, some_run,
     run = read_run(shutil.copytree(some_run.folder, tmp_path / "run"))
     run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
     with pytest.warns(LookbookWarning, match=r"^without sample images: .*gone\.npz"):
-        path = web_demo.write_tryout(run, tmp_path / "try.html")
+        path = web_demo.write_web_demo(run, tmp_path / "try.html")
     with opened(browser, path) as shown:
         expect(shown.locator("#samples button")).to_have_count(0)
 
@@ -895,7 +895,7 @@ def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):
         should_stop=lambda: next(steps) > 3,
     )  # fmt: skip
     assert run.metrics["stopped"]
-    path = web_demo.write_tryout(run, tmp_path / "try.html")
+    path = web_demo.write_web_demo(run, tmp_path / "try.html")
     test = load_part(run, "test").images
     probs, _ = ask_page(browser, path, test)
     assert np.abs(probs - Model.open(run.model).predict(test).probs).max() < 1e-3
@@ -908,4 +908,4 @@ def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):
 
 def test_a_page_without_samples_is_not_said_to_have_some(own_run, tmp_path, monkeypatch):
     monkeypatch.setattr(web_demo, "load_samples", lambda _run: None)
-    assert not web_demo.has_samples(web_demo.write_tryout(own_run, tmp_path / "bare.html"))
+    assert not web_demo.has_samples(web_demo.write_web_demo(own_run, tmp_path / "bare.html"))

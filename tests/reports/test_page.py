@@ -21,7 +21,7 @@ from lookbook.data.dataset import Dataset
 from lookbook.data.sources import load
 from lookbook.errors import InputError
 from lookbook.evaluation import analysis
-from lookbook.evaluation.audit import Opinions, audit
+from lookbook.evaluation.audit import OutOfFold, audit
 from lookbook.inference import onnx_graph
 from lookbook.inference.model import Model
 from lookbook.reports import page, report_data, section_answers, section_data
@@ -62,7 +62,7 @@ def hard_run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(hard_run):
     """The report on that run, in both languages."""
-    gathered = report_data.gather(hard_run)
+    gathered = report_data.collect(hard_run)
     return {
         lang: page.write_run_report(gathered, hard_run.folder / f"{lang}.html", lang)
         for lang in LANGS
@@ -762,7 +762,7 @@ def test_fashion_mnist_is_judged_by_what_others_reached(browser, tmp_path):
 @pytest.mark.slow
 def test_it_says_on_how_many_images_changes_were_tried(hard_run, pages, tmp_path):
     assert "On 150 test pictures, all there are." in written(pages["en"])
-    gathered = report_data.gather(hard_run)
+    gathered = report_data.collect(hard_run)
     sampled = replace(gathered, analysis=replace(gathered.analysis, changed=100))
     out = page.write_run_report(sampled, tmp_path / "a.html")
     assert "On 100 test pictures, drawn at random." in written(out)
@@ -772,7 +772,7 @@ def test_nearest_images_of_a_large_training_part_are_said_to_be_of_a_sample(
     hard_run, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(section_answers, "MOST_TRAINING", 100)
-    written = page.write_run_report(report_data.gather(hard_run), tmp_path / "a.html")
+    written = page.write_run_report(report_data.collect(hard_run), tmp_path / "a.html")
     assert "among 100 training pictures, drawn at random" in written.read_text(encoding="utf-8")
 
 
@@ -975,13 +975,15 @@ def test_a_sample_shows_what_is_right_and_says_what_it_is(browser, tmp_path, lan
 
 
 def judged_page(tmp_path, counts, accuracy):
-    """Write a report on data of so many training images a class, with or without opinions."""
+    """Write a report on data of so many training images a class, judged by networks or not."""
     classes = tuple(f"class {k}" for k in range(len(counts)))
     labels = np.repeat(np.arange(len(counts)), counts)
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
     part = Dataset(images, labels, classes)
     probs = np.eye(len(counts), dtype=np.float32)[labels]
-    findings = audit(part, part, Opinions(probs, probs, 5, "quick", accuracy) if accuracy else None)
+    findings = audit(
+        part, part, OutOfFold(probs, probs, 5, "quick", accuracy) if accuracy else None
+    )
     return page.report_on(
         part, probs, tmp_path / "a.html", title="t", training=part, findings=findings
     )
@@ -1014,7 +1016,7 @@ def test_where_no_label_is_suspected_the_least_credible_ones_are_shown(browser, 
     part = Dataset(images, labels, ("a", "b"))
     probs = np.full((40, 2), 0.3)
     probs[np.arange(40), np.where(np.arange(40) < 10, 1 - labels, labels)] = 0.7
-    findings = audit(part, part, Opinions(probs, probs, 5, "quick", 0.75))
+    findings = audit(part, part, OutOfFold(probs, probs, 5, "quick", 0.75))
     assert findings.training.suspected == 0
     out = tmp_path / "a.html"
     page.report_on(part, probs, out, title="t", training=part, findings=findings)
@@ -1179,13 +1181,13 @@ def test_a_damaged_or_foreign_analysis_is_made_anew(hard_run, monkeypatch):
 
     monkeypatch.setattr(report_data, "examine_data", examine)
     kept = hard_run.folder / report_data.ANALYSIS
-    report_data.gather(hard_run)
+    report_data.collect(hard_run)
     assert examined == []
     kept.write_bytes(kept.read_bytes()[:1000])
-    report_data.gather(hard_run)
+    report_data.collect(hard_run)
     assert examined == [1]
     monkeypatch.setattr(report_data, "FORMAT", 0)  # as another version of the program kept it
-    report_data.gather(hard_run)
+    report_data.collect(hard_run)
     assert examined == [1, 1]
 
 
@@ -1221,7 +1223,7 @@ def test_any_training_gives_a_page(browser, hard_run, tmp_path, options):
     from lookbook.training.pipeline import train
 
     run = train(hard_run.conditions["data"]["name"], QUICK, out=tmp_path / "run", **options)
-    written = page.write_run_report(report_data.gather(run), tmp_path / "a.html")
+    written = page.write_run_report(report_data.collect(run), tmp_path / "a.html")
     with opened(browser, written) as shown:
         assert shown.locator("#training svg").count() == 5
         text = shown.inner_text("#training")
@@ -1245,7 +1247,7 @@ def test_a_handful_of_images_gives_a_report(tmp_path, n, shape):
     arrays |= {"train_labels": np.arange(n) % 2, "test_labels": np.zeros(n, int)}
     np.savez(tmp_path / "few.npz", **arrays)
     run = train(str(tmp_path / "few.npz"), QUICK.with_epochs(1), out=tmp_path / "run")
-    gathered = report_data.gather(run)
+    gathered = report_data.collect(run)
     assert "Class by class" in written(page.write_run_report(gathered, tmp_path / "a.html"))
 
 
@@ -1269,7 +1271,7 @@ def colour_run(tmp_path_factory):
 
 
 def test_convolutions_on_images_in_colour_are_shown(browser, colour_run, tmp_path):
-    gathered = report_data.gather(colour_run)
+    gathered = report_data.collect(colour_run)
     out = page.write_run_report(gathered, tmp_path / "a.html")
     mistakes = len(gathered.analysis.hardest)
     assert mistakes > 3

@@ -180,12 +180,12 @@ def epoch_line(progress: Progress) -> str:
 #: steps of a report, as they are called while they last
 STEPS = {
     "answers": "answers to the test images",
-    "opinions": "opinions of networks that have not seen the images",
-    "doubles": "doubles and suspected labels",
+    "out-of-fold": "answers of networks that have not seen the images",
+    "duplicates": "duplicates and suspected labels",
     "map": "a map of the test images",
     "nearest": "training images nearest to the mistakes",
-    "looked": "where the model looked",
-    "robustness": "what the model can stand",
+    "occlusion": "where the model looked",
+    "robustness": "robustness",
     "page": "the page",
 }
 

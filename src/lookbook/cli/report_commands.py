@@ -16,7 +16,7 @@ from lookbook.errors import InputError
 from lookbook.runs import store
 
 if TYPE_CHECKING:
-    from lookbook.reports.report_data import Dossier
+    from lookbook.reports.report_data import ReportData
     from lookbook.runs.store import Run
 
 #: language → the page's name in its run
@@ -102,13 +102,13 @@ def report(
     _check_file(target, REPORTS[lang])
     process.tune()  # the first report on a run trains networks, too
     from lookbook.reports import page
-    from lookbook.reports.report_data import gather
+    from lookbook.reports.report_data import collect
 
     with progress.show_steps() as tell:
-        dossier = gather(chosen, tell)
-        written = page.write_run_report(dossier, target, lang)
+        collected = collect(chosen, tell)
+        written = page.write_run_report(collected, target, lang)
     if corrections is not None:
-        _write_corrections(corrections, dossier)
+        _write_corrections(corrections, collected)
         again = f"{chosen.train_command()} --corrections {shlex.quote(str(corrections))}"
         print(t("fill in its column 'correction', then: {command}", command=again))
     terminal.print_paths(t("report"), [written])
@@ -155,13 +155,13 @@ def _check_file(target: Path, name: str) -> None:
     files.check_free(target, files.PAGE)
 
 
-def _write_corrections(path: Path, dossier: Dossier) -> None:
+def _write_corrections(path: Path, collected: ReportData) -> None:
     from lookbook.data import corrections
 
-    parts = dossier.given, dossier.training, dossier.test
+    parts = collected.given, collected.training, collected.test
     # with a mark, by which spreadsheets know the encoding
     files.write_bytes(
-        path, corrections.to_csv(dossier.findings, *parts).encode("utf-8-sig", "replace")
+        path, corrections.to_csv(collected.findings, *parts).encode("utf-8-sig", "replace")
     )
     print(f"{t('suspects')} {path}")
 
@@ -184,7 +184,7 @@ def export(
 
     chosen = store.read_run(run)
     target = formats.place(chosen, to, out)
-    {"int8": _export_int8, "html": _export_page, "folder": _export_kit}[to](chosen, target)
+    {"int8": _export_int8, "html": _export_page, "folder": _export_bundle}[to](chosen, target)
 
 
 def _export_int8(run: Run, target: Path) -> None:
@@ -197,7 +197,7 @@ def _export_int8(run: Run, target: Path) -> None:
 def _export_page(run: Run, target: Path) -> None:
     from lookbook.exports import web_demo
 
-    written = web_demo.write_tryout(run, target)
+    written = web_demo.write_web_demo(run, target)
     size = t("{size:.1f} MB, needs no network", size=written.stat().st_size / 1e6)
     data = run.conditions["data"]["name"]
     rows = [(t("page"), f"{written}  ({size})")]
@@ -207,10 +207,10 @@ def _export_page(run: Run, target: Path) -> None:
     terminal.suggest(t("open it in a browser, or send it to your phone"))
 
 
-def _export_kit(run: Run, target: Path) -> None:
+def _export_bundle(run: Run, target: Path) -> None:
     from lookbook.exports import bundle
 
-    written = bundle.write_kit(run, target)
+    written = bundle.write_bundle(run, target)
     lines = [(t("wrote"), str(path)) for path in sorted(written.iterdir())]
     sample = next((path for path in written.iterdir() if path.stem == "sample"), "photo.jpg")
     if isinstance(sample, Path):

@@ -44,9 +44,9 @@ def to_csv(findings: Findings, given: Dataset, training: Dataset, test: Dataset)
         table.append(["train", index, file, image, before, now, "", "", now])
     parts = (("train", training, findings.training), ("test", test, findings.test))
     for name, part, suspects in parts:
-        rows = zip(suspects.indices, suspects.opinions, suspects.shares, strict=True)
-        for place, (index, opinion, (share, _)) in enumerate(rows):
-            label, suggestion = part.classes[part.labels[index]], part.classes[opinion]
+        rows = zip(suspects.indices, suspects.predicted, suspects.shares, strict=True)
+        for place, (index, predicted, (share, _)) in enumerate(rows):
+            label, suggestion = part.classes[part.labels[index]], part.classes[predicted]
             image, file = _digest(part.images[index]), _file(part, int(index))
             suspected = "yes" if place < suspects.suspected else "no"
             table.append(

@@ -127,7 +127,7 @@ def analyse(
     curves: tuple[Curve, ...] = ()
     chosen = draw(len(test), CORRUPTED)
     if model is not None:
-        tell("looked")
+        tell("occlusion")
         said = probs[hardest].argmax(axis=1)
         looked = occlusion(model, test.images[hardest], said)
         tell("robustness")

@@ -36,7 +36,7 @@ LEAST = 2
 
 
 @dataclass(frozen=True)
-class Opinions:
+class OutOfFold:
     """Probabilities by networks that had not seen the images; rows of NaN were not judged."""
 
     training: Float[np.ndarray, "N K"]
@@ -54,10 +54,19 @@ class Suspects:
 
     indices: Int64[np.ndarray, "S"]
     #: class that the networks would give, and how sure they are of it and of the label
-    opinions: Int64[np.ndarray, "S"]
+    predicted: Int64[np.ndarray, "S"]
     shares: Float[np.ndarray, "S 2"]
     #: how many of them, from the first on, are suspected: see `count_suspects`
     suspected: int
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return what a run keeps of them: by these names in its `analysis.npz`."""
+        return {
+            "indices": self.indices,
+            "opinions": self.predicted,
+            "shares": self.shares,
+            "suspected": np.array(self.suspected),
+        }
 
     @classmethod
     def none(cls) -> Self:
@@ -94,7 +103,7 @@ class Findings:
         arrays = {"exact": self.exact, "near": self.near}
         for part in ("training", "test"):
             suspects = getattr(self, part)
-            arrays |= {f"{part}-{name}": np.array(value) for name, value in vars(suspects).items()}
+            arrays |= {f"{part}-{name}": kept for name, kept in suspects.to_arrays().items()}
         counts = (self.n_training, self.compared, self.different, self.networks)
         judges = {"recipe": np.array(self.recipe), "accuracy": np.array(self.accuracy)}
         return arrays | judges | {"found": np.array(counts, np.int64)}
@@ -126,16 +135,16 @@ class Findings:
         )
 
 
-def audit(training: Dataset, test: Dataset, opinions: Opinions | None) -> Findings:
+def audit(training: Dataset, test: Dataset, out_of_fold: OutOfFold | None) -> Findings:
     """Look for doubles within and across the parts, and for labels that are suspected.
 
     Parameters
     ----------
     training, test
         The two parts.
-    opinions
-        Of networks that had not seen the images; None where there are none, so that no label is
-        suspected.
+    out_of_fold
+        Probabilities of networks that had not seen the images; None where there are none, so
+        that no label is suspected.
     """
     images = np.concatenate([training.images, test.images])
     firsts = find_first(images)
@@ -144,11 +153,11 @@ def audit(training: Dataset, test: Dataset, opinions: Opinions | None) -> Findin
     near, compared = find_near(images, kept, in_test)
     again = np.flatnonzero(firsts != np.arange(len(images)))
     inside = outside = Suspects.none()
-    if opinions is not None:
-        weak = opinions.accuracy < ENOUGH
+    if out_of_fold is not None:
+        weak = out_of_fold.accuracy < ENOUGH
         inside, outside = (
             find_suspects(part.labels, probs, weak=weak)
-            for part, probs in ((training, opinions.training), (test, opinions.test))
+            for part, probs in ((training, out_of_fold.training), (test, out_of_fold.test))
         )
     return Findings(
         n_training=len(training),
@@ -158,9 +167,9 @@ def audit(training: Dataset, test: Dataset, opinions: Opinions | None) -> Findin
         different=len(images) - len(again),
         training=inside,
         test=outside,
-        networks=opinions.networks if opinions else 0,
-        recipe=opinions.recipe if opinions else "",
-        accuracy=opinions.accuracy if opinions else 0.0,
+        networks=out_of_fold.networks if out_of_fold else 0,
+        recipe=out_of_fold.recipe if out_of_fold else "",
+        accuracy=out_of_fold.accuracy if out_of_fold else 0.0,
     )
 
 
@@ -275,12 +284,12 @@ def find_suspects(
     if len(np.unique(labels)) < 2:  # nothing to compare with
         return Suspects.none()
     probs /= probs.sum(axis=1, keepdims=True)
-    own, opinions = probs[np.arange(len(labels)), labels], probs.argmax(axis=1)
+    own, predicted = probs[np.arange(len(labels)), labels], probs.argmax(axis=1)
     ranking = np.argsort(own, kind="stable")
-    ranking = ranking[opinions[ranking] != labels[ranking]]
+    ranking = ranking[predicted[ranking] != labels[ranking]]
     suspected = 0 if weak else min(count_suspects(own), len(ranking))
     shares = np.stack([probs.max(axis=1), own], axis=1)[ranking]
-    return Suspects(judged[ranking], opinions[ranking], shares, suspected)
+    return Suspects(judged[ranking], predicted[ranking], shares, suspected)
 
 
 def count_suspects(own: Float[np.ndarray, "N"]) -> int:

@@ -34,7 +34,7 @@ GROUNDS = {
 EXAMPLES = ("picture.py", "predict.py", "predict.mjs")
 
 
-def write_kit(run: Run, folder: Path) -> Path:
+def write_bundle(run: Run, folder: Path) -> Path:
     """Write a run's model with a card and examples in Python and JavaScript; return the folder.
 
     Raises

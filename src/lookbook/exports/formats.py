@@ -45,7 +45,7 @@ def export(run: Run | str | Path, to: Form, out: str | Path | None = None) -> Pa
 
     if to == "int8":
         return int8.quantize(chosen, target).path
-    return (web_demo.write_tryout if to == "html" else bundle.write_kit)(chosen, target)
+    return (web_demo.write_web_demo if to == "html" else bundle.write_bundle)(chosen, target)
 
 
 def place(run: Run, to: str, out: Path | None) -> Path:

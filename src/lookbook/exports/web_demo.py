@@ -38,7 +38,7 @@ SAMPLES, SAMPLE_BYTES = 20, 540_000
 NO_SAMPLES: dict[str, Any] = {"labels": [], "indices": [], "pixels": ""}
 
 
-def write_tryout(run: Run, out: Path) -> Path:
+def write_web_demo(run: Run, out: Path) -> Path:
     """Write the page on a run's model; return the file, of at most 4 MB.
 
     The page asks nothing of any network: weights are in it, and as many test images as there is

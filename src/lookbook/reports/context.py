@@ -61,7 +61,7 @@ class Gallery:
         return self.places[key]
 
 
-class Sheet:
+class Context:
     """One report in one language, while its parts are made."""
 
     def __init__(self, answers: Answers, lang: Lang, gallery: Gallery | None = None) -> None:

@@ -26,7 +26,7 @@ from lookbook.reports import (
     section_metrics,
     section_model,
 )
-from lookbook.reports.context import Answers, Gallery, Sheet
+from lookbook.reports.context import Answers, Context, Gallery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64, UInt8
 
     from lookbook.evaluation.audit import Findings
-    from lookbook.reports.report_data import Dossier
+    from lookbook.reports.report_data import ReportData
 
 # ---- public verbs ----
 
@@ -121,20 +121,20 @@ def report_on(
     return write_report(answers, out, lang)
 
 
-def write_run_report(dossier: Dossier, out: Path, lang: Lang = "en") -> Path:
+def write_run_report(collected: ReportData, out: Path, lang: Lang = "en") -> Path:
     """Write the report on a run; return the file."""
     answers = Answers(
-        test=dossier.test,
-        probs=dossier.probs,
-        found=dossier.found,
-        analysis=dossier.analysis,
-        title=title_of(dossier.run.conditions["data"]["name"]),
-        subtitle=f"{dossier.run.recipe['name']} · {dossier.run.folder.resolve().name}",
-        training=dossier.training,
-        findings=dossier.findings,
-        run=dossier.run,
-        model=dossier.model,
-        data=dossier.run.conditions["data"]["name"],
+        test=collected.test,
+        probs=collected.probs,
+        found=collected.found,
+        analysis=collected.analysis,
+        title=title_of(collected.run.conditions["data"]["name"]),
+        subtitle=f"{collected.run.recipe['name']} · {collected.run.folder.resolve().name}",
+        training=collected.training,
+        findings=collected.findings,
+        run=collected.run,
+        model=collected.model,
+        data=collected.run.conditions["data"]["name"],
     )
     return write_report(answers, out, lang)
 
@@ -160,63 +160,63 @@ def _render(answers: Answers, lang: Lang) -> str:
     Images, answers and the cells of the matrix are there once, for both.
     """
     images = Gallery()
-    sheets = {
-        one: Sheet(answers, one, images) for one in sorted(LANGS, key=lambda one: one != lang)
+    contexts = {
+        one: Context(answers, one, images) for one in sorted(LANGS, key=lambda one: one != lang)
     }
-    parts = {one: _parts(sheet) for one, sheet in sheets.items()}
+    parts = {one: _parts(context) for one, context in contexts.items()}
     sprite = sprites.pack(np.stack(images.images))  # all images are known by now
-    frame = _frame(sheets[lang], sprite)
+    frame = _frame(contexts[lang], sprite)
     bodies = {
         one: render(
             "reports/report.body.html",
             **parts[one],
             **frame,
-            search=section_answers.search(sheet, sprite),
-            t=sheet.t,
+            search=section_answers.search(context, sprite),
+            t=context.t,
             lang=one,
             first=one == lang,
-            footer=sheet.t("page.footer", version=version("lookbook"), date=_today()),
+            footer=context.t("page.footer", version=version("lookbook"), date=_today()),
         )
-        for one, sheet in sheets.items()
+        for one, context in contexts.items()
     }
     return fill(
         "reports/report",
         ("reports/report.js",),
-        answers=section_answers.for_script(sheets[lang], sprite),
+        answers=section_answers.for_script(contexts[lang], sprite),
         bodies=bodies,
         lang=lang,
-        name=sheets[lang].t("page.title", name=answers.title),
+        name=contexts[lang].t("page.title", name=answers.title),
         **frame,
     )
 
 
-def _parts(sheet: Sheet) -> dict[str, Any]:
+def _parts(context: Context) -> dict[str, Any]:
     """Return what the page shows; whatever has nothing to show is left out."""
     parts: dict[str, Any] = {
-        "verdict": section_metrics.verdict(sheet),
-        "data": section_data.data(sheet),
-        "network": section_model.network(sheet),
-        "training": section_model.training(sheet),
-        "confusion": section_answers.confusion(sheet),
-        "mistakes": section_answers.mistakes(sheet),
-        "classes": section_answers.per_class(sheet),
-        "trust": section_metrics.calibration(sheet),
-        "map": section_answers.the_map(sheet),
-        "robustness": section_model.robustness(sheet),
+        "verdict": section_metrics.verdict(context),
+        "data": section_data.data(context),
+        "network": section_model.network(context),
+        "training": section_model.training(context),
+        "confusion": section_answers.confusion(context),
+        "mistakes": section_answers.mistakes(context),
+        "classes": section_answers.per_class(context),
+        "trust": section_metrics.calibration(context),
+        "map": section_answers.the_map(context),
+        "robustness": section_model.robustness(context),
     }
     sections = [*(name for name, part in parts.items() if part), "search"]
     numbers = {name: number for number, name in enumerate(sections, 1)}
-    return parts | {"sections": sections, "n": numbers, "cover": section_answers.cover(sheet)}
+    return parts | {"sections": sections, "n": numbers, "cover": section_answers.cover(context)}
 
 
-def _frame(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
+def _frame(context: Context, sprite: sprites.Sprite) -> dict[str, Any]:
     """Return what both languages share."""
     return {
-        "title": sheet.answers.title,
-        "subtitle": sheet.answers.subtitle,
-        "polarity": _polarity(sheet.test),
-        "names": sheet.test.classes,
-        "n_test": len(sheet.test),
+        "title": context.answers.title,
+        "subtitle": context.answers.subtitle,
+        "polarity": _polarity(context.test),
+        "names": context.test.classes,
+        "n_test": len(context.test),
         "sprite": {
             "columns": sprite.columns,
             "rows": sprite.rows,

@@ -34,11 +34,11 @@ FORMAT = 6
 #: step → share of the seconds that it takes with Fashion-MNIST
 STEPS = {
     "answers": 0.1,
-    "opinions": 0.25,
-    "doubles": 0.15,
+    "out-of-fold": 0.25,
+    "duplicates": 0.15,
     "map": 0.2,
     "nearest": 0.1,
-    "looked": 0.03,
+    "occlusion": 0.03,
     "robustness": 0.1,
     "page": 0.07,
 }
@@ -47,7 +47,7 @@ Tell = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Dossier:
+class ReportData:
     """All that is known of a run."""
 
     run: Run
@@ -62,7 +62,7 @@ class Dossier:
     findings: Findings
 
 
-def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
+def collect(run: Run, tell: Tell = lambda _step, _done: None) -> ReportData:
     """Return what is known of a run: what an earlier call kept, or found out now.
 
     Raises
@@ -93,7 +93,7 @@ def gather(run: Run, tell: Tell = lambda _step, _done: None) -> Dossier:
         kept = {"probs": said.probs, **findings.to_arrays(), **analysis.to_arrays()}
         _write(run, kept, _key(run, training, test))
     _begin(tell, "page")
-    return Dossier(
+    return ReportData(
         run,
         predictor.model,
         given,
@@ -113,12 +113,12 @@ def examine_data(
     *,
     mirror: bool = True,
 ) -> Findings:
-    """Audit both parts, with the opinions of networks that did not see the images."""
+    """Audit both parts, with out-of-fold probabilities of networks that did not see the images."""
     from lookbook.training import cross_validation  # noqa: PLC0415  # torch: not for a report that is written again
 
-    _begin(tell, "opinions")
+    _begin(tell, "out-of-fold")
     judged = cross_validation.ask(training, test, mirror=mirror)
-    _begin(tell, "doubles")
+    _begin(tell, "duplicates")
     return audit(training, test, judged)
 
 

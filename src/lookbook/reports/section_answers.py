@@ -13,7 +13,7 @@ from lookbook.evaluation import metrics
 from lookbook.evaluation.nearest_neighbors import MOST_TRAINING, NEAREST
 from lookbook.evaluation.selection import extremes
 from lookbook.images import sprites
-from lookbook.reports.context import Sheet, grouped, tenths
+from lookbook.reports.context import Context, grouped, tenths
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -30,44 +30,44 @@ COLOURS = 10
 COVER = 48
 
 
-def cover(sheet: Sheet) -> list[int]:
+def cover(context: Context) -> list[int]:
     """Choose images that run across the top: class by class, all that the model knew."""
-    right = sheet.analysis.shown[
-        sheet.said[sheet.analysis.shown] == sheet.test.labels[sheet.analysis.shown]
+    right = context.analysis.shown[
+        context.said[context.analysis.shown] == context.test.labels[context.analysis.shown]
     ]
     chosen: list[int] = []
     for turn in range(COVER):
-        for k in range(len(sheet.test.classes)):
-            of_class = right[sheet.test.labels[right] == k]
+        for k in range(len(context.test.classes)):
+            of_class = right[context.test.labels[right] == k]
             if turn < len(of_class):
                 chosen.append(int(of_class[turn]))
-    return [sheet.at("test", index) for index in chosen[:COVER]]
+    return [context.at("test", index) for index in chosen[:COVER]]
 
 
-def confusion(sheet: Sheet) -> dict[str, Any]:
+def confusion(context: Context) -> dict[str, Any]:
     """Write the matrix as a table of links."""
-    named = zip(sheet.test.classes, sheet.answers.found["confusion_matrix"], strict=True)
+    named = zip(context.test.classes, context.answers.found["confusion_matrix"], strict=True)
     return {
         "rows": [
             {"name": name, "counts": [grouped(n) if n else "" for n in counts]}
             for name, counts in named
         ],
-        "small": len(sheet.test.classes) > SMALL,
-        "caption": sheet.t("confusion.caption", n=grouped(len(sheet.test))),
+        "small": len(context.test.classes) > SMALL,
+        "caption": context.t("confusion.caption", n=grouped(len(context.test))),
     }
 
 
-def mistakes(sheet: Sheet) -> dict[str, Any]:
+def mistakes(context: Context) -> dict[str, Any]:
     """Show the most confused pairs and the largest losses."""
-    numbers = {name: k for k, name in enumerate(sheet.test.classes)}
+    numbers = {name: k for k, name in enumerate(context.test.classes)}
     pairs = []
-    for one in sheet.answers.found["most_confused"]:
+    for one in context.answers.found["most_confused"]:
         a, b = one["pair"]
         ways = [
             {
                 "true": numbers[truth],
                 "predicted": numbers[said],
-                "text": sheet.t("mistakes.way", n=grouped(n), truth=truth, said=said),
+                "text": context.t("mistakes.way", n=grouped(n), truth=truth, said=said),
             }
             for truth, said, n in (
                 (a, b, one["first_as_second"]),
@@ -77,69 +77,71 @@ def mistakes(sheet: Sheet) -> dict[str, Any]:
         ]
         pairs.append(
             {
-                "title": sheet.t("mistakes.pair", a=a, b=b),
+                "title": context.t("mistakes.pair", a=a, b=b),
                 "count": one["count"],
-                "text": sheet.t("mistakes.count", n=grouped(one["count"])),
+                "text": context.t("mistakes.count", n=grouped(one["count"])),
                 "ways": ways,
             }
         )
-    cards = [_card(sheet, place, int(index)) for place, index in enumerate(sheet.analysis.hardest)]
-    read = [sheet.t("mistakes.largest_read", n=len(cards))]
-    if sheet.analysis.looked.size:
-        read.append(sheet.t("mistakes.looked_read"))
-    if sheet.analysis.nearest.size:
-        key = "nearest_read" if sheet.analysis.by_features else "nearest_read_pixels"
-        read.append(sheet.t(f"mistakes.{key}"))
-        training = sheet.answers.training
+    cards = [
+        _card(context, place, int(index)) for place, index in enumerate(context.analysis.hardest)
+    ]
+    read = [context.t("mistakes.largest_read", n=len(cards))]
+    if context.analysis.looked.size:
+        read.append(context.t("mistakes.looked_read"))
+    if context.analysis.nearest.size:
+        key = "nearest_read" if context.analysis.by_features else "nearest_read_pixels"
+        read.append(context.t(f"mistakes.{key}"))
+        training = context.answers.training
         if training is not None and len(training) > MOST_TRAINING:
-            read.append(sheet.t("mistakes.drawn", n=grouped(MOST_TRAINING)))
+            read.append(context.t("mistakes.drawn", n=grouped(MOST_TRAINING)))
     return {"pairs": pairs, "cards": cards, "read": " ".join(read)}
 
 
-def _card(sheet: Sheet, place: int, index: int) -> dict[str, Any]:
+def _card(context: Context, place: int, index: int) -> dict[str, Any]:
     """Show one mistake: image, where the model looked, probabilities, its like."""
-    truth = int(sheet.test.labels[index])
+    truth = int(context.test.labels[index])
     neighbours = []
-    training = sheet.answers.training
-    for near in sheet.analysis.nearest[place] if training is not None else ():
+    training = context.answers.training
+    for near in context.analysis.nearest[place] if training is not None else ():
         label = int(training.labels[near])  # type: ignore[union-attr]
-        kind = "right" if label == truth else "wrong" if label == sheet.said[index] else ""
+        kind = "right" if label == truth else "wrong" if label == context.said[index] else ""
         neighbours.append(
             {
-                "at": sheet.at("training", int(near)),
-                "about": sheet.describe("training", int(near)),
-                "file": sheet.file("training", int(near)),
-                "name": sheet.name(label),
+                "at": context.at("training", int(near)),
+                "about": context.describe("training", int(near)),
+                "file": context.file("training", int(near)),
+                "name": context.name(label),
                 "kind": kind,
             }
         )
-    sure = sheet.percent(tenths(sheet.probs[index].max()) / 1000)
+    sure = context.percent(tenths(context.probs[index].max()) / 1000)
     return {
         "index": index,
-        "at": sheet.at("test", index),
-        "about": sheet.about_test(index),
-        "said": f"{sheet.name(sheet.said[index])} {sure}",
-        "truth": sheet.t("mistakes.truth", truth=sheet.name(truth)),
-        "number": sheet.t("mistakes.number", index=grouped(index)),
-        "file": sheet.file("test", index),
-        "bars": _bars(sheet, index),
-        "heat": _heat(sheet, place),
+        "at": context.at("test", index),
+        "about": context.about_test(index),
+        "said": f"{context.name(context.said[index])} {sure}",
+        "truth": context.t("mistakes.truth", truth=context.name(truth)),
+        "number": context.t("mistakes.number", index=grouped(index)),
+        "file": context.file("test", index),
+        "bars": _bars(context, index),
+        "heat": _heat(context, place),
         "neighbours": neighbours[:NEAREST],
     }
 
 
-def _bars(sheet: Sheet, index: int) -> list[dict[str, Any]]:
+def _bars(context: Context, index: int) -> list[dict[str, Any]]:
     """Return the greatest probabilities of one image, and that of the true class."""
-    probs, truth = sheet.probs[index], int(sheet.test.labels[index])
+    probs, truth = context.probs[index], int(context.test.labels[index])
     rows = []
-    for k in _leading(probs[None], sheet.test.labels[[index]], BESIDE + 1)[0]:
-        kind = "right" if k == truth else "wrong" if k == sheet.said[index] else ""
+    for k in _leading(probs[None], context.test.labels[[index]], BESIDE + 1)[0]:
+        kind = "right" if k == truth else "wrong" if k == context.said[index] else ""
         share = tenths(probs[k]) / 1000
         rows.append(
             {
-                "name": sheet.name(k),
+                "name": context.name(k),
                 "share": round(100 * share, 1),
-                "text": sheet.percent(share),
+                "text": context.percent(share),
                 "kind": kind,
             }
         )
@@ -156,33 +158,33 @@ def _leading(
     return leading
 
 
-def _heat(sheet: Sheet, place: int) -> str:
+def _heat(context: Context, place: int) -> str:
     """Return where the model looked as a transparent image, orange where it matters."""
-    if not sheet.analysis.looked.size:
+    if not context.analysis.looked.size:
         return ""
-    map_ = sheet.analysis.looked[place]
+    map_ = context.analysis.looked[place]
     pixels = np.zeros((*map_.shape, 4), np.uint8)
     pixels[..., :3] = (230, 110, 0)
     pixels[..., 3] = (200 * map_).round().astype(np.uint8)
     return sprites.address(pixels)
 
 
-def per_class(sheet: Sheet) -> dict[str, Any]:
+def per_class(context: Context) -> dict[str, Any]:
     """Write precision, recall and F1 of each class, with its easiest and hardest images."""
-    on_page = np.zeros(len(sheet.test), bool)
-    on_page[sheet.analysis.shown] = True
-    right = sheet.said == sheet.test.labels
-    found = sheet.answers.found
+    on_page = np.zeros(len(context.test), bool)
+    on_page[context.analysis.shown] = True
+    right = context.said == context.test.labels
+    found = context.answers.found
     shares = metrics.class_shares(found)
     rows = []
     for k, one in enumerate(found["per_class"]):
-        members = np.flatnonzero((sheet.test.labels == k) & on_page)
-        typical, worst = extremes(members, sheet.of_truth, right)
+        members = np.flatnonzero((context.test.labels == k) & on_page)
+        typical, worst = extremes(members, context.of_truth, right)
         measured = [
             {
                 "name": f"{key}-{k}",
                 "value": one[key],
-                "text": "–" if share is None else sheet.percent(share),
+                "text": "–" if share is None else context.percent(share),
             }
             for key, share in shares[k].items()
         ]
@@ -191,78 +193,78 @@ def per_class(sheet: Sheet) -> dict[str, Any]:
             {
                 "name": one["class"],
                 "metrics": measured,
-                "typical": [sheet.shown_test(i) for i in typical],
-                "worst": [sheet.shown_test(i) for i in worst],
+                "typical": [context.shown_test(i) for i in typical],
+                "worst": [context.shown_test(i) for i in worst],
             }
         )
-    return {"rows": rows, "note": _sampled(sheet, "classes")}
+    return {"rows": rows, "note": _sampled(context, "classes")}
 
 
-def _sampled(sheet: Sheet, part: str) -> str:
+def _sampled(context: Context, part: str) -> str:
     """Say what a part shows of the test images; nothing where a page holds them all."""
-    shown = sheet.analysis.shown
-    if len(shown) == len(sheet.test):
+    shown = context.analysis.shown
+    if len(shown) == len(context.test):
         return ""
-    wrong = sheet.said != sheet.test.labels
-    return sheet.t(
+    wrong = context.said != context.test.labels
+    return context.t(
         f"{part}.sampled",
         shown=grouped(len(shown)),
-        all=grouped(len(sheet.test)),
+        all=grouped(len(context.test)),
         wrong=grouped(int(wrong[shown].sum())),
         all_wrong=grouped(int(wrong.sum())),
     )
 
 
-def the_map(sheet: Sheet) -> dict[str, Any] | None:
+def the_map(context: Context) -> dict[str, Any] | None:
     """Say what the map is of; the script draws it."""
-    analysis = sheet.analysis
+    analysis = context.analysis
     if not len(analysis.places):
         return None
-    features = sheet.t("map.features" if analysis.by_features else "map.pixels")
-    notes = [sheet.t("map.note", features=features)]
+    features = context.t("map.features" if analysis.by_features else "map.pixels")
+    notes = [context.t("map.note", features=features)]
     if analysis.landmarks < len(analysis.shown):
-        notes.append(sheet.t("map.landmarks", landmarks=grouped(analysis.landmarks)))
-    if len(sheet.test.classes) > COLOURS:
-        notes.append(sheet.t("map.colours"))
-    notes.append(_sampled(sheet, "map"))
-    read = sheet.t("map.read" if analysis.by_features else "map.read_pixels")
-    return {"legend": sheet.test.classes, "note": " ".join(notes).strip(), "read": read}
+        notes.append(context.t("map.landmarks", landmarks=grouped(analysis.landmarks)))
+    if len(context.test.classes) > COLOURS:
+        notes.append(context.t("map.colours"))
+    notes.append(_sampled(context, "map"))
+    read = context.t("map.read" if analysis.by_features else "map.read_pixels")
+    return {"legend": context.test.classes, "note": " ".join(notes).strip(), "read": read}
 
 
-def search(sheet: Sheet, sprite: sprites.Sprite) -> dict[str, Any]:
+def search(context: Context, sprite: sprites.Sprite) -> dict[str, Any]:
     """Say what the page holds of the test part."""
-    n = len(sheet.test)
-    named = BUILTIN[sheet.answers.data].examples if sheet.answers.data in BUILTIN else ()
-    notes = [_sampled(sheet, "search")]
-    if sprite.side != sheet.test.size:
-        notes.append(sheet.t("search.small"))
+    n = len(context.test)
+    named = BUILTIN[context.answers.data].examples if context.answers.data in BUILTIN else ()
+    notes = [_sampled(context, "search")]
+    if sprite.side != context.test.size:
+        notes.append(context.t("search.small"))
     if sprite.levels < 256:
-        notes.append(sheet.t("search.greys"))
+        notes.append(context.t("search.greys"))
     return {
         "examples": [index for index in named if index < n],
-        "example": int(sheet.analysis.shown[0]),
+        "example": int(context.analysis.shown[0]),
         "note": " ".join(notes).strip(),
     }
 
 
-def for_script(sheet: Sheet, sprite: sprites.Sprite) -> str:
+def for_script(context: Context, sprite: sprites.Sprite) -> str:
     """Return what the script needs, as JSON that cannot end its element."""
-    shown = sheet.analysis.shown
-    probs = sheet.probs[shown]
-    leading = _leading(probs, sheet.test.labels[shown])
+    shown = context.analysis.shown
+    probs = context.probs[shown]
+    leading = _leading(probs, context.test.labels[shown])
     shares = np.take_along_axis(probs, leading, axis=1)
     document = {
-        "classes": sheet.test.classes,
+        "classes": context.test.classes,
         "most": leading.shape[1],
         "columns": sprite.columns,
         "index": _packed(shown.astype("<u4")),
-        "label": _packed(sheet.test.labels[shown].astype(np.uint8)),
+        "label": _packed(context.test.labels[shown].astype(np.uint8)),
         "leading": _packed(leading.astype(np.uint8)),
         "tenths": _packed(np.rint(1000 * shares.astype(np.float64)).astype("<u2")),
-        "rank": _packed(sheet.of_truth[shown].argsort(kind="stable").argsort().astype("<u2")),
-        "xy": _packed((65535 * sheet.analysis.places).astype("<u2")),
-        "files": [sheet.file("test", index) for index in shown] if sheet.test.files else [],
-        "title": sheet.answers.title,
+        "rank": _packed(context.of_truth[shown].argsort(kind="stable").argsort().astype("<u2")),
+        "xy": _packed((65535 * context.analysis.places).astype("<u2")),
+        "files": [context.file("test", index) for index in shown] if context.test.files else [],
+        "title": context.answers.title,
         "text": {lang: texts("reports/report", lang)["script"] for lang in LANGS},
     }
     return json_in_page(document)

@@ -1,4 +1,4 @@
-"""Show the model in a report: its layers, its training, what it can stand."""
+"""Show the model in a report: its layers, its training, its robustness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lookbook.images import sprites
 from lookbook.inference import onnx_graph
 from lookbook.reports import charts
 from lookbook.reports.charts import Axis, Line
-from lookbook.reports.context import Sheet, grouped
+from lookbook.reports.context import Context, grouped
 
 if TYPE_CHECKING:
     from lookbook.evaluation.robustness import Curve
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 FILTERS = 32
 
 
-def network(sheet: Sheet) -> dict[str, Any] | None:
+def network(context: Context) -> dict[str, Any] | None:
     """Draw the layers, and what the first of them looks for."""
-    model = sheet.answers.model
+    model = context.answers.model
     if model is None:
         return None
-    height, width, *colours = sheet.test.images.shape[1:]
+    height, width, *colours = context.test.images.shape[1:]
     shape = "×".join(map(str, (height, width, *colours)))
-    none = sheet.t("network.one_parameter")
-    rows = [{"name": sheet.t("network.input"), "shape": shape, "parameters": none}]
-    found = sheet.layers
-    rows += [_layer(sheet, one) for one in found]
+    none = context.t("network.one_parameter")
+    rows = [{"name": context.t("network.input"), "shape": shape, "parameters": none}]
+    found = context.layers
+    rows += [_layer(context, one) for one in found]
     rows.append(
         {
-            "name": sheet.t("network.softmax"),
+            "name": context.t("network.softmax"),
             "shape": str(found[-1].shape[0]),
             "parameters": none,
         }
     )
-    total = sheet.t("network.total", n=grouped(sum(one.learnt for one in found)))
-    run = sheet.answers.run
+    total = context.t("network.total", n=grouped(sum(one.learnt for one in found)))
+    run = context.answers.run
     if run is not None and (run.recipe.get("mirror") or run.recipe.get("shift")):
-        total += " " + sheet.t("network.views")
+        total += " " + context.t("network.views")
     channels = colours[0] if colours else 1
     shapes = [(channels, height, width), *(one.shape for one in found)]
     drawing = charts.layer_drawing(shapes, ", ".join(f"{r['name']} {r['shape']}" for r in rows))
@@ -50,32 +50,32 @@ def network(sheet: Sheet) -> dict[str, Any] | None:
         "drawing": drawing,
         "layers": rows,
         "total": total,
-        **_filters(sheet, model),
+        **_filters(context, model),
     }
 
 
-def _layer(sheet: Sheet, one: onnx_graph.Layer) -> dict[str, str]:
+def _layer(context: Context, one: onnx_graph.Layer) -> dict[str, str]:
     """Write one layer."""
     sides = {"kernel": "×".join(map(str, one.kernel)), "stride": max(one.stride, default=1)}
     kind: str = one.kind
     if kind == "conv" and max(one.stride) > 1:
         kind = "conv_stride"
-    counts = sheet.t("network.one_parameter")
+    counts = context.t("network.one_parameter")
     if one.learnt:
-        counts = sheet.t("network.parameters", n=grouped(one.learnt))
+        counts = context.t("network.parameters", n=grouped(one.learnt))
     elif one.computed:
-        counts = sheet.t("network.computed", n=grouped(one.computed))
+        counts = context.t("network.computed", n=grouped(one.computed))
     return {
-        "name": sheet.t(f"network.{kind}", **sides),
+        "name": context.t(f"network.{kind}", **sides),
         "shape": " × ".join(map(str, one.shape)),
         "parameters": counts,
     }
 
 
-def _filters(sheet: Sheet, model: Model) -> dict[str, Any]:
+def _filters(context: Context, model: Model) -> dict[str, Any]:
     """Draw filters of the first layer, each from its own darkest to its own lightest."""
     values = onnx_graph.first_filters(model)
-    kind = "conv" if sheet.layers[0].kind in {"whitening", "conv"} else "dense"
+    kind = "conv" if context.layers[0].kind in {"whitening", "conv"} else "dense"
     drawn = []
     for one in values[:FILTERS]:
         most = np.abs(one).max() or 1.0
@@ -85,37 +85,37 @@ def _filters(sheet: Sheet, model: Model) -> dict[str, Any]:
     said = {"shown": len(drawn), "all": len(values), "twice": 2 * len(values), "size": size}
     return {
         "filters": drawn,
-        "filters_title": sheet.t(f"network.filters_{kind}"),
-        "filters_read": sheet.t(f"network.filters_{kind}_read", **said),
+        "filters_title": context.t(f"network.filters_{kind}"),
+        "filters_read": context.t(f"network.filters_{kind}_read", **said),
     }
 
 
-def training(sheet: Sheet) -> dict[str, Any] | None:
+def training(context: Context) -> dict[str, Any] | None:
     """Draw loss, accuracy and learning rate over the training."""
-    run = sheet.answers.run
+    run = context.answers.run
     if run is None:
         return None
     history = run.history
     if len(history) < 2:  # there is no curve of one point
-        return {"facts": _ended(sheet, history[-1]), "note": _note(sheet, run)}
+        return {"facts": _ended(context, history[-1]), "note": _note(context, run)}
     epochs, seconds = _epochs(run), [one["seconds"] for one in history]
     drawn = [
-        {"svg": _curve(sheet, history, name, xs, unit), "again": unit == "seconds"}
+        {"svg": _curve(context, history, name, xs, unit), "again": unit == "seconds"}
         for name in ("loss", "accuracy")
         for xs, unit in ((epochs, "epoch"), (seconds, "seconds"))
     ]
     if all("learning_rate" in one for one in history):
-        drawn.append({"svg": _rate(sheet, history, epochs), "again": False})
-    return {"charts": drawn, "note": _note(sheet, run)}
+        drawn.append({"svg": _rate(context, history, epochs), "again": False})
+    return {"charts": drawn, "note": _note(context, run)}
 
 
-def _ended(sheet: Sheet, last: dict[str, Any]) -> list[dict[str, str]]:
+def _ended(context: Context, last: dict[str, Any]) -> list[dict[str, str]]:
     """Return how a training ended: loss and accuracy of both parts."""
     facts = []
-    for name, write in (("loss", "{:.4f}".format), ("accuracy", sheet.percent)):
+    for name, write in (("loss", "{:.4f}".format), ("accuracy", context.percent)):
         for key, word in ((name, "training"), (f"val_{name}", "validation")):
             if last.get(key) is not None:
-                what = f"{sheet.t(f'training.{name}')}, {sheet.t(f'word.{word}')}"
+                what = f"{context.t(f'training.{name}')}, {context.t(f'word.{word}')}"
                 facts.append({"name": what, "text": write(last[key])})
     return facts
 
@@ -130,25 +130,25 @@ def _epochs(run: Run) -> list[float]:
     return done
 
 
-def _note(sheet: Sheet, run: Run) -> str:
+def _note(context: Context, run: Run) -> str:
     """Say what the curves are of, and why those of the training may look worse."""
     recipe = run.recipe
-    parts = [sheet.t("training.note")]
+    parts = [context.t("training.note")]
     with_validation = run.history[-1].get("val_loss") is not None
-    parts.append(sheet.t("training.validation" if with_validation else "training.no_validation"))
+    parts.append(context.t("training.validation" if with_validation else "training.no_validation"))
     if recipe.get("hardest", 1.0) < 1 and run.history[-1]["epoch"] > 1:
-        share = sheet.percent(recipe["hardest"], 0)
-        parts.append(sheet.t("training.hardest", share=share))
+        share = context.percent(recipe["hardest"], 0)
+        parts.append(context.t("training.hardest", share=share))
     if recipe.get("mirror") or recipe.get("shift") or recipe.get("distort"):
-        parts.append(sheet.t("training.changed"))
+        parts.append(context.t("training.changed"))
     if recipe.get("label_smoothing"):
-        share = sheet.percent(recipe["label_smoothing"], 0)
-        parts.append(sheet.t("training.smoothing", share=share))
+        share = context.percent(recipe["label_smoothing"], 0)
+        parts.append(context.t("training.smoothing", share=share))
     return " ".join(parts)
 
 
 def _curve(
-    sheet: Sheet, history: list[dict[str, Any]], name: str, xs: list[float], unit: str
+    context: Context, history: list[dict[str, Any]], name: str, xs: list[float], unit: str
 ) -> str:
     """Draw loss or accuracy of both parts."""
     lines = []
@@ -159,51 +159,51 @@ def _curve(
     for key, word, kind in parts:
         ys = [float(one[key]) for one in history if one.get(key) is not None]
         if len(ys) == len(xs):
-            lines.append(Line(sheet.t(f"word.{word}"), xs, ys, kind, charts.dots(xs)))
+            lines.append(Line(context.t(f"word.{word}"), xs, ys, kind, charts.dots(xs)))
     every = [y for line in lines for y in line.ys]
     least, most = min(every), max(every)
     room = 0.06 * ((most - least) or 1)
-    y = Axis(sheet.t(f"training.{name}"), max(0.0, least - room), most + room)
+    y = Axis(context.t(f"training.{name}"), max(0.0, least - room), most + room)
     if name == "accuracy":
         digits = 0 if most - least > 0.03 else 1
-        y = Axis(y.name, y.least, min(1.0, y.most), lambda share: sheet.percent(share, digits))
-    title = f"{sheet.t(f'training.{name}')} · {sheet.t(f'training.{unit}')}"
-    return charts.chart(title, Axis(sheet.t(f"training.{unit}"), 0, xs[-1]), y, lines)
+        y = Axis(y.name, y.least, min(1.0, y.most), lambda share: context.percent(share, digits))
+    title = f"{context.t(f'training.{name}')} · {context.t(f'training.{unit}')}"
+    return charts.chart(title, Axis(context.t(f"training.{unit}"), 0, xs[-1]), y, lines)
 
 
-def _rate(sheet: Sheet, history: list[dict[str, Any]], epochs: list[float]) -> str:
+def _rate(context: Context, history: list[dict[str, Any]], epochs: list[float]) -> str:
     """Draw the learning rate at the end of each pass."""
     rates = [float(one["learning_rate"]) for one in history]
-    title, unit = sheet.t("training.rate"), sheet.t("training.epoch")
+    title, unit = context.t("training.rate"), context.t("training.epoch")
     y = Axis(title, 0, 1.08 * max(*rates, 1e-9), "{:.2g}".format)
     return charts.chart(
         title, Axis(unit, 0, epochs[-1]), y, [Line("", epochs, rates, "ink", charts.dots(epochs))]
     )
 
 
-def robustness(sheet: Sheet) -> dict[str, Any] | None:
+def robustness(context: Context) -> dict[str, Any] | None:
     """Draw the accuracy under each change."""
-    analysis = sheet.analysis
+    analysis = context.analysis
     if not analysis.curves:
         return None
-    commonest = float(sheet.test.counts.max() / len(sheet.test))
-    drawn = [_stands(sheet, curve, commonest) for curve in analysis.curves]
-    n, all_of_them = grouped(analysis.changed), analysis.changed == len(sheet.test)
-    how = sheet.t("robustness.all" if all_of_them else "robustness.random", n=n)
+    commonest = float(context.test.counts.max() / len(context.test))
+    drawn = [_robustness_chart(context, curve, commonest) for curve in analysis.curves]
+    n, all_of_them = grouped(analysis.changed), analysis.changed == len(context.test)
+    how = context.t("robustness.all" if all_of_them else "robustness.random", n=n)
     return {
         "charts": drawn,
-        "note": sheet.t("robustness.note", n=n, how=how),
+        "note": context.t("robustness.note", n=n, how=how),
     }
 
 
-def _stands(sheet: Sheet, curve: Curve, commonest: float) -> str:
+def _robustness_chart(context: Context, curve: Curve, commonest: float) -> str:
     """Draw one curve."""
     levels = list(curve.levels)
     first, last = levels[0], levels[-1]
     # contrast falls: the curve still begins at the left with the images as they are
     turned = -1 if first > last else 1
     xs = [turned * level for level in levels]
-    unit = sheet.t(f"robustness.unit_{curve.corruption}")
+    unit = context.t(f"robustness.unit_{curve.corruption}")
     # three levels at most are all named: round numbers between them would be of none
     ticks = tuple(xs) if len(xs) <= 3 else None
     write: Any = lambda at: f"{turned * at:g}"  # noqa: E731
@@ -217,9 +217,11 @@ def _stands(sheet: Sheet, curve: Curve, commonest: float) -> str:
         Line("", xs, curve.accuracies, "right", dots),
     ]
     return charts.chart(
-        sheet.t(f"robustness.{curve.corruption}"),
+        context.t(f"robustness.{curve.corruption}"),
         Axis(unit, xs[0], xs[-1], write, ticks),
-        Axis(sheet.t("trust.accuracy"), 0, 1, lambda share: sheet.percent(share, 0), (0, 0.5, 1)),
+        Axis(
+            context.t("trust.accuracy"), 0, 1, lambda share: context.percent(share, 0), (0, 0.5, 1)
+        ),
         lines,
         size=(240, 170),
     )

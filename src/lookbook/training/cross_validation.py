@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lookbook.core.arrays import chunks, sample
-from lookbook.evaluation.audit import LEAST, Opinions
+from lookbook.evaluation.audit import LEAST, OutOfFold
 from lookbook.images.sprites import shrink
 from lookbook.inference.thresholds import softmax
 from lookbook.networks.devices import as_tensor, settle
@@ -43,7 +43,7 @@ def ask(
     tell: Callable[[str], None] = lambda _step: None,
     *,
     mirror: bool = True,
-) -> Opinions | None:
+) -> OutOfFold | None:
     """Return probabilities for the training and the test part, by networks that saw neither.
 
     Each of five networks learns from four fifths of the training part and judges the last fifth;
@@ -66,7 +66,9 @@ def ask(
     return found
 
 
-def _ask(training: Dataset, test: Dataset, recipe: Recipe, tell: Callable[[str], None]) -> Opinions:
+def _ask(
+    training: Dataset, test: Dataset, recipe: Recipe, tell: Callable[[str], None]
+) -> OutOfFold:
     """Ask networks of one recipe."""
     enough = training.counts >= LEAST
     known = np.flatnonzero(enough[training.labels])
@@ -78,7 +80,7 @@ def _ask(training: Dataset, test: Dataset, recipe: Recipe, tell: Callable[[str],
     on_test = np.zeros((len(test), k), np.float32)
     on_test[~enough[test.labels]] = np.nan
     for number in range(folds):
-        tell("opinions")
+        tell("out-of-fold")
         inside, outside = known[fold[known] != number], np.flatnonzero(fold == number)
         taught = training.images[inside], training.labels[inside]
         fitted = fit(taught, None, _suit(recipe, training, len(inside), folds), k, seed=number)
@@ -86,7 +88,7 @@ def _ask(training: Dataset, test: Dataset, recipe: Recipe, tell: Callable[[str],
         on_test += _answer(fitted.classifier, test.images) / folds
     logits = np.log(np.maximum(judged[known], np.finfo(np.float32).tiny))
     temperature = fit_beside_errors(logits, training.labels[known])
-    return Opinions(
+    return OutOfFold(
         training=_temper(judged, temperature),
         test=_temper(on_test, temperature),
         networks=folds,

@@ -14,7 +14,7 @@ const [height, width, channels = 1] = shape;
 // where too few pictures could tell, nothing is doubted
 const limits = calibration?.thresholds ?? { sure: 0, strange: Infinity };
 
-function doubt(confidence, novelty) {
+function verdict(confidence, novelty) {
   if (novelty > limits.strange) return "not one of these? most likely ";
   return confidence < limits.sure ? "not sure; most likely " : "";
 }
@@ -50,7 +50,7 @@ async function answer(session, path) {
   const seen = inverted ? pixels.map((level) => 255 - level) : pixels; // light and dark swapped
   const { probs, novelty } = await session.run({ images: new ort.Tensor("uint8", seen, [1, ...shape]) });
   const shares = Array.from(probs.data), first = shares.indexOf(Math.max(...shares)), [strangeness] = novelty.data;
-  const said = `${doubt(shares[first], strangeness)}${classes[first]}, ${(100 * shares[first]).toFixed(1)} %`;
+  const said = `${verdict(shares[first], strangeness)}${classes[first]}, ${(100 * shares[first]).toFixed(1)} %`;
   return `${path}: ${said}  (novelty ${strangeness.toFixed(2)}${inverted ? ", seen inverted" : ""})`;
 }
 

@@ -12,7 +12,7 @@ from picture import about, see
 limits = (about["calibration"] or {}).get("thresholds", {"sure": 0, "strange": float("inf")})
 
 
-def doubt(confidence, novelty):
+def verdict(confidence, novelty):
     if novelty > limits["strange"]:
         return "not one of these? most likely "
     return "not sure; most likely " if confidence < limits["sure"] else ""
@@ -35,7 +35,9 @@ for path in sys.argv[1:]:
         failed = True
         continue
     (p,), (novelty,) = session.run(["probs", "novelty"], {"images": image[None]})
-    said = f"{doubt(float(p.max()), novelty)}{about['classes'][p.argmax()]}, {100 * p.max():.1f} %"
+    said = (
+        f"{verdict(float(p.max()), novelty)}{about['classes'][p.argmax()]}, {100 * p.max():.1f} %"
+    )
     beside = f"novelty {novelty:.2f}{', seen inverted' if inverted else ''}"
     print(harmless(f"{path}: {said}  ({beside})"))
 sys.exit(2 if failed else 0)
