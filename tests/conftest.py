@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,15 @@ def made_images(n: int, *, seed: int, classes: int = 3) -> tuple[np.ndarray, np.
     for image, label in zip(images, labels, strict=True):
         image[1 + 3 * label : 3 + 3 * label, 1:9] += rng.integers(100, 190, dtype=np.uint8)
     return images, labels
+
+
+def described(classes: Iterable[str]) -> dict[str, Any]:
+    """Return what a made model says of itself, but for what `to_onnx` adds."""
+    return {
+        "classes": list(classes), "polarity": "mixed", "temperature": 1.0, "calibration": None,
+        "recipe": {"name": "made"}, "validation": None, "data": {"name": "made"}, "licence": "",
+        "lookbook": "0",
+    }  # fmt: skip
 
 
 def lookbook(*args: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

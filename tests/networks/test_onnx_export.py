@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import lookbook
-from conftest import made_images
+from conftest import described, made_images
 from lookbook.errors import DamagedFileError, InputError, TrainingError
 from lookbook.estimator import LookbookClassifier
 from lookbook.images.specification import Preprocessing
@@ -43,7 +43,7 @@ def test_the_file_says_what_the_network_says(shape, n):
     inputs = np.resize(sample, (n, *sample.shape[1:]))
     labels = np.arange(len(sample)) % 4
     learn_novelty(classifier, (sample, labels))
-    model = to_onnx(classifier, sample, {"classes": list("abcd")})
+    model = to_onnx(classifier, sample, described("abcd"))
     with torch.no_grad():
         logits, probs, novelty = classifier(torch.from_numpy(inputs))
     found = model.predict(inputs)
@@ -59,7 +59,7 @@ def test_classes_of_one_shade_each_leave_a_file_that_agrees():
     parts = (images[24:], labels[24:]), (images[:24], labels[:24])
     fitted = fit(*parts, SMALL.with_epochs(3), 2)
     learn_novelty(fitted.classifier, parts[0])
-    model = to_onnx(fitted.classifier, images[:64], {"classes": ["black", "white"]})
+    model = to_onnx(fitted.classifier, images[:64], described(["black", "white"]))
     assert (model.predict(images).probs.argmax(axis=1) == labels).all()
 
 
@@ -92,7 +92,7 @@ def test_whitening_answers_to_what_varies_alone():
 
 def test_a_file_that_differs_is_refused():
     sample = made()
-    model = to_onnx(build_classifier(TUTORIAL, sample, 4, seed=0), sample, {"classes": []})
+    model = to_onnx(build_classifier(TUTORIAL, sample, 4, seed=0), sample, described([]))
     with pytest.raises(TrainingError, match=r"^the model file differs from the network by \d"):
         check_parity(build_classifier(TUTORIAL, sample, 4, seed=1), model, sample)
 
@@ -368,7 +368,7 @@ def test_grey_images_may_have_an_axis_of_one_channel(run):
 def test_features_that_are_no_numbers_are_refused():
     sample = made((20, 5), np.float32)
     classifier = build_classifier(TUTORIAL, sample, 2, seed=0)
-    model = to_onnx(classifier, sample, {"classes": ["a", "b"]})
+    model = to_onnx(classifier, sample, described(["a", "b"]))
     sample[3, 2] = np.nan
     with pytest.raises(InputError) as caught:
         model.predict(sample)
@@ -380,7 +380,7 @@ def test_features_that_are_no_numbers_are_refused():
 def test_features_of_any_numbers_become_float32():
     sample = made((20, 5), np.float32)
     classifier = build_classifier(TUTORIAL, sample, 2, seed=0)
-    model = to_onnx(classifier, sample, {"classes": ["a", "b"]})
+    model = to_onnx(classifier, sample, described(["a", "b"]))
     whole = np.rint(sample)
     for kind in (np.float64, np.int64):
         found = model.predict(whole.astype(kind)).logits

@@ -94,7 +94,7 @@ def _card(run: Run, model: Model, suffix: str, test: Dataset | None) -> str:
         title=title_of(run.conditions["data"]["name"]),
         plain=_plain,
         weaknesses=[metrics.WEAKNESSES[each] for each in run.metrics.get("weaknesses", [])],
-        about=model.about,
+        about=model.card,
         calibration=model.calibration,
         thresholds=Thresholds.of(model.calibration),
         metrics=run.metrics,

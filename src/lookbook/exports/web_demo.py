@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from lookbook.core.files import encode, write_bytes
@@ -104,8 +105,8 @@ def describe(model: Model) -> dict[str, Any]:
         "steps": listed,
         "novelty": novelty,
         "chosen": chosen,
-        "views": model.about["views"],
-        "temperature": model.about["temperature"],
+        "views": msgspec.to_builtins(model.card.views),
+        "temperature": model.card.temperature,
         "kernel": base64.b64encode(asset("exports/multiply.wasm")).decode(),
         "half": half,
         "many": many.to_base64("<f2" if half else "<f4"),
@@ -160,7 +161,7 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
     return {
         "classes": model.classes,
         "preprocessing": model.preprocessing and model.preprocessing.to_json(),
-        "weaknesses": model.about.get("weaknesses", []),
+        "weaknesses": model.card.weaknesses,
         "sureFrom": thresholds.sure,
         "strangeFrom": thresholds.strange,
         "about": {

@@ -8,46 +8,28 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lookbook.data.inputs import advise_on_levels
 from lookbook.errors import DamagedFileError, InputError
-from lookbook.images.specification import (
-    VERSION,
-    Polarity,
-    Preprocessing,
-    UnknownVersionError,
-    check_version,
-)
+from lookbook.images.specification import VERSION, UnknownVersionError
+from lookbook.inference.model_card import ModelCard
 from lookbook.inference.runtime import open_session
-from lookbook.inference.thresholds import CalibrationSet
 
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
     from jaxtyping import Float32, Shaped
 
+    from lookbook.images.specification import Polarity, Preprocessing
+    from lookbook.inference.thresholds import CalibrationSet
+
 #: bytes of the largest file that is read: the dense recipes take 77 MB for 224×224 pixels in colour
 MOST_BYTES = 1 << 29
 #: most images that go through the network at once, and their levels: `standard` takes 0.3 GB then
 BATCH, LEVELS = 1000, 1000 * 28 * 28
-#: what every model file says of itself
-KNOWN = {
-    "classes",
-    "polarity",
-    "temperature",
-    "calibration",
-    "recipe",
-    "validation",
-    "data",
-    "licence",
-    "lookbook",
-    "input_shape",
-    "input_dtype",
-    "views",
-}
 #: bytes at the end of a file that hold the hash of all others
 SEAL = 76
 
@@ -123,9 +105,7 @@ class Model:
         return cls(content + seal.SerializeToString())
 
     def __repr__(self) -> str:
-        known = (
-            f"{len(self.classes)} classes, {self.input_shape}, " if "about" in vars(self) else ""
-        )
+        known = f"{len(self.classes)} classes, {self.input_shape}, " if "card" in vars(self) else ""
         return f"Model({known}{len(self.content):,} bytes)"
 
     def __getstate__(self) -> dict[str, bytes]:
@@ -141,6 +121,11 @@ class Model:
         return dict(json.loads(self.metadata["lookbook"]))
 
     @cached_property
+    def card(self) -> ModelCard:
+        """What `about` says that this program goes by, typed and checked."""
+        return ModelCard.from_json(self.about)
+
+    @cached_property
     def metadata(self) -> dict[str, str]:
         """The file's metadata: what it says of itself, as JSON, and its hash."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
@@ -148,33 +133,31 @@ class Model:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the probabilities."""
-        return tuple(self.about["classes"])
+        return tuple(self.card.classes)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input: (H, W), (H, W, 3), or (D,) for rows of features."""
-        return tuple(self.about["input_shape"])
+        return self.card.input_shape
 
     @property
     def polarity(self) -> Polarity:
         """Whether the images it learnt from show light things on dark ground, or the reverse."""
-        polarity: Polarity = self.about["polarity"]
-        return polarity
+        return self.card.polarity
 
-    @cached_property
+    @property
     def preprocessing(self) -> Preprocessing | None:
         """How an image file becomes what it takes; None where it takes rows of features."""
-        return _preprocessing_of(self.about)
+        return self.card.preprocessing
 
-    @cached_property
+    @property
     def calibration(self) -> CalibrationSet | None:
         """What it said about validation images, for thresholds; None where they were too few."""
-        kept = self.about["calibration"]
-        return None if kept is None else CalibrationSet.from_json(kept)
+        return self.card.calibration
 
     def _try_out(self) -> None:
         """Answer one blank input: what it says of itself must hold."""
-        blank = np.zeros((1, *self.input_shape), self.about["input_dtype"])
+        blank = np.zeros((1, *self.input_shape), self.card.input_dtype)
         shapes = [each.shape for each in self.predict(blank)]
         n = len(self.classes)
         if shapes != [(1, n), (1, n), (1,)]:
@@ -230,7 +213,7 @@ class Model:
 
     def _check(self, inputs: Shaped[np.ndarray, "N *shape"]) -> None:
         """Refuse what the model cannot take, with what it takes."""
-        expected = np.dtype(self.about["input_dtype"])
+        expected = np.dtype(self.card.input_dtype)
         if inputs.shape[1:] == self.input_shape and inputs.dtype == expected and len(inputs):
             if expected != np.uint8 and not np.isfinite(inputs).all():
                 row = int(np.flatnonzero(~np.isfinite(inputs).all(axis=1))[0])
@@ -299,62 +282,12 @@ def _examine(content: bytes) -> None:
     metadata = {each.key: each.value for each in written.metadata_props}
     if "lookbook" not in metadata:
         raise DamagedFileError("another program wrote this ONNX file")
-    about = json.loads(metadata["lookbook"])
-    if lacking := sorted(KNOWN - set(about)):
-        raise DamagedFileError(
-            f"it does not tell its {lacking[0]}, as another version may have written it"
-        )
     if "sha256" not in metadata:
         raise DamagedFileError("it lacks its own hash, as another version may have written it")
     if hashlib.sha256(content[:-SEAL]).hexdigest() != metadata["sha256"]:
         raise DamagedFileError("it is not as it was written")
-    _check_about(about)
-    check(written, len(content), tuple(about["input_shape"]), BATCH)
-
-
-def _check_about(about: dict[str, Any]) -> None:
-    """Refuse what no model says of itself: it is shown, and answers are judged by it."""
-    check_version(about.get("preprocessing"))
-    classes, shape = about["classes"], about["input_shape"]
-    right = [
-        *(
-            isinstance(names, list) and all(isinstance(each, str) for each in names)
-            for names in (classes, about.get("weaknesses", []))
-        ),
-        isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape),
-        len(shape) in {1, 2, 3} and len(shape[2:]) * [3] == shape[2:],
-        about["input_dtype"] == ("float32" if len(shape) == 1 else "uint8"),
-        about["polarity"] in get_args(Polarity),
-        type(about["temperature"]) is float and math.isfinite(about["temperature"]),
-        all(isinstance(about[name], str) for name in ("licence", "lookbook")),
-        all(isinstance(about[name].get("name"), str) for name in ("data", "recipe")),
-        all(isinstance(about[name], dict | None) for name in ("validation", "views")),
-    ]
-    if not all(right):
-        raise DamagedFileError("what it says of itself does not hold")
-    if about["calibration"] is not None:
-        CalibrationSet.from_json(about["calibration"])
-    _preprocessing_of(about)
-
-
-def _preprocessing_of(about: dict[str, Any]) -> Preprocessing | None:
-    """Return how images are prepared; files that do not say it are older, and mean version 1.
-
-    Raises
-    ------
-    InputError
-        The steps are of a version that is not known here.
-    DamagedFileError
-        They are for other images than the network.
-    """
-    expected = Preprocessing.of(tuple(about["input_shape"]), about["polarity"])
-    told = about.get("preprocessing")
-    if told is None or expected is None:
-        return expected
-    steps = Preprocessing.from_json(told)
-    if steps != expected:
-        raise DamagedFileError("what it says of itself does not hold")
-    return steps
+    card = ModelCard.from_json(json.loads(metadata["lookbook"]))
+    check(written, len(content), card.input_shape, BATCH)
 
 
 def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> str:

@@ -95,7 +95,7 @@ def _layer(
 
 def _shapes(model: Model, names: list[str]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of values inside the network, for one image."""
-    blank = np.zeros((1, *model.input_shape), model.about["input_dtype"])
+    blank = np.zeros((1, *model.input_shape), model.card.input_dtype)
     values = _session(model, names).run(names, {"images": blank})
     return {name: value.shape[1:] for name, value in zip(names, values, strict=True)}
 

@@ -98,15 +98,15 @@ def _load_test(source: Run | Model) -> Dataset:
     """Return the test part of what a model was trained on."""
     if isinstance(source, Run):
         return load_as_given(source, "test")
-    data = source.about["data"]
+    data = source.card.data
     # a folder of one's own may have a built-in's name
-    if not data.get("builtin"):
+    if not data.builtin:
         raise InputError(
             "a model file alone does not say where its test images are; name the run instead, or "
             "image files"
         )
     height, width, *channels = source.input_shape
-    return load(data["name"], "test", size=(height, width), channels=3 if channels else 1)
+    return load(data.name, "test", size=(height, width), channels=3 if channels else 1)
 
 
 def predict_examples(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import onnx
 import torch
@@ -18,6 +19,7 @@ from lookbook.errors import TrainingError
 from lookbook.images.specification import Preprocessing
 from lookbook.inference.graph_limits import OPSET
 from lookbook.inference.model import Model, Outputs
+from lookbook.inference.model_card import Views
 from lookbook.networks.devices import as_tensor
 
 if TYPE_CHECKING:
@@ -132,30 +134,26 @@ def to_onnx(
     for constant in written.graph.initializer:
         if constant.name == "sure":
             constant.CopyFrom(onnx.numpy_helper.from_array(classifier.sure.numpy(), "sure"))
-    steps = Preprocessing.of(sample.shape[1:], about.get("polarity", "mixed"))
+    steps = Preprocessing.of(sample.shape[1:], about["polarity"])
     about = {
         **about,
         "preprocessing": steps and steps.to_json(),
         "input_shape": sample.shape[1:],
         "input_dtype": str(sample.dtype),
-        "views": _views(classifier),
+        "views": msgspec.to_builtins(_views(classifier)),
     }
     model = Model.write(written, about)
     check_parity(classifier, model, sample)
     return model
 
 
-def _views(classifier: Classifier) -> dict[str, Any] | None:
+def _views(classifier: Classifier) -> Views | None:
     """Say which views an image is looked at in, where one leaves the network unsure."""
     if not classifier.has_views:
         return None
-    return {
-        "mirror": classifier.mirror,
-        "shift": classifier.shift,
-        # infinity is no JSON; no probability reaches 2
-        "sure": min(float(classifier.sure), 2.0),
-        "ramp": classifier.RAMP,
-    }
+    # infinity is no JSON; no probability reaches 2
+    sure = min(float(classifier.sure), 2.0)
+    return Views(classifier.mirror, classifier.shift, sure, classifier.RAMP)
 
 
 @contextmanager
