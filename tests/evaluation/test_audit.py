@@ -37,6 +37,39 @@ from lookbook.training import cross_validation
 from lookbook.training.cross_validation import FOLDS, ask, assign_folds
 
 
+def test_a_check_that_is_added_to_the_registry_is_run_after_the_others(monkeypatch):
+    images, labels = made_images(40, seed=0)
+    part = Dataset(images, labels, ("a", "b", "c"))
+
+    def check(examined, found):
+        assert len(found.exact) >= 40  # what the others found is known by then
+        return replace(found, recipe=f"{len(examined.images)} images")
+
+    before = audit(part, part, None)
+    monkeypatch.setattr(audits, "CHECKS", (*audits.CHECKS, check))
+    after = audit(part, part, None)
+    assert (before.recipe, after.recipe) == ("", "80 images")
+    np.testing.assert_array_equal(after.exact, before.exact)
+    np.testing.assert_array_equal(after.near, before.near)
+
+
+def test_every_kind_of_pair_holds_the_pairs_that_are_of_it():
+    pairs = np.array([[0, 1], [0, 4], [3, 4]])  # in the training part, across, in the test part
+    found = replace(Findings.none(3), exact=pairs, near=pairs[:1])
+    labels = np.array([0, 0, 1, 1, 0])
+    kinds = {(one.name, one.part): one.select(found, labels) for one in audits.PAIR_ISSUES}
+    assert {key: None if kept is None else kept.tolist() for key, kept in kinds.items()} == {
+        ("doubles_across", ""): [[0, 4]],
+        ("doubles_within", "training"): [[0, 1]],
+        ("doubles_within", "test"): [[3, 4]],
+        ("near_across", ""): [],
+        ("near_within", "training"): [[0, 1]],
+        ("near_within", "test"): None,
+        ("conflicting", ""): [[3, 4]],
+    }
+    assert audits.pairs_of_different_labels(Findings.none(3), labels) is None
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (28, 28), (10, 12, 3), (70, 70)])
 def test_no_pair_of_near_images_is_missed(shape):
     rng = np.random.default_rng(0)

@@ -1,13 +1,16 @@
-"""Find what may be wrong with a dataset: doubles, near doubles, suspected labels.
+"""Dataset audit by a registry of checks: exact and near duplicates, suspected labels.
 
-Nothing is changed or left out: the findings are for a person to judge.
+Nothing is changed or left out: the findings are for a person to judge. A new check is an entry in
+`CHECKS`, and a field of `Findings` that it fills; a new kind of pair, in the same part, across both
+or with different labels, an entry in `PAIR_ISSUES`, which a report lists in that order.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
@@ -98,6 +101,12 @@ class Findings:
         """Whether the networks find too few of the labels to suspect any."""
         return self.accuracy < ENOUGH
 
+    @classmethod
+    def none(cls, n_training: int) -> Self:
+        """Find nothing yet."""
+        pairs, suspects = np.zeros((0, 2), np.int64), Suspects.none()
+        return cls(n_training, pairs, pairs, 0, 0, suspects, suspects, 0, "", 0.0)
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return what `from_arrays` takes."""
         arrays = {"exact": self.exact, "near": self.near}
@@ -136,7 +145,7 @@ class Findings:
 
 
 def audit(training: Dataset, test: Dataset, out_of_fold: OutOfFold | None) -> Findings:
-    """Look for doubles within and across the parts, and for labels that are suspected.
+    """Run every check of `CHECKS` on both parts.
 
     Parameters
     ----------
@@ -147,33 +156,120 @@ def audit(training: Dataset, test: Dataset, out_of_fold: OutOfFold | None) -> Fi
         that no label is suspected.
     """
     images = np.concatenate([training.images, test.images])
-    firsts = find_first(images)
-    in_test = np.unique(firsts[len(training) :])
-    kept = _draw(np.unique(firsts), in_test, MOST_COMPARED)
-    near, compared = find_near(images, kept, in_test)
-    again = np.flatnonzero(firsts != np.arange(len(images)))
-    inside = outside = Suspects.none()
-    if out_of_fold is not None:
-        weak = out_of_fold.accuracy < ENOUGH
-        inside, outside = (
-            find_suspects(part.labels, probs, weak=weak)
-            for part, probs in ((training, out_of_fold.training), (test, out_of_fold.test))
-        )
-    return Findings(
-        n_training=len(training),
-        exact=np.stack([firsts[again], again], axis=1),
-        near=near,
-        compared=compared,
-        different=len(images) - len(again),
-        training=inside,
-        test=outside,
-        networks=out_of_fold.networks if out_of_fold else 0,
-        recipe=out_of_fold.recipe if out_of_fold else "",
-        accuracy=out_of_fold.accuracy if out_of_fold else 0.0,
+    examined = Examined(training, test, images, find_first(images), out_of_fold)
+    found = Findings.none(len(training))
+    for check in CHECKS:
+        found = check(examined, found)
+    return found
+
+
+# ---- checks ----
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What every check looks at."""
+
+    training: Dataset
+    test: Dataset
+    #: images of the training part, then of the test part
+    images: UInt8[np.ndarray, "N H W *C"]
+    #: for each image the first one that is the same
+    firsts: Int64[np.ndarray, "N"]
+    out_of_fold: OutOfFold | None
+
+
+def check_exact_duplicates(examined: Examined, found: Findings) -> Findings:
+    """Find images that are the same as an earlier one, pixel by pixel."""
+    firsts = examined.firsts
+    again = np.flatnonzero(firsts != np.arange(len(firsts)))
+    exact = np.stack([firsts[again], again], axis=1)
+    return replace(found, exact=exact, different=len(firsts) - len(again))
+
+
+def check_near_duplicates(examined: Examined, found: Findings) -> Findings:
+    """Find different images that are nearly the same."""
+    in_test = np.unique(examined.firsts[len(examined.training) :])
+    kept = _draw(np.unique(examined.firsts), in_test, MOST_COMPARED)
+    near, compared = find_near(examined.images, kept, in_test)
+    return replace(found, near=near, compared=compared)
+
+
+def check_labels(examined: Examined, found: Findings) -> Findings:
+    """Find labels that networks which had not seen the image would change."""
+    judged = examined.out_of_fold
+    if judged is None:
+        return found
+    weak = judged.accuracy < ENOUGH
+    return replace(
+        found,
+        training=find_suspects(examined.training.labels, judged.training, weak=weak),
+        test=find_suspects(examined.test.labels, judged.test, weak=weak),
+        networks=judged.networks,
+        recipe=judged.recipe,
+        accuracy=judged.accuracy,
     )
 
 
-# ---- doubles ----
+#: each adds what it finds to what those before it found
+CHECKS: tuple[Callable[[Examined, Findings], Findings], ...] = (
+    check_exact_duplicates,
+    check_near_duplicates,
+    check_labels,
+)
+
+
+@dataclass(frozen=True)
+class PairIssue:
+    """One kind of issue that pairs of images have."""
+
+    #: name of its texts in the report
+    name: str
+    #: pairs of this kind, by the findings and the labels of both parts; None: not worth a line
+    select: Callable[[Findings, Int64[np.ndarray, "N"]], Int64[np.ndarray, "P 2"] | None]
+    #: part in which both images are; empty where that is not asked
+    part: str = ""
+
+
+def pairs_across(found: Findings, pairs: Int64[np.ndarray, "P 2"]) -> Int64[np.ndarray, "Q 2"]:
+    """Return the pairs of a training and a test image."""
+    in_test = pairs >= found.n_training
+    return np.asarray(pairs[in_test[:, 0] != in_test[:, 1]])
+
+
+def pairs_within(
+    found: Findings, pairs: Int64[np.ndarray, "P 2"], part: Literal["training", "test"]
+) -> Int64[np.ndarray, "Q 2"] | None:
+    """Return the pairs inside one part; None where there are none."""
+    inside = pairs[((pairs >= found.n_training) == (part == "test")).all(axis=1)]
+    return inside if len(inside) else None
+
+
+def pairs_of_different_labels(
+    found: Findings, labels: Int64[np.ndarray, "N"]
+) -> Int64[np.ndarray, "Q 2"] | None:
+    """Return the same or nearly the same images with different labels; None without any pair."""
+    pairs = np.concatenate([found.exact, found.near])
+    return pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]] if len(pairs) else None
+
+
+#: kinds of pairs, in the order in which a report lists them
+PAIR_ISSUES = (
+    PairIssue("doubles_across", lambda found, _: pairs_across(found, found.exact)),
+    PairIssue(
+        "doubles_within", lambda found, _: pairs_within(found, found.exact, "training"), "training"
+    ),
+    PairIssue("doubles_within", lambda found, _: pairs_within(found, found.exact, "test"), "test"),
+    PairIssue("near_across", lambda found, _: pairs_across(found, found.near)),
+    PairIssue(
+        "near_within", lambda found, _: pairs_within(found, found.near, "training"), "training"
+    ),
+    PairIssue("near_within", lambda found, _: pairs_within(found, found.near, "test"), "test"),
+    PairIssue("conflicting", pairs_of_different_labels),
+)
+
+
+# ---- duplicates ----
 
 
 def find_first(images: UInt8[np.ndarray, "N H W *C"]) -> Int64[np.ndarray, "N"]:

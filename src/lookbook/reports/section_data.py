@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookbook.core.arrays import chunks
-from lookbook.evaluation.audit import ENOUGH, LEAST, NEAR
+from lookbook.evaluation.audit import ENOUGH, LEAST, NEAR, PAIR_ISSUES
 from lookbook.evaluation.selection import EXAMPLES, FEWER, MANY, MOST_CLASSES, choose_examples
 from lookbook.reports.context import Context, grouped
 
@@ -142,20 +142,12 @@ def _findings(context: Context) -> list[dict[str, Any]]:
     found = context.answers.findings
     if found is None:
         return []
-    listed = []
-    for kind, pairs in (("doubles", found.exact), ("near", found.near)):
-        about = {"threshold": f"{NEAR:g}"}
-        both = pairs >= found.n_training
-        across = pairs[both[:, 0] != both[:, 1]]
-        listed.append(_pairs(context, f"{kind}_across", across, found, about, part=""))
-        for part, inside in (("training", ~both.any(axis=1)), ("test", both.all(axis=1))):
-            if inside.any():
-                listed.append(_pairs(context, f"{kind}_within", pairs[inside], found, about, part))
-    every = np.concatenate([found.exact, found.near])
-    if len(every):
-        labels = np.concatenate([context.parts["training"].labels, context.test.labels])
-        odd = every[labels[every[:, 0]] != labels[every[:, 1]]]
-        listed.append(_pairs(context, "conflicting", odd, found, {}, part=""))
+    labels = np.concatenate([context.parts["training"].labels, context.test.labels])
+    listed = [
+        _pairs(context, issue.name, pairs, found, issue.part)
+        for issue in PAIR_ISSUES
+        if (pairs := issue.select(found, labels)) is not None
+    ]
     if found.compared < found.different:
         n = grouped(found.compared)
         listed.append(
@@ -199,7 +191,6 @@ def _pairs(
     key: str,
     pairs: Int64[np.ndarray, "P 2"],
     found: Findings,
-    about: dict[str, str],
     part: str,
 ) -> dict[str, Any]:
     """Show some of the pairs of one kind."""
@@ -213,7 +204,7 @@ def _pairs(
         "n": counted,
         "count": grouped(counted),
         "title": context.t(f"data.{key}", part=word),
-        "about": context.t(f"data.{about_key}", **about),
+        "about": context.t(f"data.{about_key}", threshold=f"{NEAR:g}"),
         "pairs": [
             {"first": _member(context, a, found), "second": _member(context, b, found)}
             for a, b in pairs[:shown].tolist()
