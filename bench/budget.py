@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from bench.harness import files
-from bench.harness.arithmetic import Spread, mean_deviation, spread, standard_error, three
-from bench.harness.conditions import condition_lines, conditions, version_line
+from bench.harness.arithmetic import mean_deviation, spread_of, standard_error, three
+from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.figure import INK, OURS, drawing
 from bench.harness.page import markdown, table
 from bench.harness.peers import SCRIPTS, say
@@ -157,14 +157,10 @@ def _row(results: Results, budget: str) -> list[str]:
         mean_deviation(percent, 2, " %"),
         f"{min(percent):.2f} to {max(percent):.2f} %",
         ", ".join(f"{one['recipe']}: {one['passes']:.1f}" for one in found),
-        three(_of(found, "train_seconds"), 1),
+        three(spread_of(found, "train_seconds"), 1),
         f"{low:g} to {high:g}",
-        three(_of(found, "fit_seconds"), 1),
+        three(spread_of(found, "fit_seconds"), 1),
     ]
-
-
-def _of(found: list[dict[str, Any]], name: str) -> Spread:
-    return spread(one[name] for one in found)
 
 
 def _verdict(results: Results) -> str:
@@ -179,12 +175,11 @@ def _verdict(results: Results) -> str:
 
 def _conditions(results: Results) -> list[str]:
     found, first = results["conditions"], results["measurements"][0]
-    seeds = sorted({one["seed"] for one in results["measurements"]})
-    versions = version_line(first["versions"])
+    seeds, versions = list_seeds(results["measurements"]), version_line(first["versions"])
     return [
         *condition_lines(results),
         f"Data: {found['data']}",
-        f"Runs: seeds {', '.join(map(str, seeds))}; all budgets take their turn with each seed",
+        f"Runs: seeds {seeds}; all budgets take their turn with each seed",
         f"lookbook: {first['device']}, {first['threads']} threads; {versions}",
     ]
 

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import PercentFormatter
 
 from bench.harness import files
-from bench.harness.arithmetic import Spread, mean_deviation, spread, three
-from bench.harness.conditions import condition_lines, conditions, version_line
+from bench.harness.arithmetic import mean_deviation, spread_of, three
+from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.figure import INK, OURS, PEER, QUIET, drawing
 from bench.harness.page import markdown, table
 from bench.harness.peers import SCRIPTS, say
@@ -235,15 +235,11 @@ def _row(name: str, minutes: float, found: list[dict[str, Any]]) -> list[str]:
         f"{minutes:g}",
         mean_deviation(accuracies, 2, " %"),
         f"{min(accuracies):.2f} to {max(accuracies):.2f} %",
-        three(_of(found, "fit_seconds"), 1),
-        three(_of(found, "passes"), 1),
-        three(_of(found, "process_seconds"), 1),
+        three(spread_of(found, "fit_seconds"), 1),
+        three(spread_of(found, "passes"), 1),
+        three(spread_of(found, "process_seconds"), 1),
         f"{found[0]['parameters']:,}",
     ]
-
-
-def _of(found: list[dict[str, Any]], name: str) -> Spread:
-    return spread(one[name] for one in found)
 
 
 def _difference(results: Results, minutes: float) -> str:
@@ -283,13 +279,12 @@ def _conditions(results: Results) -> list[str]:
     found = results["conditions"]
     photos, measured = found["data"], results["measurements"]
     n, m = (sum(photos[part].values()) for part in ("train", "validation"))
-    seeds = sorted({one["seed"] for one in measured})
     return [
         *condition_lines(results),
         f"Photographs: {n:,} to train on, {m:,} to score with; {_classes(photos['train'])}",
         f"Hash of the files and their names (SHA-256): {photos['sha256']}",
         f"Size: {found['size']}×{found['size']} pixels in colour; {_SHAPES}",
-        f"Runs: seeds {', '.join(map(str, seeds))}; {_TURNS}",
+        f"Runs: seeds {list_seeds(measured)}; {_TURNS}",
         *(
             _entry_line(entry, of_entry[0])
             for entry in results["entries"]

@@ -24,8 +24,8 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from bench.harness import files
-from bench.harness.arithmetic import Spread, spread, three
-from bench.harness.conditions import condition_lines, conditions, version_line
+from bench.harness.arithmetic import Spread, spread_of, three
+from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.figure import INK, OURS, PEER, drawing
 from bench.harness.page import markdown, table
 from bench.harness.peers import SCRATCH, SCRIPTS, say
@@ -144,14 +144,6 @@ def over_the_bar(results: Results) -> list[str]:
     ]
 
 
-def _fit(found: list[dict[str, Any]]) -> Spread:
-    return spread(one["fit_seconds"] for one in found)
-
-
-def _peak(found: list[dict[str, Any]]) -> Spread:
-    return spread(one["peak_bytes"] for one in found)
-
-
 # ---- the table ----
 
 _HEADS = (
@@ -197,7 +189,7 @@ fit does once, whatever it is given, shows in the smallest."""
 
 def _row(results: Results, recipe: str, side: int, n: int) -> list[str]:
     found = runs(results, recipe, side, n)
-    fit, peak = _fit(found), _peak(found)
+    fit, peak = spread_of(found, "fit_seconds"), spread_of(found, "peak_bytes")
     data = found[0]["data_bytes"]
     kept = peak.most <= bar_bytes(data)
     return [
@@ -206,7 +198,7 @@ def _row(results: Results, recipe: str, side: int, n: int) -> list[str]:
         f"{results['conditions']['passes'][recipe]:g}",
         three(fit, 2),
         f"{fit.middle / found[0]['seen'] * 1e6:,.1f}",
-        three(Spread(*(value / MEGA for value in (peak.least, peak.middle, peak.most))), 0),
+        three(_in_mega(peak), 0),
         f"{data / MEGA:,.0f}",
         f"{max(one['before_bytes'] for one in found) / MEGA:,.0f}",
         f"{bar_bytes(data) / MEGA:,.0f}",
@@ -227,12 +219,11 @@ _TURNS = "each fit is a process of its own; all cases take their turn in each ro
 def _conditions(results: Results) -> list[str]:
     found, measured = results["conditions"], results["measurements"]
     first = measured[0]
-    rounds = sorted({one["round"] for one in measured})
     versions = version_line(first["versions"])
     return [
         *condition_lines(results),
         f"Data: {found['data']}",
-        f"Rounds: seeds {', '.join(map(str, rounds))}; {_TURNS}",
+        f"Rounds: seeds {list_seeds(measured, 'round')}; {_TURNS}",
         f"lookbook: {first['device']}, {first['threads']} threads; {versions}",
     ]
 
@@ -253,10 +244,20 @@ def plot(results: Results) -> Figure:
         for recipe, side, numbers in series(results):
             found = [runs(results, recipe, side, n) for n in numbers]
             style, label = styles[recipe, side], f"{recipe}, {side}×{side}"
-            _draw_line(time, numbers, [_fit(one) for one in found], label, style)
-            _draw_line(memory, numbers, [_in_mega(_peak(one)) for one in found], "", style)
+            _draw_line(
+                time, numbers, [spread_of(one, "fit_seconds") for one in found], label, style
+            )
+            _draw_line(
+                memory,
+                numbers,
+                [_in_mega(spread_of(one, "peak_bytes")) for one in found],
+                "",
+                style,
+            )
         for recipe, side, numbers in series(results):
-            middles = [_fit(runs(results, recipe, side, n)).middle for n in numbers]
+            middles = [
+                spread_of(runs(results, recipe, side, n), "fit_seconds").middle for n in numbers
+            ]
             _draw_linear(time, numbers, middles)
         _draw_bars(memory, results, {side: style["ls"] for (_, side), style in styles.items()})
         _finish(time, results, "fit time in seconds", "{x:,g}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
-from bench.harness.arithmetic import Spread, spread, three
-from bench.harness.conditions import condition_lines, version_line
+from bench.harness.arithmetic import Spread, spread, spread_of, three
+from bench.harness.conditions import condition_lines, list_seeds, version_line
 from bench.harness.page import markdown, table
 from bench.harness.peers import KERAS
 
@@ -62,7 +62,7 @@ def _summary(
         about=entry["about"],
         ours=entry["ours"],
         seeds=len(runs),
-        fit=spread(one["fit_seconds"] for one in runs),
+        fit=spread_of(runs, "fit_seconds"),
         ratio=_ratio(runs, reference),
         accuracy=fmean(accuracies),
         deviation=stdev(accuracies) if len(accuracies) > 1 else None,
@@ -183,22 +183,18 @@ def _data(results: Results) -> str:
 
 
 def _order(results: Results) -> str:
-    most = _list_seeds(results["measurements"])
+    most = list_seeds(results["measurements"])
     runs = {entry["name"]: _runs(results, entry["name"]) for entry in results["entries"]}
     fewer = "; ".join(
-        f"{name}: {_list_seeds(found)}"
+        f"{name}: {list_seeds(found)}"
         for name, found in runs.items()
-        if found and _list_seeds(found) != most
+        if found and list_seeds(found) != most
     )
     return (
         f"seeds {most}{f' ({fewer})' if fewer else ''}; each run is a process of its own; all "
         "entries take their turn with one seed, then with the next, so that what else the machine "
         "does hits all alike"
     )
-
-
-def _list_seeds(runs: list[dict[str, Any]]) -> str:
-    return ", ".join(map(str, sorted({one["seed"] for one in runs})))
 
 
 def _loads(results: Results) -> str:

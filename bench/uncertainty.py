@@ -25,7 +25,7 @@ import numpy as np
 
 from bench.harness import files
 from bench.harness.arithmetic import mean_deviation
-from bench.harness.conditions import condition_lines, conditions, version_line
+from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.figure import INK, OURS, PEER, QUIET, drawing
 from bench.harness.page import markdown, table
 from bench.harness.peers import SCRIPTS, say
@@ -161,11 +161,10 @@ def _sets(results: Results) -> list[str]:
 
 def _conditions(results: Results) -> list[str]:
     found, first = results["conditions"], results["measurements"][0]
-    seeds = sorted({one["seed"] for one in results["measurements"]})
     return [
         *condition_lines(results),
         f"MNIST's test pictures, SHA-256 of the file: {found['data']}",
-        f"Runs: seeds {', '.join(map(str, seeds))}, 55,000 training pictures each",
+        f"Runs: seeds {list_seeds(results['measurements'])}, 55,000 training pictures each",
         f"Threads: {first['threads']}",
         f"Versions: {version_line(first['versions'])}",
     ]

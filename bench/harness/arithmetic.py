@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ def spread(values: Iterable[float]) -> Spread:
     """
     values = list(values)
     return Spread(min(values), median(values), max(values))
+
+
+def spread_of(measurements: Iterable[Mapping[str, Any]], name: str) -> Spread:
+    """Return minimum, median and maximum of one thing that was measured several times."""
+    return spread(one[name] for one in measurements)
 
 
 def three(values: Spread, digits: int) -> str:

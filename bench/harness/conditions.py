@@ -101,6 +101,15 @@ def condition_lines(results: Results) -> list[str]:
     ]
 
 
+def list_seeds(measurements: list[dict[str, Any]], name: str = "seed") -> str:
+    """List the seeds that were measured.
+
+    >>> list_seeds([{"seed": 1}, {"seed": 0}, {"seed": 1}])
+    '0, 1'
+    """
+    return ", ".join(map(str, sorted({one[name] for one in measurements})))
+
+
 def version_line(versions: dict[str, str]) -> str:
     """List versions as a reader needs them: without the hash of the source."""
     named = (f"{n} {version}" for n, version in versions.items() if not n.endswith("sha256"))
