@@ -1,0 +1,73 @@
+"""What a training was asked for: as it is written, read again, and read from earlier versions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lookbook.recipes import STANDARD
+from lookbook.runs import schema
+from lookbook.runs.config import TrainConfig
+from lookbook.runs.store import read_request, sealed
+
+CONFIG = TrainConfig(
+    data="images.npz",
+    recipe=STANDARD,
+    seed=7,
+    size=28,
+    final=True,
+    fit_seconds=2.5,
+    train_sha256="0" * 64,
+    validation_sha256="1" * 64,
+    split=1,
+    corrections=[(3, 0), (5, 1)],
+    versions={"torch": "2.8"},
+    processor="one",
+    threads=2,
+)
+#: what the first versions did not write
+LATER = ("validation_sha256", "split", "corrections", "processor", "threads")
+
+
+def write(folder, document):
+    place = folder / "run.unfinished"
+    place.mkdir()
+    (place / "request.json").write_text(json.dumps(sealed(document)))
+    return folder / "run"
+
+
+def test_what_was_asked_for_is_read_as_it_was_written(tmp_path):
+    assert read_request(write(tmp_path, CONFIG.to_json())) == (tmp_path / "run", CONFIG)
+
+
+def test_a_request_has_the_keys_that_it_always_had():
+    assert list(CONFIG.to_json()) == [
+        "data", "recipe", "seed", "size", "final", "fit_seconds", "train_sha256",
+        "validation_sha256", "split", "corrections", "versions", "processor", "threads",
+    ]  # fmt: skip
+    assert CONFIG.to_json()["recipe"] == STANDARD.to_json()
+
+
+def test_a_request_of_an_earlier_version_is_read(tmp_path):
+    document = {key: value for key, value in CONFIG.to_json().items() if key not in LATER}
+    _, config = read_request(write(tmp_path, document))
+    assert (config.recipe, config.seed, config.fit_seconds) == (STANDARD, 7, 2.5)
+    assert (config.validation_sha256, config.split, config.threads) == (None, None, None)
+    assert (config.corrections, config.processor) == ([], "")
+
+
+@pytest.mark.parametrize("name", ["history", "counted"])
+def test_an_epoch_keeps_the_keys_of_its_document(name):
+    epoch = {
+        "epoch": 2, "pictures": 30, "pictures_per_epoch": 40, "loss": 0.5, "accuracy": 0.75,
+        "val_loss": None, "val_accuracy": None, "seconds": 1.5, "learning_rate": 0.25,
+    }  # fmt: skip
+    record = schema.EpochRecord(2, 30, 40, 0.5, 0.75, None, None, 1.5, 0.25)
+    counted = schema.Counted(seconds=1.5, steps_done=3, sums=(0.5, 1, 2), history=[record])
+    written = {"history": [record], "counted": counted}[name]
+    content = schema.msgspec.json.encode(written)
+    plain = json.loads(content)
+    assert (plain if name == "history" else plain["history"]) == [epoch]
+    found = schema.decode(name, content)
+    assert found == ([epoch] if name == "history" else counted)
