@@ -1,4 +1,4 @@
-"""What can go wrong, and what to do then.
+"""Errors and warnings: what went wrong, what was expected, what to do next.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Offer training and prediction as a scikit-learn estimator."""
+"""scikit-learn estimator: `LookbookClassifier`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say what a training run is made of, and name the recipes."""
+"""Recipes: the hyperparameters of a training, and the named ones."""
 
 from __future__ import annotations
 

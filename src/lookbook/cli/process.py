@@ -1,4 +1,4 @@
-"""Prepare, time, stop and end the process of the command line."""
+"""Process of the command line: signals, exit codes, time at start and end."""
 
 from __future__ import annotations
 

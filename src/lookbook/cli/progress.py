@@ -1,4 +1,4 @@
-"""Show how far long work is: a moving bar in a terminal, plain lines in a pipe."""
+"""Progress of long work: a bar in a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 

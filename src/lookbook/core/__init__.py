@@ -1,1 +1,1 @@
-"""What every other package stands on: files, pages, messages, the environment."""
+"""What every other package needs: files, templates, translation, the environment."""

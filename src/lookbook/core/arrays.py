@@ -1,4 +1,4 @@
-"""Cut arrays into pieces that fit into memory, and take evenly spaced samples of them."""
+"""Chunks of arrays that fit into memory, and evenly spaced samples of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read files that may say more than they hold: so many bytes, in so many calls, and no more."""
+"""Bounded reading: so many bytes, in so many calls, and no more."""
 
 from __future__ import annotations
 

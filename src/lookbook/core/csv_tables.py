@@ -1,4 +1,4 @@
-"""Write tables as CSV that spreadsheets show as it is, and read what they make of it."""
+"""CSV tables that spreadsheets show as they are, and in the encodings in which these save."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say under which conditions a figure came about: versions, source, machine."""
+"""Environment of a figure: versions, hash of the source, machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and read plain files alone."""
+"""Atomic writing of files, and reading of plain files alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fill in the template of a page: one HTML file with its style, its script and its texts."""
+"""HTML templates of pages: one file with its style, its script and its texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say in the user's language what the program says in English.
+"""Translation of messages from English into the user's language.
 
 English stands in the source, beside the code. `messages.ko.json` holds the Korean:
 `results` by the English text that `t` is called with; `sentences` by that of errors and notes, that

@@ -1,1 +1,1 @@
-"""Where images and labels come from: names, folders, files; and how they are split."""
+"""Datasets: where images and labels come from, and how they are split."""

@@ -1,4 +1,4 @@
-"""Describe the built-in datasets: class names, sources, hashes.
+"""Built-in datasets: class names, sources, licences, hashes.
 
 This is the only module that knows what the images of a dataset show.
 """

@@ -1,4 +1,4 @@
-"""Write suspected labels as a table, and take back what a person decided."""
+"""Label corrections: suspected labels as a CSV table, and what a person decided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetch a built-in dataset: sources in order, hashes, one atomic cache."""
+"""Download of a built-in dataset: sources in order, verified hashes, an atomic cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read IDX files, the format of MNIST, plain or gzip-compressed."""
+"""IDX files, the format of MNIST, plain or gzip-compressed."""
 
 from __future__ import annotations
 

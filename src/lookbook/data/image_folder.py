@@ -1,4 +1,4 @@
-"""Find parts, classes and image files in a folder."""
+"""Image folders: their parts, classes and image files."""
 
 from __future__ import annotations
 

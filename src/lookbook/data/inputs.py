@@ -1,4 +1,4 @@
-"""Take images and labels as arrays, and say what to do with arrays that are neither."""
+"""Images and labels that come as arrays: checks, and what to do with others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read arrays of numbers and of text from .npz and .npy files; never objects."""
+"""Arrays of numbers and text from .npz and .npy files; never objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn names, folders and files into datasets."""
+"""Data sources: names, folders and files as datasets."""
 
 from __future__ import annotations
 

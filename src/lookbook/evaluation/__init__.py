@@ -1,1 +1,1 @@
-"""How good the answers are, what is wrong with the data, and why the model answers so."""
+"""Evaluation, dataset audit, and analysis of a model's answers."""

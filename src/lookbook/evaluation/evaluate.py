@@ -1,4 +1,4 @@
-"""Evaluate a run on the test part: once, and keep what was found."""
+"""Evaluation of a run on the test part: once, and kept."""
 
 from __future__ import annotations
 

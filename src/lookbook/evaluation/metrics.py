@@ -1,4 +1,4 @@
-"""Turn probabilities and labels into numbers, each with what is needed to judge it."""
+"""Metrics: accuracy with its interval, per-class scores, calibration error, coverage."""
 
 from __future__ import annotations
 

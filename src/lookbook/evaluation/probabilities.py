@@ -1,4 +1,4 @@
-"""Read the probabilities of another program, and bring them into the order of the data."""
+"""Probabilities of another program, checked and brought into the order of the data."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A model for use elsewhere: a web demo, a bundle."""
+"""Export of a model: web demo, bundle, int8."""

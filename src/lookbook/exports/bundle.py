@@ -1,4 +1,4 @@
-"""Write a folder that needs nothing of this program: model, its card, and how to use it."""
+"""Bundle: a folder with model, model card and examples that needs nothing of this program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export a run's model for use elsewhere: in 8 bits, as a page, or with all that explains it."""
+"""Export formats: which there are, and where each is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the page to try a model on: one HTML file that classifies in the browser."""
+"""Web demo: one HTML file that classifies images in the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decode an image file within bounds of memory and time, and verify the checksums that it has."""
+"""Decoding of image files within bounds of memory and time, checksums verified."""
 
 from __future__ import annotations
 

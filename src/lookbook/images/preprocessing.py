@@ -1,4 +1,4 @@
-"""Turn an image file into the image that a model expects."""
+"""Preprocessing: an image file as the pixels that a model takes."""
 
 from __future__ import annotations
 

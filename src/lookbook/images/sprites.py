@@ -1,4 +1,4 @@
-"""Pack many small images into one image, of which a page shows parts."""
+"""Sprites: many small images in one, of which a page shows parts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a model file and images to answers, without PyTorch."""
+"""Inference from a model file, without PyTorch."""

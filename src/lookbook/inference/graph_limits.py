@@ -1,4 +1,4 @@
-"""Bound what a model file may compute before it runs: its operators, its sizes, its arithmetic.
+"""Limits of what a model file may compute: operators, sizes, arithmetic.
 
 The hash in a file finds damage. A stranger can write another graph, and a hash that fits. So a
 graph is followed here by the sizes of its values alone, with no operators but those that this

@@ -1,4 +1,4 @@
-"""Read the one-file model and predict with it: raw pixels in, probabilities out, no torch."""
+"""ONNX model: raw pixels in, calibrated probabilities and novelty out, without PyTorch."""
 
 from __future__ import annotations
 

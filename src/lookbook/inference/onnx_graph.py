@@ -1,4 +1,4 @@
-"""Look into a model file: its layers, its filters, what it computes, what its last layer sees."""
+"""Layers, filters and features of a model file, read from its ONNX graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predict: a model + test images or image files → classes with their percentages."""
+"""Predictions for test images, image files and arrays: classes with their percentages."""
 
 from __future__ import annotations
 

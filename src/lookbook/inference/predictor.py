@@ -1,4 +1,4 @@
-"""Predict in batches, step by step: decode, preprocess, batch, run, answer; it can be pickled."""
+"""Predictor: decode, preprocess, batch, run, answer; without PyTorch, picklable."""
 
 from __future__ import annotations
 

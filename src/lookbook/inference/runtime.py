@@ -1,4 +1,4 @@
-"""Load ONNX Runtime: without its telemetry, and on the processor cores that we may use."""
+"""ONNX Runtime sessions: without telemetry, on the processor cores that we may use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make answers believable, from images that training did not see.
+"""Thresholds from the validation part: confidence, conformal sets, novelty.
 
 A temperature for the probabilities, and thresholds for "not sure" and "not one of these".
 

@@ -1,1 +1,1 @@
-"""The networks, what stands around them, and how one becomes a model file. Uses PyTorch."""
+"""The networks as PyTorch modules, and their export to ONNX."""

@@ -1,4 +1,4 @@
-"""A network and what stands around it: raw images in, logits, probabilities and novelty out."""
+"""Classifier around a network: raw images in, logits, probabilities and novelty out."""
 
 from __future__ import annotations
 

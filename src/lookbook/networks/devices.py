@@ -1,4 +1,4 @@
-"""Know the device: where to compute, and in which numbers."""
+"""Devices: where to compute, and in which precision."""
 
 from __future__ import annotations
 

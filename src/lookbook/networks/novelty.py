@@ -1,4 +1,4 @@
-"""Tell how strange an image is to a network: how far its traits lie from those it learnt from."""
+"""Novelty: out-of-distribution score, a distance of features from those of training images."""
 
 from __future__ import annotations
 

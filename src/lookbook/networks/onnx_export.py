@@ -1,4 +1,4 @@
-"""Write a trained network as one ONNX file, and check that the file says the same."""
+"""ONNX export of a trained network, accepted if the file gives the same answers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The page and the figures that show all of it."""
+"""The report, one HTML page, and the figures."""

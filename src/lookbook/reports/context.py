@@ -1,4 +1,4 @@
-"""Hold what all parts of a report share: the answers, the language, the images."""
+"""Context of a report's sections: answers, language, images."""
 
 from __future__ import annotations
 

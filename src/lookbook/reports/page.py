@@ -1,4 +1,4 @@
-"""Write the lookbook: one HTML file that shows everything about a model's answers."""
+"""The report: one HTML file that shows everything about a model's answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gather all that a report on a run needs, and keep it in the run for the next time."""
+"""Data of a report on a run, kept in the run for the next time."""
 
 from __future__ import annotations
 

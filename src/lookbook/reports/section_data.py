@@ -1,4 +1,4 @@
-"""Show the data in a report: classes, pixels, and what was found in it."""
+"""Report section on data: classes, pixels, findings of the audit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show the model in a report: its layers, its training, its robustness."""
+"""Report sections on the model: layers, training curves, robustness."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The folder of a training: what it holds, written in one step, checked where it is read."""
+"""Runs: the folder of a training, written in one step, checked where it is read."""

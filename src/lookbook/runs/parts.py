@@ -1,4 +1,4 @@
-"""The parts of the data that a run was trained and measured on, as they were then."""
+"""Parts of the data as they were when the run was trained and measured."""
 
 from __future__ import annotations
 

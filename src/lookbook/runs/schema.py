@@ -1,4 +1,4 @@
-"""What the documents of a run hold: type and range of every value, and how large they may be.
+"""Schema of a run's documents: type and range of every value, greatest sizes.
 
 Here stands what is read, and nothing that training could not have written. Keys that are not named
 may be there, too: they are kept as they are, but for their depth.

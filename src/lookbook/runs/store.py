@@ -1,4 +1,4 @@
-"""Say what a run folder holds, write it in one step, read it, list all of them.
+"""Store of runs: a folder written in one step, read, listed.
 
 ::
 

@@ -1,1 +1,1 @@
-"""From a dataset and a recipe to a run. Uses PyTorch."""
+"""Training: from a dataset and a recipe to a run. Uses PyTorch."""

@@ -1,4 +1,4 @@
-"""Change a batch of images so that more is learnt from it: mirror, shift, distort, relight."""
+"""Augmentation of batches: horizontal flip, translate, affine, color jitter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan: so many seconds → the recipe that makes most of them, and how long it may fit."""
+"""Time budget: the recipe that makes most of so many seconds, and how long it may fit."""
 
 from __future__ import annotations
 

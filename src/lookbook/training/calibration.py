@@ -1,4 +1,4 @@
-"""Learn when to doubt a classifier that is fit: temperature, thresholds, what is usual."""
+"""Calibration of a fitted classifier: temperature, thresholds, novelty."""
 
 from __future__ import annotations
 

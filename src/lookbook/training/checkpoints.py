@@ -1,4 +1,4 @@
-"""Keep what a training needs to go on after a stop or a kill.
+"""Checkpoints: what a training needs to go on after a stop or a kill.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Ask networks what images show that they have not seen: out-of-fold probabilities."""
+"""Out-of-fold probabilities from 5-fold cross-validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fit: images and labels + Recipe → trained network, by one loop for every device."""
+"""Training loop: images, labels and a recipe to a trained network, on any device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Move weights along their gradients: optimisers that cost no start-up and little a step."""
+"""Optimizers with no start-up cost and little time a step."""
 
 from __future__ import annotations
 

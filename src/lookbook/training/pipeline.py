@@ -1,4 +1,4 @@
-"""Train: Dataset + Recipe → Run."""
+"""Training pipeline: dataset and recipe to a run."""
 
 from __future__ import annotations
 

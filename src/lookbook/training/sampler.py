@@ -1,4 +1,4 @@
-"""Draw the order of the images, pass by pass, and how each is changed in it."""
+"""Sampler: the order of the images, epoch by epoch, and their augmentation."""
 
 from __future__ import annotations
 
