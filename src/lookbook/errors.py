@@ -14,6 +14,9 @@
      └── LookbookWarning            something was left out or changed, and the work goes on
 
 The command line prints the message and ends with `exit_code`: 2 for wrong use, 1 for failure.
+A message names arguments and calls as Python takes them, in backquotes: "choose another `out`",
+"go on: `lookbook.resume('runs/a')`". The command line writes flags and commands there. What the
+command line alone can do, stands as a command.
 """
 
 from __future__ import annotations
@@ -91,6 +94,18 @@ def describe(error: OSError) -> str:
         name = f"{name[:90]}…{name[-90:]}"
     remedy = _REMEDIES.get(error.errno or 0, "check the name")
     return f"{name}: {error.strerror or error}; {remedy}"
+
+
+def write_call(function: str, *arguments: object, **named: object) -> str:
+    """Write a call of this package, as errors advise it.
+
+    >>> print(write_call("train", "mnist", seed=0, size=None))
+    `lookbook.train('mnist', seed=0)`
+    """
+    words = [repr(each) for each in arguments]
+    words += [f"{name}={value!r}" for name, value in named.items() if value is not None]
+    inside = ", ".join(words).replace("`", r"\x60")  # the mark of its end
+    return f"`lookbook.{function}({inside})`"
 
 
 def closest(word: str, known: list[str]) -> str:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from lookbook.cli import terminal
-from lookbook.errors import LookbookWarning
+from lookbook.errors import InputError, LookbookWarning, write_call
+from lookbook.training.pipeline import resume
 
 RUN = "runs/bars-tutorial-1"
 
@@ -86,6 +87,45 @@ def test_a_note_cannot_steer_the_terminal(capsys):
 def test_names_of_all_languages_are_shown_as_they_are():
     for name in ("물방울", "日本語\u3000名", "👩\u200d🔬", "نص", "a\tb\n"):
         assert terminal.harmless(name) == name
+
+
+@pytest.mark.parametrize(
+    ("said", "typed"),
+    [
+        ("choose another `out`", "choose another --out"),
+        ("take another one: `recipe='standard'`", "take another one: --recipe standard"),
+        ("`lookbook.list_runs()` lists them", "lookbook runs lists them"),
+        ("start one: `lookbook.train(...)`", "start one: lookbook train"),
+        ("with: `lookbook.predict(model, image)`", "with: lookbook predict MODEL IMAGE"),
+        (write_call("load_data", "mnist"), "lookbook fetch mnist"),
+        (write_call("resume", "it's `mine`\n"), "lookbook train --resume 'it'\"'\"'s `mine`\\n'"),
+        (
+            write_call("train", "mnist", seed=1, epochs=0.5, size=None, mirror=False, final=True),
+            "lookbook train mnist --seed 1 --epochs 0.5 --no-mirror --final",
+        ),
+    ],
+)
+def test_arguments_and_calls_are_said_as_flags_and_commands(said, typed):
+    assert terminal.as_typed(said) == typed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("`mine`", "`out.png`", "`lookbook.nothing()`", "`lookbook.train(1)(2)`"),
+        *("`lookbook.train(()`", "`lookbook.train(*x)`", "`lookbook.train(**x)`"),
+        *("`lookbook.train(a.b)`", f"`lookbook.train({'(' * 230})`"),
+    ],
+)
+def test_names_of_files_are_no_calls(name):
+    assert terminal.as_typed(f"no image file {name}") == f"no image file {name}"
+
+
+def test_a_python_user_reads_a_call_and_a_shell_user_a_command(call, run):
+    with pytest.raises(InputError, match=r"evaluate it: `lookbook\.evaluate\('.*'\)`$"):
+        resume(run.folder)
+    code, _, said = call("train", "--resume", run.folder)
+    assert (code, said.partition("evaluate it: ")[2]) == (2, f"lookbook evaluate {run.folder}\n")
 
 
 def test_a_table_is_as_wide_as_its_cells_and_reads_nothing_into_them(monkeypatch):

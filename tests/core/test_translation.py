@@ -152,9 +152,26 @@ def test_nothing_is_printed_past_the_catalogue():
                 assert not re.search("[a-z]{3}", left), f"{place.module}.py:{call.lineno}"
 
 
+def test_the_command_line_turns_every_argument_and_call_that_an_error_names():
+    marked = [sentence for sentence in SENTENCES if "`" in sentence]
+    assert len(marked) > 15
+    for sentence in marked:
+        valued = re.sub(r"(?<=[(])V\d+(?=[)]`)", "'a'", sentence)
+        assert "`" not in terminal.as_typed(valued), (SENTENCES[sentence], sentence)
+        assert "`" not in terminal.as_typed(translation.translate(valued)), sentence
+
+
+def test_only_the_command_line_speaks_of_flags():
+    """What a command alone can do stands as a command: fetch from a folder, write a table."""
+    allowed = "lookbook fetch V|lookbook report RUN --corrections"
+    for sentence, where in SENTENCES.items():
+        if not where.startswith(wording.SPEAKERS) and not re.search(allowed, sentence):
+            assert not re.search(r"(?<![-\w])--[a-z]", sentence), (where, sentence)
+
+
 def test_values_stay_as_they_are_and_sentences_inside_are_translated():
-    assert translation.translate("no run test; there are none yet: lookbook train") == (
-        "test: 그런 실행 결과가 없습니다. 아직 하나도 없습니다: lookbook train"
+    assert translation.translate("no run test; there are none yet: `lookbook.train(...)`") == (
+        "test: 그런 실행 결과가 없습니다. 아직 하나도 없습니다: `lookbook.train(...)`"
     )
     assert translation.translate("runs/a is missing; restore the file, or train again: x --y") == (
         "runs/a: 파일이 없습니다. 파일을 되돌려 놓거나 다시 훈련하세요: x --y"

@@ -316,7 +316,7 @@ def test_an_npz_file_in_capitals_is_one(tmp_path):
 @pytest.mark.parametrize("size", [0, 7, 225, 10**9, (64, 300)])
 def test_a_size_out_of_range(tmp_path, size):
     worst = size if isinstance(size, int) else 300
-    assert refusal(tmp_path, size=size) == f"--size must be 8 to 224 pixels, got {worst}"
+    assert refusal(tmp_path, size=size) == f"`size` must be 8 to 224 pixels, got {worst}"
 
 
 # ---- .npz ----
@@ -465,7 +465,7 @@ def test_a_size_for_images_that_have_one(npz):
     save_npz(npz, images=images_of(10), labels=np.arange(10) % 2)
     assert load(str(npz), size=(9, 8)).size == (9, 8)
     assert refusal(npz, size=28) == (
-        f"--size is for folders of image files; the images of {npz} are 9×8"
+        f"`size` is for folders of image files; the images of {npz} are 9×8"
     )
 
 

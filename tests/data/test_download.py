@@ -698,13 +698,16 @@ def test_a_damaged_cache_says_what_to_do(source, cache):
         with pytest.raises(DamagedFileError) as caught:
             load_kept(kept, "train")
         assert str(caught.value).startswith(f"the cached dataset {kept} is damaged (")
-        assert str(caught.value).endswith("); delete that folder and run lookbook fetch made")
+        assert str(caught.value).endswith(
+            "); delete that folder and fetch it again: `lookbook.load_data('made')`"
+        )
     (kept / "train-images.npy").unlink()
     with pytest.raises(DamagedFileError) as caught:
         load_kept(kept, "train")
     assert str(caught.value) == (
         f"the cached dataset {kept} is damaged ([Errno 2] No such file or directory: "
-        f"'{kept}/train-images.npy'); delete that folder and run lookbook fetch made"
+        f"'{kept}/train-images.npy'); delete that folder and fetch it again: "
+        "`lookbook.load_data('made')`"
     )
 
 

@@ -67,7 +67,7 @@ def test_a_result_that_cannot_be_kept_is_returned(own_run, monkeypatch):
     assert found["confusion_matrix"] == kept["confusion_matrix"]
     assert [str(warning.message) for warning in caught] == [
         "the result was not kept, the next call reads the test part again: cannot write "
-        f"{path}: Read-only file system; choose another place with --out"
+        f"{path}: Read-only file system; choose another place with `out`"
     ]
     assert caught[0].filename == __file__
     assert own_run.evaluation() is None
@@ -167,7 +167,7 @@ def refusal(run: Run) -> str:
 def changed(run: Run, what: str) -> str:
     return (
         f"the data of {run.folder} changed since it was trained on: {what}; restore it, or train "
-        f"again: {run.train_command()}"
+        f"again: {run.train_again()}"
     )
 
 
@@ -320,7 +320,7 @@ def test_a_run_whose_folder_was_split_otherwise_is_told_so(album, album_run):
     data["train_sha256"] = "0" * 64
     assert refusal(album_run) == (
         f"{album_run.folder} was trained by a version that split {album} otherwise: images that "
-        f"it learnt from would count as test images; train again: {album_run.train_command()}"
+        f"it learnt from would count as test images; train again: {album_run.train_again()}"
     )
 
 

@@ -29,7 +29,7 @@ def refusal(tmp_path, model: onnx.ModelProto | bytes, about=None) -> str:
     with pytest.raises(DamagedFileError) as caught:
         Model.open(path)
     start = f"{path} is not a model of lookbook, or it is damaged: "
-    end = "; expected the model.onnx of a run: lookbook runs lists them"
+    end = "; expected the model.onnx of a run: `lookbook.list_runs()` lists them"
     assert str(caught.value).startswith(start)
     assert str(caught.value).endswith(end)
     return str(caught.value)[len(start) : -len(end)]

@@ -339,7 +339,7 @@ def test_without_validation_images_there_is_no_threshold(run):
         predict(run, ["test:0"], coverage=0.9)
     assert str(caught.value) == (
         "this model had too few validation images to set a threshold by: it takes 50; leave "
-        "--coverage and --sets out, or train with more images"
+        "`coverage` and `sets` out, or train with more images"
     )
 
 

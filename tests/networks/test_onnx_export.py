@@ -182,7 +182,7 @@ def test_a_strangers_model_is_refused(run, tmp_path):
         Model.open(path)
     assert str(caught.value) == (
         f"{path} is not a model of lookbook, or it is damaged: another program wrote this ONNX "
-        "file; expected the model.onnx of a run: lookbook runs lists them"
+        "file; expected the model.onnx of a run: `lookbook.list_runs()` lists them"
     )
 
 
@@ -395,7 +395,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
         Model.open(path)
     assert str(caught.value) == (
         f"{path} is not a model of lookbook, or it is damaged: it is no ONNX file, or it was cut; "
-        "expected the model.onnx of a run: lookbook runs lists them"
+        "expected the model.onnx of a run: `lookbook.list_runs()` lists them"
     )
 
 

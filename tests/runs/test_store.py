@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lookbook import plots
+from lookbook.cli.terminal import as_typed
 from lookbook.core.files import cannot_write, write_document
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
 from lookbook.evaluation.evaluate import evaluate
@@ -83,7 +84,7 @@ def test_a_full_disk_leaves_nothing_behind_and_what_was_there_intact(tmp_path, m
         write_run(tmp_path / "new", DOCUMENTS, {"model.onnx": b"123"})
     assert str(caught.value) == (
         f"cannot write {tmp_path / 'new'}: No space left on device; nothing was changed; make room "
-        "or choose another place with --out"
+        "or choose another place with `out`"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     with pytest.raises(OutputError):
@@ -120,7 +121,7 @@ def test_a_name_that_cannot_be_is_found_before_any_work(tmp_path, name, why):
         check_target(tmp_path / name)
     assert str(caught.value) == (
         f"cannot write {tmp_path / name}: {why}; nothing was changed; choose another place with "
-        "--out"
+        "`out`"
     )
 
 
@@ -153,7 +154,7 @@ def test_a_link_to_nothing_is_not_overwritten(tmp_path):
     with pytest.raises(InputError) as caught:
         check_target(tmp_path / "link")
     assert str(caught.value) == (
-        f"{tmp_path / 'link'} exists and is not overwritten; choose another --out"
+        f"{tmp_path / 'link'} exists and is not overwritten; choose another `out`"
     )
     (tmp_path / "r-1").symlink_to(tmp_path / "nothing")
     assert free_folder("r", "1", tmp_path).name == "r-1-1"
@@ -185,7 +186,7 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
     with pytest.raises(InputError) as caught:
         check_target(tmp_path / "mine")
     assert str(caught.value) == (
-        f"{tmp_path / 'mine'} exists and is not overwritten; choose another --out"
+        f"{tmp_path / 'mine'} exists and is not overwritten; choose another `out`"
     )
 
 
@@ -215,7 +216,7 @@ def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         read_run(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path} is not a run: it has no conditions.json; lookbook runs lists the runs"
+        f"{tmp_path} is not a run: it has no conditions.json; `lookbook.list_runs()` lists the runs"
     )
 
 
@@ -400,7 +401,7 @@ def test_a_run_without_permission_does_not_hide_the_others(own_run, monkeypatch)
 
 def test_a_missing_model_is_told(own_run):
     own_run.model.unlink()
-    remedy = f"restore the file, or train again: {own_run.train_command()}"
+    remedy = f"restore the file, or train again: {own_run.train_again()}"
     with pytest.raises(DamagedFileError) as caught:
         own_run.check_files()
     assert str(caught.value) == f"{own_run.model} is missing; {remedy}"
@@ -418,7 +419,7 @@ def test_an_emptied_table_of_hashes_is_told(own_run):
         own_run.check_files()
     assert str(caught.value) == (
         f"{own_run.folder}/conditions.json lacks the SHA-256 of weights.safetensors; restore the "
-        f"file, or train again: {own_run.train_command()}"
+        f"file, or train again: {own_run.train_again()}"
     )
 
 
@@ -429,7 +430,7 @@ def test_a_changed_model_is_told(own_run):
         own_run.check_files()
     assert str(caught.value) == (
         f"{own_run.model} is damaged: its SHA-256 is {hashlib.sha256(b'123').hexdigest()}, the run "
-        f"recorded {recorded}; restore the file, or train again: {own_run.train_command()}"
+        f"recorded {recorded}; restore the file, or train again: {own_run.train_again()}"
     )
 
 
@@ -450,7 +451,7 @@ def test_the_command_says_whether_to_mirror_where_that_is_not_usual(tmp_path, re
     }
     run = write_run(tmp_path / "a", DOCUMENTS | documents, {})
     command = f"lookbook train {data} --recipe {recipe['name']} --epochs 2 --seed 3"
-    assert run.train_command() == command + option
+    assert as_typed(run.train_again()) == command + option
 
 
 @pytest.mark.parametrize(
@@ -473,16 +474,16 @@ def test_the_command_says_whether_to_mirror_where_that_is_not_usual(tmp_path, re
 def test_the_command_that_trains_the_same_again(tmp_path, data, final, rest):
     conditions = CONDITIONS | {"data": DATA | data, "final": final}
     run = write_run(tmp_path / "a", DOCUMENTS | {"conditions": conditions}, {})
-    assert run.train_command() == f"lookbook train {rest}"
+    assert as_typed(run.train_again()) == f"lookbook train {rest}"
 
 
 @pytest.mark.parametrize(
     ("code", "unchanged", "rest"),
     [
-        (errno.ENOSPC, True, "nothing was changed; make room or choose another place with --out"),
-        (errno.EFBIG, False, "make room or choose another place with --out"),
-        (errno.EROFS, True, "nothing was changed; choose another place with --out"),
-        (errno.EACCES, False, "choose another place with --out"),
+        (errno.ENOSPC, True, "nothing was changed; make room or choose another place with `out`"),
+        (errno.EFBIG, False, "make room or choose another place with `out`"),
+        (errno.EROFS, True, "nothing was changed; choose another place with `out`"),
+        (errno.EACCES, False, "choose another place with `out`"),
     ],
 )
 def test_what_to_do_where_writing_failed(code, unchanged, rest):
@@ -506,7 +507,7 @@ def test_a_link_in_a_run_is_not_written_through(own_run, tmp_path):
         own_run.place("figures")
     assert str(caught.value) == (
         f"{own_run.folder / 'figures'} is a link, and nothing is written through it; remove it, or "
-        "choose another place with --out"
+        "choose another place with `out`"
     )
     for form in ("folder", "html"):
         with pytest.raises(InputError):

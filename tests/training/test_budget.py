@@ -71,7 +71,7 @@ def test_a_budget_too_short_for_anything_is_refused():
         plan(-0.4, training, 500, 10, spent=1.4)
     assert str(caught.value) == (
         "the budget is too short: 1.9 s go into everything but training here; "
-        "give more with --budget"
+        "give more with `budget`"
     )
 
 

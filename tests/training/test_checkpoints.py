@@ -201,8 +201,8 @@ def test_a_finished_run_has_nothing_to_go_on_with(run):
     with pytest.raises(InputError) as caught:
         resume(run.folder)
     assert str(caught.value) == (
-        f"{run.folder} is finished: there is nothing to go on with; evaluate it: lookbook evaluate "
-        f"{run.folder}"
+        f"{run.folder} is finished: there is nothing to go on with; evaluate it: "
+        f"`lookbook.evaluate('{run.folder}')`"
     )
 
 
@@ -212,7 +212,7 @@ def test_what_is_not_there_is_told_with_what_is(data, tmp_path, monkeypatch):
     with pytest.raises(InputError) as caught:
         read_request("nothing")
     assert str(caught.value) == (
-        "no unfinished run nothing; no run here is unfinished; start one: lookbook train"
+        "no unfinished run nothing; no run here is unfinished; start one: `lookbook.train(...)`"
     )
     train(data, CONV, should_stop=stop_after(5))
     with pytest.raises(InputError) as caught:
@@ -222,8 +222,7 @@ def test_what_is_not_there_is_told_with_what_is(data, tmp_path, monkeypatch):
     with pytest.raises(InputError) as caught:
         read_run("runs/images-standard-1")
     assert str(caught.value) == (
-        "runs/images-standard-1 is not finished; go on: lookbook train --resume "
-        "runs/images-standard-1"
+        "runs/images-standard-1 is not finished; go on: `lookbook.resume('runs/images-standard-1')`"
     )
     assert resume("images-standard-1").folder.name == "images-standard-1"
 
@@ -234,8 +233,8 @@ def test_a_place_that_was_begun_is_not_begun_again(data, tmp_path):
     with pytest.raises(InputError) as caught:
         train(data, CONV, out=tmp_path / "run")
     assert str(caught.value) == (
-        f"{tmp_path}/run was begun and is not finished; go on: lookbook train --resume "
-        f"{tmp_path}/run, or delete {tmp_path}/run.unfinished"
+        f"{tmp_path}/run was begun and is not finished; go on: "
+        f"`lookbook.resume('{tmp_path}/run')`, or delete {tmp_path}/run.unfinished"
     )
 
 

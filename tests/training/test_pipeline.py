@@ -145,8 +145,8 @@ def test_a_dense_recipe_cannot_mirror(bars, tmp_path):
     with pytest.raises(InputError) as caught:
         train(str(bars), TUTORIAL, mirror=True, out=tmp_path / "run")
     assert str(caught.value) == (
-        "the recipe 'tutorial' is a dense network, which sees images as they are; leave --mirror "
-        "out, or take a convolutional one: --recipe standard"
+        "the recipe 'tutorial' is a dense network, which sees images as they are; leave `mirror` "
+        "out, or take a convolutional one: `recipe='standard'`"
     )
 
 
@@ -193,7 +193,7 @@ def test_damaged_weights_are_named_with_the_way_out(own_run):
     assert str(caught.value) == (
         f"{own_run.weights} is damaged: its SHA-256 is {found}, the run recorded "
         f"{recorded['weights.safetensors']}; restore the file, or train again: "
-        f"lookbook train {data} --recipe tutorial --epochs 4 --seed 0"
+        f"`lookbook.train({data!r}, recipe='tutorial', epochs=4, seed=0)`"
     )
 
 

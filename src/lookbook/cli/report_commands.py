@@ -109,7 +109,8 @@ def report(
         written = page.write_run_report(collected, target, lang)
     if corrections is not None:
         _write_corrections(corrections, collected)
-        again = f"{chosen.train_command()} --corrections {shlex.quote(str(corrections))}"
+        data, options = chosen.train_arguments()
+        again = terminal.call_line("train", data, **options, corrections=corrections)
         print(t("fill in its column 'correction', then: {command}", command=again))
     terminal.print_paths(t("report"), [written])
     terminal.suggest(t("open it in a browser"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import shlex
 import sys
 import unicodedata
@@ -130,7 +132,7 @@ def say(message: str) -> None:
 
 def say_error(message: str) -> None:
     """Print an error in the language of the user."""
-    say(f"{t('error')}: {translate(message)}")
+    say(f"{t('error')}: {as_typed(translate(message))}")
 
 
 #: notes that this command told: both parts of a folder may have the same
@@ -144,7 +146,7 @@ def forget_notes() -> None:
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Print a note of this program once, in place of `warnings.showwarning`."""
-    note = f"{t('note')}: {translate(str(message))}"
+    note = f"{t('note')}: {as_typed(translate(str(message)))}"
     if issubclass(category, LookbookWarning) and not is_quiet() and note not in _told:
         _told.add(note)
         say(note)
@@ -153,6 +155,71 @@ def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__:
 def command_line(*words: object) -> str:
     """Write a command of this program as a shell takes it."""
     return shlex.join(["lookbook", *map(str, words)]).replace("\n", "\\n")
+
+
+#: function of the package → words of the command that does the same
+_COMMANDS = {
+    "evaluate": ("evaluate",),
+    "list_runs": ("runs",),
+    "load_data": ("fetch",),
+    "predict": ("predict",),
+    "resume": ("train", "--resume"),
+    "train": ("train",),
+}
+#: an argument, an argument with its value, or a call, as errors name them
+_MARKED = re.compile(
+    "`((?:budget|coverage|final|mirror|out|recipe|sets|size)(?:='[a-z]+')?"
+    rf"|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
+)
+
+
+def as_typed(message: str) -> str:
+    """Write the arguments and calls that an error names as flags and commands.
+
+    >>> as_typed("choose another `out`, or go on: `lookbook.resume('my run')`")
+    "choose another --out, or go on: lookbook train --resume 'my run'"
+    """
+    return _MARKED.sub(_typed, message)
+
+
+def _typed(marked: re.Match[str]) -> str:
+    try:
+        said = ast.parse(marked[1]).body[0]
+        match said:
+            case ast.Expr(ast.Call(ast.Attribute(attr=function), arguments, named)):
+                given = [word for each in arguments for word in _words(each)]
+                options = {str(each.arg): ast.literal_eval(each.value) for each in named}
+                return call_line(function, *given, **options)
+            case ast.Assign([ast.Name(name)], value):
+                return f"--{name} {ast.literal_eval(value)}"
+            case ast.Expr(ast.Name(name)):
+                return f"--{name}"
+    except (SyntaxError, ValueError):
+        pass
+    return marked[0]  # the name of a file, or whatever else
+
+
+def _words(argument: ast.expr) -> list[str]:
+    """Return what a command takes for an argument: of `...` nothing, of the name `run` RUN."""
+    if isinstance(argument, ast.Name):
+        return [argument.id.upper()]
+    value = ast.literal_eval(argument)
+    return [] if value is ... else [str(value)]
+
+
+def call_line(function: str, *arguments: object, **named: object) -> str:
+    """Write a call of this package as the command that does the same.
+
+    >>> call_line("train", "mnist", recipe="quick", size=None, mirror=False)
+    'lookbook train mnist --recipe quick --no-mirror'
+    """
+    words: list[object] = [*_COMMANDS[function], *arguments]
+    for name, value in named.items():
+        if value is False:
+            words.append(f"--no-{name}")
+        elif value is not None:
+            words += [f"--{name}"] if value is True else [f"--{name}", value]
+    return command_line(*words)
 
 
 def suggest(first: str, *others: str, apart: bool = False) -> None:

@@ -76,7 +76,7 @@ def cannot_write(path: Path, error: OSError, *, unchanged: bool = False) -> Outp
     room = "make room or " if error.errno in _FULL else ""
     return OutputError(
         f"cannot write {path}: {error.strerror or error}; {state}"
-        f"{room}choose another place with --out"
+        f"{room}choose another place with `out`"
     )
 
 

@@ -22,7 +22,14 @@ import numpy as np
 from lookbook.data.catalog import BUILTIN, Archive, BuiltinDataset, Digest, Part
 from lookbook.data.idx import parse_content, read_content
 from lookbook.data.npz import DAMAGE, open_arrays
-from lookbook.errors import DamagedFileError, DownloadError, InputError, OutputError, closest
+from lookbook.errors import (
+    DamagedFileError,
+    DownloadError,
+    InputError,
+    OutputError,
+    closest,
+    write_call,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
@@ -127,8 +134,8 @@ def load_kept(kept: Path, part: Part) -> tuple[UInt8[np.ndarray, "N H W"], Int64
         images, labels = (_read(kept / f"{part}-{what}.npy") for what in ("images", "labels"))
     except DAMAGE as error:
         raise DamagedFileError(
-            f"the cached dataset {kept} is damaged ({error}); delete that folder and run "
-            f"lookbook fetch {kept.name}"
+            f"the cached dataset {kept} is damaged ({error}); delete that folder and fetch "
+            f"it again: {write_call('load_data', kept.name)}"
         ) from error
     return images, labels.astype(np.int64)
 

@@ -87,7 +87,7 @@ def load(
     path = Path(data)
     size = (size, size) if isinstance(size, int) else size
     if size and not all(SIDES[0] <= side <= SIDES[1] for side in size):
-        raise InputError(f"--size must be {SIDES[0]} to {SIDES[1]} pixels, got {max(size)}")
+        raise InputError(f"`size` must be {SIDES[0]} to {SIDES[1]} pixels, got {max(size)}")
     if isinstance(data, str) and (_is_builtin(data) or _is_unknown_name(data)):
         dataset = find_builtin(data)
         if part == "validation":
@@ -300,7 +300,7 @@ def _without_size(dataset: Dataset, size: tuple[int, int] | None, data: str | Pa
     """Refuse a size for images that have one; the run's own size is taken as it is."""
     if size not in (None, dataset.size):
         raise InputError(
-            f"--size is for folders of image files; the images of {data} are "
+            f"`size` is for folders of image files; the images of {data} are "
             f"{dataset.size[0]}×{dataset.size[1]}"
         )
     return dataset

@@ -47,7 +47,7 @@ def write_bundle(run: Run, folder: Path) -> Path:
         The folder cannot be written.
     """
     if os.path.lexists(folder):
-        raise InputError(f"{folder} exists and is not overwritten; choose another --out")
+        raise InputError(f"{folder} exists and is not overwritten; choose another `out`")
     model = open_model(run)
     test = load_samples(run)
     try:

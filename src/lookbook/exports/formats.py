@@ -58,7 +58,7 @@ def place(run: Run, to: str, out: Path | None) -> Path:
             check_free(own, PAGE if to == "html" else MODEL)
         return own
     if os.path.lexists(out):
-        raise InputError(f"{out} exists and is not overwritten; choose another --out")
+        raise InputError(f"{out} exists and is not overwritten; choose another `out`")
     if to == "int8" and out.suffix != ".onnx":
         raise InputError(f"{out} must end in .onnx, by which model files are known")
     return out

@@ -85,7 +85,7 @@ class Model:
                 reason = str(error)
             raise DamagedFileError(
                 f"{path} is not a model of lookbook, or it is damaged: {reason}; expected the "
-                "model.onnx of a run: lookbook runs lists them"
+                "model.onnx of a run: `lookbook.list_runs()` lists them"
             ) from error
         return model
 
@@ -246,12 +246,12 @@ def _believable(said: Outputs) -> Outputs:
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise InputError(f"no model file {path}; train one: lookbook train")
+        raise InputError(f"no model file {path}; train one: `lookbook.train(...)`")
     try:
         if path.stat().st_size > MOST_BYTES:
             raise DamagedFileError(
                 f"{path} is larger than {MOST_BYTES:,} bytes, which no model of lookbook is; "
-                "expected the model.onnx of a run: lookbook runs lists them"
+                "expected the model.onnx of a run: `lookbook.list_runs()` lists them"
             )
         return path.read_bytes()
     except OSError as error:
@@ -295,7 +295,7 @@ def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> s
     if inputs.shape == shape:
         return "; one image alone: images[None]"
     if inputs.shape[1:] != shape:
-        return "; bring image files to size and colour with: lookbook predict MODEL IMAGE"
+        return "; bring image files to size and colour with: `lookbook.predict(model, image)`"
     if not len(inputs):
         return "; there is nothing to answer: leave empty batches out"
     return advise_on_levels(inputs, "images")

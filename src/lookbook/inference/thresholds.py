@@ -215,7 +215,7 @@ class Thresholds:
         if kept is None and (coverage or sets):
             raise InputError(
                 "this model had too few validation images to set a threshold by: it takes 50; "
-                "leave --coverage and --sets out, or train with more images"
+                "leave `coverage` and `sets` out, or train with more images"
             )
         if kept is None:
             return cls()

@@ -127,8 +127,8 @@ def load_validation(data: str, given: Dataset, *, final: bool) -> Dataset | None
         return None
     if final and measured_part(data) == "validation":
         raise InputError(
-            f"{data} has no test part, and --final learns from the validation part, too: nothing "
-            "would be left to measure it on; add a test part, or leave --final out"
+            f"{data} has no test part, and `final` learns from the validation part, too: nothing "
+            "would be left to measure it on; add a test part, or leave `final` out"
         )
     return load(data, "validation", size=given.size, channels=given.channels)
 
@@ -177,7 +177,7 @@ def _check_training(run: Run, training: Dataset) -> None:
             raise InputError(
                 f"{run.folder} was trained by a version that split {data['name']} otherwise: "
                 "images that it learnt from would count as test images; train again: "
-                f"{run.train_command()}"
+                f"{run.train_again()}"
             )
         raise _changed(
             run,
@@ -194,5 +194,5 @@ def _load_as(run: Run, part: image_folder.Part) -> Dataset:
 def _changed(run: Run, what: str) -> InputError:
     return InputError(
         f"the data of {run.folder} changed since it was trained on: {what}; restore it, or train "
-        f"again: {run.train_command()}"
+        f"again: {run.train_again()}"
     )

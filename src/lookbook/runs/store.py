@@ -22,7 +22,6 @@ import hashlib
 import itertools
 import json
 import os
-import shlex
 import shutil
 import tempfile
 import warnings
@@ -40,6 +39,7 @@ from lookbook.errors import (
     LookbookWarning,
     OutputError,
     describe,
+    write_call,
 )
 from lookbook.recipes import RECIPES
 from lookbook.runs import schema
@@ -100,7 +100,7 @@ class Run:
         if path.is_symlink():
             raise InputError(
                 f"{path} is a link, and nothing is written through it; remove it, or choose "
-                "another place with --out"
+                "another place with `out`"
             )
         return path
 
@@ -115,7 +115,7 @@ class Run:
         # not only what the table lists: it may have been emptied
         for name in (WEIGHTS, MODEL):
             path, expected = self.folder / name, self.conditions["sha256"].get(name)
-            remedy = f"restore the file, or train again: {self.train_command()}"
+            remedy = f"restore the file, or train again: {self.train_again()}"
             try:
                 with open_plain(path) as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -135,25 +135,30 @@ class Run:
                     f"{remedy}"
                 )
 
-    def train_command(self) -> str:
-        """Return the command that trains the same again.
+    def train_arguments(self) -> tuple[str, dict[str, str | float | None]]:
+        """Return DATA and the options with which `lookbook.train` trains the same again.
 
-        Corrected labels are not in it: they come from a table of the user's, `--corrections FILE`.
+        Corrected labels are not among them: they come from a table of the user's, `corrections`.
         """
-        data, seed = self.conditions["data"], self.conditions["seed"]
-        words = ["lookbook", "train", data["name"], "--recipe", self.recipe["name"]]
-        words += ["--epochs", str(self.recipe["epochs"]), "--seed", str(seed)]
+        data = self.conditions["data"]
         height, width = data["size"]
-        if data["from_files"] and height == width:
-            words += ["--size", str(height)]
         usual = RECIPES.get(self.recipe["name"])
         mirrored = self.recipe.get("mirror", False)
         well = mirrors_well(data["name"])
-        if usual is not None and mirrored != usual.with_mirror(asked=None, well=well).mirror:
-            words.append("--mirror" if mirrored else "--no-mirror")
-        if self.conditions["final"]:
-            words.append("--final")
-        return shlex.join(words)
+        usually = mirrored if usual is None else usual.with_mirror(asked=None, well=well).mirror
+        return data["name"], {
+            "recipe": self.recipe["name"],
+            "epochs": self.recipe["epochs"],
+            "seed": self.conditions["seed"],
+            "size": height if data["from_files"] and height == width else None,
+            "mirror": None if mirrored == usually else mirrored,
+            "final": self.conditions["final"] or None,
+        }
+
+    def train_again(self) -> str:
+        """Write the call that trains the same again, as errors advise it."""
+        data, options = self.train_arguments()
+        return write_call("train", data, **options)
 
 
 def is_on_validation(evaluation: dict[str, Any]) -> bool:
@@ -175,14 +180,19 @@ def read_run(name: str | Path, root: Path = ROOT) -> Run:
     if not folder.exists() and (root / folder).exists():
         folder = root / folder
     if not folder.exists() and unfinished(folder).exists():
-        raise InputError(f"{folder} is not finished; go on: {_resume_command(folder)}")
+        raise InputError(f"{folder} is not finished; go on: {write_call('resume', str(folder))}")
     if not folder.exists():
         known = [run.folder.name for run in list_runs(root)][:3]
-        hint = f"runs here: {', '.join(known)}" if known else "there are none yet: lookbook train"
+        hint = (
+            f"runs here: {', '.join(known)}"
+            if known
+            else "there are none yet: `lookbook.train(...)`"
+        )
         raise InputError(f"no run {name}; {hint}")
     if not folder.is_dir() or not os.path.lexists(folder / "conditions.json"):
         raise InputError(
-            f"{folder} is not a run: it has no conditions.json; lookbook runs lists the runs"
+            f"{folder} is not a run: it has no conditions.json; "
+            "`lookbook.list_runs()` lists the runs"
         )
     recipe, history, metrics, conditions = (read_document(folder / f"{p}.json") for p in _PARTS)
     return Run(folder, recipe, history, metrics, conditions)
@@ -255,13 +265,13 @@ def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, TrainConfig
         if (folder / "conditions.json").exists():
             raise InputError(
                 f"{folder} is finished: there is nothing to go on with; evaluate it: "
-                f"{shlex.join(['lookbook', 'evaluate', str(folder)])}"
+                f"{write_call('evaluate', str(folder))}"
             )
         known = [path.name for path in list_unfinished(root)][:3]
         hint = (
             f"unfinished here: {', '.join(known)}"
             if known
-            else "no run here is unfinished; start one: lookbook train"
+            else "no run here is unfinished; start one: `lookbook.train(...)`"
         )
         raise InputError(f"no unfinished run {name}; {hint}")
     path = unfinished(folder) / REQUEST
@@ -278,10 +288,6 @@ def sealed(request: dict[str, Any]) -> dict[str, Any]:
     """Return a request with its hash: a changed one would train something else, without a word."""
     content = json.dumps(request, sort_keys=True)
     return request | {"sha256": hashlib.sha256(content.encode()).hexdigest()}
-
-
-def _resume_command(folder: Path) -> str:
-    return shlex.join(["lookbook", "train", "--resume", str(folder)])
 
 
 def free_folder(data_name: str, recipe_name: str, root: Path = ROOT) -> Path:
@@ -310,11 +316,11 @@ def check_target(folder: Path) -> None:
     check_text(f"the folder {str(folder)!a}", folder, of_system=True)
     try:
         if _stands(folder):
-            raise InputError(f"{folder} exists and is not overwritten; choose another --out")
+            raise InputError(f"{folder} exists and is not overwritten; choose another `out`")
         if _stands(unfinished(folder)):
             raise InputError(
-                f"{folder} was begun and is not finished; go on: {_resume_command(folder)}, or "
-                f"delete {unfinished(folder)}"
+                f"{folder} was begun and is not finished; go on: "
+                f"{write_call('resume', str(folder))}, or delete {unfinished(folder)}"
             )
         # what lacks above it is made when the run is written
         nearest = next(parent for parent in folder.parents if _stands(parent))

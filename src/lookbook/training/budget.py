@@ -114,7 +114,7 @@ def plan(
     if least <= 0:
         raise InputError(
             f"the budget is too short: {spent + seconds - available * fits:.1f} s go into "
-            "everything but training here; give more with --budget"
+            "everything but training here; give more with `budget`"
         )
     return Plan(suited, max(available, least), on)
 

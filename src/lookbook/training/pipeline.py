@@ -169,7 +169,7 @@ def train_since(
     if mirror and recipe is not None and recipe.network == "dense":
         raise InputError(
             f"the recipe '{recipe.name}' is a dense network, which sees images as they are; "
-            "leave --mirror out, or take a convolutional one: --recipe standard"
+            "leave `mirror` out, or take a convolutional one: `recipe='standard'`"
         )
     start = time.perf_counter()
     seconds = {"imports": seconds_before}
