@@ -20,6 +20,7 @@ from lookbook.data.splits import choose_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import metrics
 from lookbook.images.preprocessing import find_polarity, match_all
+from lookbook.inference.model_card import Data
 from lookbook.inference.predictor import Predictor
 from lookbook.inference.thresholds import FEWEST_LABELS, softmax
 from lookbook.recipes import find_recipe
@@ -144,11 +145,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             validation=measured,
             weaknesses=metrics.weaknesses(measured, epochs_done(fitted.history)),
             calibration=calibration,
-            data={
-                "name": "arrays",
-                "builtin": False,
-                "train_sha256": digest,
-            },
+            data=Data("arrays", builtin=False, train_sha256=digest),
         )
         self.model_ = to_onnx(fitted.classifier, sample(inputs, 64), about)
         self.history_ = msgspec.to_builtins(fitted.history)

@@ -56,7 +56,7 @@ def layers(model: Model) -> list[Layer]:
     return found
 
 
-def _weights(graph: onnx.GraphProto) -> dict[str, Any]:
+def _weights(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
     """Return the constants by name; the exporter keeps equal ones once, under several names."""
     weights = {constant.name: constant for constant in graph.initializer}
     for node in graph.node:
@@ -65,7 +65,7 @@ def _weights(graph: onnx.GraphProto) -> dict[str, Any]:
     return weights
 
 
-def _trained(graph: onnx.GraphProto, weights: dict[str, Any]) -> list[onnx.NodeProto]:
+def _trained(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto]) -> list[onnx.NodeProto]:
     """Return the nodes with weights on the way of the first view, up to the first logits."""
     trained = [
         node
@@ -80,7 +80,11 @@ def _trained(graph: onnx.GraphProto, weights: dict[str, Any]) -> list[onnx.NodeP
 
 
 def _layer(
-    node: onnx.NodeProto, weights: dict[str, Any], shape: tuple[int, ...], *, is_last: bool
+    node: onnx.NodeProto,
+    weights: dict[str, onnx.TensorProto],
+    shape: tuple[int, ...],
+    *,
+    is_last: bool,
 ) -> Layer:
     count = sum(int(np.prod(weights[name].dims)) for name in node.input[1:] if name in weights)
     if node.op_type != "Conv":
@@ -195,7 +199,7 @@ def steps(model: Model) -> list[Step]:
 
 def _step(
     node: onnx.NodeProto,
-    weights: dict[str, Any],
+    weights: dict[str, onnx.TensorProto],
     follower: onnx.NodeProto,
     nodes: list[onnx.NodeProto],
 ) -> Step:

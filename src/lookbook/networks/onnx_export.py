@@ -19,7 +19,7 @@ from lookbook.errors import TrainingError
 from lookbook.images.specification import Preprocessing
 from lookbook.inference.graph_limits import OPSET
 from lookbook.inference.model import Model, Outputs
-from lookbook.inference.model_card import Views
+from lookbook.inference.model_card import Data, Views
 from lookbook.networks.devices import as_tensor
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def describe(
     validation: dict[str, Any] | None,
     weaknesses: list[Weakness],
     calibration: CalibrationSet | None,
-    data: dict[str, Any],
+    data: Data,
     licence: str = UNSTATED,
 ) -> dict[str, Any]:
     """Return what a model file says of itself; `to_onnx` adds input, preprocessing, views.
@@ -72,7 +72,7 @@ def describe(
     calibration
         What sets the thresholds.
     data
-        `name` and `train_sha256` of the training part, and whether it is `builtin`.
+        What it was trained on.
     """
     return {
         "classes": list(classes),
@@ -82,7 +82,7 @@ def describe(
         "recipe": recipe.to_json(),
         "validation": validation,
         "weaknesses": weaknesses,
-        "data": data,
+        "data": msgspec.to_builtins(data),
         "licence": licence,
         "lookbook": version("lookbook"),
     }

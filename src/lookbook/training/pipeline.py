@@ -26,6 +26,7 @@ from lookbook.data.sources import identify, load
 from lookbook.data.splits import SPLIT
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
+from lookbook.inference.model_card import Data
 from lookbook.inference.thresholds import CalibrationSet, softmax
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
@@ -401,11 +402,7 @@ def _about_model(
         weaknesses=measured["weaknesses"],
         calibration=calibration,
         # of one's own data the last part of its name: where it lies is nobody else's business
-        data={
-            "name": Path(config.data).name,
-            "builtin": config.data in BUILTIN,
-            "train_sha256": config.train_sha256,
-        },
+        data=Data(Path(config.data).name, config.data in BUILTIN, config.train_sha256),
         licence=_licence(config.data),
     )
 
