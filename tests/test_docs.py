@@ -116,7 +116,7 @@ def test_the_reference_names_all_that_is_public():
 
 def test_each_entry_of_the_log_is_in_its_index():
     text = (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
-    index, _, entries = text.partition("\n## ")
+    index, _, entries = text.partition("\n\n## ")
     listed = set(re.findall(r"\]\(#([^)]+)\)", index))
     assert listed == headings("## " + entries)
 

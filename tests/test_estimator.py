@@ -208,6 +208,7 @@ def test_scikit_learns_tools_work():
     }
 
 
+@pytest.mark.slow
 def test_the_recipe_is_suited_to_the_images():
     """Few images make many passes, as in `lookbook train`; digits are not to be mirrored."""
     images, labels = squares(120)

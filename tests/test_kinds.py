@@ -22,6 +22,7 @@ RECIPES_HERE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("recipe", RECIPES_HERE, ids=lambda recipe: recipe.name)
 def test_the_file_says_what_the_network_said_as_it_was_trained(recipe, shape):
@@ -36,6 +37,7 @@ def test_the_file_says_what_the_network_said_as_it_was_trained(recipe, shape):
     assert np.ptp(fitted.val_logits) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_quick_recipe_learns_squares_by_place_and_by_colour(shape):
     training, others = squares(shape, 600), squares(shape, 200, seed=1)
