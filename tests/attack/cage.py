@@ -19,6 +19,7 @@ import time
 import traceback
 import warnings
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,21 +93,21 @@ class Answer:
 Act = Callable[[], Answer]
 
 
-class Attack:
+class Attack(ABC):
     """One kind of input, and what is done with it."""
 
     #: seconds without any work after which a process waits for ever
     still = 8.0
 
-    def prepare(self, folder: Path) -> None:
+    def prepare(self, folder: Path) -> None:  # noqa: B027  # not every kind needs it
         """Make what all cases begin with, in a process of its own."""
 
-    def start(self, folder: Path) -> None:
+    def start(self, folder: Path) -> None:  # noqa: B027
         """Read what was prepared, in each process of cases."""
 
+    @abstractmethod
     def mutate(self, rng: np.random.Generator, number: int) -> Act:
         """Make one damaged input; return what tries it."""
-        raise NotImplementedError
 
 
 def run(attack: Attack, numbers: list[int], seed: int, folder: Path) -> Iterator[Outcome]:

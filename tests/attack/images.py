@@ -76,7 +76,7 @@ def corpus() -> list[tuple[str, bytes]]:
     ]
     lacking = set(FORMATS) - {name for name, _ in found} - {"MPO"}  # several JPEGs in one file
     if lacking:
-        raise NotImplementedError(f"no image of {lacking} to damage")
+        raise LookupError(f"no image of {lacking} to damage")
     return found
 
 

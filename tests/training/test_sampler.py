@@ -20,7 +20,7 @@ from lookbook.training.loop import fit
 @pytest.mark.parametrize("epochs", [0.4, 1, 2.7])
 def test_no_batch_is_a_remainder_and_every_image_comes_once(n, batch_size, epochs):
     recipe = replace(TUTORIAL, batch_size=batch_size, epochs=epochs)
-    order = sampler.Passes(recipe, n, seed=0, bytes_each=64)
+    order = sampler.Sampler(recipe, n, seed=0, bytes_each=64)
     sizes, seen, done = [], [], 0
     while done < order.steps:
         chosen, parts = order.next_batches(order.steps - done)
@@ -50,8 +50,8 @@ def test_later_passes_take_the_images_of_the_greatest_loss():
     seen = []
     recipe = replace(STANDARD, epochs=4, hardest=0.3, batch_size=100)
     with pytest.MonkeyPatch.context() as patch:
-        draw = sampler.Passes._draw
-        patch.setattr(sampler.Passes, "_draw", lambda self: seen.append(draw(self)) or seen[-1])
+        draw = sampler.Sampler._draw
+        patch.setattr(sampler.Sampler, "_draw", lambda self: seen.append(draw(self)) or seen[-1])
         fitted = fit((images, labels), None, recipe, 3)
     assert [len(order) for order in seen] == [1000, 300, 300, 300]
     assert [entry.images for entry in fitted.history] == [1000, 300, 300, 300]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lookbook.recipes import Recipe
-    from lookbook.training.sampler import Passes
+    from lookbook.training.sampler import Sampler
 
 
 def mirror(
@@ -99,12 +99,12 @@ def relight(
 
 
 def augment(
-    batch: Shaped[Tensor, "N C H W"], recipe: Recipe, passes: Passes, chosen: Int64[Tensor, "N"]
+    batch: Shaped[Tensor, "N C H W"], recipe: Recipe, sampler: Sampler, chosen: Int64[Tensor, "N"]
 ) -> Shaped[Tensor, "N C H W"]:
     """Show these images otherwise than in the pass before."""
-    chances = passes.chances(chosen).to(batch.device)
+    chances = sampler.chances(chosen).to(batch.device)
     if recipe.mirror:
-        batch = mirror(batch, passes.are_mirrored(chosen).to(batch.device))
+        batch = mirror(batch, sampler.are_mirrored(chosen).to(batch.device))
     if recipe.shift:
         batch = shift(batch, chances[:, :2], recipe.shift)
     if recipe.distort:

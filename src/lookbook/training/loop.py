@@ -25,7 +25,7 @@ from lookbook.training.augmentation import augment
 from lookbook.training.calibration import answer, find_sure
 from lookbook.training.callbacks import Callback, Progress
 from lookbook.training.optimizers import build_optimizer, rate_at
-from lookbook.training.sampler import Passes
+from lookbook.training.sampler import Sampler
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,20 +111,20 @@ def fit(
         scaler = nn.Identity()
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = build_optimizer(recipe, weights)
-    passes = Passes(recipe, len(labels), seed, images[0].nbytes)
-    clock = _Clock(stage, recipe, passes.steps, seconds, start)
-    state = TrainingState(network, optimizer, passes, clock, callbacks)
+    sampler = Sampler(recipe, len(labels), seed, images[0].nbytes)
+    clock = _Clock(stage, recipe, sampler.steps, seconds, start)
+    state = TrainingState(network, optimizer, sampler, clock, callbacks)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.half)
     validate = partial(_validate, classifier, validation, autocast)
 
     state.begin()
     while state.goes_on:
-        chosen, parts = passes.next_batches(clock.steps_left())
+        chosen, parts = sampler.next_batches(clock.steps_left())
         places = chosen.to(device)
         # a fifth to a fifteenth of the time that images[places] takes
         batch = scaler(images.index_select(0, places))
         if recipe.network == "conv" and batch.dim() == 4:
-            batch = augment(batch, recipe, passes, chosen)
+            batch = augment(batch, recipe, sampler, chosen)
         answers = labels.index_select(0, places)
         targets = _soften(answers, n_classes, recipe.label_smoothing)
         for part in parts:
@@ -201,12 +201,12 @@ class TrainingState:
         self,
         network: nn.Module,
         optimizer: Optimizer,
-        passes: Passes,
+        sampler: Sampler,
         clock: _Clock,
         callbacks: Sequence[Callback],
     ) -> None:
         self._network, self._optimizer = network, optimizer
-        self._passes, self._clock = passes, clock
+        self._sampler, self._clock = sampler, clock
         self._callbacks = callbacks
         #: a callback asked for the end
         self.stopping = False
@@ -248,16 +248,16 @@ class TrainingState:
 
     def end_batches(self, chosen: Int64[Tensor, "M"]) -> None:
         """Add up the steps on these images, and tell how far the epoch is."""
-        progress, losses = self._clock.tick(self._passes.epoch, self._passes.images)
-        self._passes.note(chosen, losses)
-        self.epoch_is_over = self._passes.at_end or self._clock.is_over()
+        progress, losses = self._clock.tick(self._sampler.epoch, self._sampler.images)
+        self._sampler.note(chosen, losses)
+        self.epoch_is_over = self._sampler.at_end or self._clock.is_over()
         for callback in self._callbacks:
             callback.on_progress(self, progress)
 
     def end_epoch(self, val_loss: float | None, val_accuracy: float | None) -> None:
         """Close an epoch, or the part of one that was done."""
-        passes = self._passes
-        progress = self._clock.end_epoch(passes.epoch, passes.images, val_loss, val_accuracy)
+        sampler = self._sampler
+        progress = self._clock.end_epoch(sampler.epoch, sampler.images, val_loss, val_accuracy)
         for callback in self._callbacks:
             callback.on_epoch_end(self, progress)
 
@@ -270,7 +270,7 @@ class TrainingState:
         """Return all tensors that decide the rest of the training."""
         tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
         tensors |= {f"optimizer.{i}": value for i, value in enumerate(self._optimizer.state())}
-        return tensors | {f"passes.{name}": value for name, value in self._passes.kept().items()}
+        return tensors | {f"passes.{name}": value for name, value in self._sampler.kept().items()}
 
     def counted(self) -> Counted:
         """Return what was counted so far."""
@@ -281,7 +281,7 @@ class TrainingState:
         self._network.load_state_dict(_under("network.", tensors))
         for i, tensor in enumerate(self._optimizer.state()):
             tensor.copy_(tensors[f"optimizer.{i}"])
-        self._passes.restore(_under("passes.", tensors))
+        self._sampler.restore(_under("passes.", tensors))
         self._clock.restore(counted)
 
 

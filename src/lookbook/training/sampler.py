@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AT_ONCE = 2048 * 28 * 28
 
 
-class Passes:
+class Sampler:
     """Which images come next: shuffled passes over all, later over the hardest alone."""
 
     #: spread of the noise on log losses, by which other images have their turn, too
