@@ -22,10 +22,10 @@ from test_idx import write_idx
 from lookbook.data.catalog import BUILTIN
 from lookbook.data.dataset import Dataset
 from lookbook.data.download import fetch
-from lookbook.data.sources import identify, is_image_folder, load, load_data, measured_part
+from lookbook.data.sources import load, load_data, resolve
 from lookbook.data.splits import split_validation, stratified_choice
 from lookbook.errors import DamagedFileError, InputError, LookbookError, LookbookWarning
-from lookbook.runs.store import free_folder
+from lookbook.runs.places import free_folder
 
 KINDS = (
     ".apng, .bmp, .dib, .gif, .jfif, .jpe, .jpeg, .jpg, .mpo, .pbm, .pgm, .png, .pnm, .ppm, .tif, "
@@ -260,11 +260,14 @@ def test_a_built_in_name(made, tmp_path, monkeypatch):
     assert refusal("./made").startswith("made has 0 class folders; ")
     with pytest.raises(InputError, match=r"^made has 0 class folders; "):
         load(Path("made"))
-    assert [identify("made"), identify("./made")] == ["made", str(tmp_path / "made")]
-    assert identify(Path("made")) == str(tmp_path / "made")
-    assert not is_image_folder("made")
-    assert is_image_folder("./made")
-    assert measured_part("made") == "test"
+    assert [resolve("made").identity, resolve("./made").identity] == [
+        "made",
+        str(tmp_path / "made"),
+    ]
+    assert resolve(Path("made")).identity == str(tmp_path / "made")
+    assert not resolve("made").resizable
+    assert resolve("./made").resizable
+    assert resolve("made").measured_part() == "test"
 
 
 def test_load_data_gives_what_keras_gives(made):
@@ -309,8 +312,8 @@ def test_names_and_paths_that_do_not_exist(tmp_path):
 def test_an_npz_file_in_capitals_is_one(tmp_path):
     path = save_npz(tmp_path / "x.npz", images=images_of(10), labels=np.arange(10) % 2)
     assert len(load(path.rename(tmp_path / "X.NPZ"))) == 8
-    assert measured_part(tmp_path / "X.NPZ") == "split"
-    assert free_folder(str(tmp_path / "X.NPZ"), "quick").name == "X-quick-1"
+    assert resolve(tmp_path / "X.NPZ").measured_part() == "split"
+    assert free_folder(resolve(tmp_path / "X.NPZ").stem, "quick").name == "X-quick-1"
 
 
 @pytest.mark.parametrize("size", [0, 7, 225, 10**9, (64, 300)])
@@ -350,8 +353,8 @@ def test_an_npz_file_with_two_parts(npz, names):
     np.testing.assert_array_equal(test.labels, labels[:4])
     assert train.classes == test.classes == ("0", "1", "2")
     assert train.labels.dtype == np.int64
-    assert measured_part(npz) == "test"
-    assert not is_image_folder(npz)
+    assert resolve(npz).measured_part() == "test"
+    assert not resolve(npz).resizable
 
 
 @pytest.mark.parametrize("names", [("images", "labels"), ("x", "y")])
@@ -361,7 +364,7 @@ def test_an_npz_file_without_parts_is_split(npz, names):
     train, test = load(str(npz)), load(str(npz), "test")
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(50))
     assert (len(train), len(test)) == (40, 10)
-    assert measured_part(npz) == "split"
+    assert resolve(npz).measured_part() == "split"
     for part in (train, test):
         assert part.labels.tolist() == labels[numbers_of(part)].tolist()
 
@@ -555,8 +558,8 @@ def test_idx_files_of_one_part_are_split(idx, name):
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(50))
     assert (len(train), len(test)) == (40, 10)
     assert train.classes == test.classes == ("0", "1")
-    assert measured_part(idx) == "split"
-    assert not is_image_folder(idx)
+    assert resolve(idx).measured_part() == "split"
+    assert not resolve(idx).resizable
 
 
 @pytest.mark.parametrize("ending", ["-idx{}-ubyte", ".idx{}-ubyte", "-idx{}-ubyte.gz"])
@@ -570,7 +573,7 @@ def test_idx_files_of_two_parts(idx, ending):
     assert train.labels.tolist() == train_labels.tolist()
     assert numbers_of(test) == list(range(50))
     assert train.classes == test.classes == ("0", "1", "2")
-    assert measured_part(idx) == "test"
+    assert resolve(idx).measured_part() == "test"
 
 
 def test_idx_files_that_are_not_a_pair(idx):
@@ -644,8 +647,8 @@ def test_class_folders_are_split(album):
     assert sorted(numbers_of(train) + numbers_of(test)) == list(range(20))
     assert train.counts.min() > 0
     assert test.counts.min() > 0
-    assert is_image_folder(album)
-    assert measured_part(album) == "split"
+    assert resolve(album).resizable
+    assert resolve(album).measured_part() == "split"
     assert train.classes == test.classes == ("cat", "dog")
     assert train.size == (10, 12)
     for part in (train, test):
@@ -694,8 +697,8 @@ def test_class_folders_in_train_and_test(album, tmp_path):
     train, test = load(str(folder)), load(str(folder), "test")
     assert sorted(numbers_of(train)) == list(range(20))
     assert numbers_of(test) == [77]
-    assert measured_part(folder) == "test"
-    assert is_image_folder(folder)
+    assert resolve(folder).measured_part() == "test"
+    assert resolve(folder).resizable
     assert test.labels.tolist() == [1]
     assert train.classes == test.classes == ("cat", "dog")
 

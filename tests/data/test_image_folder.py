@@ -18,7 +18,7 @@ from test_dataset import left_out, numbers_of, refusal, save_image
 
 from lookbook.data import image_folder
 from lookbook.data.image_folder import find_layout, list_files
-from lookbook.data.sources import load, measured_part
+from lookbook.data.sources import load, resolve
 from lookbook.data.splits import draw_test
 from lookbook.errors import InputError, LookbookWarning
 
@@ -60,7 +60,7 @@ def test_folders_named_after_parts_are_the_split(tmp_path, training, other, titl
     assert train.classes == test.classes == ("cat", "dog")
     assert sorted(numbers_of(train)) == list(range(10))
     assert sorted(numbers_of(test)) == list(range(100, 106))
-    assert measured_part(tmp_path) == title
+    assert resolve(tmp_path).measured_part() == title
 
 
 def test_a_split_with_all_parts_and_something_beside_them(tmp_path):

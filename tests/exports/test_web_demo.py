@@ -26,6 +26,7 @@ from conftest import lookbook, made_images
 from image_files import GOLDEN
 from lookbook.core.templates import LANGS, texts
 from lookbook.data.catalog import BUILTIN
+from lookbook.data.sources import resolve
 from lookbook.errors import ExportError, InputError, LookbookWarning
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports import formats, web_demo
@@ -776,7 +777,7 @@ def test_it_says_whose_images_it_learnt_from(browser, page):
             "allow."
         )
         shown.evaluate("known => { MODEL.about.source = known; translate(); }",
-                       web_demo._source("kmnist"))  # fmt: skip
+                       web_demo._source(resolve("kmnist")))  # fmt: skip
         expect(last).to_have_text(
             "Training data: Kuzushiji-MNIST, licence: CC BY-SA 4.0. Source: "
             "https://github.com/rois-codh/kmnist"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from conftest import made_images
 from lookbook.cli import results
-from lookbook.data.sources import load
+from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError
 from lookbook.estimator import LookbookClassifier
 from lookbook.evaluation.evaluate import evaluate
@@ -65,7 +65,7 @@ def test_examples_are_the_first_and_the_middle_one_of_data_of_ones_own(run):
 
 
 def test_examples_of_fashion_mnist_are_the_tutorials():
-    assert choose_examples("fashion-mnist", 10_000) == [2000, 800]
+    assert choose_examples(resolve("fashion-mnist").examples, 10_000) == [2000, 800]
 
 
 # ---- sources and inputs of every kind, from Python ----

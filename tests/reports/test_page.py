@@ -18,7 +18,7 @@ from conftest import lookbook as program
 from conftest import made_images
 from lookbook.core.templates import LANGS, say, texts
 from lookbook.data.dataset import Dataset
-from lookbook.data.sources import load
+from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError
 from lookbook.evaluation import analysis
 from lookbook.evaluation.audit import OutOfFold, audit
@@ -748,7 +748,7 @@ def test_fashion_mnist_is_judged_by_what_others_reached(browser, tmp_path):
     part = Dataset(np.zeros((20, 28, 28), np.uint8), np.arange(20) % 2, names)
     probs = np.eye(2, dtype=np.float32)[np.arange(20) % 2]
     out = tmp_path / "a.html"
-    page.report_on(part, probs, out, title="t", data="fashion-mnist")
+    page.report_on(part, probs, out, title="t", source=resolve("fashion-mnist"))
     with opened(browser, out) as shown:
         named = shown.locator("#verdict svg.wide text").all_text_contents()
     assert {

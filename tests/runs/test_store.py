@@ -15,10 +15,12 @@ import pytest
 from lookbook import plots
 from lookbook.cli.terminal import as_typed
 from lookbook.core.files import cannot_write, write_document
+from lookbook.data.sources import resolve
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports.formats import export
-from lookbook.runs.store import check_target, free_folder, list_runs, read_run, write_run
+from lookbook.runs.places import check_target, free_folder
+from lookbook.runs.store import list_runs, read_run, write_run
 
 DATA = {
     "name": "mnist",
@@ -196,7 +198,7 @@ def test_runs_are_numbered_and_listed_newest_first(tmp_path):
     for day in (3, 1, 2):
         conditions = CONDITIONS | {"started": f"2026-01-0{day}T00:00:00"}
         write_run(
-            free_folder("some/where/data.npz", "quick", root),
+            free_folder(resolve("some/where/data.npz").stem, "quick", root),
             DOCUMENTS | {"conditions": conditions},
             {},
         )

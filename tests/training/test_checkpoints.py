@@ -24,8 +24,9 @@ from lookbook.errors import DamagedFileError, InputError, LookbookWarning
 from lookbook.networks import devices
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL, Recipe
 from lookbook.runs.config import TrainConfig
+from lookbook.runs.places import list_unfinished
 from lookbook.runs.schema import Counted
-from lookbook.runs.store import list_unfinished, read_request, read_run, sealed
+from lookbook.runs.store import read_request, read_run, sealed
 from lookbook.training import checkpoints
 from lookbook.training.pipeline import resume, train
 

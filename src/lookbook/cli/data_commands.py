@@ -9,11 +9,11 @@ import typer
 
 from lookbook.cli import options, progress, terminal
 from lookbook.core.translation import t
-from lookbook.data import catalog
 from lookbook.errors import InputError
 
 if TYPE_CHECKING:
     from lookbook.data.dataset import Dataset
+    from lookbook.data.sources import DataSource
 
 LOOK_FIGURES = ("balance.png", "picture.png", "pictures.png")
 
@@ -50,8 +50,11 @@ def look(
     size: options.Size = None,
 ) -> None:
     """Show a dataset: shapes, class balance, raw pixels, labels, images."""
-    folder = out or Path("look") / catalog.stem_of(Path(data).resolve())
-    train, test = load_both(data, size)
+    from lookbook.data.sources import resolve
+
+    source = resolve(data)
+    folder = out or Path("look") / source.stem
+    train, test = load_both(source, size)
     chosen = len(train) // 3 if index is None else index
     if not 0 <= chosen < len(train):
         raise InputError(
@@ -80,12 +83,10 @@ def look(
     )
 
 
-def load_both(data: str, size: int | None) -> tuple[Dataset, Dataset]:
+def load_both(source: DataSource, size: int | None) -> tuple[Dataset, Dataset]:
     """Return training and test part of some data, with images of one size."""
-    from lookbook.data.sources import load
-
-    train_part = load(data, "train", size=size)
-    return train_part, load(data, "test", size=train_part.size, channels=train_part.channels)
+    train_part = source.load("train", size=size)
+    return train_part, source.load("test", size=train_part.size, channels=train_part.channels)
 
 
 def _parts(train: Dataset, test: Dataset) -> str:

@@ -11,7 +11,6 @@ import typer
 from lookbook.cli import data_commands, options, process, progress, results, terminal
 from lookbook.core import files
 from lookbook.core.translation import t
-from lookbook.data import catalog
 from lookbook.errors import InputError
 from lookbook.runs import store
 
@@ -127,22 +126,24 @@ def _report_predictions(
 
     handed = probabilities.read(predictions)
     process.tune()
+    from lookbook.data.sources import resolve
     from lookbook.reports import page
     from lookbook.reports.report_data import examine_data
 
+    source = resolve(data)
     with progress.show_steps() as tell:
-        training, test = data_commands.load_both(data, None)
+        training, test = data_commands.load_both(source, None)
         probs = handed.arrange(test, training)
-        findings = examine_data(training, test, tell, mirror=catalog.mirrors_well(data))
+        findings = examine_data(training, test, tell, mirror=source.mirrors_well)
         written = page.report_on(
             test,
             probs,
             target,
-            title=catalog.title_of(data),
+            title=source.title,
             subtitle=predictions.stem,
             training=training,
             findings=findings,
-            data=data,
+            source=source,
             lang=lang,
         )
     terminal.print_paths(t("report"), [written])

@@ -26,9 +26,8 @@ from lookbook.cli import (
 )
 from lookbook.core import files, translation
 from lookbook.core.translation import t
-from lookbook.data import catalog
 from lookbook.errors import InputError
-from lookbook.runs import store
+from lookbook.runs import places, store
 
 if TYPE_CHECKING:
     from lookbook.runs.store import Run
@@ -139,7 +138,7 @@ def _train(
     """Train; what this process spent `elsewhere`, in seconds, is no part of it."""
     _check_data(data)
     if choices.get("out") is not None:
-        store.check_target(choices["out"])
+        places.check_target(choices["out"])
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline
@@ -170,7 +169,7 @@ def _resume(run: str) -> Run:
 
 def _go_on(run: Run) -> str:
     """Say how a training that was stopped goes on, where there was room to keep what it takes."""
-    if not store.unfinished(run.folder).exists():
+    if not places.unfinished(run.folder).exists():
         return ""
     return t("; go on: {command}", command=terminal.command_line("train", "--resume", run.folder))
 
@@ -205,16 +204,15 @@ def _refuse_beside(context: typer.Context, option: str, why: str) -> None:
 
 def _check_data(data: str) -> None:
     """Refuse what is no data before torch is imported, which takes more than a second."""
-    if data not in catalog.BUILTIN and not (data and Path(data).exists()):
-        from lookbook.data.sources import load
+    from lookbook.data.sources import resolve
 
-        load(data)  # says what is wrong
+    resolve(data).check()
 
 
 def list_runs() -> None:
     """List the runs in this folder's runs/, newest first."""
     found = store.list_runs()
-    unfinished = store.list_unfinished()
+    unfinished = places.list_unfinished()
     for folder in unfinished:
         again = terminal.command_line("train", "--resume", folder)
         print(t("unfinished: {folder}; go on: {command}", folder=folder, command=again))

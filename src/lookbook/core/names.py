@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
+
+#: names that folders of any data have
+_SAYS_NOTHING = frozenset({"data", "dataset", "images", "train", "training"})
 
 
 def few(names: Sequence[str]) -> str:
@@ -41,3 +45,22 @@ def plain(name: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", text(name))
+
+
+def stem(path: Path) -> str:
+    """Return the name of a folder or file, without the ending of an array file.
+
+    >>> stem(Path("a/bars.NPZ")), stem(Path("photos.2024"))
+    ('bars', 'photos.2024')
+    """
+    return path.stem if path.suffix.lower() == ".npz" else path.name
+
+
+def title(path: Path) -> str:
+    """Return what data is called; a folder whose name says nothing after the one around it, too.
+
+    >>> title(Path("/me/bars.npz")), title(Path("/me/clothes/train"))
+    ('bars', 'clothes/train')
+    """
+    around = path.parent.name if path.name.lower() in _SAYS_NOTHING else ""
+    return f"{around}/{path.name}" if around else stem(path)

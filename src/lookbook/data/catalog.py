@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 Part = Literal["train", "test"]
@@ -199,44 +198,3 @@ BUILTIN = {
     dataset.name: dataset
     for dataset in (FASHION_MNIST, MNIST, KMNIST, EMNIST_LETTERS, EMNIST_BALANCED)
 }
-
-
-def mirrors_well(data: str) -> bool:
-    """Say whether an image and its mirror image show the same, as far as is known of this data.
-
-    >>> mirrors_well("fashion-mnist"), mirrors_well("mnist"), mirrors_well("/home/me/images")
-    (True, False, True)
-    """
-    return data not in BUILTIN or BUILTIN[data].mirrors_well
-
-
-#: names that folders of any data have
-_SAYS_NOTHING = frozenset({"data", "dataset", "images", "train", "training"})
-
-
-def stem_of(data: str | Path) -> str:
-    """Return the name of a folder or a file, without the ending of an array file.
-
-    >>> stem_of("/home/me/images.v2"), stem_of("X.NPZ")
-    ('images.v2', 'X')
-    """
-    path = Path(data)
-    return path.stem if path.suffix.lower() == ".npz" else path.name
-
-
-def title_of(data: str) -> str:
-    """Return how data is called: a built-in dataset's title, or the name of a folder or file.
-
-    >>> title_of("fashion-mnist"), title_of("/home/me/pictures"), title_of("bars.npz")
-    ('Fashion-MNIST', 'pictures', 'bars')
-
-    A folder whose name says nothing is called after the one that it is in, too.
-
-    >>> title_of("/home/me/clothes/train")
-    'clothes/train'
-    """
-    if data in BUILTIN:
-        return BUILTIN[data].title
-    path = Path(data)
-    beside = path.parent.name if path.name.lower() in _SAYS_NOTHING else ""
-    return f"{beside}/{path.name}" if beside else stem_of(path)

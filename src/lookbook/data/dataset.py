@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core.names import few, plain
-from lookbook.data.inputs import CLASSES, SIDES, as_images
+from lookbook.data.image_folder import unknown_classes
+from lookbook.data.inputs import CLASSES, SIDES, as_images, dim_levels
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.images.preprocessing import find_polarity, match_all
 from lookbook.images.specification import Polarity
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped, UInt8
+
+    from lookbook.data.sources import DataSource
 
 #: test images of a class below which what is said of it may be chance
 FEW = 5
@@ -81,6 +84,35 @@ class Dataset:
         """Return the dataset of the images at these indices."""
         files = tuple(self.files[i] for i in indices) if self.files else ()
         return Dataset(self.images[indices], self.labels[indices], self.classes, files)
+
+    def check_kind(self, size: tuple[int, int], channels: int, source: object) -> None:
+        """Refuse images of another size or kind than a model takes."""
+        if (self.size, self.channels) != (size, channels):
+            raise InputError(
+                f"the images of {source} are {_kind(self.size, self.channels)}, the model takes "
+                f"{_kind(size, channels)}: save them so, or as files in class folders, which are "
+                "brought to its size"
+            )
+
+    def with_classes(self, classes: tuple[str, ...], source: DataSource) -> Dataset:
+        """Return the dataset with labels that are numbers of other classes, known by their names.
+
+        Raises
+        ------
+        InputError
+            It shows other classes.
+        """
+        known = {plain(name): number for number, name in enumerate(classes)}
+        numbers = [known.get(plain(name), -1) for name in self.classes]
+        unnamed = self.classes == tuple(map(str, range(len(self.classes))))
+        if unnamed and len(numbers) <= len(classes) and set(numbers) == {-1}:
+            warn(f"{source} names no classes: its labels are taken for the numbers of the model's")
+            numbers = list(range(len(numbers)))
+        labels = np.array(numbers)[self.labels]
+        if (labels < 0).any():
+            strangers = [self.classes[k] for k in np.unique(self.labels[labels < 0])]
+            raise unknown_classes(str(source), strangers, classes)
+        return Dataset(self.images, labels, classes, self.files)
 
     def sha256(self) -> str:
         """Return the hash of images, labels and class names: equal only for equal data."""
@@ -160,3 +192,17 @@ def warn(message: str) -> None:
     while frame is not None and frame.f_globals["__name__"].startswith(f"{__package__}."):
         frame, level = frame.f_back, level + 1
     warnings.warn(LookbookWarning(message), stacklevel=level)
+
+
+def _kind(size: tuple[int, int], channels: int) -> str:
+    return f"{size[0]}×{size[1]} in {'colour' if channels == 3 else 'grey'}"
+
+
+def warn_odd(dataset: Dataset) -> None:
+    """Warn of training images that no model can learn from."""
+    # numbers that were skipped, mostly
+    empty = [name for name, n in zip(dataset.classes, dataset.counts, strict=True) if n == 0]
+    if empty:
+        warn(f"no training image shows {few(empty)}; no model can learn that")
+    if note := dim_levels(dataset.images):
+        warn(note)

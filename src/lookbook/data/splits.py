@@ -17,7 +17,8 @@ from lookbook.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
 
-    from lookbook.data.image_folder import Part
+    from lookbook.data.image_folder import Layout, Part
+    from lookbook.data.sources import DataSource
 
 #: share of the images that becomes the test part where the data has none
 TEST_SHARE = 0.2
@@ -83,11 +84,26 @@ def split_arrays(dataset: Dataset, part: Part) -> Dataset:
     n = len(dataset)
     test = stratified_choice(dataset.labels, round(TEST_SHARE * n), seed=0)
     if len(test) == 0:
-        raise too_few_to_split(n)
+        raise _too_few_to_split(n)
     if part == "test":
         return dataset.take(test)
-    warn_few_tested(dataset.classes, dataset.labels[test])
+    _warn_few_tested(dataset.classes, dataset.labels[test])
     return _keep(dataset, np.setdiff1d(np.arange(n), test))
+
+
+def split_files(
+    at: Float64[np.ndarray, "N"], labels: Int64[np.ndarray, "N"], part: Part, layout: Layout
+) -> Bool[np.ndarray, "N"]:
+    """Say of each image of a folder without parts whether it is of this one."""
+    if part == "validation":
+        raise no_validation(layout.folder)
+    drawn = draw_test(at, labels)
+    if not drawn.any():
+        raise _too_few_to_split(len(labels))
+    if part == "test":
+        return drawn
+    _warn_few_tested(tuple(layout.classes.values()), labels[drawn])
+    return ~drawn
 
 
 def _keep(dataset: Dataset, indices: Int64[np.ndarray, "M"]) -> Dataset:
@@ -127,14 +143,40 @@ def draw_test(
     return drawn
 
 
-def warn_few_tested(classes: tuple[str, ...], labels: Int64[np.ndarray, "M"]) -> None:
+def _warn_few_tested(classes: tuple[str, ...], labels: Int64[np.ndarray, "M"]) -> None:
     """Warn of classes that few images of a test part show: what is measured there is chance."""
     if note := few_tested(classes, np.bincount(labels, minlength=len(classes))):
         warn(note)
 
 
-def too_few_to_split(n: int) -> InputError:
+def _too_few_to_split(n: int) -> InputError:
     """Return the error for data that no test part can be split off from."""
     return InputError(
         f"{n} images are too few to split a test part off; at least two of a class are needed"
     )
+
+
+def no_validation(source: DataSource | Path) -> InputError:
+    """Return the error for data without a validation part of its own, where one is asked for."""
+    return InputError(
+        f"{source} has no validation part of its own: training takes one from its training part, "
+        "as lookbook.data.splits.split_validation does"
+    )
+
+
+def measured_on_validation(source: DataSource) -> str:
+    """Return the note on data whose validation part stands for the test part that it lacks."""
+    return (
+        f"{source} has no test part: its validation part is measured on, by which percentages and "
+        "thresholds are set; new images may be answered a little worse"
+    )
+
+
+def without_size(dataset: Dataset, size: tuple[int, int] | None, source: DataSource) -> Dataset:
+    """Refuse a size for images that have one; the run's own size is taken as it is."""
+    if size not in (None, dataset.size):
+        raise InputError(
+            f"`size` is for folders of image files; the images of {source} are "
+            f"{dataset.size[0]}×{dataset.size[1]}"
+        )
+    return dataset

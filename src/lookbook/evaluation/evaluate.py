@@ -11,9 +11,8 @@ import numpy as np
 
 from lookbook.core.files import write_document
 from lookbook.core.names import text
-from lookbook.data.catalog import BUILTIN
 from lookbook.data.dataset import Dataset, hash_arrays
-from lookbook.data.sources import identify, is_here, load_labelled, measured_part
+from lookbook.data.sources import resolve
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.evaluation import metrics
 from lookbook.inference.model import Model, Outputs
@@ -25,6 +24,7 @@ from lookbook.runs.store import EVALUATION, Run, as_run
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
+    from lookbook.data.sources import DataSource
     from lookbook.inference.thresholds import CalibrationSet
 
 
@@ -82,8 +82,8 @@ def evaluate_part(run: Run, test: Dataset | None, said: Outputs | None = None) -
     start = time.perf_counter()
     test = test or load_part(run, "test")
     found = _judge_model(Predictor(Model.open(run.model)), test, said)
-    name = run.conditions["data"]["name"]
-    found["conditions"] = _conditions(run, name, measured_part(name), test, start)
+    source = run.source
+    found["conditions"] = _conditions(run, source, source.measured_part(), test, start)
     try:
         write_document(run.folder / EVALUATION, found)
     except OutputError as error:
@@ -97,12 +97,13 @@ def _evaluate_elsewhere(run: Run, data: str | Path) -> dict[str, Any]:
     run.check_files()
     start = time.perf_counter()
     predictor, about = Predictor(Model.open(run.model)), run.conditions["data"]
-    other, part = load_labelled(
-        data, tuple(about["classes"]), size=tuple(about["size"]), channels=about["channels"]
+    source = resolve(data)
+    other, part = source.load_labelled(
+        tuple(about["classes"]), size=tuple(about["size"]), channels=about["channels"]
     )
     other = other.match(polarity_of(run))
     found = _judge_model(predictor, other)
-    found["conditions"] = _conditions(run, identify(data), part, other, start)
+    found["conditions"] = _conditions(run, source, part, other, start)
     own = run.evaluation()
     if own is None:
         return found | {"own": None}
@@ -141,12 +142,14 @@ def _largest_losses(part: Dataset, probs: Float[np.ndarray, "N K"]) -> list[dict
     ]
 
 
-def _conditions(run: Run, data: str, part: str, test: Dataset, start: float) -> dict[str, Any]:
+def _conditions(
+    run: Run, source: DataSource, part: str, test: Dataset, start: float
+) -> dict[str, Any]:
     """Say what was measured on what."""
     return {
         "run": run.folder.name,
         "recipe": run.recipe["name"],
-        "data": data,
+        "data": source.identity,
         "part": part,
         "test_sha256": test.sha256(),
         **_digests(test),
@@ -171,10 +174,10 @@ def _check_test(run: Run, kept: dict[str, Any], test: Dataset | None) -> None:
     InputError
         The test part has other images or labels.
     """
-    name = run.conditions["data"]["name"]
-    if test is None and not is_here(name):
-        if name not in BUILTIN:
-            message = f"{name} is gone: what was evaluated cannot be compared with it"
+    source = run.source
+    if test is None and not source.is_here():
+        if source.published is None:
+            message = f"{source} is gone: what was evaluated cannot be compared with it"
             warnings.warn(LookbookWarning(message), stacklevel=3)
         return
     test = test or load_part(run, "test")
@@ -191,7 +194,7 @@ def _check_test(run: Run, kept: dict[str, Any], test: Dataset | None) -> None:
     if len(test) != kept["n"]:
         what = f"{len(test):,} images, {kept['n']:,} before"
     raise InputError(
-        f"the test part of {name} changed since {run.folder} was evaluated ({what}); bring it "
+        f"the test part of {source} changed since {run.folder} was evaluated ({what}); bring it "
         f"back, or delete {run.folder / EVALUATION} to evaluate again"
     )
 

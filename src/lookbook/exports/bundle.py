@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from lookbook.core.files import cannot_write, to_json
-from lookbook.data.catalog import title_of
 from lookbook.errors import InputError
 from lookbook.evaluation import metrics
 from lookbook.evaluation.evaluate import load_samples
@@ -91,7 +90,7 @@ def _card(run: Run, model: Model, suffix: str, test: Dataset | None) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     return template.from_string(_read("README.md")).render(
-        title=title_of(run.conditions["data"]["name"]),
+        title=run.source.title,
         plain=_plain,
         weaknesses=[metrics.WEAKNESSES[each] for each in run.metrics.get("weaknesses", [])],
         about=model.card,

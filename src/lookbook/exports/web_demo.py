@@ -12,7 +12,6 @@ import numpy as np
 
 from lookbook.core.files import encode, write_bytes
 from lookbook.core.templates import LANGS, asset, fill, json_in_page, texts
-from lookbook.data.catalog import BUILTIN, title_of
 from lookbook.errors import ExportError
 from lookbook.evaluation.evaluate import load_samples
 from lookbook.inference import onnx_graph
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float32
 
     from lookbook.data.dataset import Dataset
+    from lookbook.data.sources import DataSource
     from lookbook.runs.store import Run
 
 #: scripts of the page, in the order in which they stand in it
@@ -79,7 +79,7 @@ def _page(run: Run, document: dict[str, Any]) -> bytes:
     page = fill(
         "exports/try",
         SCRIPTS,
-        title=title_of(run.conditions["data"]["name"]),
+        title=run.source.title,
         texts=texts("exports/try", "en"),
         document=json_in_page(document),
     )
@@ -157,7 +157,7 @@ def _step(step: onnx_graph.Step, many: _Numbers, exact: _Numbers) -> dict[str, A
 def _around(run: Run, model: Model) -> dict[str, Any]:
     """Return what the page says of the model."""
     thresholds, evaluation = Thresholds.of(model.calibration), run.tested()
-    data = run.conditions["data"]["name"]
+    source = run.source
     return {
         "classes": model.classes,
         "preprocessing": model.preprocessing and model.preprocessing.to_json(),
@@ -165,8 +165,8 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
         "sureFrom": thresholds.sure,
         "strangeFrom": thresholds.strange,
         "about": {
-            "data": data if data in BUILTIN else None,
-            "title": title_of(data),
+            "data": source.identity if source.published else None,
+            "title": source.title,
             "recipe": run.recipe["name"],
             "parameters": run.metrics["parameters"],
             "trainingPictures": run.metrics["training_pictures"],
@@ -175,22 +175,23 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
             "test": None
             if evaluation is None
             else {name: evaluation[name] for name in ("accuracy", "interval", "n", "thresholds")},
-            "source": _source(data),
+            "source": _source(source),
         },
         "texts": {lang: texts("exports/try", lang) for lang in LANGS},
     }
 
 
-def _source(data: str) -> dict[str, str] | None:
+def _source(source: DataSource) -> dict[str, str] | None:
     """Return where a built-in dataset is from, and its licence; of other data nothing is known.
 
-    >>> _source("/home/me/images")
-    >>> _source("mnist")["licence"]
+    >>> from lookbook.data.sources import resolve
+    >>> _source(resolve("/home/me/images"))
+    >>> _source(resolve("mnist"))["licence"]
     'CC BY-SA 3.0'
     """
-    if data not in BUILTIN:
+    known = source.published
+    if known is None:
         return None
-    known = BUILTIN[data]
     return {"data": known.title, "homepage": known.homepage, "licence": known.licence}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookbook.data.catalog import BUILTIN
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import load
 from lookbook.errors import InputError
@@ -115,19 +114,18 @@ def predict_examples(
     """Predict the test images that a run's figures show: its examples, and the first fifteen."""
     predictor = Predictor(run)
     test = test or load_part(run, "test")
-    chosen = choose_examples(run.conditions["data"]["name"], len(test)), range(min(15, len(test)))
+    chosen = choose_examples(run.source.examples, len(test)), range(min(15, len(test)))
     samples = ([read_test(test, index) for index in indices] for indices in chosen)
     examples, first = (only_answers(predictor.answer_each(each)) for each in samples)
     return examples, first
 
 
-def choose_examples(data: str, n: int) -> list[int]:
-    """Choose the test images that stand for all `n`: a built-in dataset names its own.
+def choose_examples(named: tuple[int, ...], n: int) -> list[int]:
+    """Choose the test images that stand for all `n`: those that its source names, if any.
 
-    >>> choose_examples("images/mine", 90)
+    >>> choose_examples((), 90)
     [0, 45]
     """
-    named = BUILTIN[data].examples if data in BUILTIN else ()
     return [index for index in named if index < n] or [0, n // 2]
 
 

@@ -15,7 +15,9 @@ from lookbook.inference import onnx_graph
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from lookbook.data.catalog import BuiltinDataset
     from lookbook.data.dataset import Dataset
+    from lookbook.data.sources import DataSource
     from lookbook.evaluation.analysis import Analysis
     from lookbook.evaluation.audit import Findings
     from lookbook.inference.model import Model
@@ -41,8 +43,12 @@ class Answers:
     findings: Findings | None = None
     run: Run | None = None
     model: Model | None = None
-    #: name of a built-in dataset
-    data: str = ""
+    source: DataSource | None = None
+
+    @property
+    def published(self) -> BuiltinDataset | None:
+        """What is known of a built-in dataset."""
+        return self.source.published if self.source else None
 
 
 @dataclass

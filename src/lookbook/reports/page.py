@@ -11,7 +11,6 @@ import numpy as np
 
 from lookbook.core.files import encode, write_bytes
 from lookbook.core.templates import LANGS, Lang, fill, render
-from lookbook.data.catalog import BUILTIN, title_of
 from lookbook.data.dataset import Dataset
 from lookbook.data.inputs import as_images, as_labels
 from lookbook.errors import InputError
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Int64, UInt8
 
+    from lookbook.data.sources import DataSource
     from lookbook.evaluation.audit import Findings
     from lookbook.reports.report_data import ReportData
 
@@ -102,11 +102,11 @@ def report_on(
     subtitle: str = "",
     training: Dataset | None = None,
     findings: Findings | None = None,
-    data: str = "",
+    source: DataSource | None = None,
     lang: Lang = "en",
 ) -> Path:
     """Write a report on probabilities that were checked, with what is known of the data."""
-    examples = BUILTIN[data].examples if data in BUILTIN else ()
+    examples = source.examples if source else ()
     answers = Answers(
         test=test,
         probs=probs,
@@ -116,7 +116,7 @@ def report_on(
         subtitle=subtitle,
         training=training,
         findings=findings,
-        data=data,
+        source=source,
     )
     return write_report(answers, out, lang)
 
@@ -128,13 +128,13 @@ def write_run_report(collected: ReportData, out: Path, lang: Lang = "en") -> Pat
         probs=collected.probs,
         found=collected.found,
         analysis=collected.analysis,
-        title=title_of(collected.run.conditions["data"]["name"]),
+        title=collected.run.source.title,
         subtitle=f"{collected.run.recipe['name']} · {collected.run.folder.resolve().name}",
         training=collected.training,
         findings=collected.findings,
         run=collected.run,
         model=collected.model,
-        data=collected.run.conditions["data"]["name"],
+        source=collected.run.source,
     )
     return write_report(answers, out, lang)
 

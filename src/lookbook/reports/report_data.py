@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core.files import open_plain, write_bytes
-from lookbook.data.catalog import BUILTIN, mirrors_well
 from lookbook.data.corrections import apply
 from lookbook.data.dataset import Dataset
 from lookbook.errors import LookbookWarning, OutputError
@@ -80,14 +79,13 @@ def collect(run: Run, tell: Tell = lambda _step, _done: None) -> ReportData:
     else:
         said = predictor.outputs(test.images)
         found = evaluate_part(run, test, said)
-        data = run.conditions["data"]["name"]
         findings = examine_data(training, test, tell, mirror=_mirrors(run))
         analysis = analyse(
             test,
             said.probs,
             model=predictor.model,
             training=training,
-            examples=BUILTIN[data].examples if data in BUILTIN else (),
+            examples=run.source.examples,
             tell=lambda step: _begin(tell, step),
         )
         kept = {"probs": said.probs, **findings.to_arrays(), **analysis.to_arrays()}
@@ -126,7 +124,7 @@ def _mirrors(run: Run) -> bool:
     """Say whether images mirror well: as the run was told, or as is known of its data."""
     if run.recipe["network"] == "conv":
         return bool(run.recipe["mirror"])
-    return mirrors_well(run.conditions["data"]["name"])
+    return run.source.mirrors_well
 
 
 def _begin(tell: Tell, step: str) -> None:

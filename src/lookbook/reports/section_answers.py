@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookbook.core.templates import LANGS, json_in_page, texts
-from lookbook.data.catalog import BUILTIN
 from lookbook.evaluation import metrics
 from lookbook.evaluation.nearest_neighbors import MOST_TRAINING, NEAREST
 from lookbook.evaluation.selection import extremes
@@ -234,7 +233,7 @@ def the_map(context: Context) -> dict[str, Any] | None:
 def search(context: Context, sprite: sprites.Sprite) -> dict[str, Any]:
     """Say what the page holds of the test part."""
     n = len(context.test)
-    named = BUILTIN[context.answers.data].examples if context.answers.data in BUILTIN else ()
+    named = context.answers.source.examples if context.answers.source else ()
     notes = [_sampled(context, "search")]
     if sprite.side != context.test.size:
         notes.append(context.t("search.small"))

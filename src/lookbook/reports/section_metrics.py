@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from lookbook.data.catalog import BUILTIN
 from lookbook.data.dataset import FEW
 from lookbook.evaluation import metrics
 from lookbook.inference.thresholds import COVERAGE
@@ -21,7 +20,8 @@ def verdict(context: Context) -> dict[str, Any]:
     found = context.answers.found
     share, n = found["accuracy"], found["n"]
     low, high = found["interval"]
-    known = BUILTIN[context.answers.data].references if context.answers.data in BUILTIN else {}
+    published = context.answers.published
+    known = published.references if published else {}
     return {
         "accuracy": share,
         "text": context.percent(share, 2),
@@ -88,7 +88,7 @@ def _facts(context: Context) -> list[dict[str, Any]]:
     facts.append(
         _fact(context, "balanced", context.percent(balanced, 2), "balanced_accuracy", balanced)
     )
-    if context.answers.data in BUILTIN:  # of other data it stands on the line of accuracies
+    if context.answers.published:  # of other data it stands on the line of accuracies
         share = found["commonest_share"]
         facts.append(_fact(context, "commonest", context.percent(share), "commonest_share", share))
     for key, metric in (("loss", "loss"), ("before", "uncalibrated_loss")):

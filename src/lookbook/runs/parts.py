@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lookbook.core.names import plain
 from lookbook.data import image_folder
-from lookbook.data.catalog import BUILTIN, Part
+from lookbook.data.catalog import Part
 from lookbook.data.corrections import apply
 from lookbook.data.dataset import Dataset, join
-from lookbook.data.sources import (
-    has_validation_part,
-    is_image_folder,
-    is_split_here,
-    load,
-    measured_part,
-)
+from lookbook.data.sources import DataSource
 from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.runs.config import TrainConfig
-from lookbook.runs.store import Run, unfinished
+from lookbook.runs.places import unfinished
+from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
     from lookbook.images.specification import Polarity
@@ -74,7 +69,7 @@ def load_as_given(run: Run, part: Part) -> Dataset:
     """Return what `load_part` does, with no image inverted."""
     data = run.conditions["data"]
     dataset = _load_as(run, part)
-    if data["name"] in BUILTIN:  # `download` has verified it
+    if run.source.published is not None:  # `download` has verified it
         return dataset
     if list(map(plain, dataset.classes)) != list(map(plain, data["classes"])):
         raise _changed(
@@ -83,7 +78,7 @@ def load_as_given(run: Run, part: Part) -> Dataset:
     if part == "train":
         _check_training(run, dataset)
         return dataset
-    measured = measured_part(data["name"])
+    measured = run.source.measured_part()
     if measured == "validation" and run.conditions["final"]:
         raise _changed(run, "it has no test part, and the run learnt from its validation part")
     if {measured, data.get("measured_on", measured)} != {"test"}:
@@ -121,49 +116,51 @@ def load_split(run: Run) -> tuple[Dataset, Dataset]:
     return training, validation.match(polarity_of(run))
 
 
-def load_validation(data: str, given: Dataset, *, final: bool) -> Dataset | None:
+def load_validation(source: DataSource, given: Dataset, *, final: bool) -> Dataset | None:
     """Return the validation part that DATA has of its own, in the shape of its training part."""
-    if not has_validation_part(data):
+    if not source.has_validation_part:
         return None
-    if final and measured_part(data) == "validation":
+    if final and source.measured_part() == "validation":
         raise InputError(
-            f"{data} has no test part, and `final` learns from the validation part, too: nothing "
+            f"{source} has no test part, and `final` learns from the validation part, too: nothing "
             "would be left to measure it on; add a test part, or leave `final` out"
         )
-    return load(data, "validation", size=given.size, channels=given.channels)
+    return source.load("validation", size=given.size, channels=given.channels)
 
 
 def check_begun(
-    config: TrainConfig, folder: Path, given: Dataset, validation: Dataset | None
+    source: DataSource,
+    config: TrainConfig,
+    folder: Path,
+    given: Dataset,
+    validation: Dataset | None,
 ) -> None:
     """Refuse to go on with other images than those that a training began with."""
     now = given.sha256(), None if validation is None else validation.sha256()
     if now == (config.train_sha256, config.validation_sha256):
         return
     again = f"delete {unfinished(folder)} and train again"
-    if config.split != SPLIT and is_split_here(config.data):
-        raise InputError(
-            f"{folder} was begun by a version that split {config.data} otherwise; {again}"
-        )
+    if config.split != SPLIT and source.split_by_name:
+        raise InputError(f"{folder} was begun by a version that split {source} otherwise; {again}")
     raise InputError(
-        f"the training images of {config.data} are not those that {folder} began with; "
+        f"the training images of {source} are not those that {folder} began with; "
         f"bring them back, or {again}"
     )
 
 
-def describe_data(config: TrainConfig, parts: TrainingParts) -> dict[str, Any]:
+def describe_data(source: DataSource, config: TrainConfig, parts: TrainingParts) -> dict[str, Any]:
     """Say which data it was, and how to load it again from any folder."""
     own = config.validation_sha256
     return {
-        "name": config.data,
+        "name": source.identity,
         "size": parts.whole.size,
         "channels": parts.whole.channels,
-        "from_files": is_image_folder(config.data),
+        "from_files": source.resizable,
         "classes": parts.whole.classes,
         "train_pictures": len(parts.whole if own is None else parts.training),
         "train_sha256": config.train_sha256,
         "validation_sha256": own,
-        "measured_on": measured_part(config.data),
+        "measured_on": source.measured_part(),
         "polarity": parts.polarity,
         "split": config.split,
         "corrections": config.corrections,
@@ -173,9 +170,9 @@ def describe_data(config: TrainConfig, parts: TrainingParts) -> dict[str, Any]:
 def _check_training(run: Run, training: Dataset) -> None:
     data = run.conditions["data"]
     if training.sha256() != data["train_sha256"]:
-        if data.get("split") != SPLIT and is_split_here(data["name"]):
+        if data.get("split") != SPLIT and run.source.split_by_name:
             raise InputError(
-                f"{run.folder} was trained by a version that split {data['name']} otherwise: "
+                f"{run.folder} was trained by a version that split {run.source} otherwise: "
                 "images that it learnt from would count as test images; train again: "
                 f"{run.train_again()}"
             )
@@ -188,7 +185,7 @@ def _check_training(run: Run, training: Dataset) -> None:
 
 def _load_as(run: Run, part: image_folder.Part) -> Dataset:
     data = run.conditions["data"]
-    return load(data["name"], part, size=tuple(data["size"]), channels=data["channels"])
+    return run.source.load(part, size=tuple(data["size"]), channels=data["channels"])
 
 
 def _changed(run: Run, what: str) -> InputError:

@@ -28,10 +28,9 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookbook.core.files import cannot_write, encode, open_plain, read_plain, to_json, write_synced
-from lookbook.data.catalog import mirrors_well, stem_of
 from lookbook.errors import (
     DamagedFileError,
     InputError,
@@ -44,14 +43,15 @@ from lookbook.errors import (
 from lookbook.recipes import RECIPES
 from lookbook.runs import schema
 from lookbook.runs.config import TrainConfig
+from lookbook.runs.places import REQUEST, ROOT, list_unfinished, stands, unfinished
 
-#: where runs are kept if the user names no place
-ROOT = Path("runs")
+if TYPE_CHECKING:
+    from lookbook.data.sources import DataSource
+
 _PARTS = ("recipe", "history", "metrics", "conditions")
 WEIGHTS = "weights.safetensors"
 MODEL = "model.onnx"
 EVALUATION = "evaluation.json"
-REQUEST = "request.json"
 DEMO = "demo.json"
 
 
@@ -67,6 +67,13 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {self.recipe['name']})"
+
+    @property
+    def source(self) -> DataSource:
+        """The data that it was trained on; what was there then may be gone."""
+        from lookbook.data.sources import resolve  # noqa: PLC0415  # numpy: not for --help
+
+        return resolve(self.conditions["data"]["name"])
 
     @property
     def weights(self) -> Path:
@@ -144,7 +151,7 @@ class Run:
         height, width = data["size"]
         usual = RECIPES.get(self.recipe["name"])
         mirrored = self.recipe.get("mirror", False)
-        well = mirrors_well(data["name"])
+        well = self.source.mirrors_well
         usually = mirrored if usual is None else usual.with_mirror(asked=None, well=well).mirror
         return data["name"], {
             "recipe": self.recipe["name"],
@@ -238,16 +245,6 @@ def list_runs(root: Path = ROOT) -> list[Run]:
     return sorted(found, key=lambda run: str(run.conditions["started"]), reverse=True)
 
 
-def unfinished(folder: Path) -> Path:
-    """Return where a training keeps what it needs to go on, until its run is finished."""
-    return folder.with_name(f"{folder.name}.unfinished")
-
-
-def list_unfinished(root: Path = ROOT) -> list[Path]:
-    """Return the runs in a folder whose training was stopped or killed, by name."""
-    return sorted(path.parent.with_suffix("") for path in root.glob(f"*.unfinished/{REQUEST}"))
-
-
 def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, TrainConfig]:
     """Return the folder of an unfinished run of that path or name, and what was asked for.
 
@@ -288,71 +285,6 @@ def sealed(request: dict[str, Any]) -> dict[str, Any]:
     """Return a request with its hash: a changed one would train something else, without a word."""
     content = json.dumps(request, sort_keys=True)
     return request | {"sha256": hashlib.sha256(content.encode()).hexdigest()}
-
-
-def free_folder(data_name: str, recipe_name: str, root: Path = ROOT) -> Path:
-    """Return the next `runs/<data>-<recipe>-<number>` that is free."""
-    stem = f"{stem_of(data_name)}-{recipe_name}"
-    number = 1
-    while any(map(os.path.lexists, _places(root / f"{stem}-{number}"))):
-        number += 1
-    return root / f"{stem}-{number}"
-
-
-def _places(folder: Path) -> tuple[Path, Path]:
-    return folder, unfinished(folder)
-
-
-def check_target(folder: Path) -> None:
-    """Make sure, before any work, that a new run can be written there.
-
-    Raises
-    ------
-    InputError
-        The folder exists.
-    OutputError
-        It cannot be made there.
-    """
-    check_text(f"the folder {str(folder)!a}", folder, of_system=True)
-    try:
-        if _stands(folder):
-            raise InputError(f"{folder} exists and is not overwritten; choose another `out`")
-        if _stands(unfinished(folder)):
-            raise InputError(
-                f"{folder} was begun and is not finished; go on: "
-                f"{write_call('resume', str(folder))}, or delete {unfinished(folder)}"
-            )
-        # what lacks above it is made when the run is written
-        nearest = next(parent for parent in folder.parents if _stands(parent))
-        tempfile.TemporaryDirectory(dir=nearest, prefix=".lookbook-").cleanup()
-    except OSError as error:
-        raise cannot_write(folder, error, unchanged=True) from error
-
-
-def check_text(what: str, name: str | Path, *, of_system: bool = False) -> None:
-    """Refuse a name that no document can hold, or, `of_system`, no file can have.
-
-    Raises
-    ------
-    InputError
-        It has a byte or a letter that UTF-8, or the system, cannot write.
-    """
-    try:
-        os.fsencode(name) if of_system else str(name).encode()
-        right = "\0" not in str(name)
-    except UnicodeEncodeError:
-        right = False
-    if not right:
-        raise InputError(f"{what} has letters that UTF-8 cannot write; choose another name")
-
-
-def _stands(path: Path) -> bool:
-    """Say whether anything has this name, be it a link to nothing."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def write_run(
@@ -401,14 +333,14 @@ def write_run(
 
 def _set_aside(folder: Path) -> None:
     """Remove what stands there, in one step as others see it; keep what was made from it."""
-    if not _stands(folder):
+    if not stands(folder):
         return
     own = {WEIGHTS, MODEL, EVALUATION, *(f"{name}.json" for name in _PARTS)}
     if {path.name for path in folder.iterdir()} - own:
         kept = next(
             place
             for number in itertools.count(1)
-            if not _stands(place := folder.with_name(f"{folder.name}-stopped-{number}"))
+            if not stands(place := folder.with_name(f"{folder.name}-stopped-{number}"))
         )
         folder.rename(kept)
         message = f"the run as it was stopped, with what was made from it, is kept in {kept}"

@@ -32,7 +32,8 @@ import safetensors.torch
 from lookbook.core.files import cannot_write, read_plain, write_bytes, write_document
 from lookbook.errors import DamagedFileError, LookbookWarning, OutputError
 from lookbook.runs import schema
-from lookbook.runs.store import REQUEST, WEIGHTS, sealed, unfinished
+from lookbook.runs.places import REQUEST, unfinished
+from lookbook.runs.store import WEIGHTS, sealed
 from lookbook.training.callbacks import Callback
 
 if TYPE_CHECKING:

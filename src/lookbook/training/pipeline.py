@@ -19,10 +19,9 @@ import torch
 
 from lookbook.core.arrays import sample
 from lookbook.core.environment import machine, versions
-from lookbook.data.catalog import BUILTIN, mirrors_well
 from lookbook.data.corrections import apply, read
 from lookbook.data.dataset import Dataset
-from lookbook.data.sources import identify, load
+from lookbook.data.sources import DataSource, resolve
 from lookbook.data.splits import SPLIT
 from lookbook.errors import InputError, LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
@@ -34,16 +33,8 @@ from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
 from lookbook.recipes import STANDARD, Recipe, find_recipe
 from lookbook.runs.config import TrainConfig
 from lookbook.runs.parts import TrainingParts, check_begun, describe_data, load_validation
-from lookbook.runs.store import (
-    MODEL,
-    WEIGHTS,
-    Run,
-    check_target,
-    check_text,
-    free_folder,
-    read_request,
-    write_run,
-)
+from lookbook.runs.places import check_target, check_text, free_folder
+from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import calibrate, learn_novelty
 from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, Tell
@@ -177,18 +168,19 @@ def train_since(
     named = recipe.name if recipe else STANDARD.name if budget is None else "budget"
     check_text(f"the recipe's name {named!a}", named)
     check_text(f"the path of the data, {str(data)!a},", data)
-    check_text(f"the path of the data, {identify(data)!a},", identify(data))
-    folder = free_folder(identify(data), named) if out is None else Path(out)
+    source = resolve(data)
+    check_text(f"the path of the data, {source.identity!a},", source.identity)
+    folder = free_folder(source.stem, named) if out is None else Path(out)
     if ".." in folder.parts:
         folder = folder.resolve()  # a way back out of a folder that is not there yet
     check_target(folder)
     with _timed(seconds, "data"):
-        given = load(data, "train", size=size)
+        given = source.load("train", size=size)
         for name in given.classes:
             check_text(f"the class {name!a}", name)
         seen = given.match(given.polarity)  # as the report showed them that was corrected by
         corrected = [] if corrections is None else read(Path(corrections), seen)
-        validation = load_validation(data, given, final=final)
+        validation = load_validation(source, given, final=final)
         parts = TrainingParts.of(apply(given, corrected), validation, seed, final=final)
     learnt = parts.whole if final else parts.training
     if budget is None:
@@ -199,9 +191,9 @@ def train_since(
             left = budget - seconds_before - (time.perf_counter() - start)
             shapes = _arrays(learnt), len(parts.validation), len(parts.whole.classes)
             planned = plan(left, *shapes, recipe=recipe, fits=1 + final, spent=budget - left)
-    settled = settle(planned.recipe.with_mirror(asked=mirror, well=mirrors_well(data)))
+    settled = settle(planned.recipe.with_mirror(asked=mirror, well=source.mirrors_well))
     config = TrainConfig(
-        data=identify(data),
+        data=source.identity,
         recipe=settled,
         seed=seed,
         size=size,
@@ -216,7 +208,7 @@ def train_since(
         threads=planned.threads,
     )
     point = ResumePoint(folder, config, numbered=out is None)
-    return _train(config, point, parts, seconds, callbacks)
+    return _train(source, config, point, parts, seconds, callbacks)
 
 
 def resume(
@@ -254,12 +246,13 @@ def resume_since(
     """Go on as `resume` does; what went before counts into the account of time."""
     seconds = {"imports": seconds_before}
     folder, config = read_request(run)
+    source = resolve(config.data)
     with _timed(seconds, "data"):
-        given = load(config.data, "train", size=config.size)
+        given = source.load("train", size=config.size)
         validation = None
         if config.validation_sha256 is not None:
-            validation = load_validation(config.data, given, final=config.final)
-    check_begun(config, folder, given, validation)
+            validation = load_validation(source, given, final=config.final)
+    check_begun(source, config, folder, given, validation)
     if config.versions != versions() or config.processor not in {"", _processor()}:
         message = (
             f"{folder} was begun with other versions or on another processor: its weights may "
@@ -269,7 +262,7 @@ def resume_since(
     point = ResumePoint(folder, config, numbered=False, begun=True)
     whole = apply(given, config.corrections)
     parts = TrainingParts.of(whole, validation, config.seed, final=config.final)
-    return _train(config, point, parts, seconds, callbacks)
+    return _train(source, config, point, parts, seconds, callbacks)
 
 
 def _all_callbacks(
@@ -281,6 +274,7 @@ def _all_callbacks(
 
 
 def _train(
+    source: DataSource,
     config: TrainConfig,
     point: ResumePoint,
     parts: TrainingParts,
@@ -307,11 +301,11 @@ def _train(
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
     measured = _measured(fitted, parts, seconds, final=config.final)
     with _timed(seconds, "export"):
-        about = _about_model(fitted, parts, recipe, measured, calibration, config)
+        about = _about_model(fitted, parts, recipe, measured, calibration, config, source)
         blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
     conditions = {
         "started": started,
-        "data": describe_data(config, parts),
+        "data": describe_data(source, config, parts),
         "seed": config.seed,
         "final": config.final,
         "device": str(pick_device()),
@@ -391,6 +385,7 @@ def _about_model(
     measured: dict[str, Any],
     calibration: CalibrationSet | None,
     config: TrainConfig,
+    source: DataSource,
 ) -> dict[str, Any]:
     """Return what the model file says of itself."""
     return describe(
@@ -402,8 +397,8 @@ def _about_model(
         weaknesses=measured["weaknesses"],
         calibration=calibration,
         # of one's own data the last part of its name: where it lies is nobody else's business
-        data=Data(Path(config.data).name, config.data in BUILTIN, config.train_sha256),
-        licence=_licence(config.data),
+        data=Data(Path(source.identity).name, source.published is not None, config.train_sha256),
+        licence=_licence(source),
     )
 
 
@@ -424,11 +419,11 @@ def _blobs(
     return {WEIGHTS: weights, MODEL: model.content}
 
 
-def _licence(data: str) -> str:
+def _licence(source: DataSource) -> str:
     """Say under which licence the data is; nobody but who trained a model decides on its own."""
-    if data not in BUILTIN:
+    known = source.published
+    if known is None:
         return UNSTATED
-    known = BUILTIN[data]
     return f"trained on {known.title} ({known.licence}, {known.homepage})"
 
 
