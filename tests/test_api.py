@@ -18,9 +18,11 @@ import torch
 import lookbook
 from conftest import made_images
 from lookbook import plots
+from lookbook.data.sources import resolve
 from lookbook.errors import InputError
 from lookbook.exports import int8
 from lookbook.recipes import TUTORIAL
+from lookbook.runs.config import TrainRequest
 from lookbook.training import pipeline
 
 FUNCTIONS = [
@@ -90,7 +92,8 @@ def test_training_from_python_can_be_followed_in_the_log(bars, tmp_path, caplog)
 
 
 def test_what_the_process_spent_before_counts_into_the_account_of_time(bars, tmp_path):
-    run = pipeline.train_since(7.5, str(bars), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    request = TrainRequest(resolve(str(bars)), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    run = pipeline.train_since(7.5, request)
     assert run.conditions["seconds"]["imports"] == 7.5
 
 

@@ -387,10 +387,8 @@ def test_a_training_goes_on_from_the_point_before_to_the_same_weights(data, tmp_
 def test_two_trainings_at_once_keep_a_folder_each(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    monkeypatch.setattr(
-        "lookbook.training.pipeline.free_folder", lambda *_: tmp_path / "runs" / "x-1"
-    )
-    monkeypatch.setattr("lookbook.training.pipeline.check_target", lambda _: None)
+    monkeypatch.setattr("lookbook.runs.config.free_folder", lambda *_: tmp_path / "runs" / "x-1")
+    monkeypatch.setattr("lookbook.runs.config.check_target", lambda _: None)
     first = train(data, CONV, should_stop=stop_after(5))
     (tmp_path / "runs" / "x-2").mkdir()
     second = train(data, CONV, should_stop=stop_after(7))

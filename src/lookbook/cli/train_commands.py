@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,7 @@ from lookbook.core import files, translation
 from lookbook.core.translation import t
 from lookbook.errors import InputError
 from lookbook.runs import places, store
+from lookbook.runs.config import TrainRequest
 
 if TYPE_CHECKING:
     from lookbook.runs.store import Run
@@ -101,9 +102,12 @@ def train(
         seconds = None if budget is None else _seconds(budget)
         if seconds is not None and epochs is not None:
             raise InputError("--budget and --epochs both say when training ends; give one of them")
-        run = _train(
-            data,
-            None if recipe is None else recipes.find_recipe(recipe),
+        chosen = None if recipe is None else recipes.find_recipe(recipe)
+        from lookbook.data.sources import resolve
+
+        request = TrainRequest(
+            resolve(data),
+            chosen,
             epochs=int(epochs) if epochs is not None and epochs.is_integer() else epochs,
             budget=seconds,
             seed=seed,
@@ -113,6 +117,7 @@ def train(
             final=final,
             corrections=corrections,
         )
+        run = _train(request)
     print(f"\n{results.trained(run, process.seconds_so_far())}")
     terminal.suggest(
         terminal.command_line("evaluate", run.folder), terminal.command_line("report", run.folder)
@@ -132,13 +137,11 @@ def train(
         raise typer.Exit(130)
 
 
-def _train(
-    data: str, recipe: recipes.Recipe | None, *, elsewhere: float = 0.0, **choices: Any
-) -> Run:
+def _train(request: TrainRequest, elsewhere: float = 0.0) -> Run:
     """Train; what this process spent `elsewhere`, in seconds, is no part of it."""
-    _check_data(data)
-    if choices.get("out") is not None:
-        places.check_target(choices["out"])
+    # both say what is wrong before torch is imported, which takes more than a second
+    request.source.check()
+    request.place()
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline
@@ -147,10 +150,8 @@ def _train(
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return pipeline.train_since(
             process.seconds_so_far() - elsewhere,
-            data,
-            recipe,
+            request,
             callbacks=[Listener(tell), StopWhen(should_stop)],
-            **choices,
         )
 
 
@@ -202,13 +203,6 @@ def _refuse_beside(context: typer.Context, option: str, why: str) -> None:
         raise InputError(f"--{option} goes alone, got {', '.join(given)} beside it: {why}")
 
 
-def _check_data(data: str) -> None:
-    """Refuse what is no data before torch is imported, which takes more than a second."""
-    from lookbook.data.sources import resolve
-
-    resolve(data).check()
-
-
 def list_runs() -> None:
     """List the runs in this folder's runs/, newest first."""
     found = store.list_runs()
@@ -227,6 +221,8 @@ def list_runs() -> None:
 
 def demo() -> None:
     """Do the whole tutorial: fetch, look, train, evaluate, draw, and say how it went."""
+    from lookbook.data.sources import resolve
+
     run = _unchanged_demo()
     if run is None:
         seconds: dict[str, float] = {}
@@ -236,7 +232,8 @@ def demo() -> None:
             data_commands.look()
         with _step("lookbook train", seconds):
             elsewhere = sum(seconds.values())
-            run = _train("fashion-mnist", recipes.TUTORIAL, elsewhere=elsewhere)
+            request = TrainRequest(resolve("fashion-mnist"), recipes.TUTORIAL)
+            run = _train(request, elsewhere)
             print(f"\n{results.trained(run, process.seconds_so_far() - elsewhere)}")
         if run.metrics["stopped"]:
             raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -62,9 +62,9 @@ class Dataset:
         return self.images.shape[1], self.images.shape[2]
 
     @property
-    def channels(self) -> int:
+    def channels(self) -> Literal[1, 3]:
         """1 for grey, 3 for colour."""
-        return self.images.shape[3] if self.images.ndim == 4 else 1
+        return 3 if self.images.shape[3:] == (3,) else 1
 
     @property
     def counts(self) -> Int64[np.ndarray, "K"]:

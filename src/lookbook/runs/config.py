@@ -1,11 +1,74 @@
-"""What a training was asked for: a recipe with its data, seed, size and time."""
+"""What a training is asked for, and what that comes to: a recipe with its data, seed and time."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lookbook.recipes import Recipe
+from lookbook.errors import InputError
+from lookbook.recipes import STANDARD, Recipe
+from lookbook.runs.places import check_target, check_text, free_folder
+
+if TYPE_CHECKING:
+    from lookbook.data.sources import DataSource
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What a user asks for, as `lookbook.train` describes it; DATA is resolved, and not read."""
+
+    source: DataSource
+    #: None: `standard`, or what makes most of the budget
+    recipe: Recipe | None = None
+    epochs: float | None = None
+    seed: int = 0
+    out: str | Path | None = None
+    size: int | None = None
+    final: bool = False
+    mirror: bool | None = None
+    budget: float | None = None
+    corrections: str | Path | None = None
+
+    @property
+    def recipe_name(self) -> str:
+        """What the run is called after, besides the data."""
+        if self.recipe is not None:
+            return self.recipe.name
+        return STANDARD.name if self.budget is None else "budget"
+
+    def place(self) -> Path:
+        """Return the folder of the run, before any work, where nothing speaks against it.
+
+        Raises
+        ------
+        InputError
+            Seed, recipe or a name cannot be trained by, or the folder exists.
+        OutputError
+            It cannot be made there.
+        """
+        self._check()
+        if self.out is None:
+            folder = free_folder(self.source.stem, self.recipe_name)
+        else:
+            folder = Path(self.out)
+        if ".." in folder.parts:
+            folder = folder.resolve()  # a way back out of a folder that is not there yet
+        check_target(folder)
+        return folder
+
+    def _check(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"the seed must be in 0..{2**63 - 1}, got {self.seed}")
+        recipe, named = self.recipe, self.recipe_name
+        if self.mirror and recipe is not None and recipe.network == "dense":
+            raise InputError(
+                f"the recipe '{recipe.name}' is a dense network, which sees images as they are; "
+                "leave `mirror` out, or take a convolutional one: `recipe='standard'`"
+            )
+        check_text(f"the recipe's name {named!a}", named)
+        check_text(f"the path of the data, {str(self.source)!a},", str(self.source))
+        check_text(f"the path of the data, {self.source.identity!a},", self.source.identity)
 
 
 @dataclass(frozen=True)

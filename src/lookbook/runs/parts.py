@@ -5,18 +5,19 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from lookbook.core.names import plain
 from lookbook.data import image_folder
 from lookbook.data.catalog import Part
-from lookbook.data.corrections import apply
+from lookbook.data.corrections import apply, read
 from lookbook.data.dataset import Dataset, join
-from lookbook.data.sources import DataSource
+from lookbook.data.sources import DataSource, resolve
 from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.runs.config import TrainConfig
-from lookbook.runs.places import unfinished
+from lookbook.runs.config import TrainConfig, TrainRequest
+from lookbook.runs.places import check_text, unfinished
+from lookbook.runs.schema import Data
 from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
@@ -27,22 +28,79 @@ if TYPE_CHECKING:
 class TrainingParts:
     """The training part of DATA, and what it was split into."""
 
+    source: DataSource
+    #: which data it is, and how to load it again from any folder
+    data: Data
     #: all that may be learnt from: with a validation part of its own, `final` alone needs both
     whole: Dataset
     training: Dataset
     validation: Dataset
-    #: found once, on what was given for training; odd images of all parts are inverted
-    polarity: Polarity
+    #: the validation part is learnt from, too
+    final: bool
+
+    @property
+    def learnt(self) -> Dataset:
+        """What is learnt from."""
+        return self.whole if self.final else self.training
 
     @classmethod
-    def of(cls, given: Dataset, validation: Dataset | None, seed: int, *, final: bool) -> Self:
+    def load(cls, request: TrainRequest) -> Self:
+        """Load what is asked for.
+
+        Raises
+        ------
+        InputError
+            There is no such data, or nothing would be left to measure a `final` run on; or its
+            corrections are not of this data.
+        """
+        source = request.source
+        given = source.load("train", size=request.size)
+        for name in given.classes:
+            check_text(f"the class {name!a}", name)
+        corrections = []
+        if request.corrections is not None:
+            # as the report showed them that was corrected by
+            corrections = read(Path(request.corrections), given.match(given.polarity))
+        validation = _load_validation(source, given, final=request.final)
+        data = _describe(source, given, _hashes(given, validation), SPLIT, corrections)
+        return cls._split(source, data, given, validation, request)
+
+    @classmethod
+    def reload(cls, config: TrainConfig, folder: Path) -> Self:
+        """Load what a training began with that is kept beside the `folder` of its run.
+
+        Raises
+        ------
+        InputError
+            The data is no longer there, or it was changed.
+        """
+        source = resolve(config.data)
+        given = source.load("train", size=config.size)
+        validation = None
+        if config.validation_sha256 is not None:
+            validation = _load_validation(source, given, final=config.final)
+        hashes = _hashes(given, validation)
+        _check_begun(source, hashes, config, folder)
+        data = _describe(source, given, hashes, config.split, config.corrections)
+        return cls._split(source, data, given, validation, config)
+
+    @classmethod
+    def _split(
+        cls,
+        source: DataSource,
+        data: Data,
+        given: Dataset,
+        validation: Dataset | None,
+        asked: TrainRequest | TrainConfig,
+    ) -> Self:
         """Match polarities, and split where DATA has no validation part of its own."""
-        polarity = given.polarity
-        given = given.match(polarity)
+        final = asked.final
+        given = apply(given.match(data.polarity), data.corrections)
         if validation is None:
-            return cls(given, *split_validation(given, seed=seed), polarity)
-        validation = validation.match(polarity)
-        return cls(join(given, validation) if final else given, given, validation, polarity)
+            return cls(source, data, given, *split_validation(given, seed=asked.seed), final)
+        validation = validation.match(data.polarity)
+        whole = join(given, validation) if final else given
+        return cls(source, data, whole, given, validation, final)
 
 
 def load_part(run: Run, part: Part) -> Dataset:
@@ -116,7 +174,7 @@ def load_split(run: Run) -> tuple[Dataset, Dataset]:
     return training, validation.match(polarity_of(run))
 
 
-def load_validation(source: DataSource, given: Dataset, *, final: bool) -> Dataset | None:
+def _load_validation(source: DataSource, given: Dataset, *, final: bool) -> Dataset | None:
     """Return the validation part that DATA has of its own, in the shape of its training part."""
     if not source.has_validation_part:
         return None
@@ -128,16 +186,15 @@ def load_validation(source: DataSource, given: Dataset, *, final: bool) -> Datas
     return source.load("validation", size=given.size, channels=given.channels)
 
 
-def check_begun(
-    source: DataSource,
-    config: TrainConfig,
-    folder: Path,
-    given: Dataset,
-    validation: Dataset | None,
+def _hashes(given: Dataset, validation: Dataset | None) -> tuple[str, str | None]:
+    return given.sha256(), None if validation is None else validation.sha256()
+
+
+def _check_begun(
+    source: DataSource, hashes: tuple[str, str | None], config: TrainConfig, folder: Path
 ) -> None:
     """Refuse to go on with other images than those that a training began with."""
-    now = given.sha256(), None if validation is None else validation.sha256()
-    if now == (config.train_sha256, config.validation_sha256):
+    if hashes == (config.train_sha256, config.validation_sha256):
         return
     again = f"delete {unfinished(folder)} and train again"
     if config.split != SPLIT and source.split_by_name:
@@ -148,23 +205,28 @@ def check_begun(
     )
 
 
-def describe_data(source: DataSource, config: TrainConfig, parts: TrainingParts) -> dict[str, Any]:
-    """Say which data it was, and how to load it again from any folder."""
-    own = config.validation_sha256
-    return {
-        "name": source.identity,
-        "size": parts.whole.size,
-        "channels": parts.whole.channels,
-        "from_files": source.resizable,
-        "classes": parts.whole.classes,
-        "train_pictures": len(parts.whole if own is None else parts.training),
-        "train_sha256": config.train_sha256,
-        "validation_sha256": own,
-        "measured_on": source.measured_part(),
-        "polarity": parts.polarity,
-        "split": config.split,
-        "corrections": config.corrections,
-    }
+def _describe(
+    source: DataSource,
+    given: Dataset,
+    hashes: tuple[str, str | None],
+    split: int | str | None,
+    corrections: list[tuple[int, int]],
+) -> Data:
+    """Say which data it is that was given for training, and how to load it again."""
+    return Data(
+        name=source.identity,
+        size=given.size,
+        channels=given.channels,
+        from_files=source.resizable,
+        classes=list(given.classes),
+        train_pictures=len(given),
+        train_sha256=hashes[0],
+        validation_sha256=hashes[1],
+        measured_on=source.measured_part(),
+        polarity=given.polarity,
+        split=split,
+        corrections=corrections,
+    )
 
 
 def _check_training(run: Run, training: Dataset) -> None:

@@ -19,11 +19,9 @@ import torch
 
 from lookbook.core.arrays import sample
 from lookbook.core.environment import machine, versions
-from lookbook.data.corrections import apply, read
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import DataSource, resolve
-from lookbook.data.splits import SPLIT
-from lookbook.errors import InputError, LookbookWarning, TrainingError
+from lookbook.errors import LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
 from lookbook.inference.model_card import Data
 from lookbook.inference.thresholds import CalibrationSet, softmax
@@ -31,9 +29,8 @@ from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
 from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
 from lookbook.recipes import STANDARD, Recipe, find_recipe
-from lookbook.runs.config import TrainConfig
-from lookbook.runs.parts import TrainingParts, check_begun, describe_data, load_validation
-from lookbook.runs.places import check_target, check_text, free_folder
+from lookbook.runs.config import TrainConfig, TrainRequest
+from lookbook.runs.parts import TrainingParts
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import calibrate, learn_novelty
@@ -122,10 +119,9 @@ def train(
     >>> run.metrics["stopped"]
     True
     """
-    return train_since(
-        0.0,
-        data,
-        recipe,
+    request = TrainRequest(
+        resolve(data),
+        find_recipe(recipe) if isinstance(recipe, str) else recipe,
         epochs=epochs,
         seed=seed,
         out=out,
@@ -134,81 +130,23 @@ def train(
         mirror=mirror,
         budget=budget,
         corrections=corrections,
-        callbacks=_all_callbacks(callbacks, tell, should_stop),
     )
+    return train_since(0.0, request, callbacks=_all_callbacks(callbacks, tell, should_stop))
 
 
 def train_since(
-    seconds_before: float,
-    data: str,
-    recipe: Recipe | str | None = None,
-    *,
-    epochs: float | None = None,
-    seed: int = 0,
-    out: str | Path | None = None,
-    size: int | None = None,
-    final: bool = False,
-    mirror: bool | None = None,
-    budget: float | None = None,
-    corrections: str | Path | None = None,
-    callbacks: Sequence[Callback] = (),
+    seconds_before: float, request: TrainRequest, *, callbacks: Sequence[Callback] = ()
 ) -> Run:
     """Train as `train` does; what went before counts into the budget and the account of time."""
-    if isinstance(recipe, str):
-        recipe = find_recipe(recipe)
-    if not 0 <= seed < 2**63:
-        raise InputError(f"the seed must be in 0..{2**63 - 1}, got {seed}")
-    if mirror and recipe is not None and recipe.network == "dense":
-        raise InputError(
-            f"the recipe '{recipe.name}' is a dense network, which sees images as they are; "
-            "leave `mirror` out, or take a convolutional one: `recipe='standard'`"
-        )
-    start = time.perf_counter()
+    start = time.perf_counter() - seconds_before
     seconds = {"imports": seconds_before}
-    named = recipe.name if recipe else STANDARD.name if budget is None else "budget"
-    check_text(f"the recipe's name {named!a}", named)
-    check_text(f"the path of the data, {str(data)!a},", data)
-    source = resolve(data)
-    check_text(f"the path of the data, {source.identity!a},", source.identity)
-    folder = free_folder(source.stem, named) if out is None else Path(out)
-    if ".." in folder.parts:
-        folder = folder.resolve()  # a way back out of a folder that is not there yet
-    check_target(folder)
+    folder = request.place()
     with _timed(seconds, "data"):
-        given = source.load("train", size=size)
-        for name in given.classes:
-            check_text(f"the class {name!a}", name)
-        seen = given.match(given.polarity)  # as the report showed them that was corrected by
-        corrected = [] if corrections is None else read(Path(corrections), seen)
-        validation = load_validation(source, given, final=final)
-        parts = TrainingParts.of(apply(given, corrected), validation, seed, final=final)
-    learnt = parts.whole if final else parts.training
-    if budget is None:
-        suited = (recipe or STANDARD).suited_to(len(learnt), colour=parts.whole.channels == 3)
-        planned = Plan(suited.with_epochs(epochs), None, torch.get_num_threads())
-    else:
-        with _timed(seconds, "planning"):
-            left = budget - seconds_before - (time.perf_counter() - start)
-            shapes = _arrays(learnt), len(parts.validation), len(parts.whole.classes)
-            planned = plan(left, *shapes, recipe=recipe, fits=1 + final, spent=budget - left)
-    settled = settle(planned.recipe.with_mirror(asked=mirror, well=source.mirrors_well))
-    config = TrainConfig(
-        data=source.identity,
-        recipe=settled,
-        seed=seed,
-        size=size,
-        final=final,
-        fit_seconds=planned.fit_seconds,
-        train_sha256=given.sha256(),
-        validation_sha256=None if validation is None else validation.sha256(),
-        split=SPLIT,
-        corrections=corrected,
-        versions=versions(),
-        processor=_processor(),
-        threads=planned.threads,
-    )
-    point = ResumePoint(folder, config, numbered=out is None)
-    return _train(source, config, point, parts, seconds, callbacks)
+        parts = TrainingParts.load(request)
+    planned = _plan(request, parts, start, seconds)
+    config = _config(request, parts, planned)
+    point = ResumePoint(folder, config, numbered=request.out is None)
+    return _train(config, point, parts, seconds, callbacks)
 
 
 def resume(
@@ -246,13 +184,8 @@ def resume_since(
     """Go on as `resume` does; what went before counts into the account of time."""
     seconds = {"imports": seconds_before}
     folder, config = read_request(run)
-    source = resolve(config.data)
     with _timed(seconds, "data"):
-        given = source.load("train", size=config.size)
-        validation = None
-        if config.validation_sha256 is not None:
-            validation = load_validation(source, given, final=config.final)
-    check_begun(source, config, folder, given, validation)
+        parts = TrainingParts.reload(config, folder)
     if config.versions != versions() or config.processor not in {"", _processor()}:
         message = (
             f"{folder} was begun with other versions or on another processor: its weights may "
@@ -260,9 +193,7 @@ def resume_since(
         )
         warnings.warn(LookbookWarning(message), stacklevel=2)
     point = ResumePoint(folder, config, numbered=False, begun=True)
-    whole = apply(given, config.corrections)
-    parts = TrainingParts.of(whole, validation, config.seed, final=config.final)
-    return _train(source, config, point, parts, seconds, callbacks)
+    return _train(config, point, parts, seconds, callbacks)
 
 
 def _all_callbacks(
@@ -273,8 +204,42 @@ def _all_callbacks(
     return [heard, *callbacks, *([] if should_stop is None else [StopWhen(should_stop)])]
 
 
+def _plan(
+    request: TrainRequest, parts: TrainingParts, start: float, seconds: dict[str, float]
+) -> Plan:
+    """Suit the recipe to the images, or to the time that is left since `start`."""
+    recipe, learnt = request.recipe, parts.learnt
+    if request.budget is None:
+        suited = (recipe or STANDARD).suited_to(len(learnt), colour=learnt.channels == 3)
+        return Plan(suited.with_epochs(request.epochs), None, torch.get_num_threads())
+    with _timed(seconds, "planning"):
+        spent = time.perf_counter() - start
+        shapes = _arrays(learnt), len(parts.validation), len(learnt.classes)
+        fits = 1 + request.final
+        return plan(request.budget - spent, *shapes, recipe=recipe, fits=fits, spent=spent)
+
+
+def _config(request: TrainRequest, parts: TrainingParts, planned: Plan) -> TrainConfig:
+    """Return all that decides the training."""
+    well = request.source.mirrors_well
+    return TrainConfig(
+        data=request.source.identity,
+        recipe=settle(planned.recipe.with_mirror(asked=request.mirror, well=well)),
+        seed=request.seed,
+        size=request.size,
+        final=request.final,
+        fit_seconds=planned.fit_seconds,
+        train_sha256=parts.data.train_sha256,
+        validation_sha256=parts.data.validation_sha256,
+        split=parts.data.split,
+        corrections=parts.data.corrections,
+        versions=versions(),
+        processor=_processor(),
+        threads=planned.threads,
+    )
+
+
 def _train(
-    source: DataSource,
     config: TrainConfig,
     point: ResumePoint,
     parts: TrainingParts,
@@ -295,17 +260,17 @@ def _train(
     # sums of floats depend on how many threads share them
     on = config.threads or torch.get_num_threads()
     with threads(on):
-        fitted, calibration = _fit(fit_on, parts, seconds, final=config.final)
+        fitted, calibration = _fit(fit_on, parts, seconds)
     if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
-    measured = _measured(fitted, parts, seconds, final=config.final)
+    measured = _measured(fitted, parts, seconds)
     with _timed(seconds, "export"):
-        about = _about_model(fitted, parts, recipe, measured, calibration, config, source)
+        about = _about_model(fitted, parts, recipe, measured, calibration)
         blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
     conditions = {
         "started": started,
-        "data": describe_data(source, config, parts),
+        "data": msgspec.to_builtins(parts.data),
         "seed": config.seed,
         "final": config.final,
         "device": str(pick_device()),
@@ -328,17 +293,17 @@ def _train(
 
 
 def _fit(
-    fit_on: Callable[..., Fitted], parts: TrainingParts, seconds: dict[str, float], *, final: bool
+    fit_on: Callable[..., Fitted], parts: TrainingParts, seconds: dict[str, float]
 ) -> tuple[Fitted, CalibrationSet | None]:
     """Fit on a part, or `final` on the whole; calibrate by images that were not learnt from."""
     training, validation = _arrays(parts.training), _arrays(parts.validation)
-    learnt = _arrays(parts.whole) if final else training
-    fitted = fit_on(learnt, None if final else validation)
+    learnt = _arrays(parts.learnt)
+    fitted = fit_on(learnt, None if parts.final else validation)
     seconds["fit"] = fitted.seconds
     with _timed(seconds, "calibration"):
         learn_novelty(fitted.classifier, learnt)
         judge = fitted.classifier
-        if final and not fitted.stopped:
+        if parts.final and not fitted.stopped:
             # what must come from unseen images comes from a twin that did not see them
             twin = fit_on(training, validation, stage="calibration twin")
             learn_novelty(twin.classifier, training)
@@ -346,15 +311,13 @@ def _fit(
         return fitted, calibrate(fitted, judge, validation)
 
 
-def _measured(
-    fitted: Fitted, parts: TrainingParts, seconds: dict[str, float], *, final: bool
-) -> dict[str, Any]:
+def _measured(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -> dict[str, Any]:
     """Return what `metrics.json` holds."""
     temperature = float(fitted.classifier.temperature)
     validation = metrics.on_validation(
         softmax(fitted.val_logits / temperature),
         parts.validation.labels,
-        "a twin trained without the validation part" if final else "this network",
+        "a twin trained without the validation part" if parts.final else "this network",
     )
     epochs = epochs_done(fitted.history)
     return {
@@ -365,7 +328,7 @@ def _measured(
         "weaknesses": metrics.weaknesses(validation, epochs),
         "temperature": temperature,
         "parameters": sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
-        "training_pictures": len(parts.whole if final else parts.training),
+        "training_pictures": len(parts.learnt),
         "stopped": fitted.stopped,
     }
 
@@ -384,20 +347,21 @@ def _about_model(
     recipe: Recipe,
     measured: dict[str, Any],
     calibration: CalibrationSet | None,
-    config: TrainConfig,
-    source: DataSource,
 ) -> dict[str, Any]:
     """Return what the model file says of itself."""
+    source = parts.source
     return describe(
         fitted.classifier,
         recipe,
         parts.whole.classes,
-        parts.polarity,
+        parts.data.polarity,
         validation=measured["validation"],
         weaknesses=measured["weaknesses"],
         calibration=calibration,
         # of one's own data the last part of its name: where it lies is nobody else's business
-        data=Data(Path(source.identity).name, source.published is not None, config.train_sha256),
+        data=Data(
+            Path(source.identity).name, source.published is not None, parts.data.train_sha256
+        ),
         licence=_licence(source),
     )
 
