@@ -183,6 +183,76 @@ def own_run(run: Run, tmp_path: Path) -> Run:
     return read_run(shutil.copytree(run.folder, tmp_path / "runs" / run.folder.name))
 
 
+def _save_hard_data(folder: Path) -> None:
+    arrays = {}
+    for part, n, seed in (("train", 700, 0), ("test", 150, 1)):
+        images, labels = made_images(n, seed=seed)
+        noise = np.random.default_rng(seed).integers(0, 130, images.shape)
+        arrays[f"{part}_images"] = np.minimum(images.astype(int) + noise, 255).astype(np.uint8)
+        labels[::25] = (labels[::25] + 1) % 3
+        arrays[f"{part}_labels"] = labels
+    arrays["train_images"][7] = arrays["train_images"][4]
+    arrays["test_images"][3] = arrays["train_images"][3]
+    np.savez(folder / "bars.npz", **arrays, classes=np.array(["top", "middle", "bottom"]))
+
+
+@pytest.fixture(scope="session")
+def hard_place(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """A run that makes mistakes, `runs/bars-1` in a folder, and the report on it in two languages.
+
+    Images in much noise, and a few wrong labels; of 700 images more than 50 are for validation,
+    enough to set thresholds. Not to be changed.
+    """
+
+    def fill(folder: Path) -> None:
+        from lookbook.core.templates import LANGS
+        from lookbook.reports import page, report_data
+        from lookbook.training.pipeline import train
+
+        data = once("hard-data", _save_hard_data) / "bars.npz"
+        run = train(str(data), TUTORIAL.with_epochs(3), out=folder / "runs" / "bars-1")
+        collected = report_data.collect(run)
+        for lang in LANGS:
+            page.write_run_report(collected, run.folder / f"{lang}.html", lang)
+
+    return once("hard", fill)
+
+
+@pytest.fixture(scope="session")
+def hard_run(hard_place: Path) -> Run:
+    """The run that makes mistakes; not to be changed."""
+    from lookbook.runs.store import read_run
+
+    return read_run(hard_place / "runs" / "bars-1")
+
+
+@pytest.fixture(scope="session")
+def pages(hard_run: Run) -> dict[str, Path]:
+    """The report on that run, in both languages."""
+    from lookbook.core.templates import LANGS
+
+    return {lang: hard_run.folder / f"{lang}.html" for lang in LANGS}
+
+
+@pytest.fixture(scope="session")
+def answers(hard_run: Run) -> tuple[Dataset, np.ndarray]:
+    """Its test part and the model's probabilities, by the only way to predict."""
+    from lookbook.inference.model import Model
+    from lookbook.runs.parts import load_part
+
+    test = load_part(hard_run, "test")
+    return test, Model.open(hard_run.model).predict(test.images).probs
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser, headless and offline."""
+    from browser import chromium
+
+    with chromium() as started:
+        yield started
+
+
 @pytest.fixture
 def busy() -> Iterator[None]:
     """Three programs that take all that two cores give."""

@@ -1,9 +1,13 @@
-"""`lookbook report` on probabilities of another program."""
+"""`lookbook report`: of probabilities of another program, and wrong use."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from browser import opened
 from conftest import lookbook
 
 
@@ -16,3 +20,44 @@ def test_probabilities_in_a_damaged_file_are_refused(bars, tmp_path):
         assert (ended.returncode, ended.stdout) == (2, "")
         assert ended.stderr.startswith("error: p.npy is no .npy or .npz file of numbers (")
         assert "); save probabilities with numpy.save, or as a table" in ended.stderr
+
+
+@pytest.mark.slow
+def test_an_unfinished_looking_place_is_not_overwritten(hard_run):
+    ended = lookbook("report", hard_run.folder, "--out", ".", cwd=hard_run.folder)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: . is a folder; name a file: --out report.html\n"
+
+
+def test_probabilities_of_another_program_become_a_page(browser, hard_run, answers, tmp_path):
+    _, probs = answers
+    np.save(tmp_path / "probs.npy", probs)
+    data = Path(hard_run.conditions["data"]["name"])
+    ended = lookbook("report", "--predictions", "probs.npy", "--data", data, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "report  probs.html\nnext: open it in a browser\n"
+    with opened(browser, tmp_path / "probs.html") as shown:
+        assert shown.locator("#training, #network, #robustness").count() == 0
+        assert shown.locator("main > section").count() == 8
+        assert "handed to this report" in shown.inner_text("#verdict")
+        assert shown.locator(".finding").count() > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a run, as in lookbook report runs/fashion-mnist-standard-1, or give both "
+         "--predictions probs.npy and --data DATA"),
+        (["--predictions", "p.npy"],
+         "--predictions needs --data DATA, whose test part they are for"),
+        (["--predictions", "p.npy", "--data", "mnist"],
+         "no file p.npy; save probabilities with numpy.save, or as a table: file,CLASS,CLASS,…"),
+        (["x"], "no run x; there are none yet: lookbook train"),
+        (["x", "--predictions", "p.npy"],
+         "--predictions goes with --data, --lang and --out alone; a run, and --corrections, need a "
+         "model of this program"),
+    ],
+)  # fmt: skip
+def test_wrong_use(tmp_path, arguments, message):
+    ended = lookbook("report", *arguments, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (2, f"error: {message}\n")

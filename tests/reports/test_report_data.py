@@ -1,0 +1,84 @@
+"""What is known of a run: found out once, kept, and made anew where it is of something else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from made_reports import written
+
+from conftest import lookbook as program
+from lookbook.reports import page, report_data
+from lookbook.runs.store import read_run
+
+PARTS = ("train", "test")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pages")
+def test_the_second_report_needs_no_training_and_no_torch(hard_run):
+    code = (
+        "import sys\nfrom lookbook.cli.main import main\n"
+        f"sys.argv = ['lookbook', 'report', {str(hard_run.folder)!r}, '--lang', 'ko']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines()[-1] == "False"
+    # the command speaks the page's language, too
+    assert ended.stdout.splitlines()[0] == f"보고서  {hard_run.folder / 'report.ko.html'}"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pages")
+def test_a_damaged_or_foreign_analysis_is_made_anew(hard_run, tmp_path, monkeypatch):
+    run = read_run(shutil.copytree(hard_run.folder, tmp_path / "bars-1"))
+    examined = []
+    real = report_data.examine_data
+
+    def examine(*given, **options):
+        examined.append(1)
+        return real(*given, **options)
+
+    monkeypatch.setattr(report_data, "examine_data", examine)
+    kept = run.folder / report_data.ANALYSIS
+    report_data.collect(run)
+    assert examined == []
+    kept.write_bytes(kept.read_bytes()[:1000])
+    report_data.collect(run)
+    assert examined == [1]
+    monkeypatch.setattr(report_data, "FORMAT", 0)  # as another version of the program kept it
+    report_data.collect(run)
+    assert examined == [1, 1]
+
+
+def test_a_test_part_that_changed_since_the_evaluation_is_refused(hard_run, tmp_path):
+    folder = shutil.copytree(hard_run.folder, tmp_path / "run")
+    path = folder / "evaluation.json"
+    found = json.loads(path.read_text())
+    found["conditions"]["images_sha256"] = "0" * 64
+    path.write_text(json.dumps(found))
+    ended = program("report", folder, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "changed since" in ended.stderr
+    assert f"delete {path} to evaluate again" in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "shape"), [(4, (8, 8)), (20, (9, 14, 3))])
+def test_a_handful_of_images_gives_a_report(tmp_path, n, shape):
+    """Fewer than there are networks to judge them; and a class that no test image shows."""
+    from lookbook.recipes import QUICK
+    from lookbook.training.pipeline import train
+
+    rng = np.random.default_rng(0)
+    arrays = {f"{part}_images": rng.integers(0, 256, (n, *shape), np.uint8) for part in PARTS}
+    arrays |= {"train_labels": np.arange(n) % 2, "test_labels": np.zeros(n, int)}
+    np.savez(tmp_path / "few.npz", **arrays)
+    run = train(str(tmp_path / "few.npz"), QUICK.with_epochs(1), out=tmp_path / "run")
+    gathered = report_data.collect(run)
+    assert "Class by class" in written(page.write_run_report(gathered, tmp_path / "a.html"))
