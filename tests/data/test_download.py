@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_idx import write_idx
+from made_data import FILES, arrays_in, made_dataset
 
 import lookbook
 from lookbook.data import download
@@ -31,47 +31,7 @@ from lookbook.data.catalog import BUILTIN, Archive, BuiltinDataset, Digest
 from lookbook.data.download import fetch, find_builtin, load_kept
 from lookbook.errors import DamagedFileError, DownloadError, InputError, OutputError
 
-FILES = {
-    (part, what): f"{start}-{what}-idx{3 if what == 'images' else 1}-ubyte.gz"
-    for part, start in (("train", "train"), ("test", "t10k"))
-    for what in ("images", "labels")
-}
 FIRST = FILES["train", "images"]
-
-
-def made_dataset(folder: Path, *, seed: int = 0, **changes) -> BuiltinDataset:
-    """Write a small dataset's files into a folder, and describe it with their real hashes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    digests = {}
-    for (part, what), name in FILES.items():
-        n = 12 if part == "train" else 6
-        low, high, shape = (0, 256, (n, 9, 8)) if what == "images" else (0, 3, (n,))
-        path = write_idx(folder / name, rng.integers(low, high, shape, dtype=np.uint8))
-        content = gzip.decompress(path.read_bytes())
-        digests[name] = (Digest("sha256", hashlib.sha256(content).hexdigest()),)
-    facts = {
-        "name": "made",
-        "title": "Made",
-        "homepage": "https://example.org/made",
-        "licence": "MIT",
-        "classes": ("a", "b", "c"),
-        "files": FILES,
-        "mirrors": (),
-        "digests": digests,
-    }
-    return BuiltinDataset(**(facts | changes))
-
-
-def arrays_in(folder: Path) -> dict[str, np.ndarray]:
-    """Read the files that `made_dataset` wrote, without the code that is tested."""
-    found = {}
-    for (part, what), name in FILES.items():
-        content = gzip.decompress((folder / name).read_bytes())
-        start = 16 if what == "images" else 8
-        array = np.frombuffer(content[start:], np.uint8)
-        found[f"{part}-{what}"] = array.reshape(-1, 9, 8) if what == "images" else array
-    return found
 
 
 def assert_kept(kept: Path, expected: dict[str, np.ndarray]) -> None:

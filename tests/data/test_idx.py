@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from made_data import images_of, numbers_of, refusal, write_idx
 
 from lookbook.data.idx import MAX_BYTES, read_idx
+from lookbook.data.sources import load, resolve
 from lookbook.errors import DamagedFileError
-
-
-def write_idx(path: Path, array: np.ndarray) -> Path:
-    """Write an array as LeCun's page describes the format; `.gz` compresses."""
-    head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    content = head + array.tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return path
 
 
 @given(
@@ -140,3 +134,71 @@ def test_what_the_system_cannot_read(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path} cannot be read ([Errno 21] Is a directory: '{tmp_path}'); fetch it again"
     )
+
+
+# ---- folders of them ----
+
+
+@pytest.fixture
+def idx(tmp_path):
+    """A folder with one part: 50 images of two classes, called t10k."""
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    write_idx(folder / "t10k-images-idx3-ubyte.gz", images_of(50))
+    write_idx(folder / "t10k-labels-idx1-ubyte.gz", np.arange(50, dtype=np.uint8) % 2)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["t10k", "train", "emnist-letters-test"])
+def test_idx_files_of_one_part_are_split(idx, name):
+    for path in idx.iterdir():
+        path.rename(idx / path.name.replace("t10k", name))
+    train, test = load(str(idx)), load(str(idx), "test")
+    assert sorted(numbers_of(train) + numbers_of(test)) == list(range(50))
+    assert (len(train), len(test)) == (40, 10)
+    assert train.classes == test.classes == ("0", "1")
+    assert resolve(idx).measured_part() == "split"
+    assert not resolve(idx).resizable
+
+
+@pytest.mark.parametrize("ending", ["-idx{}-ubyte", ".idx{}-ubyte", "-idx{}-ubyte.gz"])
+def test_idx_files_of_two_parts(idx, ending):
+    train_labels = np.arange(60, dtype=np.uint8) % 3
+    write_idx(idx / f"train-images{ending.format(3)}", images_of(60))
+    write_idx(idx / f"train-labels{ending.format(1)}", train_labels)
+    (idx / "._train-images-idx3-ubyte").write_bytes(b"what macOS leaves in archives")
+    train, test = load(str(idx)), load(str(idx), "test")
+    assert numbers_of(train) == list(range(60))
+    assert train.labels.tolist() == train_labels.tolist()
+    assert numbers_of(test) == list(range(50))
+    assert train.classes == test.classes == ("0", "1", "2")
+    assert resolve(idx).measured_part() == "test"
+
+
+def test_idx_files_that_are_not_a_pair(idx):
+    write_idx(idx / "t10k-images-idx3-ubyte", images_of(50))
+    message = (
+        f"{idx} must hold one file of images and one of labels for each part, found {{}}; "
+        "expected names such as train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz"
+    )
+    assert refusal(idx) == message.format(
+        "t10k-images-idx3-ubyte, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz"
+    )
+    for path in idx.glob("*images*"):
+        path.unlink()
+    assert refusal(idx) == message.format("t10k-labels-idx1-ubyte.gz")
+
+
+def test_idx_files_that_do_not_belong_together(idx):
+    write_idx(idx / "t10k-labels-idx1-ubyte.gz", np.zeros(49, np.uint8))
+    assert refusal(idx) == (
+        "t10k-images-idx3-ubyte.gz holds 50 images, t10k-labels-idx1-ubyte.gz 49 labels; they "
+        f"do not belong together, look for the right ones of {idx}"
+    )
+
+
+def test_idx_files_that_are_damaged(idx):
+    path = idx / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(b"not IDX"))
+    with pytest.raises(DamagedFileError, match=re.escape(str(path))):
+        load(str(idx))

@@ -1,9 +1,10 @@
-"""Folders: which are parts, which are classes, which files are images, and how they are split."""
+"""Folders: which are parts, which are classes, and which files are images."""
 
 from __future__ import annotations
 
 import inspect
 import os
+import socket
 import sys
 import unicodedata
 from collections import Counter
@@ -11,24 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from made_data import fill, left_out, numbers_of, refusal, save_album, save_image
 from PIL import Image
-from test_dataset import left_out, numbers_of, refusal, save_image
 
 from lookbook.data import image_folder
 from lookbook.data.image_folder import find_layout, list_files
 from lookbook.data.sources import load, resolve
-from lookbook.data.splits import draw_test
 from lookbook.errors import InputError, LookbookWarning
 
 
-def fill(folder: Path, n: int = 30, *, first: int = 0, classes=("cat", "dog")) -> Path:
-    """Give each class n images whose shades are their numbers."""
-    for number in range(n * len(classes)):
-        name = classes[number % len(classes)]
-        save_image(folder / name / f"{first + number:03}.png", first + number)
-    return folder
+@pytest.fixture
+def album(tmp_path):
+    """Ten grey images of each of two classes; the shade of each is its number."""
+    return save_album(tmp_path / "album")
 
 
 # ---- parts ----
@@ -257,49 +253,6 @@ def test_folders_of_any_depth(tmp_path):
         sys.setrecursionlimit(limit)
 
 
-# ---- the split ----
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=120), st.integers(0, 2**32))
-def test_each_class_has_a_fifth_of_its_images_in_the_test_part(labels, seed):
-    labels = np.array(labels)
-    drawn = draw_test(np.random.default_rng(seed).random(len(labels)), labels)
-    for label in np.unique(labels):
-        n, k = int((labels == label).sum()), int(drawn[labels == label].sum())
-        assert k == min(max(1, round(n / 5)), n - 1)
-
-
-@given(st.lists(st.integers(0, 2), min_size=2, max_size=60), st.integers(0, 2**32))
-def test_a_file_that_is_added_moves_at_most_one_other(labels, seed):
-    at, labels = np.random.default_rng(seed).random(len(labels)), np.array(labels)
-    before, after = draw_test(at[1:], labels[1:]), draw_test(at, labels)[1:]
-    moved = np.flatnonzero(before != after)
-    assert len(moved) <= 1
-    assert (labels[1:][moved] == labels[0]).all()
-
-
-def test_uneven_classes_and_classes_of_twelve_are_split_in_proportion(tmp_path):
-    for name, n in {"many": 100, "some": 15, "few": 8, "dozen": 12}.items():
-        fill(tmp_path, n, classes=(name,))
-    with pytest.warns(LookbookWarning) as caught:
-        train = load(tmp_path)
-    test = load(tmp_path, "test")
-    assert train.classes == ("dozen", "few", "many", "some")
-    assert test.counts.tolist() == [2, 2, 20, 3]
-    assert train.counts.tolist() == [10, 6, 80, 12]
-    assert left_out(caught) == [
-        "fewer than 5 test images show dozen (2), few (2), some (3): what is measured there may "
-        "be chance; add images"
-    ]
-
-
-def test_arrays_that_are_split_warn_of_few_test_images_too(tmp_path):
-    images = np.full((112, 8, 8), 200, np.uint8)
-    np.savez(tmp_path / "data.npz", images=images, labels=np.repeat([0, 1], [100, 12]))
-    with pytest.warns(LookbookWarning, match=r"fewer than 5 test images show 1 \(2\): "):
-        load(tmp_path / "data.npz")
-
-
 def test_names_of_parts_are_told_from_others():
     def part_of(name: str) -> str:
         return next((part for part, rest in image_folder._part_of(Path(name)) if not rest), "")
@@ -320,3 +273,127 @@ def test_layouts_are_refused_with_a_message_that_fits_a_screen(tmp_path):
     with pytest.raises(InputError) as caught:
         find_layout(tmp_path)
     assert len(str(caught.value)) < 400
+
+
+# ---- classes ----
+
+
+def test_class_folders_in_train_and_test(album, tmp_path):
+    folder = tmp_path / "both"
+    folder.mkdir()
+    album.rename(folder / "train")
+    save_image(folder / "test" / "dog" / "x.png", 77)  # a part may lack a class
+    (folder / "validation").mkdir()
+    train, test = load(str(folder)), load(str(folder), "test")
+    assert sorted(numbers_of(train)) == list(range(20))
+    assert numbers_of(test) == [77]
+    assert resolve(folder).measured_part() == "test"
+    assert resolve(folder).resizable
+    assert test.labels.tolist() == [1]
+    assert train.classes == test.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(("there", "lacking"), [("train", "test"), ("test", "train")])
+def test_one_part_without_the_other(album, tmp_path, there, lacking):
+    folder = tmp_path / "half"
+    folder.mkdir()
+    album.rename(folder / there)
+    (folder / lacking).mkdir()  # empty
+    assert refusal(folder) == (
+        f"{folder} has {there}/ but no {lacking}/ (links are not followed; {lacking}/ in it has no "
+        f"class folders); add it with the same class folders, or name {folder / there} to have a "
+        "test part split off"
+    )
+
+
+def test_a_class_that_training_lacks(album, tmp_path):
+    folder = tmp_path / "both"
+    folder.mkdir()
+    album.rename(folder / "train")
+    for name in ("dog", "bird", "ant"):
+        save_image(folder / "test" / name / "x.png")
+    assert refusal(folder, "test") == (
+        f"{folder}/test has class folders that the training part lacks: ant, bird; add them there, "
+        "or remove them here"
+    )
+
+
+@pytest.mark.parametrize("classes", [0, 1, 201])
+def test_too_few_and_too_many_class_folders(tmp_path, classes):
+    for number in range(classes):
+        (tmp_path / f"{number:03}").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    assert refusal(tmp_path) == (
+        f"{tmp_path} has {classes} class folder{'' if classes == 1 else 's'}; expected 2 to 200, "
+        "each named after its class and full of image files"
+    )
+
+
+def test_names_in_every_script(tmp_path):
+    names = ("Jupe d'été", "👗 옷", "한글 이름", "高跟鞋")
+    for name in names:
+        for number in range(3):
+            save_image(tmp_path / name / f"사진 {number} 📷.PNG", number)
+    assert load(str(tmp_path)).classes == tuple(sorted(names))
+
+
+# ---- what is left out ----
+
+
+def test_what_is_no_image_is_left_out_and_listed(album):
+    for name in ("Thumbs.db", "notes.txt", ".DS_Store", "._00.png", ".cache/1.png", "raw/01.cr2"):
+        path = album / "cat" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"no image")
+    (album / ".git").mkdir()
+    (album / "labels.csv").write_text("file,label\n")
+    with pytest.warns(LookbookWarning) as caught:
+        parts = load(album), load(album, "test")
+    assert sorted(number for one in parts for number in numbers_of(one)) == list(range(20))
+    expected = f"{album}/cat/notes.txt, {album}/cat/raw/01.cr2"
+    assert set(left_out(caught)[::2]) == {  # each part says it
+        f"left out 2 files (of kinds that are not read: 1 .txt, 1 .cr2): {expected}"
+    }
+
+
+def test_folders_inside_class_folders_belong_to_the_class(album):
+    save_image(album / "cat" / "indoors" / "night.png" / "1.PNG", 200)
+    assert load(str(album)).counts.sum() + load(str(album), "test").counts.sum() == 21
+
+
+def test_links_and_pipes_are_left_out_and_listed(album, tmp_path, monkeypatch):
+    """To an image, to a folder around it (a loop), to nothing, to a folder elsewhere."""
+    elsewhere = save_image(tmp_path / "elsewhere" / "1.png", 250).parent
+    (album / "cat" / "link.png").symlink_to(elsewhere / "1.png")
+    (album / "cat" / "loop").symlink_to(album)
+    (album / "dog" / "broken.png").symlink_to(album / "nothing")
+    (album / "outside").symlink_to(elsewhere)
+    os.mkfifo(album / "dog" / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        monkeypatch.chdir(album / "dog")  # the name of a socket must be short
+        listening.bind("socket.png")
+    with pytest.warns(LookbookWarning) as caught:
+        train, test = load(str(album)), load(str(album), "test")
+    assert left_out(caught)[:1] == [
+        "left out 6 files (links, pipes, sockets or devices, which are not followed): "
+        f"{album}/cat/link.png, {album}/cat/loop, {album}/dog/broken.png, …"
+    ]
+    assert {warning.filename for warning in caught} == {__file__}
+    assert train.classes == ("cat", "dog")
+    assert sorted(numbers_of(train) + numbers_of(test)) == list(range(20))
+
+
+def test_parts_that_are_links_are_not_followed(album, tmp_path):
+    folder = tmp_path / "both"
+    save_image(folder / "test" / "dog" / "1.png")
+    (folder / "train").symlink_to(album)
+    assert refusal(folder).startswith(
+        f"{folder} has test/ but no train/ (links are not followed); "
+    )
+    (folder / "test").rename(tmp_path / "moved")
+    (folder / "test").symlink_to(album)
+    assert refusal(folder).startswith(
+        f"{folder} has 0 class folders (links are not followed: 2 stand there); expected 2 to 200"
+    )
+    (tmp_path / "named").symlink_to(album)  # but a link that the user names is one
+    assert load(tmp_path / "named").classes == ("cat", "dog")

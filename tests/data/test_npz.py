@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 import tracemalloc
 import zipfile
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_data import images_of, left_out, numbers_of, refusal, save_npz
 
+from lookbook.data.dataset import Dataset
 from lookbook.data.npz import DAMAGE, MAX_LIST, open_arrays
-from lookbook.data.sources import load
-from lookbook.errors import DamagedFileError, InputError, LookbookError
+from lookbook.data.sources import load, resolve
+from lookbook.errors import DamagedFileError, InputError, LookbookError, LookbookWarning
 from lookbook.evaluation.probabilities import read
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 9, 8), dtype=np.uint8)
@@ -39,7 +44,7 @@ def saved(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def refusal(path: Path) -> str:
+def damage(path: Path) -> str:
     with pytest.raises(DamagedFileError) as caught:
         load(path)
     return str(caught.value).removeprefix(f"{path} cannot be read (").partition(");")[0]
@@ -134,7 +139,7 @@ FIELDS = b"'fortran_order': False, 'shape': (20,), }\n"
 )
 def test_headers_that_are_damaged_are_told(tmp_path, content, why):
     path = zipped(tmp_path / "data.npz", images=saved(IMAGES), labels=content)
-    assert refusal(path) == why
+    assert damage(path) == why
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ def test_headers_that_are_damaged_are_told(tmp_path, content, why):
 )
 def test_headers_that_are_none_end_in_a_message(tmp_path, header):
     path = zipped(tmp_path / "data.npz", images=saved(IMAGES), labels=npy(header))
-    assert refusal(path)
+    assert damage(path)
     (tmp_path / "probs.npy").write_bytes(npy(header))
     with pytest.raises(InputError, match=r"probs\.npy is no \.npy or \.npz file of numbers"):
         read(tmp_path / "probs.npy")
@@ -254,9 +259,219 @@ def test_an_array_that_is_packed_otherwise_is_refused(tmp_path):
     path = zipped(
         tmp_path / "data.npz", zipfile.ZIP_LZMA, images=saved(IMAGES), labels=saved(LABELS)
     )
-    assert refusal(path) == "labels is compressed in a way that numpy does not write"
+    assert damage(path) == "labels is compressed in a way that numpy does not write"
 
 
 def test_what_readers_of_damage_raise_is_known():
     assert not issubclass(KeyboardInterrupt, DAMAGE)
     assert not issubclass(LookbookError, DAMAGE)
+
+
+# ---- images and labels ----
+
+
+@pytest.fixture
+def npz(tmp_path):
+    return tmp_path / "data.npz"
+
+
+SPLIT_NAMES = [
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("x_train", "y_train", "x_test", "y_test"),
+]
+
+
+@pytest.mark.parametrize("names", SPLIT_NAMES)
+def test_an_npz_file_with_two_parts(npz, names):
+    images, labels = images_of(10), np.arange(10, dtype=np.uint8) % 3
+    arrays = dict(zip(names, (images, labels, images[:4], labels[:4]), strict=True))
+    save_npz(npz, **arrays, val_images=images, val_labels=labels)  # MedMNIST has those, too
+    train, test = load(str(npz)), load(str(npz), "test")
+    np.testing.assert_array_equal(train.images, images)
+    np.testing.assert_array_equal(train.labels, labels)
+    np.testing.assert_array_equal(test.images, images[:4])
+    np.testing.assert_array_equal(test.labels, labels[:4])
+    assert train.classes == test.classes == ("0", "1", "2")
+    assert train.labels.dtype == np.int64
+    assert resolve(npz).measured_part() == "test"
+    assert not resolve(npz).resizable
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("x", "y")])
+def test_an_npz_file_without_parts_is_split(npz, names):
+    images, labels = images_of(50), np.arange(50) % 2
+    save_npz(npz, **dict(zip(names, (images, labels), strict=True)))
+    train, test = load(str(npz)), load(str(npz), "test")
+    assert sorted(numbers_of(train) + numbers_of(test)) == list(range(50))
+    assert (len(train), len(test)) == (40, 10)
+    assert resolve(npz).measured_part() == "split"
+    for part in (train, test):
+        assert part.labels.tolist() == labels[numbers_of(part)].tolist()
+
+
+def test_shapes_that_other_collections_use(npz):
+    """A channel axis of one, labels of shape (N, 1), colour."""
+    save_npz(npz, images=images_of(10, 9, 8, 1), labels=np.arange(10)[:, None] % 2)
+    dataset = load(str(npz))
+    assert dataset.images.shape == (8, 9, 8)
+    assert dataset.labels.shape == (8,)
+    save_npz(npz, images=images_of(10, 9, 8, 3), labels=np.arange(10) % 2)
+    assert load(str(npz)).channels == 3
+
+
+@pytest.mark.parametrize(
+    ("classes", "names"),
+    [
+        (np.array(["고양이", "dog 🐕"]), ("고양이", "dog 🐕")),
+        (np.array([b"cat", b"dog"]), ("cat", "dog")),
+        (np.array([3, 8]), ("3", "8")),
+    ],
+)
+def test_class_names_in_an_npz_file(npz, classes, names):
+    save_npz(npz, images=images_of(10), labels=np.arange(10) % 2, classes=classes)
+    assert load(str(npz)).classes == names
+
+
+def test_both_parts_have_the_classes_of_the_training_part(npz):
+    labels = np.array([0, 1, 2, 2])
+    arrays = {"x_train": images_of(4), "y_train": labels, "x_test": images_of(2)}
+    save_npz(npz, **arrays, y_test=labels[:2])
+    assert load(str(npz), "test").classes == ("0", "1", "2")
+    save_npz(npz, **arrays, y_test=np.array([3, 0]))
+    assert refusal(npz, "test") == (
+        "labels must be in 0..2, got 3 at index 0; name all classes in the array 'classes', or "
+        "mend the labels"
+    )
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("pixels", "labels"), ("x_train", "y_train"), ("train_images", "test_images")]
+)
+def test_an_npz_file_that_lacks_arrays(npz, names):
+    save_npz(npz, **dict.fromkeys(names, np.zeros(3)))
+    held = ", ".join(sorted(names)) or "nothing"
+    for part in ("train", "test"):
+        assert refusal(npz, part) == (
+            f"{npz} holds the arrays {held}; expected images and labels, or train_images, "
+            "train_labels, test_images and test_labels"
+        )
+
+
+@pytest.mark.parametrize(
+    ("labels", "advice"),
+    [
+        (np.arange(10) / 1, "; use labels.astype('int64')"),
+        (np.eye(10), "; of a column for each class use labels.argmax(axis=1)"),
+        (
+            np.array(list("abcdefghij")),
+            "; of names use: classes, labels = numpy.unique(names, return_inverse=True)",
+        ),
+        (np.array(3), ""),
+    ],
+)
+def test_labels_that_are_no_whole_numbers(npz, labels, advice):
+    save_npz(npz, images=images_of(10), labels=labels)
+    assert refusal(npz) == (
+        f"labels in {npz} must be whole numbers of shape (N,), the classes' numbers from 0, got "
+        f"{labels.dtype} of shape {labels.shape}{advice}"
+    )
+
+
+def test_a_label_that_is_no_class_number(npz):
+    labels = np.array([0, 1, 0, 10**12])
+    save_npz(npz, images=images_of(4), labels=labels)
+    assert refusal(npz) == (
+        "labels must be in 0..199, got 1000000000000 at index 3; number the classes from 0"
+    )
+    save_npz(npz, images=images_of(4), labels=labels, classes=np.array(["a", "b"]))
+    assert refusal(npz) == (
+        "labels must be in 0..1, got 1000000000000 at index 3; name all classes in the array "
+        "'classes', or mend the labels"
+    )
+
+
+def test_labels_below_0(npz):
+    save_npz(npz, images=images_of(4), labels=np.array([-1, 1, -1, 1]))
+    assert refusal(npz) == ("labels must be in 0.., got -1 at index 0; number the classes from 0")
+
+
+def test_numbers_that_no_image_has_are_told(npz):
+    save_npz(npz, images=images_of(10), labels=1 + np.arange(10) % 2)
+    with pytest.warns(LookbookWarning) as caught:
+        load(str(npz))
+    assert left_out(caught)[1:] == ["no training image shows 0; no model can learn that"]
+    assert {warning.filename for warning in caught} == {__file__}
+    load(str(npz), "test")
+
+
+def test_a_size_for_images_that_have_one(npz):
+    save_npz(npz, images=images_of(10), labels=np.arange(10) % 2)
+    assert load(str(npz), size=(9, 8)).size == (9, 8)
+    assert refusal(npz, size=28) == (
+        f"`size` is for folders of image files; the images of {npz} are 9×8"
+    )
+
+
+class Malicious:
+    def __init__(self, marker: Path):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def test_objects_in_an_npz_file_are_refused_and_never_run(npz, tmp_path):
+    marker = tmp_path / "marker"
+    evil = np.array([Malicious(marker)], dtype=object)
+    arrays = {"images": images_of(10), "labels": np.arange(10) % 2, "classes": np.array(["a", "b"])}
+    for name in arrays:
+        np.savez(npz, **(arrays | {name: evil}), allow_pickle=True)
+        with pytest.raises(DamagedFileError) as caught:
+            load(str(npz))
+        assert str(caught.value) == (
+            f"{npz} cannot be read (Object arrays cannot be loaded when allow_pickle=False); "
+            "expected arrays of numbers, as numpy.savez writes them (objects are refused)"
+        )
+    npz.write_bytes(pickle.dumps(Malicious(marker)))
+    with pytest.raises(DamagedFileError, match=r"data\.npz is no \.npz file"):
+        load(str(npz))
+    assert not marker.exists()
+
+
+def test_an_npz_file_cut_at_every_tenth(npz):
+    save_npz(npz, images=images_of(50), labels=np.arange(50) % 2)
+    whole = npz.read_bytes()
+    for tenth in range(10):
+        npz.write_bytes(whole[: tenth * len(whole) // 10])
+        with pytest.raises(DamagedFileError) as caught:
+            load(str(npz))
+        assert str(caught.value) == (
+            f"{npz} is no .npz file, or is cut short; save it again with numpy.savez"
+        )
+
+
+def test_a_single_array_under_the_name_of_several(npz):
+    with npz.open("wb") as file:
+        np.save(file, images_of(10))
+    with pytest.raises(DamagedFileError, match=r"data\.npz is no \.npz file"):
+        load(str(npz))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # zipfile's, and of numbers without images
+@given(
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 2500), st.integers(0, 255)), min_size=1, max_size=5),
+)
+def test_changed_bytes_give_a_dataset_or_a_message(tmp_path_factory, packed, changes):
+    path = tmp_path_factory.mktemp("changed") / "data.npz"
+    save = np.savez_compressed if packed else np.savez
+    save(path, images=images_of(6, 8, 8), labels=np.arange(6) % 2, classes=np.array(["새", "a"]))
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[place % len(content)] = value
+    path.write_bytes(content)
+    try:
+        assert isinstance(load(str(path)), Dataset)
+    except LookbookError as error:
+        message = str(error)
+        assert message
