@@ -209,8 +209,8 @@ plots.plot_history(run.history, lang="ko")
 
 # %%
 found = lookbook.evaluate(run)
-low, high = found["interval"]
-print(f"accuracy {found['accuracy']:.4f}  [{low:.4f}, {high:.4f}]  loss {found['loss']:.4f}")
+low, high = found.interval
+print(f"accuracy {found.accuracy:.4f}  [{low:.4f}, {high:.4f}]  loss {found.loss:.4f}")
 
 # %% [markdown]
 # 이 구간은 이미지를 뽑는 우연만 반영하고 시드에 따른 우연은 반영하지 않습니다. 같은 레시피를 시드 0부터
@@ -236,7 +236,7 @@ logits, probs, novelty = model.predict(x_test)
 temperature = run.metrics["temperature"]
 print(probs.shape, probs.sum(axis=1).round(6))
 print(np.allclose(probs, softmax(logits / temperature), atol=1e-6))
-print(f"temperature {temperature:.3f}  loss {found['uncalibrated_loss']:.4f} -> {found['loss']:.4f}")
+print(f"temperature {temperature:.3f}  loss {found.uncalibrated_loss:.4f} -> {found.loss:.4f}")
 
 # %% [markdown]
 # 소프트맥스를 두 번 적용하면 어떻게 될까요? 원래 튜토리얼이 바로 그랬습니다. 마지막 층에 이미
@@ -290,14 +290,14 @@ plots.plot_predictions(lookbook.predict(run, [f"test:{i}" for i in range(15)]), 
 # 윤곽이 비슷하고, 28×28 픽셀에서는 단추가 거의 보이지 않기 때문입니다.
 
 # %%
-plots.plot_confusion(found["confusion_matrix"], found["classes"], lang="ko")
+plots.plot_confusion(found.confusion_matrix, found.classes, lang="ko")
 
 # %% [markdown]
 # 가장 많이 혼동한 다섯 쌍입니다. 양쪽 방향을 더한 횟수입니다.
 
 # %%
-for pair in found["most_confused"]:
-    print(f"{pair['count']:4}", " / ".join(pair["pair"]))
+for pair in found.most_confused:
+    print(f"{pair.count:4}", " / ".join(pair.pair))
 
 # %% [markdown]
 # ## 다음 단계

@@ -206,8 +206,8 @@ plots.plot_history(run.history)
 
 # %%
 found = lookbook.evaluate(run)
-low, high = found["interval"]
-print(f"accuracy {found['accuracy']:.4f}  [{low:.4f}, {high:.4f}]  loss {found['loss']:.4f}")
+low, high = found.interval
+print(f"accuracy {found.accuracy:.4f}  [{low:.4f}, {high:.4f}]  loss {found.loss:.4f}")
 
 # %% [markdown]
 # The interval covers the luck of the pictures, not the luck of the seed. The seeds 0 to 7 of this
@@ -232,7 +232,7 @@ logits, probs, novelty = model.predict(x_test)
 temperature = run.metrics["temperature"]
 print(probs.shape, probs.sum(axis=1).round(6))
 print(np.allclose(probs, softmax(logits / temperature), atol=1e-6))
-print(f"temperature {temperature:.3f}  loss {found['uncalibrated_loss']:.4f} -> {found['loss']:.4f}")
+print(f"temperature {temperature:.3f}  loss {found.uncalibrated_loss:.4f} -> {found.loss:.4f}")
 
 # %% [markdown]
 # What if softmax is applied twice? The original tutorial did just that: its last layer already was
@@ -285,14 +285,14 @@ plots.plot_predictions(lookbook.predict(run, [f"test:{i}" for i in range(15)]), 
 # have much the same outline, and 28×28 pixels leave hardly anything of the buttons.
 
 # %%
-plots.plot_confusion(found["confusion_matrix"], found["classes"])
+plots.plot_confusion(found.confusion_matrix, found.classes)
 
 # %% [markdown]
 # These five pairs were mixed up most, both directions together.
 
 # %%
-for pair in found["most_confused"]:
-    print(f"{pair['count']:4}", " / ".join(pair["pair"]))
+for pair in found.most_confused:
+    print(f"{pair.count:4}", " / ".join(pair.pair))
 
 # %% [markdown]
 # ## What next

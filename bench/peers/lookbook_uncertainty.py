@@ -54,8 +54,11 @@ def main() -> None:
         print(
             json.dumps(
                 {
-                    **{key: found[key] for key in ("accuracy", "ece", "ece_by_chance", "loss")},
-                    "thresholds": found["thresholds"],
+                    "accuracy": found.accuracy,
+                    "ece": found.ece,
+                    "ece_by_chance": found.ece_by_chance,
+                    "loss": found.loss,
+                    "thresholds": found.thresholds and found.thresholds.to_json(),
                     "foreign": foreign,
                     "temperature": run.metrics["temperature"],
                     "validation": run.metrics["validation"],

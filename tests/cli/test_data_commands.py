@@ -53,7 +53,7 @@ def test_a_folder_of_class_folders_from_look_to_figures(class_folders):
         assert "Traceback" not in ended.stderr
     run = read_run(class_folders / "runs" / "mine-standard-1")
     assert run.conditions["data"]["size"] == [16, 16]
-    assert (run.evaluation() or {})["accuracy"] > 0.9
+    assert run.evaluation().accuracy > 0.9
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
@@ -26,6 +27,7 @@ from lookbook.recipes import TUTORIAL
 from lookbook.reports.page import write_run_report
 from lookbook.reports.report_data import collect
 from lookbook.runs.parts import load_part, load_split
+from lookbook.runs.schema import Evaluation, Measured, OwnResult
 from lookbook.runs.store import Run
 from lookbook.training.pipeline import train
 
@@ -35,16 +37,27 @@ def test_the_kept_result_is_the_returned_one(own_run):
     first = evaluate(own_run)
     assert own_run.evaluation() == first
     assert evaluate(own_run) == first
+    kept = json.loads((own_run.folder / "evaluation.json").read_text())
+    assert json.dumps(first.to_json()) == json.dumps(kept)  # in that order, too
+
+
+def test_an_evaluation_is_read_by_key_as_in_earlier_versions(run):
+    found = evaluate(run)
+    assert found["accuracy"] == found.accuracy
+    assert found["per_class"][0]["class"] == found.per_class[0].name == "top"
+    assert found["interval"] == list(found.interval)
+    assert "own" not in found
+    assert list(dict(found)) == list(json.loads((run.folder / "evaluation.json").read_text()))
 
 
 def test_the_figures_are_those_of_the_models_answers(run, bars):
     test = load(str(bars), "test")
     probs = Model.open(run.model).predict(test.images).probs
     found = evaluate(run)
-    assert found["accuracy"] == accuracy_score(test.labels, probs.argmax(axis=1))
-    assert found["loss"] == pytest.approx(log_loss(test.labels, probs), abs=1e-6)
-    assert found["conditions"]["test_sha256"] == test.sha256()
-    assert np.sum(found["confusion_matrix"]) == found["n"] == 90
+    assert found.accuracy == accuracy_score(test.labels, probs.argmax(axis=1))
+    assert found.loss == pytest.approx(log_loss(test.labels, probs), abs=1e-6)
+    assert found.conditions.test_sha256 == test.sha256()
+    assert np.sum(found.confusion_matrix) == found.n == 90
 
 
 def test_data_that_moved_is_told(own_run, tmp_path):
@@ -64,7 +77,7 @@ def test_a_result_that_cannot_be_kept_is_returned(own_run, monkeypatch):
     monkeypatch.setattr(os, "fsync", read_only)
     with pytest.warns(LookbookWarning) as caught:
         found = evaluate(own_run)
-    assert found["confusion_matrix"] == kept["confusion_matrix"]
+    assert found.confusion_matrix == kept.confusion_matrix
     assert [str(warning.message) for warning in caught] == [
         "the result was not kept, the next call reads the test part again: cannot write "
         f"{path}: Read-only file system; choose another place with `out`"
@@ -76,46 +89,51 @@ def test_a_result_that_cannot_be_kept_is_returned(own_run, monkeypatch):
 def test_the_largest_losses_are_named_by_their_files(run, bars):
     test = load(str(bars), "test")
     probs = Model.open(run.model).predict(test.images).probs
-    found = evaluate(run)["largest_losses"]
+    found = evaluate(run).largest_losses
     wrong = np.flatnonzero(probs.argmax(axis=1) != test.labels)
     of_truth = probs[wrong, test.labels[wrong]]
-    assert [one["index"] for one in found] == wrong[np.argsort(of_truth, kind="stable")][
-        :24
-    ].tolist()
-    assert {one["file"] for one in found} <= {None}
+    assert [one.index for one in found] == wrong[np.argsort(of_truth, kind="stable")][:24].tolist()
+    assert {one.file for one in found} <= {None}
     files = tuple(f"{number}.png" for number in range(len(test)))
     labels = (test.labels + 1) % 3  # next to all are wrong
     named = _largest_losses(replace(test, labels=labels, files=files), probs)
     assert len(named) == 24
-    assert all(one["file"] == f"{one['index']}.png" for one in named)
-    assert all(one["true"] == test.classes[labels[one["index"]]] for one in named)
+    assert all(one.file == f"{one.index}.png" for one in named)
+    assert all(one.true == test.classes[labels[one.index]] for one in named)
 
 
 # ---- uneven classes ----
 
 
-def uneven(right: int = 0) -> dict:
+CONDITIONS = Measured(
+    run="a", recipe="quick", data="mnist", part="test", test_sha256="0" * 64, seed=0, seconds=1.0
+)
+
+
+def uneven(right: int = 0) -> Evaluation:
     """Judge answers to 200, 15 and 8 images, "often" whatever comes, but for so many others."""
     labels = np.repeat([0, 1, 2], [200, 15, 8])
     said = np.zeros(223, int)
     said[200 : 200 + right] = labels[200 : 200 + right]
     found = judge(np.eye(4)[said], labels, ("often", "seldom", "rare", "never"))
     expected = balanced_accuracy_score(labels, said)
-    assert found["balanced_accuracy"] == pytest.approx(expected)
-    return found | {"uncalibrated_loss": 1.0, "thresholds": None}
+    assert found.balanced_accuracy == pytest.approx(expected)
+    return Evaluation(
+        **structs.asdict(found), uncalibrated_loss=1.0, thresholds=None, conditions=CONDITIONS
+    )
 
 
 def test_guessing_the_commonest_class_is_said_to_be_guessing():
     found = uneven()
-    assert (found["commonest"], found["commonest_share"]) == ("often", 200 / 223)
-    assert found["accuracy"] == found["commonest_share"]
-    assert not found["above_commonest"]
+    assert (found.commonest, found.commonest_share) == ("often", 200 / 223)
+    assert found.accuracy == found.commonest_share
+    assert not found.above_commonest
     lines = results.evaluation(found).splitlines()
     assert lines[1].startswith("balanced accuracy  33.33 %")
     assert lines[2] == ("commonest class    89.69 %  (the accuracy of always answering often)")
     assert lines[3].startswith("warning            not clearly better than always")
     better = uneven(right=20)
-    assert better["above_commonest"]
+    assert better.above_commonest
     assert "not clearly better" not in results.evaluation(better)
 
 
@@ -132,7 +150,12 @@ def test_an_evaluation_of_an_earlier_version_is_judged_alike(own_run):
     kept = json.loads(path.read_text())
     new = {"commonest", "commonest_share", "above_commonest", "balanced_accuracy"}
     path.write_text(json.dumps({key: value for key, value in kept.items() if key not in new}))
-    assert evaluate(own_run) == kept
+    assert evaluate(own_run).to_json() == kept
+    old = kept["conditions"].keys() - {"images_sha256", "labels_sha256", "part"}
+    kept["conditions"] = {key: kept["conditions"][key] for key in old}
+    kept.pop("largest_losses")
+    path.write_text(json.dumps(kept))
+    assert evaluate(own_run).to_json() == kept  # what is not known is not made up
 
 
 # ---- data that changed since ----
@@ -172,7 +195,7 @@ def changed(run: Run, what: str) -> str:
 
 
 def test_data_that_is_as_it_was_is_evaluated(album, album_run):
-    assert evaluate(album_run)["n"] == len(load(album, "test"))
+    assert evaluate(album_run).n == len(load(album, "test"))
 
 
 def test_images_that_were_added_are_told(album, album_run):
@@ -259,8 +282,8 @@ def test_a_validation_part_is_used_as_such(parted, tmp_path):
     run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
     assert run.metrics["training_pictures"] == 40
     assert run.metrics["validation"]["n"] == 24
-    assert evaluate(run)["n"] == 12
-    assert evaluate(run)["conditions"]["part"] == "test"
+    assert evaluate(run).n == 12
+    assert evaluate(run).conditions.part == "test"
     training, validation = load_split(run)
     assert (len(training), len(validation)) == (40, 24)
     final = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "final", final=True)
@@ -290,9 +313,9 @@ def test_without_a_test_part_the_validation_part_is_measured_on_and_said_to_be(p
         f"{parted} has no test part: its validation part is measured on, by which percentages and "
         "thresholds are set; new images may be answered a little worse"
     ]
-    assert found["conditions"]["part"] == "validation"
-    assert found["accuracy"] == run.metrics["validation"]["accuracy"]
-    assert found["n"] == 24
+    assert found.conditions.part == "validation"
+    assert found.accuracy == run.metrics["validation"]["accuracy"]
+    assert found.n == 24
     # images that move into the other part are no longer new to the model
     (parted / "train" / "dark" / "01.png").rename(parted / "valid" / "dark" / "99.png")
     with pytest.warns(LookbookWarning), pytest.raises(InputError, match="39 images, were 40"):
@@ -315,7 +338,7 @@ def test_a_run_whose_folder_was_split_otherwise_is_told_so(album, album_run):
     """Runs of earlier versions do not say how the test part was drawn."""
     data = album_run.conditions["data"]
     del data["split"], data["measured_on"], data["validation_sha256"]
-    assert evaluate(album_run)["n"] == 8  # the same images: nothing to tell
+    assert evaluate(album_run).n == 8  # the same images: nothing to tell
     (album_run.folder / "evaluation.json").unlink()
     data["train_sha256"] = "0" * 64
     assert refusal(album_run) == (
@@ -350,7 +373,13 @@ def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_pa
 def test_classes_with_few_test_images_are_told(own_run):
     found = evaluate(own_run)
     assert "fewer than 5" not in results.evaluation(found)
-    found["per_class"][1]["n"] = 4
+    few = structs.replace(found.per_class[1], n=4)
+    found = structs.replace(
+        found,
+        n=64,
+        per_class=[found.per_class[0], few, found.per_class[2]],
+        confusion_matrix=[[30, 0, 0], [0, 4, 0], [0, 0, 30]],
+    )
     assert "warning            fewer than 5 test images show middle (4): what" in (
         results.evaluation(found)
     )
@@ -409,10 +438,10 @@ def test_figures_of_another_test_part_are_refused(own_data, change, what):
         assert load_samples(run) is None
     assert str(told[0].message) == f"without sample images: {message}"
     write()
-    assert evaluate(run)["n"] == 90
+    assert evaluate(run).n == 90
     write(**other(kept, **change))
     (run.folder / "evaluation.json").unlink()
-    assert evaluate(run)["conditions"]["labels_sha256"]
+    assert evaluate(run).conditions.labels_sha256
 
 
 def cli_figures(run):
@@ -425,7 +454,7 @@ def test_an_evaluation_of_an_earlier_version_is_compared_too(own_data):
     document = json.loads(path.read_text())
     del document["conditions"]["images_sha256"], document["conditions"]["labels_sha256"]
     path.write_text(json.dumps(document))
-    assert evaluate(run)["n"] == 90
+    assert evaluate(run).n == 90
     write(**other(kept, labels=1))
     with pytest.raises(InputError, match=r"\(other images, labels or class names\)"):
         evaluate(run)
@@ -436,7 +465,7 @@ def test_an_evaluation_outlives_its_data_and_says_so(own_data):
     data = Path(run.conditions["data"]["name"])
     data.unlink()
     with pytest.warns(LookbookWarning) as caught:
-        assert evaluate(run)["n"] == 90
+        assert evaluate(run).n == 90
     assert str(caught[0].message) == (
         f"{data} is gone: what was evaluated cannot be compared with it"
     )
@@ -444,7 +473,7 @@ def test_an_evaluation_outlives_its_data_and_says_so(own_data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lookbook.data.sources.is_fetched", lambda _: False)
         patch.setattr("lookbook.data.sources.fetch", None)  # nothing is fetched to compare with
-        assert evaluate(run)["n"] == 90
+        assert evaluate(run).n == 90
 
 
 # ---- other data ----
@@ -467,16 +496,16 @@ def test_other_data_stands_beside_the_runs_own_and_is_not_kept(own_run, tmp_path
     found = evaluate(own_run, data=folder)
     answers = {one.source: one.name for one in predict(own_run, folder)}
     right = [name == Path(source).parent.name for source, name in answers.items()]
-    assert (found["accuracy"], found["n"]) == (np.mean(right), 20)
-    assert [one["n"] for one in found["per_class"]] == [10, 0, 10]
+    assert (found.accuracy, found.n) == (np.mean(right), 20)
+    assert [one.n for one in found.per_class] == [10, 0, 10]
     own = own_run.evaluation()
-    assert found["own"] == {key: own[key] for key in ("accuracy", "interval", "n")} | {
-        "part": "test"
-    }
-    assert (found["conditions"]["data"], found["conditions"]["part"]) == (str(folder), "all")
+    assert found.own == OwnResult(
+        accuracy=own.accuracy, interval=own.interval, n=own.n, part="test"
+    )
+    assert (found.conditions.data, found.conditions.part) == (str(folder), "all")
     told = results.evaluation(found)
     assert f"measured on        {folder}  (all of it, 2 of the 3 classes: top, bottom)\n" in told
-    assert f"its own result     {terminal.percent(own['accuracy'], 2)}  (" in told
+    assert f"its own result     {terminal.percent(own.accuracy, 2)}  (" in told
     assert "\nmiddle " not in told
     assert (own_run.folder / "evaluation.json").read_bytes() == kept
 
@@ -485,7 +514,7 @@ def test_other_data_is_measured_before_the_runs_own(own_run, tmp_path):
     (own_run.folder / "evaluation.json").unlink()
     folder = save_bars(tmp_path / "other", classes=(1,))
     found = evaluate(own_run, data=folder)
-    assert found["own"] is None
+    assert found.own is None
     told = results.evaluation(found)
     assert "its own result     not evaluated yet\n" in told
     assert "commonest class" not in told  # one class alone
@@ -496,7 +525,7 @@ def test_a_folder_with_parts_is_measured_on_its_test_part(own_run, tmp_path):
     save_bars(tmp_path / "other" / "train")
     save_bars(tmp_path / "other" / "test", classes=(1, 2))
     found = evaluate(own_run, data=tmp_path / "other")
-    assert (found["n"], found["conditions"]["part"]) == (20, "test")
+    assert (found.n, found.conditions.part) == (20, "test")
 
 
 def test_classes_are_known_by_their_names_in_whatever_order(own_run, tmp_path):
@@ -508,8 +537,8 @@ def test_classes_are_known_by_their_names_in_whatever_order(own_run, tmp_path):
     with pytest.warns(LookbookWarning, match="names no classes: its labels are taken for the num"):
         by_number = evaluate(own_run, data=numbered)
     by_name = evaluate(own_run, data=named)
-    assert by_number["confusion_matrix"] == by_name["confusion_matrix"]
-    assert by_name["n"] == 30
+    assert by_number.confusion_matrix == by_name.confusion_matrix
+    assert by_name.n == 30
 
 
 def test_other_data_that_does_not_fit_is_refused(own_run, tmp_path):

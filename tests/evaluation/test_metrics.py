@@ -135,7 +135,7 @@ def test_log_loss_of_a_sure_and_right_model_is_zero_without_a_sign():
 def test_most_confused_pairs_count_both_directions_and_leave_out_the_never_confused():
     confusion = np.array([[5, 2, 0], [3, 5, 0], [0, 1, 9]])
     found = metrics.most_confused(confusion, ("a", "b", "c"))
-    assert [(one["pair"], one["count"]) for one in found] == [(["a", "b"], 5), (["b", "c"], 1)]
+    assert [(one.pair, one.count) for one in found] == [(("a", "b"), 5), (("b", "c"), 1)]
 
 
 def test_the_calibration_error_by_chance_is_that_of_true_probabilities():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from conftest import lookbook
 from lookbook.cli import results
@@ -18,6 +19,7 @@ from lookbook.exports.web_demo import has_samples, write_web_demo
 from lookbook.inference.model import Model
 from lookbook.recipes import TUTORIAL
 from lookbook.reports import section_metrics
+from lookbook.runs.schema import Validation
 from lookbook.runs.store import read_run
 from lookbook.training.pipeline import train
 
@@ -33,12 +35,22 @@ def weak(tmp_path_factory):
 
 
 def test_the_rule():
-    sure = {"accuracy": 0.9, "n": 200, "commonest_share": 0.5}
+    sure = Validation(
+        accuracy=0.9,
+        interval=(0.85, 0.93),
+        loss=0.3,
+        calibration_error=0.01,
+        commonest_share=0.5,
+        n=200,
+        of="this network",
+    )
     assert weaknesses(sure, 1) == []
     assert weaknesses(sure, 0.99) == ["under_one_epoch"]
-    assert weaknesses({**sure, "commonest_share": 0.9}, 3) == ["not_above_commonest"]
+    assert weaknesses(structs.replace(sure, commonest_share=0.9), 3) == ["not_above_commonest"]
     # nine in ten of ten images may be chance
-    assert weaknesses({**sure, "n": 10, "commonest_share": 0.75}, 3) == ["not_above_commonest"]
+    assert weaknesses(structs.replace(sure, n=10, commonest_share=0.75), 3) == [
+        "not_above_commonest"
+    ]
 
 
 def test_a_run_and_its_model_file_know(weak, run):

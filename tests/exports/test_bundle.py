@@ -368,7 +368,7 @@ def test_the_card_tells_figures_with_their_conditions(kit, some_run):
     validation = some_run.metrics["validation"]
     test = load_part(some_run, "test")
     for text in (
-        f"right for {100 * found['accuracy']:.2f} %",
+        f"right for {100 * found.accuracy:.2f} %",
         f"right for {100 * validation['accuracy']:.2f} %",
         f"{validation['n']:,} images held back",
         some_run.conditions["data"]["train_sha256"],

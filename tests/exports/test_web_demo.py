@@ -693,15 +693,15 @@ def test_every_dataset_says_in_both_languages_what_it_shows(browser, page):
 
 def test_thresholds_are_told_with_what_they_did_on_the_test_images(browser, page, some_run):
     kept = Thresholds.of(Model.open(some_run.model).calibration)
-    did = some_run.evaluation()["thresholds"]
+    did = some_run.evaluation().thresholds
     with opened(browser, page) as shown:
         fact = shown.locator("#facts li", has_text="above a novelty")
         expect(fact).to_have_text(
             f"“Not sure” is said below {100 * kept.sure:.1f} %, “not one of these” above a novelty "
             f"of {kept.strange:.2f}. Of the pictures held back from training 10 in 100 and 3 in "
             "100 lie there, though all are of these classes. Of the test pictures "
-            f"{100 * (1 - did['answered']):.1f} % fell below the first; of the others "
-            f"{100 * did['right']:.1f} % got the right answer. {100 * did['refused']:.1f} % lay "
+            f"{100 * (1 - did.answered):.1f} % fell below the first; of the others "
+            f"{100 * did.right:.1f} % got the right answer. {100 * did['refused']:.1f} % lay "
             "above the second."
         )
         shown.evaluate("() => { MODEL.about.test = null; showFacts(); }")

@@ -82,7 +82,7 @@ def test_a_image_has_one_answer_from_data_arrays_and_files(odd_run, tmp_path):
             assert one.inverted == (i % 14 == 5)
     np.testing.assert_array_equal(said[-1].probs, by_data[1].probs)
     right = [one.right for one in predict(run, [f"test:{i}" for i in range(60)])]
-    assert evaluate(run)["accuracy"] == np.mean(right) > 0.9
+    assert evaluate(run).accuracy == np.mean(right) > 0.9
 
 
 def test_of_a_run_that_did_not_find_the_polarity_nothing_is_inverted(odd_run):

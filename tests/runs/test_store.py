@@ -147,8 +147,8 @@ def test_a_folder_whose_name_is_not_utf8_holds_a_run_like_any_other(own_run):
     odd = own_run.folder.with_name(os.fsdecode(b"caf\xe9"))
     own_run.folder.rename(odd)
     (odd / "evaluation.json").unlink()
-    assert evaluate(read_run(odd))["conditions"]["run"] == odd.name
-    assert read_run(odd).evaluation()["conditions"]["run"] == "caf?"
+    assert evaluate(read_run(odd)).conditions.run == odd.name
+    assert read_run(odd).evaluation().conditions.run == "caf?"
 
 
 def test_a_link_to_nothing_is_not_overwritten(tmp_path):

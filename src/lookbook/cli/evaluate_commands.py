@@ -11,6 +11,7 @@ from lookbook.cli import options, results, terminal
 from lookbook.core.translation import t
 from lookbook.errors import InputError
 from lookbook.runs import store
+from lookbook.runs.schema import ExternalEvaluation
 
 if TYPE_CHECKING:
     from lookbook.inference.predictor import Prediction
@@ -40,10 +41,10 @@ def evaluate(
 
     found = evaluate.evaluate(chosen, data=data)
     if as_json:
-        terminal.print_json(found)
+        terminal.print_json(found.to_json())
         return
     print(results.evaluation(found, chosen.metrics.get("weaknesses", [])))
-    if found.get("own", True) is None:
+    if isinstance(found, ExternalEvaluation) and found.own is None:
         terminal.suggest(terminal.command_line("evaluate", chosen.folder), apart=True)
         return
     terminal.suggest(terminal.command_line("report", chosen.folder), apart=True)

@@ -36,6 +36,8 @@ def figures(
 
 
 def _draw_figures(run: Run, folder: Path) -> list[Path]:
+    import numpy as np
+
     from lookbook.evaluation import evaluate
     from lookbook.inference import prediction
     from lookbook.reports import figures
@@ -47,7 +49,7 @@ def _draw_figures(run: Run, folder: Path) -> list[Path]:
     drawn = (
         figures.plot_predictions(examples),
         figures.plot_predictions(first, columns=3),
-        figures.plot_confusion(found["confusion_matrix"], tuple(found["classes"])),
+        figures.plot_confusion(np.array(found.confusion_matrix), tuple(found.classes)),
         figures.plot_history(run.history),
     )
     named = zip(drawn, RUN_FIGURES, strict=True)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lookbook.cli import terminal
 from lookbook.core.translation import t, translate
-from lookbook.runs.store import is_on_validation
+from lookbook.runs.schema import ExternalEvaluation
 
 if TYPE_CHECKING:
     from lookbook.evaluation.metrics import Weakness
     from lookbook.exports.int8 import Comparison
     from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
+    from lookbook.runs.schema import Evaluation, OwnResult, ThresholdScores
     from lookbook.runs.store import Run
 
 
@@ -38,9 +39,8 @@ def run_table(runs: list[Run]) -> str:
         evaluation = run.evaluation()
         validation = run.metrics["validation"]
         if evaluation:
-            accuracy = terminal.percent(evaluation["accuracy"], 2)
-            on_validation = is_on_validation(evaluation)
-            text = "{accuracy} validation" if on_validation else "{accuracy} test"
+            accuracy = terminal.percent(evaluation.accuracy, 2)
+            text = "{accuracy} validation" if evaluation.on_validation else "{accuracy} test"
             shown = t(text, accuracy=accuracy)
         elif validation:
             shown = t("{accuracy} validation", accuracy=terminal.percent(validation["accuracy"], 2))
@@ -96,49 +96,49 @@ def trained(run: Run, whole: float) -> str:
     return terminal.labelled(lines)
 
 
-def evaluation(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> str:
+def evaluation(found: Evaluation, weaknesses: Sequence[Weakness] = ()) -> str:
     """Write what an evaluation found, of a network with these weaknesses."""
     from lookbook.evaluation import metrics  # keeps `--help` fast
 
     rows = [[t("class"), t("precision"), t("recall"), "F1", t("images")]]
     none = "–" if terminal.can_show("–") else "-"
-    for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True):
-        if "own" in found and one["n"] == 0:
+    elsewhere = isinstance(found, ExternalEvaluation)
+    for one, shares in zip(found.per_class, metrics.class_shares(found), strict=True):
+        if elsewhere and one.n == 0:
             continue
-        written = [none if share is None else terminal.percent(share) for share in shares.values()]
-        rows.append([one["class"], *written, f"{one['n']:,}"])
+        written = [none if share is None else terminal.percent(share) for share in shares]
+        rows.append([one.name, *written, f"{one.n:,}"])
     confused = [
         t(
             "{first} and {second}: {count:,} ({there:,} and {back:,})",
-            first=terminal.visible(one["pair"][0]),
-            second=terminal.visible(one["pair"][1]),
-            count=one["count"],
-            there=one["first_as_second"],
-            back=one["second_as_first"],
+            first=terminal.visible(one.pair[0]),
+            second=terminal.visible(one.pair[1]),
+            count=one.count,
+            there=one.first_as_second,
+            back=one.second_as_first,
         )
-        for one in found["most_confused"]
+        for one in found.most_confused
     ] or [t("none")]
     loss = t(
         "{loss:.4f}  (before calibration: {before:.4f})",
-        loss=found["loss"],
-        before=found["uncalibrated_loss"],
+        loss=found.loss,
+        before=found.uncalibrated_loss,
     )
     error = t(
         "{error}  (exactly true percentages would show {chance})",
-        error=terminal.percent(found["ece"], 2),
-        chance=terminal.percent(found["ece_by_chance"], 2),
+        error=terminal.percent(found.ece, 2),
+        chance=terminal.percent(found.ece_by_chance, 2),
     )
-    on_validation, elsewhere = is_on_validation(found), "own" in found
-    of_test = not (on_validation or elsewhere)
+    of_test = not (found.on_validation or elsewhere)
     lines = [
         (t("test accuracy") if of_test else t("accuracy"), _accuracy(found)),
-        *(_elsewhere(found) if elsewhere else _on_validation() if on_validation else []),
+        *_measured_on(found),
         *_baseline(found),
         *_few_tested(found),
         *warnings_of([each for each in weaknesses if each == "under_one_epoch"]),
         (t("test loss") if of_test else t("loss"), loss),
         (t("calibration error"), error),
-        *_thresholds(found["thresholds"]),
+        *_thresholds(found.thresholds),
     ]
     return (
         f"{terminal.labelled(lines)}\n\n{terminal.table(rows, right={1, 2, 3, 4})}\n\n"
@@ -147,20 +147,27 @@ def evaluation(found: dict[str, Any], weaknesses: Sequence[Weakness] = ()) -> st
     )
 
 
-def _accuracy(found: dict[str, Any]) -> str:
+def _accuracy(found: Evaluation | OwnResult) -> str:
     """Write an accuracy with its interval."""
     return t(
         "{accuracy}  ({interval}, {n:,} images)",
-        accuracy=terminal.percent(found["accuracy"], 2),
-        interval=terminal.interval(found["interval"]),
-        n=found["n"],
+        accuracy=terminal.percent(found.accuracy, 2),
+        interval=terminal.interval(found.interval),
+        n=found.n,
     )
 
 
-def _elsewhere(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _measured_on(found: Evaluation) -> list[tuple[str, str]]:
+    """Write what was measured on, where it is no test part of the run's own data."""
+    if isinstance(found, ExternalEvaluation):
+        return _elsewhere(found)
+    return _on_validation() if found.on_validation else []
+
+
+def _elsewhere(found: ExternalEvaluation) -> list[tuple[str, str]]:
     """Write which other data was measured on, and beside it the run's own evaluation."""
-    names = [terminal.visible(one["class"]) for one in found["per_class"] if one["n"]]
-    every, conditions, own = len(found["classes"]), found["conditions"], found["own"]
+    names = [terminal.visible(one.name) for one in found.per_class if one.n]
+    every, conditions, own = len(found.classes), found.conditions, found.own
     classes = t("all classes")
     if len(names) < every:
         few = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
@@ -170,29 +177,29 @@ def _elsewhere(found: dict[str, Any]) -> list[tuple[str, str]]:
         "validation": t("its validation part"),
         "all": t("all of it"),
     }
-    what = f"{terminal.visible(conditions['data'])}  ({parts[conditions['part']]}, {classes})"
+    what = f"{terminal.visible(conditions.data)}  ({parts[conditions.part]}, {classes})"
     result = t("not evaluated yet")
     if own is not None:
-        of = f"  ({t('validation')})" if own["part"] == "validation" else ""
+        of = f"  ({t('validation')})" if own.part == "validation" else ""
         result = _accuracy(own) + of
     return [(t("measured on"), what), (t("its own result"), result)]
 
 
-def _baseline(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _baseline(found: Evaluation) -> list[tuple[str, str]]:
     """Write what guessing would give, and warn where the model does not do clearly better."""
-    if sum(one["n"] > 0 for one in found["per_class"]) == 1:
+    if sum(one.n > 0 for one in found.per_class) == 1:
         return []  # one class alone: nothing is common
     balanced = t(
         "{balanced}  (the mean recall of the classes: each counts the same)",
-        balanced=terminal.percent(found["balanced_accuracy"], 2),
+        balanced=terminal.percent(found.balanced_accuracy, 2),
     )
     commonest = t(
         "{share}  (the accuracy of always answering {name})",
-        share=terminal.percent(found["commonest_share"], 2),
-        name=terminal.visible(found["commonest"]),
+        share=terminal.percent(found.commonest_share, 2),
+        name=terminal.visible(found.commonest),
     )
     lines = [(t("balanced accuracy"), balanced), (t("commonest class"), commonest)]
-    if not found["above_commonest"]:
+    if not found.above_commonest:
         weak = t("not clearly better than always answering the commonest class")
         lines.append((t("warning"), weak))
     return lines
@@ -206,41 +213,41 @@ def _on_validation() -> list[tuple[str, str]]:
     ]
 
 
-def _few_tested(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _few_tested(found: Evaluation) -> list[tuple[str, str]]:
     """Warn of classes that few test images show."""
     import numpy as np  # keeps `--help` fast
 
     from lookbook.data.dataset import few_tested
 
-    names = tuple(terminal.visible(name) for name in found["classes"])
-    counts = np.array([one["n"] for one in found["per_class"]])
-    if "own" in found:  # some of the classes are enough
+    names = tuple(terminal.visible(name) for name in found.classes)
+    counts = np.array([one.n for one in found.per_class])
+    if isinstance(found, ExternalEvaluation):  # some of the classes are enough
         names, counts = tuple(np.array(names)[counts > 0]), counts[counts > 0]
     warning = few_tested(names, counts)
     return [(t("warning"), translate(warning))] if warning else []
 
 
-def _thresholds(found: dict[str, float] | None) -> list[tuple[str, str]]:
+def _thresholds(found: ThresholdScores | None) -> list[tuple[str, str]]:
     """Write what thresholds of the validation part do on the test part."""
     if found is None:
         why = "cannot be said, nor were the percentages calibrated: too few validation images"
         return [(t("not sure"), t(why))]
-    asked = f"{found['coverage']:g}"
+    asked = f"{found.coverage:g}"
     sure = t(
         "where it may say so, it answers {answered}, and {right} of these right  "
         "(--coverage {asked})",
-        answered=terminal.percent(found["answered"]),
-        right=terminal.percent(found["right"]),
+        answered=terminal.percent(found.answered),
+        right=terminal.percent(found.right),
         asked=asked,
     )
     likely = t(
         "sets of {size:.2f} on average hold the right one for {held}  (--sets {asked})",
-        size=found["set_size"],
-        held=terminal.percent(found["held"]),
+        size=found.set_size,
+        held=terminal.percent(found.held),
         asked=asked,
     )
     refused = t(
-        "said of {refused}, wrongly: all of them are", refused=terminal.percent(found["refused"])
+        "said of {refused}, wrongly: all of them are", refused=terminal.percent(found.refused)
     )
     return [
         (t("not sure"), sure),

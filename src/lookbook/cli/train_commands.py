@@ -282,13 +282,13 @@ def _demo_summary(run: Run) -> str:
     found = evaluate.evaluate(run)
     seconds = store.read_document(run.folder / store.DEMO)["seconds"]
     took = ", ".join(f"{name} {terminal.duration(s)}" for name, s in seconds.items())
-    accuracy = terminal.percent(found["accuracy"], 2)
+    accuracy = terminal.percent(found.accuracy, 2)
     program = f"{Path(sys.argv[0]).parent}/lookbook" if ".venv" in sys.argv[0] else "lookbook"
     right = t(
         "Right for {accuracy} of {n:,} test images ({interval}).",
         accuracy=accuracy,
-        n=found["n"],
-        interval=terminal.interval(found["interval"]),
+        n=found.n,
+        interval=terminal.interval(found.interval),
     )
     page = run.folder / report_commands.REPORTS[translation.language()]
     figures = t("{one} and {other}", one=run.folder / "figures", other="look/fashion-mnist")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from lookbook.runs.schema import ClassScore, Confused, Validation
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
+
+    from lookbook.runs.schema import Scores
 
 #: what can be wrong with a trained network: see `weaknesses`
 Weakness = Literal["under_one_epoch", "not_above_commonest"]
@@ -186,15 +191,13 @@ def confusion_matrix(
     return np.bincount(labels * k + probs.argmax(axis=1), minlength=k * k).reshape(k, k)
 
 
-def per_class(
-    confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...]
-) -> list[dict[str, Any]]:
+def per_class(confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...]) -> list[ClassScore]:
     """Return precision, recall, F1 and number of images of each class.
 
     A class that is never predicted (or never there) has precision (or recall) 0.
 
     >>> per_class(np.array([[3, 1], [0, 4]]), ("cat", "dog"))[0]
-    {'class': 'cat', 'precision': 1.0, 'recall': 0.75, 'f1': 0.857..., 'n': 4}
+    ClassScore(name='cat', precision=1.0, recall=0.75, f1=0.857..., n=4)
     """
     hits = np.diagonal(confusion).astype(float)
     predicted, present = confusion.sum(axis=0), confusion.sum(axis=1)
@@ -202,73 +205,92 @@ def per_class(
     recall = hits / np.maximum(present, 1)
     f1 = 2 * hits / np.maximum(predicted + present, 1)
     return [
-        {
-            "class": name,
-            "precision": float(precision[k]),
-            "recall": float(recall[k]),
-            "f1": float(f1[k]),
-            "n": int(present[k]),
-        }
+        ClassScore(
+            name=name,
+            precision=float(precision[k]),
+            recall=float(recall[k]),
+            f1=float(f1[k]),
+            n=int(present[k]),
+        )
         for k, name in enumerate(classes)
     ]
 
 
-def class_shares(found: dict[str, Any]) -> list[dict[str, float | None]]:
+class ClassShares(NamedTuple):
+    """Shares of the answers of one class, or of its images; None: of nothing."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+def class_shares(found: Scores) -> list[ClassShares]:
     """Return precision, recall and F1 of each class, of what `evaluate` found; None: of nothing.
 
     There is no precision of a class that was never answered, no recall of one without images.
 
-    >>> confusion = np.array([[1, 0], [0, 0]])
-    >>> found = {"confusion_matrix": confusion, "per_class": per_class(confusion, ("cat", "dog"))}
-    >>> class_shares(found)[1]
-    {'precision': None, 'recall': None, 'f1': None}
+    >>> from lookbook.evaluation.evaluate import judge
+    >>> class_shares(judge(np.array([[0.9, 0.1]]), np.array([0]), ("cat", "dog")))[1]
+    ClassShares(precision=None, recall=None, f1=None)
     """
-    answered = np.sum(found["confusion_matrix"], axis=0)
-    shares = []
-    for one, given in zip(found["per_class"], answered, strict=True):
-        of = {"precision": given, "recall": one["n"], "f1": given + one["n"]}
-        shares.append({key: one[key] if n else None for key, n in of.items()})
-    return shares
+    answered = np.sum(found.confusion_matrix, axis=0)
+    return [
+        ClassShares(
+            one.precision if given else None,
+            one.recall if one.n else None,
+            one.f1 if given + one.n else None,
+        )
+        for one, given in zip(found.per_class, answered, strict=True)
+    ]
 
 
-def baseline(confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Baseline:
+    """What always answering the commonest class would give, and whether answers are better."""
+
+    commonest: str
+    #: the accuracy of always answering it
+    commonest_share: float
+    #: whether the accuracy is clearly above that
+    above_commonest: bool
+    balanced_accuracy: float
+
+
+def baseline(confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...]) -> Baseline:
     """Return what always answering the commonest class would give, and whether this is better.
 
-    `commonest`: that class; `commonest_share`: the accuracy of always answering it;
-    `above_commonest`: whether the accuracy is clearly above that; `balanced_accuracy`.
-
     >>> baseline(np.array([[9, 0], [1, 0]]), ("cat", "dog"))
-    {'commonest': 'cat', 'commonest_share': 0.9, 'above_commonest': False, 'balanced_accuracy': 0.5}
+    Baseline(commonest='cat', commonest_share=0.9, above_commonest=False, balanced_accuracy=0.5)
     """
     counts, n = confusion.sum(axis=1), int(confusion.sum())
     share = float(np.trace(confusion) / n)
     level = commonest_share(counts)
-    return {
-        "commonest": classes[int(counts.argmax())],
-        "commonest_share": level,
-        "above_commonest": is_clearly_above(share, n, level),
-        "balanced_accuracy": balanced_accuracy(confusion),
-    }
+    return Baseline(
+        commonest=classes[int(counts.argmax())],
+        commonest_share=level,
+        above_commonest=is_clearly_above(share, n, level),
+        balanced_accuracy=balanced_accuracy(confusion),
+    )
 
 
 def most_confused(
     confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...], most: int = 5
-) -> list[dict[str, Any]]:
+) -> list[Confused]:
     """Return the pairs that are mistaken for each other most, in both directions together.
 
     >>> most_confused(np.array([[3, 1], [2, 4]]), ("cat", "dog"))
-    [{'pair': ['cat', 'dog'], 'count': 3, 'first_as_second': 1, 'second_as_first': 2}]
+    [Confused(pair=('cat', 'dog'), count=3, first_as_second=1, second_as_first=2)]
     """
     both = np.triu(confusion + confusion.T, k=1)
     order = np.argsort(-both, axis=None, kind="stable")[:most]
     pairs = [(int(i) // len(classes), int(i) % len(classes)) for i in order]
     return [
-        {
-            "pair": [classes[a], classes[b]],
-            "count": int(both[a, b]),
-            "first_as_second": int(confusion[a, b]),
-            "second_as_first": int(confusion[b, a]),
-        }
+        Confused(
+            pair=(classes[a], classes[b]),
+            count=int(both[a, b]),
+            first_as_second=int(confusion[a, b]),
+            second_as_first=int(confusion[b, a]),
+        )
         for a, b in pairs
         if both[a, b] > 0
     ]
@@ -276,44 +298,42 @@ def most_confused(
 
 def on_validation(
     probs: Float[np.ndarray, "M K"], labels: Int64[np.ndarray, "M"], of: str
-) -> dict[str, Any] | None:
-    """Say how good answers to the validation part are; None where there are none.
+) -> Validation | None:
+    """Say how good answers `of` a network to the validation part are; None where there are none.
 
-    `accuracy` with its 95 % `interval`, log `loss`, `calibration_error`, the `commonest_share`, how
-    many (`n`), and which network they are `of`.
-
-    >>> on_validation(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]), "a")["accuracy"]
+    >>> on_validation(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]), "a").accuracy
     0.75
     """
     if len(probs) == 0:
         return None
     share = accuracy(probs, labels)
-    return {
-        "accuracy": share,
-        "interval": wilson_interval(share, len(labels)),
-        "loss": log_loss(probs, labels),
-        "calibration_error": calibration_error(probs, labels),
-        "commonest_share": commonest_share(np.bincount(labels)),
-        "n": len(labels),
-        "of": of,
-    }
+    return Validation(
+        accuracy=share,
+        interval=wilson_interval(share, len(labels)),
+        loss=log_loss(probs, labels),
+        calibration_error=calibration_error(probs, labels),
+        commonest_share=commonest_share(np.bincount(labels)),
+        n=len(labels),
+        of=of,
+    )
 
 
-def weaknesses(validation: dict[str, Any] | None, epochs: float) -> list[Weakness]:
+def weaknesses(validation: Validation | None, epochs: float) -> list[Weakness]:
     """Say why a trained network is not to be relied on; nothing where nothing speaks against it.
 
     `under_one_epoch`: it has not seen every training image. `not_above_commonest`: its accuracy on
     the validation part (see `on_validation`) is not clearly above that of always answering the
     commonest class.
 
-    >>> weaknesses({"accuracy": 0.5, "n": 40, "commonest_share": 0.45}, epochs=0.05)
+    >>> guessing = on_validation(np.array([[0.6, 0.4]] * 40), np.arange(40) % 2, "this network")
+    >>> weaknesses(guessing, epochs=0.05)
     ['under_one_epoch', 'not_above_commonest']
     >>> weaknesses(None, epochs=10)
     []
     """
     found: list[Weakness] = ["under_one_epoch"] if epochs < 1 else []
     if validation and not is_clearly_above(
-        validation["accuracy"], validation["n"], validation["commonest_share"]
+        validation.accuracy, validation.n, validation.commonest_share
     ):
         found.append("not_above_commonest")
     return found

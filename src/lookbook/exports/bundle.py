@@ -22,6 +22,7 @@ from lookbook.inference.thresholds import Thresholds
 if TYPE_CHECKING:
     from lookbook.data.dataset import Dataset
     from lookbook.inference.model import Model
+    from lookbook.runs.schema import Evaluation
     from lookbook.runs.store import Run
 
 #: polarity → how the card says it
@@ -123,13 +124,13 @@ def _percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def _rows(found: dict[str, Any] | None) -> list[list[str]]:
+def _rows(found: Evaluation | None) -> list[list[str]]:
     """Return precision and recall of each class, for the card's table."""
     if not found:
         return []
     rows = []
-    for one, shares in zip(found["per_class"], metrics.class_shares(found), strict=True):
-        both = (shares["precision"], shares["recall"])
+    for one, shares in zip(found.per_class, metrics.class_shares(found), strict=True):
+        both = (shares.precision, shares.recall)
         written = ["–" if share is None else _percent(share, 1) for share in both]
-        rows.append([_plain(one["class"]), *written])
+        rows.append([_plain(one.name), *written])
     return rows

@@ -176,7 +176,10 @@ def _recalibrate(
     if not final:
         own = CalibrationSet.of(mine.probs, labels, mine.novelty)
         measured = metrics.on_validation(mine.probs, labels, "this network in 8 bits")
-        found = {"calibration": own.to_json() if own else None, "validation": measured}
+        found = {
+            "calibration": own.to_json() if own else None,
+            "validation": measured and measured.to_json(),
+        }
     elif kept is None:
         found = {}
     else:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lookbook.data.dataset import Dataset
     from lookbook.data.sources import DataSource
+    from lookbook.runs.schema import Evaluation
     from lookbook.runs.store import Run
 
 #: scripts of the page, in the order in which they stand in it
@@ -172,12 +173,21 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
             "trainingPictures": run.metrics["training_pictures"],
             "final": run.conditions["final"],
             "validation": run.metrics["validation"],
-            "test": None
-            if evaluation is None
-            else {name: evaluation[name] for name in ("accuracy", "interval", "n", "thresholds")},
+            "test": evaluation and _tested(evaluation),
             "source": _source(source),
         },
         "texts": {lang: texts("exports/try", lang) for lang in LANGS},
+    }
+
+
+def _tested(evaluation: Evaluation) -> dict[str, object]:
+    """Return what the page says of the test part."""
+    thresholds = evaluation.thresholds
+    return {
+        "accuracy": evaluation.accuracy,
+        "interval": evaluation.interval,
+        "n": evaluation.n,
+        "thresholds": thresholds and thresholds.to_json(),
     }
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lookbook.inference.thresholds import CalibrationSet
     from lookbook.networks.classifier import Classifier
     from lookbook.recipes import Recipe
+    from lookbook.runs.schema import Validation
 
 #: what a model says of its licence where nobody has stated one
 UNSTATED = "not stated: it is for whoever trained this model to say, as the images allow"
@@ -48,7 +49,7 @@ def describe(
     classes: Sequence[str],
     polarity: Polarity,
     *,
-    validation: dict[str, Any] | None,
+    validation: Validation | None,
     weaknesses: list[Weakness],
     calibration: CalibrationSet | None,
     data: Data,
@@ -80,7 +81,7 @@ def describe(
         "temperature": float(classifier.temperature),
         "calibration": calibration.to_json() if calibration else None,
         "recipe": recipe.to_json(),
-        "validation": validation,
+        "validation": validation and validation.to_json(),
         "weaknesses": weaknesses,
         "data": msgspec.to_builtins(data),
         "licence": licence,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lookbook.evaluation.analysis import Analysis
     from lookbook.evaluation.audit import Findings
     from lookbook.inference.model import Model
+    from lookbook.runs.schema import Scores
     from lookbook.runs.store import Run
 
 
@@ -33,8 +34,8 @@ class Answers:
 
     test: Dataset
     probs: Float[np.ndarray, "N K"]
-    #: what `evaluate` found
-    found: dict[str, Any]
+    #: what `evaluate` found, of a run an `Evaluation`
+    found: Scores
     analysis: Analysis
     title: str
     #: which model, and where it is kept

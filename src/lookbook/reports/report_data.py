@@ -20,6 +20,7 @@ from lookbook.evaluation.audit import Findings, audit
 from lookbook.evaluation.evaluate import evaluate_part
 from lookbook.inference.predictor import Predictor
 from lookbook.runs.parts import load_part
+from lookbook.runs.schema import Evaluation
 from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ReportData:
     training: Dataset
     test: Dataset
     probs: Float32[np.ndarray, "N K"]
-    found: dict[str, object]
+    found: Evaluation
     analysis: Analysis
     findings: Findings
 

@@ -45,7 +45,7 @@ def cover(context: Context) -> list[int]:
 
 def confusion(context: Context) -> dict[str, Any]:
     """Write the matrix as a table of links."""
-    named = zip(context.test.classes, context.answers.found["confusion_matrix"], strict=True)
+    named = zip(context.test.classes, context.answers.found.confusion_matrix, strict=True)
     return {
         "rows": [
             {"name": name, "counts": [grouped(n) if n else "" for n in counts]}
@@ -60,8 +60,8 @@ def mistakes(context: Context) -> dict[str, Any]:
     """Show the most confused pairs and the largest losses."""
     numbers = {name: k for k, name in enumerate(context.test.classes)}
     pairs = []
-    for one in context.answers.found["most_confused"]:
-        a, b = one["pair"]
+    for one in context.answers.found.most_confused:
+        a, b = one.pair
         ways = [
             {
                 "true": numbers[truth],
@@ -69,16 +69,16 @@ def mistakes(context: Context) -> dict[str, Any]:
                 "text": context.t("mistakes.way", n=grouped(n), truth=truth, said=said),
             }
             for truth, said, n in (
-                (a, b, one["first_as_second"]),
-                (b, a, one["second_as_first"]),
+                (a, b, one.first_as_second),
+                (b, a, one.second_as_first),
             )
             if n
         ]
         pairs.append(
             {
                 "title": context.t("mistakes.pair", a=a, b=b),
-                "count": one["count"],
-                "text": context.t("mistakes.count", n=grouped(one["count"])),
+                "count": one.count,
+                "text": context.t("mistakes.count", n=grouped(one.count)),
                 "ways": ways,
             }
         )
@@ -176,21 +176,25 @@ def per_class(context: Context) -> dict[str, Any]:
     found = context.answers.found
     shares = metrics.class_shares(found)
     rows = []
-    for k, one in enumerate(found["per_class"]):
+    for k, one in enumerate(found.per_class):
         members = np.flatnonzero((context.test.labels == k) & on_page)
         typical, worst = extremes(members, context.of_truth, right)
         measured = [
             {
                 "name": f"{key}-{k}",
-                "value": one[key],
+                "value": value,
                 "text": "–" if share is None else context.percent(share),
             }
-            for key, share in shares[k].items()
+            for key, value, share in (
+                ("precision", one.precision, shares[k].precision),
+                ("recall", one.recall, shares[k].recall),
+                ("f1", one.f1, shares[k].f1),
+            )
         ]
-        measured.append({"name": f"n-{k}", "value": one["n"], "text": grouped(one["n"])})
+        measured.append({"name": f"n-{k}", "value": one.n, "text": grouped(one.n)})
         rows.append(
             {
-                "name": one["class"],
+                "name": one.name,
                 "metrics": measured,
                 "typical": [context.shown_test(i) for i in typical],
                 "worst": [context.shown_test(i) for i in worst],

@@ -12,14 +12,14 @@ from lookbook.inference.thresholds import COVERAGE
 from lookbook.reports import charts
 from lookbook.reports.charts import Axis, Line
 from lookbook.reports.context import Context, grouped
-from lookbook.runs.store import is_on_validation
+from lookbook.runs.schema import Evaluation, ThresholdScores
 
 
 def verdict(context: Context) -> dict[str, Any]:
     """Say how good the answers are, beside others, and how that was measured."""
     found = context.answers.found
-    share, n = found["accuracy"], found["n"]
-    low, high = found["interval"]
+    share, n = found.accuracy, found.n
+    low, high = found.interval
     published = context.answers.published
     known = published.references if published else {}
     return {
@@ -44,11 +44,11 @@ def verdict(context: Context) -> dict[str, Any]:
 def _warning(context: Context) -> str:
     """Say what keeps the figures from being believed; nothing where nothing does."""
     found, warnings = context.answers.found, []
-    if is_on_validation(context.answers.found):
+    if isinstance(found, Evaluation) and found.on_validation:
         warnings.append(context.t("verdict.on_validation"))
-    if not found["above_commonest"]:
-        share = context.percent(found["commonest_share"])
-        warnings.append(context.t("verdict.weak", name=found["commonest"], share=share))
+    if not found.above_commonest:
+        share = context.percent(found.commonest_share)
+        warnings.append(context.t("verdict.weak", name=found.commonest, share=share))
     run = context.answers.run
     if run is not None and "under_one_epoch" in run.metrics.get("weaknesses", []):
         warnings.append(context.t("verdict.under_one_epoch"))
@@ -66,7 +66,7 @@ def _points(context: Context, known: dict[str, float]) -> list[tuple[str, str, f
         (context.t(f"verdict.{who}"), context.percent(share), share, "quiet")
         for who, share in others.items()
     ]
-    own = context.answers.found["accuracy"]
+    own = context.answers.found.accuracy
     return [*points, (context.t("verdict.this"), context.percent(own), own, "right")]
 
 
@@ -83,17 +83,18 @@ def _facts(context: Context) -> list[dict[str, Any]]:
         if run.conditions["final"] and run.metrics["validation"]:
             twin = context.duration(run.metrics["calibration_seconds"])
             facts.insert(1, _fact(context, "twin", twin))
-    facts.append(_fact(context, "n", grouped(found["n"]), "n", found["n"]))
-    balanced = found["balanced_accuracy"]
+    facts.append(_fact(context, "n", grouped(found.n), "n", found.n))
+    balanced = found.balanced_accuracy
     facts.append(
         _fact(context, "balanced", context.percent(balanced, 2), "balanced_accuracy", balanced)
     )
     if context.answers.published:  # of other data it stands on the line of accuracies
-        share = found["commonest_share"]
+        share = found.commonest_share
         facts.append(_fact(context, "commonest", context.percent(share), "commonest_share", share))
-    for key, metric in (("loss", "loss"), ("before", "uncalibrated_loss")):
-        if metric in found:
-            facts.append(_fact(context, key, f"{found[metric]:.4f}", metric, found[metric]))
+    facts.append(_fact(context, "loss", f"{found.loss:.4f}", "loss", found.loss))
+    if isinstance(found, Evaluation):
+        before = found.uncalibrated_loss
+        facts.append(_fact(context, "before", f"{before:.4f}", "uncalibrated_loss", before))
     return facts
 
 
@@ -138,7 +139,8 @@ def _how(context: Context) -> list[str]:
         lines.append(context.t(f"verdict.{'calibrated' if known else 'uncalibrated'}"))
     if corrected := conditions["data"].get("corrections"):
         lines.append(context.t("verdict.corrected", n=grouped(len(corrected))))
-    if not is_on_validation(context.answers.found):
+    found = context.answers.found
+    if isinstance(found, Evaluation) and not found.on_validation:
         lines.append(context.t("verdict.once", n=grouped(len(context.test))))
     if measured["stopped"]:
         lines.append(context.t("verdict.stopped"))
@@ -195,11 +197,13 @@ def calibration(context: Context) -> dict[str, Any]:
     )
     found = context.answers.found
     return {
-        "ece": found["ece"],
-        "ece_text": context.t("trust.ece", ece=context.percent(found["ece"], 2)),
-        "chance": found["ece_by_chance"],
-        "chance_text": context.t("trust.chance", ece=context.percent(found["ece_by_chance"], 2)),
-        "thresholds": _thresholds(context, found.get("thresholds")),
+        "ece": found.ece,
+        "ece_text": context.t("trust.ece", ece=context.percent(found.ece, 2)),
+        "chance": found.ece_by_chance,
+        "chance_text": context.t("trust.chance", ece=context.percent(found.ece_by_chance, 2)),
+        "thresholds": _thresholds(
+            context, found.thresholds if isinstance(found, Evaluation) else None
+        ),
         "coverage_text": _covered(context, shares, accuracies),
         "charts": [reliability, coverage],
         "note": context.t("trust.note"),
@@ -215,16 +219,19 @@ def _covered(context: Context, shares: list[float], accuracies: list[float]) -> 
     return context.t("trust.covered", unsure=context.percent(1 - shares[at]), accuracy=accuracy)
 
 
-def _thresholds(context: Context, found: dict[str, float] | None) -> dict[str, Any]:
+def _thresholds(context: Context, found: ThresholdScores | None) -> dict[str, Any]:
     """Say what thresholds that validation images set do on the test part; nothing without any.
 
     Each number comes as its name, its value and its text.
     """
     if found is None:
         return {}
-    numbers = {
-        name: (name, found[name], context.percent(found[name]))
-        for name in ("answered", "right", "held", "refused")
+    shares = {
+        "answered": found.answered,
+        "right": found.right,
+        "held": found.held,
+        "refused": found.refused,
     }
-    size = ("set_size", found["set_size"], f"{found['set_size']:.2f}")
-    return {"asked": context.percent(found["coverage"], 0), **numbers, "set_size": size}
+    numbers = {name: (name, share, context.percent(share)) for name, share in shares.items()}
+    size = ("set_size", found.set_size, f"{found.set_size:.2f}")
+    return {"asked": context.percent(found.coverage, 0), **numbers, "set_size": size}

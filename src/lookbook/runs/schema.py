@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 
 # 5 ms to import; pydantic took 34 ms, which every `lookbook runs` would wait for
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from lookbook.core.document import Document
 
 Number = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
@@ -66,16 +68,19 @@ class EpochRecord(Struct, frozen=True):
     learning_rate: Number = 0.0
 
 
-class Validation(Struct):
+class Validation(Document, Struct, frozen=True, kw_only=True):
     """What the validation part shows."""
 
     accuracy: Share
+    #: its 95 % interval
     interval: tuple[Share, Share]
     loss: Number
     calibration_error: Share
-    n: Some
-    of: str
+    #: the accuracy of always answering the commonest class
     commonest_share: Share = 0.0
+    n: Some
+    #: which network
+    of: str
 
 
 class Metrics(Struct):
@@ -139,7 +144,7 @@ class Conditions(Struct):
     sha256: dict[str, Digest]
 
 
-class ClassScore(Struct):
+class ClassScore(Document, Struct, frozen=True, kw_only=True):
     """How good the answers about one class are."""
 
     name: str = field(name="class")
@@ -149,7 +154,7 @@ class ClassScore(Struct):
     n: Count
 
 
-class Confused(Struct):
+class Confused(Document, Struct, frozen=True, kw_only=True):
     """Two classes that are taken for each other."""
 
     pair: tuple[str, str]
@@ -158,19 +163,24 @@ class Confused(Struct):
     second_as_first: Count
 
 
-class Thresholds(Struct):
-    """What thresholds of the validation part do on the test part."""
+class ThresholdScores(Document, Struct, frozen=True, kw_only=True):
+    """What thresholds of the validation part do on the test part; each aims at `coverage`."""
 
     coverage: Share
+    #: share of the images that get an answer where it may be "not sure"
     answered: Share
-    right: Share | None
+    #: share of these that is right; 0 where there are none
+    right: Share
+    #: share of the sets of likely classes that hold the truth
     held: Share
+    #: classes in such a set, on average
     set_size: Seconds
+    #: share that counts as none of the classes
     refused: Share
 
 
-class Loss(Struct):
-    """A mistake."""
+class Mistake(Document, Struct, frozen=True, kw_only=True):
+    """A test image that is answered wrongly."""
 
     index: Count
     file: str | None
@@ -180,36 +190,46 @@ class Loss(Struct):
     of_true: Share
 
 
-class Measured(Struct):
-    """What was evaluated, and how."""
+class Measured(Document, Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was evaluated, and how; earlier versions lack what has a default."""
 
-    test_sha256: Digest
+    run: str
+    recipe: str
+    data: str
     part: str = ""
+    test_sha256: Digest
     images_sha256: Digest | None = None
     labels_sha256: Digest | None = None
+    seed: int
+    seconds: Seconds
 
 
-class Evaluation(Struct):
-    """`evaluation.json`."""
+class Scores(Document, Struct, frozen=True, kw_only=True):
+    """What probabilities are worth, by labels.
+
+    Earlier versions lack what has a default: see `evaluation.metrics.baseline`.
+    """
 
     accuracy: Share
+    #: its 95 % interval
     interval: tuple[Share, Share]
+    #: the class that has most images, and the accuracy of always answering it
+    commonest: str = ""
+    commonest_share: Share = 0.0
+    #: whether the accuracy is clearly above that
+    above_commonest: bool = False
+    balanced_accuracy: Share = 0.0
+    #: of the calibrated probabilities
     loss: Number
-    uncalibrated_loss: Number
+    n: Some
+    #: expected calibration error, 15 bins; and that of probabilities that are exactly true
     ece: Share
     ece_by_chance: Share
-    thresholds: Thresholds | None
-    n: Some
+    #: true class by predicted class
     confusion_matrix: list[list[Count]]
     per_class: list[ClassScore]
     most_confused: list[Confused]
     classes: Classes
-    conditions: Measured
-    balanced_accuracy: Share = 0.0
-    commonest: str = ""
-    commonest_share: Share = 0.0
-    above_commonest: bool = False
-    largest_losses: list[Loss] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         k = len(self.classes)
@@ -223,6 +243,38 @@ class Evaluation(Struct):
         named = {name for one in self.most_confused for name in one.pair} | {self.commonest}
         if not named <= {*self.classes, ""}:
             raise ValueError("it names classes that are none of them")
+
+
+class Evaluation(Scores, frozen=True, kw_only=True):
+    """`evaluation.json`: what a run's model does on the test part."""
+
+    #: those whose true class the model held least likely; earlier versions did not name them
+    largest_losses: list[Mistake] | UnsetType = UNSET
+    uncalibrated_loss: Number
+    #: None where too few validation images set any
+    thresholds: ThresholdScores | None
+    conditions: Measured
+
+    @property
+    def on_validation(self) -> bool:
+        """Whether the data had no test part, so that its validation part was measured on."""
+        return self.conditions.part == "validation"
+
+
+class OwnResult(Document, Struct, frozen=True, kw_only=True):
+    """What a run's own evaluation found, to stand beside another."""
+
+    accuracy: Share
+    interval: tuple[Share, Share]
+    n: Some
+    part: str
+
+
+class ExternalEvaluation(Evaluation, frozen=True, kw_only=True):
+    """What a run's model does on other data than its own, beside its own result."""
+
+    #: None where it was not evaluated yet
+    own: OwnResult | None
 
 
 class Request(Struct):
@@ -278,7 +330,7 @@ FORMS = {
     "history": Form(Annotated[list[EpochRecord], Meta(min_length=1)], list[Flat], 500_000_000),
     "metrics": Form(Metrics),
     "conditions": Form(Conditions),
-    "evaluation": Form(Evaluation),
+    "evaluation": Form(Evaluation, Evaluation),
     "request": Form(Request),
     "demo": Form(Demo),
     "counted": Form(Counted, Counted),
@@ -286,7 +338,7 @@ FORMS = {
 
 
 def decode(name: str, content: bytes) -> Any:
-    """Return the document of that name, of plain lists and dictionaries.
+    """Return the document of that name: its object where it has one, or lists and dictionaries.
 
     >>> decode("demo", b'{"seconds": {"fetch": 1.5}, "more": [1]}')
     {'seconds': {'fetch': 1.5}, 'more': [1]}
@@ -307,7 +359,8 @@ def decode(name: str, content: bytes) -> Any:
         # a value may be of any length; where it stands is said at the end
         said = str(error)
         raise ValueError(said if len(said) < 200 else f"{said[:100]} … {said[-80:]}") from error
-    if form.whole == dict[str, Any] and not _is_shallow(document, MOST_LEVELS):
+    plain = msgspec.json.decode(content) if isinstance(document, Document) else document
+    if isinstance(plain, dict) and not _is_shallow(plain, MOST_LEVELS):
         raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
     return document
 

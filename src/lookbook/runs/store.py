@@ -47,6 +47,7 @@ from lookbook.runs.places import REQUEST, ROOT, list_unfinished, stands, unfinis
 
 if TYPE_CHECKING:
     from lookbook.data.sources import DataSource
+    from lookbook.runs.schema import Evaluation
 
 _PARTS = ("recipe", "history", "metrics", "conditions")
 WEIGHTS = "weights.safetensors"
@@ -85,15 +86,18 @@ class Run:
         """The model file."""
         return self.folder / MODEL
 
-    def evaluation(self) -> dict[str, Any] | None:
+    def evaluation(self) -> Evaluation | None:
         """Return what the evaluation found, or None where there was none yet."""
         path = self.folder / EVALUATION
-        return read_document(path) if os.path.lexists(path) else None
+        if not os.path.lexists(path):
+            return None
+        found: Evaluation = read_document(path)
+        return found
 
-    def tested(self) -> dict[str, Any] | None:
+    def tested(self) -> Evaluation | None:
         """Return the evaluation where it is one on a test part: not all data has one."""
         found = self.evaluation()
-        return None if found is None or is_on_validation(found) else found
+        return None if found is None or found.on_validation else found
 
     def place(self, name: str) -> Path:
         """Return a folder in the run to write into.
@@ -166,11 +170,6 @@ class Run:
         """Write the call that trains the same again, as errors advise it."""
         data, options = self.train_arguments()
         return write_call("train", data, **options)
-
-
-def is_on_validation(evaluation: dict[str, Any]) -> bool:
-    """Say whether the data had no test part, so that its validation part was measured on."""
-    return bool(evaluation.get("conditions", {}).get("part") == "validation")
 
 
 def read_run(name: str | Path, root: Path = ROOT) -> Run:

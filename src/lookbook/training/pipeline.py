@@ -280,10 +280,11 @@ def _train(
         "seconds": seconds,
         "sha256": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
     }
+    validation = measured["validation"]
     documents = {
         "recipe": recipe.to_json(),
         "history": msgspec.to_builtins(fitted.history),
-        "metrics": measured,
+        "metrics": measured | {"validation": validation and validation.to_json()},
         "conditions": conditions,
     }
     run = write_run(point.run, documents, blobs, numbered=point.numbered, replaces=point.resumes)
