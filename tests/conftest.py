@@ -56,6 +56,14 @@ def made_images(n: int, *, seed: int, classes: int = 3) -> tuple[np.ndarray, np.
     return images, labels
 
 
+def made_probs(n: int = 4000, k: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities that are true, and labels that are drawn from them."""
+    rng = np.random.default_rng(seed)
+    probs = rng.dirichlet(np.full(k, 0.15), n)
+    labels = (probs.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return probs, labels
+
+
 def described(classes: Iterable[str]) -> dict[str, Any]:
     """Return what a made model says of itself, but for what `to_onnx` adds."""
     return {
@@ -181,6 +189,26 @@ def own_run(run: Run, tmp_path: Path) -> Run:
     from lookbook.runs.store import read_run
 
     return read_run(shutil.copytree(run.folder, tmp_path / "runs" / run.folder.name))
+
+
+@pytest.fixture(scope="session")
+def parts() -> list[Dataset]:
+    """Bars with wrong labels in each part: of every fortieth image. Not to be changed."""
+    made = []
+    for n, seed in ((600, 0), (200, 1)):
+        images, labels = made_images(n, seed=seed)
+        labels[::40] = (labels[::40] + 1) % 3
+        made.append(Dataset(images, labels, ("top", "middle", "bottom")))
+    return made
+
+
+@pytest.fixture(scope="session")
+def findings(parts: list[Dataset]) -> Any:
+    """What the audit finds in them, with networks that judge labels."""
+    from lookbook.evaluation.audit import audit
+    from lookbook.training.cross_validation import ask
+
+    return audit(*parts, ask(*parts))
 
 
 def _save_hard_data(folder: Path) -> None:

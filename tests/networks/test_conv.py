@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import conv2d, pixel_unshuffle
 
 from lookbook.networks.classifier import build_classifier
-from lookbook.networks.conv import whitening_layer
+from lookbook.networks.conv import _Layers, whitening_layer
 from lookbook.recipes import LARGE, SMALL, STANDARD
 
 
@@ -80,3 +80,30 @@ def test_the_folded_whitening_layer_is_a_convolution_of_four_by_four_pixels(fash
     np.testing.assert_allclose(
         conv2d(pixel_unshuffle(pixels, 2), filters, shift), expected, atol=1e-4
     )
+
+
+@pytest.mark.slow
+def test_a_channel_that_was_constant_in_training_gives_nothing_in_answers():
+    """Divided by next to no spread, rounding would be 300 times as large."""
+    generator = torch.Generator().manual_seed(0)
+    layers = _Layers(2, generator)
+    layers.add(2)
+    norm = next(layer for layer in layers if isinstance(layer, torch.nn.BatchNorm2d))
+    torch.nn.init.constant_(norm.bias, 0.5)
+    for _ in range(4):
+        varying, constant = torch.randn(8, 1, 3, 3, generator=generator), torch.ones(8, 1, 3, 3)
+        norm(torch.cat([varying, 3 * constant], dim=1))
+    other = torch.full((1, 2, 3, 3), 3.01)
+    torch.testing.assert_close(norm.eval()(other)[:, 1], torch.full((1, 3, 3), 0.5))
+    assert (norm(other)[:, 0] > 1).all()
+    assert norm.train().weight.tolist() == [1, 1]
+
+
+def test_whitening_answers_to_what_varies_alone():
+    flat = np.zeros((20, 12, 12), np.uint8)
+    flat[::2] = 255
+    filters, _ = whitening_layer(flat, 32)
+    assert [int(each.abs().sum() > 0) for each in filters] == [1, *[0] * 15, 1, *[0] * 15]
+    flat[0, 3, 3] ^= 1  # one level, of one pixel
+    filters, _ = whitening_layer(flat, 32)
+    assert all(each.abs().sum() > 0 for each in filters[:2])

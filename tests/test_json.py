@@ -14,7 +14,7 @@ from lookbook.cli import main as cli
 from lookbook.recipes import TUTORIAL
 from lookbook.training.pipeline import train
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "json.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "json.md"
 #: objects whose keys are told in words
 WHOLE = {"machine", "versions", "seconds", "sha256"}
 #: Python's types of what the page calls so
