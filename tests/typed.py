@@ -14,8 +14,9 @@ def names_are_typed(run: lookbook.Run) -> Path:
     """Use public names by their types."""
     version: str = lookbook.__version__
     predictions: list[lookbook.Prediction] = lookbook.predict(run, ["test:0"])
+    shares: list[float] = [one.f1 for one in lookbook.evaluate(run).per_class]
     resumed: lookbook.Run = lookbook.resume(version)
-    return lookbook.export(resumed, "html", out=predictions[0].name)
+    return lookbook.export(resumed, "html", out=f"{predictions[0].name} {shares}")
 
 
 def unknown_names_are_refused(run: lookbook.Run) -> None:

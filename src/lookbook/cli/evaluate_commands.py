@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
+from msgspec import Struct, field
 
 from lookbook.cli import options, results, terminal
+from lookbook.core.document import Document
 from lookbook.core.translation import t
 from lookbook.errors import InputError
 from lookbook.runs import store
@@ -15,6 +17,7 @@ from lookbook.runs.schema import ExternalEvaluation
 
 if TYPE_CHECKING:
     from lookbook.inference.predictor import Prediction
+    from lookbook.inference.thresholds import Verdict
 
 #: images up to which each answer is shown with all its probabilities, and of more on a line
 MOST_IN_FULL = 10
@@ -116,7 +119,7 @@ class _Answers:
     def __init__(self, run: str, n: int, *, as_json: bool, keep: bool) -> None:
         self._run, self._n, self._as_json, self._keep = run, n, as_json, keep
         self._kept: list[Prediction] = []
-        self._documents: list[dict[str, Any]] = []
+        self._documents: list[_PredictionDocument] = []
         self._failures: list[InputError] = []
         self._first: Prediction | None = None
 
@@ -129,7 +132,7 @@ class _Answers:
         if self._keep:
             self._kept.append(answer)
         if self._as_json:
-            self._documents.append(_prediction_json(answer))
+            self._documents.append(_PredictionDocument.of(answer))
         elif self._n > MOST_IN_FULL:
             print(results.answer_line(answer))
         else:
@@ -140,7 +143,7 @@ class _Answers:
         """Draw, say what can be done next, and end with a code that says whether some failed."""
         drawn = _draw_predictions(self._kept, figure) if figure and self._kept else None
         if self._as_json and self._documents:
-            terminal.print_json(self._documents)
+            terminal.print_json([one.to_json() for one in self._documents])
         elif drawn:
             print(f"\n{t('drawn')} {drawn}")
         elif self._first:
@@ -155,23 +158,43 @@ class _Answers:
             raise typer.Exit(self._failures[0].exit_code)
 
 
-def _prediction_json(one: Prediction) -> dict[str, Any]:
-    return {
-        "input": one.source,
-        "class": one.name,
-        "label": one.label,
-        "confidence": one.confidence,
-        "true_class": None if one.truth is None else one.classes[one.truth],
-        "right": one.right,
-        "probs": [float(p) for p in one.probs],
-        "classes": one.classes,
-        "inverted": one.inverted,
-        "novelty": one.novelty,
-        "verdict": one.verdict,
-        "strange": one.strange,
-        "unsure": one.unsure,
-        "likely": None if one.likely is None else [one.classes[k] for k in one.likely],
-    }
+class _PredictionDocument(Document, Struct, frozen=True, kw_only=True):
+    """A prediction, as `predict --json` prints it."""
+
+    source: str = field(name="input")
+    name: str = field(name="class")
+    label: int
+    confidence: float
+    true_class: str | None
+    right: bool | None
+    probs: list[float]
+    classes: tuple[str, ...]
+    inverted: bool
+    novelty: float
+    verdict: Verdict
+    strange: bool
+    unsure: bool
+    likely: list[str] | None
+
+    @classmethod
+    def of(cls, one: Prediction) -> Self:
+        """Return what is printed of a prediction."""
+        return cls(
+            source=one.source,
+            name=one.name,
+            label=one.label,
+            confidence=one.confidence,
+            true_class=None if one.truth is None else one.classes[one.truth],
+            right=one.right,
+            probs=[float(p) for p in one.probs],
+            classes=one.classes,
+            inverted=one.inverted,
+            novelty=one.novelty,
+            verdict=one.verdict,
+            strange=one.strange,
+            unsure=one.unsure,
+            likely=None if one.likely is None else [one.classes[k] for k in one.likely],
+        )
 
 
 def _draw_predictions(found: list[Prediction], path: Path) -> Path:

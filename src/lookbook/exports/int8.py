@@ -12,12 +12,13 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from msgspec import structs
 
 from lookbook.core.arrays import sample
 from lookbook.core.files import write_bytes
@@ -184,7 +185,7 @@ def _recalibrate(
         found = {}
     else:
         ratio = float(np.median(mine.novelty / np.maximum(theirs.novelty, 1e-6)))
-        own = replace(kept, novelties=tuple(novelty * ratio for novelty in kept.novelties))
+        own = structs.replace(kept, novelties=tuple(novelty * ratio for novelty in kept.novelties))
         found = {"calibration": own.to_json()}
     return Model.write(onnx.load_from_string(small.content), small.about | found)
 

@@ -93,10 +93,7 @@ class ModelCard(Struct, frozen=True):
                 f"it does not tell its {lacking[0]}, as another version may have written it"
             )
         check_version(document.get("preprocessing"))
-        kept = document["calibration"]
-        calibration = None if kept is None else CalibrationSet.from_json(kept)
         steps = document.get("preprocessing")
         if steps is None:
             steps = Preprocessing.of(tuple(document["input_shape"]), document["polarity"])
-        whole = document | {"calibration": calibration, "preprocessing": steps}
-        return msgspec.convert(whole, cls)
+        return msgspec.convert(document | {"preprocessing": steps}, cls)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
+from msgspec import Meta, Struct
 
+from lookbook.core.document import Document
 from lookbook.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ COVERAGE = 0.9
 #: share of the images of a calibration set that count as usual
 USUAL = 0.97
 
+#: values in order, evenly spaced ones of many
+Ranks = Annotated[tuple[float, ...], Meta(min_length=1, max_length=KEPT)]
 #: what is made of an answer
 Verdict = Literal["answer", "not sure", "not one of these"]
 
@@ -85,19 +89,22 @@ def fit_temperature(logits: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, 
     return 1 / inverse
 
 
-@dataclass(frozen=True)
-class CalibrationSet:
-    """What a model said about images that training did not see, whose classes are known.
-
-    Each tuple is sorted, and at most 501 long: of more images evenly spaced ranks.
-    """
+class CalibrationSet(Document, Struct, frozen=True):
+    """What a model said about images that training did not see, whose classes are known."""
 
     #: how many images there were
     n: int
     #: probability of the most probable class, and of the right one
-    confidences: tuple[float, ...]
-    truths: tuple[float, ...]
-    novelties: tuple[float, ...]
+    confidences: Ranks
+    truths: Ranks
+    novelties: Ranks
+
+    def __post_init__(self) -> None:
+        for values in (self.confidences, self.truths, self.novelties):
+            if len(values) > self.n:
+                raise ValueError("a calibration set holds ranks of numbers")
+            if not np.isfinite(values).all() or list(values) != sorted(values):
+                raise ValueError("ranks are sorted, and finite")
 
     @classmethod
     def of(
@@ -114,32 +121,9 @@ class CalibrationSet:
         kept = (np.floor(np.float64(each) * 1e7) / 1e7 for each in (probs.max(axis=1), truths))
         return cls(len(labels), *map(_ranks, (*kept, novelties)))
 
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
-        """Return the set that `to_json` was called on.
-
-        Raises
-        ------
-        ValueError
-            It was called on none.
-        """
-        n, *ranks = (document[name] for name in ("n", "confidences", "truths", "novelties"))
-        for values in ranks:
-            whole = isinstance(values, list | tuple) and 0 < len(values) <= min(n, KEPT)
-            if not whole or not all(type(value) in {int, float} for value in values):
-                raise ValueError("a calibration set holds ranks of numbers")
-            if not np.isfinite(values).all() or list(values) != sorted(values):
-                raise ValueError("ranks are sorted, and finite")
-        return cls(n, *map(tuple, ranks))
-
     def to_json(self) -> dict[str, Any]:
         """Return the set as a model file holds it, with the thresholds for nine in ten."""
-        thresholds = {
-            "sure": self.sure_from(COVERAGE),
-            "likely": self.likely_from(COVERAGE),
-            "strange": self.strange_from,
-        }
-        return asdict(self) | {"thresholds": thresholds}
+        return super().to_json() | {"thresholds": asdict(Thresholds.of(self, sets=COVERAGE))}
 
     def sure_from(self, coverage: float) -> float:
         """Return the probability that the most probable class of such a share of images reaches.
