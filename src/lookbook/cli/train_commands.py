@@ -139,9 +139,7 @@ def train(
 
 def _train(request: TrainRequest, elsewhere: float = 0.0) -> Run:
     """Train; what this process spent `elsewhere`, in seconds, is no part of it."""
-    # both say what is wrong before torch is imported, which takes more than a second
-    request.source.check()
-    request.place()
+    request.place()  # says what is wrong before torch is imported, which takes more than a second
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline

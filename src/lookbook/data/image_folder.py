@@ -79,8 +79,9 @@ class Files:
     #: the part that they are, where that was not asked for
     part: Literal["test", "validation"] | None = None
 
+    @property
     def notes(self) -> list[str]:
-        """Say what was left out."""
+        """What the user should know was left out."""
         kinds = Counter(path.suffix.lower() or "without an ending" for path in self.others)
         counted = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common(4))
         more = ", …" if len(kinds) > 4 else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,15 +17,14 @@ from lookbook.data.catalog import BUILTIN, BuiltinDataset
 from lookbook.data.dataset import Dataset, warn, warn_odd
 from lookbook.data.download import fetch, find_builtin, is_fetched, load_kept
 from lookbook.data.idx import idx_files, is_training, load_idx
-from lookbook.data.image_folder import PARTS, Part, left_out
+from lookbook.data.image_folder import PARTS, Layout, Part, left_out
 from lookbook.data.inputs import SIDES
 from lookbook.data.npz import SPLIT, find_arrays, load_npz, open_npz
 from lookbook.data.splits import (
+    choose_files,
     measured_on_validation,
     no_validation,
-    places,
     split_arrays,
-    split_files,
     without_size,
 )
 from lookbook.errors import InputError, closest
@@ -367,30 +367,35 @@ class FolderSource(DataSource):
 
     resizable = True
 
+    @cached_property
+    def layout(self) -> Layout:
+        """Its parts and classes, as they were when this was first asked."""
+        return image_folder.find_layout(self.path)
+
     @property
     def split_by_name(self) -> bool:
         return self.measured_part() == "split"
 
     @property
     def has_validation_part(self) -> bool:
-        return "validation" in image_folder.find_layout(self.path).parts
+        return "validation" in self.layout.parts
 
     def measured_part(self) -> Measured:
-        parts = image_folder.find_layout(self.path).parts
+        parts = self.layout.parts
         return "test" if "test" in parts else "validation" if "validation" in parts else "split"
 
     def load_labelled(
         self, classes: tuple[str, ...], *, size: Size, channels: int
     ) -> tuple[Dataset, Labelled]:
         files = image_folder.list_labelled(self.path, classes)
-        for note in files.notes():
+        for note in files.notes:
             warn(note)
         labels = np.array(files.labels, dtype=np.int64)
         found = _read_files(files.paths, labels, classes, size, channels, self.path)
         return found, files.part or "all"
 
     def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset:
-        layout = image_folder.find_layout(self.path)
+        layout = self.layout
         if part == "train":
             for note in layout.notes:
                 warn(note)
@@ -402,18 +407,13 @@ class FolderSource(DataSource):
             warn(measured_on_validation(self))
         files = image_folder.list_files(layout, source)
         if part == "train" or layout.has_parts:  # without parts, both list the same files
-            for note in files.notes():
+            for note in files.notes:
                 warn(note)
-        paths, labels = files.paths, np.array(files.labels, dtype=np.int64)
-        at = places(paths, self.path)
-        # in the order of their places the classes are mixed, so that the first images show several
-        chosen = at.argsort(kind="stable")
-        if not layout.has_parts:
-            chosen = chosen[split_files(at, labels, part, layout)[chosen]]
-        paths, labels = [paths[i] for i in chosen], labels[chosen]
-        dataset = _read_files(
-            paths, labels, tuple(layout.classes.values()), size, channels, self.path
-        )
+        chosen = choose_files(files, layout, part)
+        paths = [files.paths[i] for i in chosen]
+        labels = np.array(files.labels, dtype=np.int64)[chosen]
+        classes = tuple(layout.classes.values())
+        dataset = _read_files(paths, labels, classes, size, channels, self.path)
         if part == "train" and not dataset.counts.all():
             empty = layout.parts["train"] / dataset.classes[dataset.counts.argmin()]
             raise InputError(

@@ -17,7 +17,7 @@ from lookbook.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
 
-    from lookbook.data.image_folder import Layout, Part
+    from lookbook.data.image_folder import Files, Layout, Part
     from lookbook.data.sources import DataSource
 
 #: share of the images that becomes the test part where the data has none
@@ -91,19 +91,24 @@ def split_arrays(dataset: Dataset, part: Part) -> Dataset:
     return _keep(dataset, np.setdiff1d(np.arange(n), test))
 
 
-def split_files(
-    at: Float64[np.ndarray, "N"], labels: Int64[np.ndarray, "N"], part: Part, layout: Layout
-) -> Bool[np.ndarray, "N"]:
-    """Say of each image of a folder without parts whether it is of this one."""
+def choose_files(files: Files, layout: Layout, part: Part) -> Int64[np.ndarray, "M"]:
+    """Choose the image files of a part, in the order of the hashes of their names.
+
+    In that order the classes are mixed, so that the first images show several.
+    """
+    at, labels = _places(files.paths, layout.folder), np.array(files.labels)
+    order = at.argsort(kind="stable")
+    if layout.has_parts:
+        return order
     if part == "validation":
         raise no_validation(layout.folder)
     drawn = draw_test(at, labels)
     if not drawn.any():
         raise _too_few_to_split(len(labels))
-    if part == "test":
-        return drawn
-    _warn_few_tested(tuple(layout.classes.values()), labels[drawn])
-    return ~drawn
+    if part == "train":
+        _warn_few_tested(tuple(layout.classes.values()), labels[drawn])
+    chosen: Int64[np.ndarray, "M"] = order[drawn[order] == (part == "test")]
+    return chosen
 
 
 def _keep(dataset: Dataset, indices: Int64[np.ndarray, "M"]) -> Dataset:
@@ -118,7 +123,7 @@ def _keep(dataset: Dataset, indices: Int64[np.ndarray, "M"]) -> Dataset:
     return Dataset(images[: len(indices)], dataset.labels[indices], dataset.classes)
 
 
-def places(files: Sequence[Path], folder: Path) -> Float64[np.ndarray, "N"]:
+def _places(files: Sequence[Path], folder: Path) -> Float64[np.ndarray, "N"]:
     """Give each file a place in 0..1 by the hash of its name: no other file has a say in that."""
     names = [plain(path.relative_to(folder).as_posix()) for path in files]
     digests = [hashlib.sha256(name.encode()).digest() for name in names]

@@ -342,7 +342,7 @@ def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
             except InputError:
                 listed.append(given)
                 continue
-            for note in files.notes():
+            for note in files.notes:
                 warnings.warn(LookbookWarning(note), stacklevel=3)
             listed += files.paths
         elif _is_one(given):

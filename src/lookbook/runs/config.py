@@ -43,7 +43,8 @@ class TrainRequest:
         Raises
         ------
         InputError
-            Seed, recipe or a name cannot be trained by, or the folder exists.
+            Seed, recipe or a name cannot be trained by, there is no such data, or the folder
+            exists.
         OutputError
             It cannot be made there.
         """
@@ -69,6 +70,7 @@ class TrainRequest:
         check_text(f"the recipe's name {named!a}", named)
         check_text(f"the path of the data, {str(self.source)!a},", str(self.source))
         check_text(f"the path of the data, {self.source.identity!a},", self.source.identity)
+        self.source.check()
 
 
 @dataclass(frozen=True)

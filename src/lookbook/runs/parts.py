@@ -95,7 +95,9 @@ class TrainingParts:
     ) -> Self:
         """Match polarities, and split where DATA has no validation part of its own."""
         final = asked.final
-        given = apply(given.match(data.polarity), data.corrections)
+        given = given.match(data.polarity)
+        if data.corrections:
+            given = apply(given, data.corrections)
         if validation is None:
             return cls(source, data, given, *split_validation(given, seed=asked.seed), final)
         validation = validation.match(data.polarity)
