@@ -1,4 +1,4 @@
-"""Chunks of arrays that fit into memory, and evenly spaced samples of them."""
+"""Chunks of arrays that fit into memory, evenly spaced samples, principal axes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Shaped
+    from jaxtyping import Float32, Shaped
 
 #: bytes of pixels that are computed with at once, where there may be any number
 CHUNK = 2**27
@@ -31,3 +31,19 @@ def chunks(n: int, size: int) -> list[slice]:
     """
     step = max(1, CHUNK // size)
     return [slice(start, start + step) for start in range(0, n, step)]
+
+
+def principal_axes(centred: Float32[np.ndarray, "N D"], most: int) -> Float32[np.ndarray, "D A"]:
+    """Return unit vectors along the greatest variances of rows of mean 0, the greatest last.
+
+    They are eigenvectors of the smaller product: columns by columns, or rows by rows. Where there
+    are fewer rows than columns, those along next to no variance are orthogonal to others only
+    roughly.
+
+    >>> abs(principal_axes(np.float32([[-3, 0], [3, 0], [0, 1], [0, -1]]), 1)).tolist()
+    [[1.0], [0.0]]
+    """
+    if centred.shape[1] <= len(centred):
+        return np.asarray(np.linalg.eigh(centred.T @ centred)[1][:, -most:])
+    axes = centred.T @ np.linalg.eigh(centred @ centred.T)[1][:, -most:]
+    return np.asarray(axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-9))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 
 from lookbook.core import arrays
-from lookbook.core.arrays import chunks
+from lookbook.core.arrays import chunks, principal_axes
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64, UInt8
@@ -345,10 +345,8 @@ def _project(
     sample = rows[kept[:: -(-len(kept) // most)]].astype(np.float32)
     mean = sample.mean(axis=0)
     sample -= mean
-    if sample.shape[1] > len(sample):
-        basis, _ = np.linalg.qr(sample.T @ np.linalg.eigh(sample @ sample.T)[1][:, -COMPONENTS:])
-    else:
-        basis = np.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:]
+    # at right angles, so that no distance grows
+    basis, _ = np.linalg.qr(principal_axes(sample, COMPONENTS))
     pieces = [rows[kept[part]].astype(np.float32) @ basis for part in chunks(len(kept), size)]
     return np.asarray(np.concatenate(pieces) - mean @ basis)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookbook.core.arrays import principal_axes
 from lookbook.evaluation.nearest_neighbors import nearest
 from lookbook.evaluation.selection import draw
 
@@ -54,13 +55,5 @@ def _reduce(features: Float32[np.ndarray, "N F"], most: int) -> Float32[np.ndarr
     centred = features - features.mean(axis=0)
     if centred.shape[1] <= most:
         return np.asarray(centred, np.float32)
-    sample = centred[draw(len(centred), 2000)]
-    # of the smaller product: pixels by pixels, or images by images
-    if sample.shape[1] > len(sample):
-        _, vectors = np.linalg.eigh(sample @ sample.T)
-        basis = sample.T @ vectors[:, -most:]
-        basis /= np.maximum(np.linalg.norm(basis, axis=0), 1e-9)
-    else:
-        _, vectors = np.linalg.eigh(sample.T @ sample)
-        basis = vectors[:, -most:]
-    return np.asarray(centred @ basis, np.float32)
+    axes = principal_axes(centred[draw(len(centred), 2000)], most)
+    return np.asarray(centred @ axes, np.float32)
