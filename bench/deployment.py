@@ -87,7 +87,7 @@ def measure(run: Run) -> dict[str, Any]:
     whole = model.predict(test.images)
     return {
         "run": run.folder.name,
-        "recipe": run.recipe["name"],
+        "recipe": run.recipe.name,
         "n": len(images),
         "largest_difference": found,
         "page_bytes": size,
@@ -100,8 +100,8 @@ def measure(run: Run) -> dict[str, Any]:
             "n": len(test),
         },
         "model_bytes": len(model.content),
-        "weight_bytes": 4 * run.metrics["parameters"],
-        "versions": run.conditions["versions"],
+        "weight_bytes": 4 * run.metrics.parameters,
+        "versions": run.conditions.versions,
     }
 
 

@@ -90,22 +90,22 @@ def choose_runs(names: list[str] | None) -> list[Run]:
         return [read_run(name) for name in names]
     newest: dict[str, Run] = {}
     for one in list_runs():
-        newest.setdefault(one.recipe["name"], one)
+        newest.setdefault(one.recipe.name, one)
     return list(newest.values())
 
 
 def describe_run(chosen: Run) -> dict[str, Any]:
     """Return what a reader has to know about a run's network."""
-    data, recipe = chosen.conditions["data"], chosen.recipe
+    data, recipe = chosen.conditions.data, chosen.recipe
     return {
-        "name": recipe["name"],
-        "network": recipe["network"],
-        "widths": recipe["widths"],
-        "mirror": recipe["mirror"],
-        "shape": [*data["size"], *([3] if data["channels"] == 3 else [])],
-        "classes": len(data["classes"]),
-        "parameters": chosen.metrics["parameters"],
-        "data": Path(data["name"]).name,
+        "name": recipe.name,
+        "network": recipe.network,
+        "widths": list(recipe.widths),
+        "mirror": recipe.mirror,
+        "shape": [*data.size, *([3] if data.channels == 3 else [])],
+        "classes": len(data.classes),
+        "parameters": chosen.metrics.parameters,
+        "data": Path(data.name).name,
     }
 
 
@@ -179,7 +179,7 @@ def measure(runs: list[Run], rounds: int, seconds: float) -> Record:
             if asked and (found := record.ask(which, asked, REQUIRED)):
                 rates = "   ".join(f"{n}: {rate:10,.0f}" for n, rate in found["rates"].items())
                 say(
-                    f"round {turn}  {chosen.recipe['name']:<10} {entry.name:<14} "
+                    f"round {turn}  {chosen.recipe.name:<10} {entry.name:<14} "
                     f"{_threads(threads):<9}   pictures/s at batch {rates}"
                 )
     return record
@@ -187,7 +187,7 @@ def measure(runs: list[Run], rounds: int, seconds: float) -> Record:
 
 def _case(turn: tuple[int, tuple[int, Run], int, Entry]) -> str:
     _, (_, chosen), threads, entry = turn
-    return f"{chosen.recipe['name']}, {entry.name}, {_threads(threads)}"
+    return f"{chosen.recipe.name}, {entry.name}, {_threads(threads)}"
 
 
 # ---- the table ----

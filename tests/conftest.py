@@ -8,10 +8,12 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import msgspec
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -62,6 +64,12 @@ def made_probs(n: int = 4000, k: int = 6, seed: int = 0) -> tuple[np.ndarray, np
     probs = rng.dirichlet(np.full(k, 0.15), n)
     labels = (probs.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
     return probs, labels
+
+
+def with_data(run: Run, **changes: object) -> Run:
+    """Return a run whose `conditions.data` says something else, in memory alone."""
+    data = msgspec.structs.replace(run.conditions.data, **changes)
+    return replace(run, conditions=msgspec.structs.replace(run.conditions, data=data))
 
 
 def described(classes: Iterable[str]) -> dict[str, Any]:

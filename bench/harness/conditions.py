@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.harness.peers import ROOT
-from lookbook.core.environment import machine, versions
+from lookbook.core.environment import Environment, processor
 
 if TYPE_CHECKING:
     from bench.harness.record import Results
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 def conditions(data: Any) -> dict[str, Any]:
     """Return time, machine, load, commit and versions as they are now, with what the data is."""
     commit = _git("rev-parse", "HEAD")
-    found = machine(accelerator=None)  # each peer says itself which device it took
+    here = Environment.here()  # each peer says itself which device it took
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": data,
-        "machine": {name: value for name, value in found.items() if name != "accelerator"},
+        "machine": {name: here.machine[name] for name in ("processor", "cores", "system")},
         "load_average": os.getloadavg(),
         "commit": commit,
         "clean": commit is not None and _git("status", "--porcelain") == "",
-        "versions": versions(),
+        "versions": here.versions,
     }
 
 
@@ -49,7 +49,7 @@ def processor_name() -> str:
     """Return a name for this processor, with what matters to the speed of training."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return name_processor(machine(accelerator=None)["processor"], text)
+    return name_processor(processor(), text)
 
 
 def name_processor(processor: str, cpuinfo: str) -> str:

@@ -60,12 +60,12 @@ def main() -> None:
                     "loss": found.loss,
                     "thresholds": found.thresholds and found.thresholds.to_json(),
                     "foreign": foreign,
-                    "temperature": run.metrics["temperature"],
+                    "temperature": run.metrics.temperature,
                     "validation": run.metrics["validation"],
                     "model_bytes": len(model.content),
-                    "weight_bytes": 4 * run.metrics["parameters"],
-                    "versions": run.conditions["versions"],
-                    "threads": run.conditions["threads"],
+                    "weight_bytes": 4 * run.metrics.parameters,
+                    "versions": run.conditions.versions,
+                    "threads": run.conditions.threads,
                 }
             )
         )

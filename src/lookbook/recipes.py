@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from lookbook.core.document import Document
 from lookbook.errors import InputError, closest
 
 #: images from which on the fast recipes are as they are written
@@ -13,7 +14,7 @@ MANY = 20_000
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Document):
     """Everything that decides a training run, but for its data and its seed.
 
     Each field is the same field in a run's `recipe.json`; those that the command line can change
@@ -36,7 +37,7 @@ class Recipe:
     #: images in one step
     batch_size: int = 32
     #: passes over the training images; parts of a pass count
-    epochs: float = 10
+    epochs: int | float = 10
     #: share of the images that passes after the first one take: those of the greatest loss
     hardest: float = 1.0
     #: probability that is taken from the right class and spread over all of them
@@ -114,19 +115,6 @@ class Recipe:
             batch_size=batch_size,
             learning_rate=self.learning_rate * math.sqrt(batch_size / self.batch_size),
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the recipe as `recipe.json` holds it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Recipe:
-        """Return the recipe that `recipe.json` holds.
-
-        >>> Recipe.from_json(TUTORIAL.to_json()) == TUTORIAL
-        True
-        """
-        return cls(**document | {"widths": tuple(document["widths"])})
 
 
 #: The tutorial's network and settings: 784-128-10, ReLU, Adam 1e-3, batch 32, 10 passes.

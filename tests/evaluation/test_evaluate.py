@@ -15,8 +15,9 @@ from msgspec import structs
 from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
-from conftest import made_images
+from conftest import made_images, with_data
 from lookbook.cli import report_commands, results, terminal
+from lookbook.core.files import write_document
 from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation.evaluate import _largest_losses, evaluate, judge, load_samples
@@ -28,7 +29,7 @@ from lookbook.reports.page import write_run_report
 from lookbook.reports.report_data import collect
 from lookbook.runs.parts import load_part, load_split
 from lookbook.runs.schema import Evaluation, Measured, OwnResult
-from lookbook.runs.store import Run
+from lookbook.runs.store import Run, read_run
 from lookbook.training.pipeline import train
 
 
@@ -61,7 +62,7 @@ def test_the_figures_are_those_of_the_models_answers(run, bars):
 
 
 def test_data_that_moved_is_told(own_run, tmp_path):
-    own_run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
+    own_run = with_data(own_run, name=str(tmp_path / "gone.npz"))
     with pytest.raises(InputError, match=r"gone\.npz does not exist"):
         load_part(own_run, "test")
 
@@ -248,7 +249,7 @@ def test_a_training_part_beside_a_test_part_is_the_one_that_was_learnt_from(
         kept = dict(arrays)
     path = tmp_path / "other.npz"
     np.savez(path, **kept | {"train_images": kept["train_images"][::-1]})
-    own_run.conditions["data"]["name"] = str(path)
+    own_run = with_data(own_run, name=str(path))
     for read in (lambda: load_part(own_run, "train"), lambda: collect(own_run)):
         with pytest.raises(InputError) as caught:
             read()
@@ -262,7 +263,7 @@ def test_a_test_part_of_its_own_may_be_another(own_run, bars, tmp_path):
         kept = dict(arrays)
     path = tmp_path / "other.npz"
     np.savez(path, **kept | {"test_images": kept["test_images"][:9], "test_labels": [0, 1, 2] * 3})
-    own_run.conditions["data"]["name"] = str(path)
+    own_run = with_data(own_run, name=str(path))
     assert len(load_part(own_run, "test")) == 9
 
 
@@ -336,11 +337,13 @@ def test_a_folder_that_has_parts_now_is_not_measured_on(album, album_run):
 
 def test_a_run_whose_folder_was_split_otherwise_is_told_so(album, album_run):
     """Runs of earlier versions do not say how the test part was drawn."""
-    data = album_run.conditions["data"]
-    del data["split"], data["measured_on"], data["validation_sha256"]
-    assert evaluate(album_run).n == 8  # the same images: nothing to tell
+    document = album_run.conditions.to_json()
+    for key in ("split", "measured_on", "validation_sha256"):
+        del document["data"][key]
+    write_document(album_run.folder / "conditions.json", document)
+    assert evaluate(album_run.folder).n == 8  # the same images: nothing to tell
     (album_run.folder / "evaluation.json").unlink()
-    data["train_sha256"] = "0" * 64
+    album_run = with_data(read_run(album_run.folder), train_sha256="0" * 64)
     assert refusal(album_run) == (
         f"{album_run.folder} was trained by a version that split {album} otherwise: images that "
         f"it learnt from would count as test images; train again: {album_run.train_again()}"
@@ -399,7 +402,7 @@ def own_data(own_run, bars, tmp_path):
         np.savez(path, **kept | changed)
 
     write()
-    own_run.conditions["data"]["name"] = str(path)
+    own_run = with_data(own_run, name=str(path))
     (own_run.folder / "evaluation.json").unlink()
     evaluate(own_run)
     return own_run, kept, write
@@ -469,7 +472,7 @@ def test_an_evaluation_outlives_its_data_and_says_so(own_data):
     assert str(caught[0].message) == (
         f"{data} is gone: what was evaluated cannot be compared with it"
     )
-    run.conditions["data"]["name"] = "mnist"
+    run = with_data(run, name="mnist")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lookbook.data.sources.is_fetched", lambda _: False)
         patch.setattr("lookbook.data.sources.fetch", None)  # nothing is fetched to compare with

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import lookbook, made_images
+from conftest import lookbook, made_images, with_data
 from image_files import GOLDEN
 from lookbook.cli import results
 from lookbook.errors import LookbookWarning
@@ -387,7 +387,7 @@ def test_the_card_tells_figures_with_their_conditions(kit, some_run):
 
 def test_the_card_takes_no_html_from_names(some_run, tmp_path):
     run = read_run(some_run.folder)
-    run.conditions["data"]["name"] = str(tmp_path / "<img src=x onerror=alert(1)>\n# &lt;b&gt;.npz")
+    run = with_data(run, name=str(tmp_path / "<img src=x onerror=alert(1)>\n# &lt;b&gt;.npz"))
     with pytest.warns(LookbookWarning, match="^without sample images"):
         folder = write_bundle(run, tmp_path / "kit")
     card = (folder / "README.md").read_text(encoding="utf-8")
@@ -407,7 +407,7 @@ def test_a_folder_that_exists_is_left_alone(some_run, tmp_path):
 
 def test_a_run_whose_data_is_gone_gets_a_folder_without_a_sample(some_run, tmp_path):
     run = read_run(shutil.copytree(some_run.folder, tmp_path / "run"))
-    run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
+    run = with_data(run, name=str(tmp_path / "gone.npz"))
     with pytest.warns(LookbookWarning, match=r"^without sample images: .*gone\.npz"):
         folder = write_bundle(run, tmp_path / "kit")
     assert sorted(path.name for path in folder.iterdir()) == [

@@ -22,7 +22,7 @@ from playwright.sync_api import expect
 from test_bundle import NODE_MODULES
 
 from browser import axe_violations, chromium, opened
-from conftest import lookbook, made_images
+from conftest import lookbook, made_images, with_data
 from image_files import GOLDEN
 from lookbook.core.templates import LANGS, texts
 from lookbook.data.catalog import BUILTIN
@@ -831,7 +831,7 @@ def test_the_command_writes_the_page(some_run, tmp_path):
 
 def test_a_run_whose_data_is_gone_gets_a_page_without_samples(browser, some_run, tmp_path):
     run = read_run(shutil.copytree(some_run.folder, tmp_path / "run"))
-    run.conditions["data"]["name"] = str(tmp_path / "gone.npz")
+    run = with_data(run, name=str(tmp_path / "gone.npz"))
     with pytest.warns(LookbookWarning, match=r"^without sample images: .*gone\.npz"):
         path = web_demo.write_web_demo(run, tmp_path / "try.html")
     with opened(browser, path) as shown:

@@ -96,7 +96,7 @@ def test_every_model_says_all_of_itself(run):
         }
         assert set(about["data"]) == {"name", "builtin", "train_sha256"}
     assert Model.open(run.model).about["temperature"] == run.metrics["temperature"]
-    assert Model.open(run.model).about["recipe"] == run.recipe
+    assert Model.open(run.model).about["recipe"] == dict(run.recipe)
 
 
 def test_a_network_whose_file_differs_keeps_its_weights(bars, tmp_path, monkeypatch):

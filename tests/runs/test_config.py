@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from lookbook.errors import DamagedFileError
 from lookbook.recipes import STANDARD
 from lookbook.runs import schema
 from lookbook.runs.config import TrainConfig
@@ -57,6 +58,12 @@ def test_a_request_of_an_earlier_version_is_read(tmp_path):
     assert (config.corrections, config.processor) == ([], "")
 
 
+def test_what_a_later_version_asks_for_cannot_be_obeyed(tmp_path):
+    folder = write(tmp_path, CONFIG.to_json() | {"more": [1]})
+    with pytest.raises(DamagedFileError, match="unknown field `more`; delete "):
+        read_request(folder)
+
+
 @pytest.mark.parametrize("name", ["history", "counted"])
 def test_an_epoch_keeps_the_keys_of_its_document(name):
     epoch = {
@@ -70,4 +77,4 @@ def test_an_epoch_keeps_the_keys_of_its_document(name):
     plain = json.loads(content)
     assert (plain if name == "history" else plain["history"]) == [epoch]
     found = schema.decode(name, content)
-    assert found == ([epoch] if name == "history" else counted)
+    assert found == written

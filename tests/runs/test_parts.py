@@ -76,7 +76,7 @@ def test_a_validation_part_of_its_own_is_learnt_from_by_a_final_run_alone(album)
     assert [len(each) for each in (plain.training, plain.validation, plain.learnt)] == [24, 6, 24]
     assert [len(each) for each in (final.training, final.validation, final.learnt)] == [24, 6, 30]
     assert final.data == plain.data
-    assert final.data.train_pictures == 24
+    assert final.data.train_images == 24
     assert final.data.validation_sha256 == resolve(album).load("validation").sha256()
 
 

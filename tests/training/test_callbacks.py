@@ -80,8 +80,8 @@ def test_callbacks_leave_the_weights_as_they_are_bit_by_bit(recipe, data, tmp_pa
     alone = train(data, recipe, epochs=2, out=tmp_path / "alone")
     watched = train(data, recipe, epochs=2, out=tmp_path / "watched", callbacks=[Diary(), Diary()])
     assert watched.weights.read_bytes() == alone.weights.read_bytes()
-    assert [e | {"seconds": 0} for e in watched.history] == [
-        e | {"seconds": 0} for e in alone.history
+    assert [dict(e) | {"seconds": 0} for e in watched.history] == [
+        dict(e) | {"seconds": 0} for e in alone.history
     ]
 
 

@@ -259,7 +259,18 @@ def test_the_first_point_comes_as_soon_as_it_costs_a_hundredth(tmp_path, monkeyp
 #: what a point counts
 COUNTED = Counted(seconds=1.0, steps_done=1, sums=(0.5, 1, 2), history=[])
 #: what a training was asked for that is never begun
-CONFIG = TrainConfig("x", TUTORIAL, 0, None, False, None, "0" * 64, None, 1, [], {}, "", 1)
+CONFIG = TrainConfig(
+    data="x",
+    recipe=TUTORIAL,
+    seed=0,
+    size=None,
+    final=False,
+    fit_seconds=None,
+    train_sha256="0" * 64,
+    split=1,
+    versions={},
+    threads=1,
+)
 
 
 @pytest.fixture

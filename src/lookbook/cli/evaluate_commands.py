@@ -46,7 +46,7 @@ def evaluate(
     if as_json:
         terminal.print_json(found.to_json())
         return
-    print(results.evaluation(found, chosen.metrics.get("weaknesses", [])))
+    print(results.evaluation(found, chosen.metrics.weaknesses))
     if isinstance(found, ExternalEvaluation) and found.own is None:
         terminal.suggest(terminal.command_line("evaluate", chosen.folder), apart=True)
         return

@@ -203,7 +203,7 @@ def _export_page(run: Run, target: Path) -> None:
 
     written = web_demo.write_web_demo(run, target)
     size = t("{size:.1f} MB, needs no network", size=written.stat().st_size / 1e6)
-    data = run.conditions["data"]["name"]
+    data = run.conditions.data.name
     rows = [(t("page"), f"{written}  ({size})")]
     if web_demo.has_samples(written):
         rows.append(("", t("its samples are test images of {data}", data=data)))
@@ -218,7 +218,7 @@ def _export_bundle(run: Run, target: Path) -> None:
     lines = [(t("wrote"), str(path)) for path in sorted(written.iterdir())]
     sample = next((path for path in written.iterdir() if path.stem == "sample"), "photo.jpg")
     if isinstance(sample, Path):
-        data = run.conditions["data"]["name"]
+        data = run.conditions.data.name
         lines.append(("", t("{file} is a test image of {data}", file=sample.name, data=data)))
     print(terminal.labelled(lines))
     terminal.suggest(shlex.join(["python", str(written / "predict.py"), str(sample)]))

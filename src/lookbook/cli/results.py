@@ -10,11 +10,10 @@ from lookbook.core.translation import t, translate
 from lookbook.runs.schema import ExternalEvaluation
 
 if TYPE_CHECKING:
-    from lookbook.evaluation.metrics import Weakness
     from lookbook.exports.int8 import Comparison
     from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
-    from lookbook.runs.schema import Evaluation, OwnResult, ThresholdScores
+    from lookbook.runs.schema import Evaluation, OwnResult, ThresholdScores, Weakness
     from lookbook.runs.store import Run
 
 
@@ -37,16 +36,16 @@ def run_table(runs: list[Run]) -> str:
     rows = [[t(head) for head in heads]]
     for run in runs:
         evaluation = run.evaluation()
-        validation = run.metrics["validation"]
+        validation = run.metrics.validation
         if evaluation:
             accuracy = terminal.percent(evaluation.accuracy, 2)
             text = "{accuracy} validation" if evaluation.on_validation else "{accuracy} test"
             shown = t(text, accuracy=accuracy)
         elif validation:
-            shown = t("{accuracy} validation", accuracy=terminal.percent(validation["accuracy"], 2))
+            shown = t("{accuracy} validation", accuracy=terminal.percent(validation.accuracy, 2))
         else:
             shown = t("not known")
-        if weaknesses := run.metrics.get("weaknesses"):
+        if weaknesses := run.metrics.weaknesses:
             short = {
                 "under_one_epoch": t("under an epoch"),
                 "not_above_commonest": t("as guessing"),
@@ -55,12 +54,12 @@ def run_table(runs: list[Run]) -> str:
         rows.append(
             [
                 str(run.folder),
-                run.recipe["name"],
-                run.conditions["data"]["name"].rsplit("/", 1)[-1],
+                run.recipe.name,
+                run.conditions.data.name.rsplit("/", 1)[-1],
                 shown,
-                terminal.duration(run.metrics["fit_seconds"])
-                + (f" ({t('stopped')})" if run.metrics["stopped"] else ""),
-                run.conditions["started"][:16].replace("T", " "),
+                terminal.duration(run.metrics.fit_seconds)
+                + (f" ({t('stopped')})" if run.metrics.stopped else ""),
+                run.conditions.started[:16].replace("T", " "),
             ]
         )
     return terminal.table(rows)
@@ -68,29 +67,29 @@ def run_table(runs: list[Run]) -> str:
 
 def trained(run: Run, whole: float) -> str:
     """Write how a training ended: accuracy on validation, and where the `whole` time went."""
-    seconds = dict(run.conditions["seconds"])
+    seconds = dict(run.conditions.seconds)
     seconds["saving and the rest"] = whole - sum(seconds.values())
     parts = [
         f"{t(name)} {terminal.duration(took)}" for name, took in seconds.items() if took >= 0.05
     ]
-    epochs = run.metrics["epochs"]
+    epochs = run.metrics.epochs
     lines = [
-        (t("recipe"), t("{name}, epochs: {epochs:,.4g}", name=run.recipe["name"], epochs=epochs)),
+        (t("recipe"), t("{name}, epochs: {epochs:,.4g}", name=run.recipe.name, epochs=epochs)),
         (t("time"), f"{terminal.duration(whole)}  ({', '.join(parts)})"),
         (t("run"), str(run.folder)),
     ]
-    if found := run.metrics["validation"]:
-        accuracy = terminal.percent(found["accuracy"], 2)
-        if run.conditions["final"]:
+    if found := run.metrics.validation:
+        accuracy = terminal.percent(found.accuracy, 2)
+        if run.conditions.final:
             accuracy = t("{accuracy} of a twin trained without these images", accuracy=accuracy)
         accuracy = t(
             "{accuracy}  ({interval}, {n:,} images)",
             accuracy=accuracy,
-            interval=terminal.interval(found["interval"]),
-            n=found["n"],
+            interval=terminal.interval(found.interval),
+            n=found.n,
         )
         lines.insert(0, (t("validation accuracy"), accuracy))
-    if weaknesses := run.metrics["weaknesses"]:
+    if weaknesses := run.metrics.weaknesses:
         lines += warnings_of(weaknesses)
         lines.append(("", t("give it more time (--budget, --epochs) or more images")))
     return terminal.labelled(lines)

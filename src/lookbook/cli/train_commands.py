@@ -29,6 +29,7 @@ from lookbook.core.translation import t
 from lookbook.errors import InputError
 from lookbook.runs import places, store
 from lookbook.runs.config import TrainRequest
+from lookbook.runs.schema import Demo
 
 if TYPE_CHECKING:
     from lookbook.runs.store import Run
@@ -122,15 +123,15 @@ def train(
     terminal.suggest(
         terminal.command_line("evaluate", run.folder), terminal.command_line("report", run.folder)
     )
-    if run.metrics["stopped"]:
+    if run.metrics.stopped:
         last = run.history[-1]
         terminal.say(
             t(
                 "stopped by Ctrl-C in epoch {epoch}, after {done:,} of {all:,} images; "
                 "the run can be used{go_on}",
-                epoch=last["epoch"],
-                done=last["pictures"],
-                all=last["pictures_per_epoch"],
+                epoch=last.epoch,
+                done=last.images,
+                all=last.images_per_epoch,
                 go_on=_go_on(run),
             )
         )
@@ -233,7 +234,7 @@ def demo() -> None:
             request = TrainRequest(resolve("fashion-mnist"), recipes.TUTORIAL)
             run = _train(request, elsewhere)
             print(f"\n{results.trained(run, process.seconds_so_far() - elsewhere)}")
-        if run.metrics["stopped"]:
+        if run.metrics.stopped:
             raise KeyboardInterrupt
         with _step(terminal.command_line("evaluate", run.folder), seconds):
             evaluate_commands.evaluate(str(run.folder))
@@ -241,7 +242,7 @@ def demo() -> None:
             report_commands.figures(str(run.folder))
         with _step(terminal.command_line("report", run.folder), seconds):
             report_commands.report(str(run.folder), lang=translation.language())
-        files.write_document(run.folder / store.DEMO, {"seconds": seconds})
+        files.write_document(run.folder / store.DEMO, Demo(seconds=seconds))
     elif not (run.folder / report_commands.REPORTS[translation.language()]).exists():
         report_commands.report(str(run.folder), lang=translation.language())
     print(_demo_summary(run))
@@ -261,7 +262,7 @@ def _unchanged_demo() -> Run | None:
 
     now = versions()
     whole = [run for run in store.list_runs() if all(p.exists() for p in _demo_files(run.folder))]
-    return next((run for run in whole if run.conditions["versions"] == now), None)
+    return next((run for run in whole if run.conditions.versions == now), None)
 
 
 def _demo_files(folder: Path) -> list[Path]:
@@ -278,8 +279,8 @@ def _demo_summary(run: Run) -> str:
     from lookbook.evaluation import evaluate
 
     found = evaluate.evaluate(run)
-    seconds = store.read_document(run.folder / store.DEMO)["seconds"]
-    took = ", ".join(f"{name} {terminal.duration(s)}" for name, s in seconds.items())
+    kept: Demo = store.read_document(run.folder / store.DEMO)
+    took = ", ".join(f"{name} {terminal.duration(s)}" for name, s in kept.seconds.items())
     accuracy = terminal.percent(found.accuracy, 2)
     program = f"{Path(sys.argv[0]).parent}/lookbook" if ".venv" in sys.argv[0] else "lookbook"
     right = t(

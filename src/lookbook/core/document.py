@@ -27,7 +27,7 @@ class Document:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the file holds, of plain lists and dictionaries."""
-        return dict(json.loads(json.dumps(msgspec.to_builtins(self))))
+        return dict(json.loads(json.dumps(self, default=msgspec.to_builtins)))
 
     def __getitem__(self, key: str) -> Any:
         return self.to_json()[key]

@@ -8,20 +8,47 @@ import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
+
+from msgspec import Meta, Struct
+
+from lookbook.core.document import Document
 
 #: packages whose version can change a figure
 PACKAGES = ("lookbook", "torch", "numpy", "onnx", "onnxruntime", "safetensors")
 
 
-def machine(accelerator: str | None) -> dict[str, Any]:
-    """Return what a reader of a time has to know about the machine."""
-    return {
-        "processor": _processor(),
-        "cores": usable_cores(),
-        "accelerator": accelerator,
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+class Machine(Document, Struct, frozen=True, kw_only=True):
+    """What a reader of a time has to know about the machine."""
+
+    processor: str
+    #: those that the process may use
+    cores: Annotated[int, Meta(ge=1, le=2**53)]
+    accelerator: str | None
+    #: operating system and architecture
+    system: str
+
+    @classmethod
+    def here(cls, accelerator: str | None) -> Self:
+        """Return this machine, of whose accelerators one computes."""
+        return cls(
+            processor=processor(),
+            cores=usable_cores(),
+            accelerator=accelerator,
+            system=f"{platform.system()} {platform.machine()}",
+        )
+
+
+class Environment(Document, Struct, frozen=True, kw_only=True):
+    """What figures depend on besides data, recipe and seed."""
+
+    machine: Machine
+    versions: dict[str, str]
+
+    @classmethod
+    def here(cls, accelerator: str | None = None) -> Self:
+        """Return this machine, and the versions of what computes on it."""
+        return cls(machine=Machine.here(accelerator), versions=versions())
 
 
 def usable_cores() -> int:
@@ -48,7 +75,8 @@ def _source_sha256() -> str:
     return digest.hexdigest()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

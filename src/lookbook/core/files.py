@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lookbook.errors import InputError, OutputError
 
 #: how the head of a page begins that this program wrote, and how a model file does
@@ -82,7 +84,8 @@ def cannot_write(path: Path, error: OSError, *, unchanged: bool = False) -> Outp
 
 def to_json(document: Any) -> str:
     """Return a document as readable JSON that ends with a line break."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    whole = json.dumps(document, indent=2, ensure_ascii=False, default=msgspec.to_builtins)
+    return whole + "\n"
 
 
 def encode(text: str) -> bytes:

@@ -114,11 +114,9 @@ def _evaluate_elsewhere(run: Run, data: str | Path) -> ExternalEvaluation:
     """Evaluate a run on other data, beside its own test part."""
     run.check_files()
     start = time.perf_counter()
-    about = run.conditions["data"]
+    about = run.conditions.data
     source = resolve(data)
-    other, part = source.load_labelled(
-        tuple(about["classes"]), size=tuple(about["size"]), channels=about["channels"]
-    )
+    other, part = source.load_labelled(about.classes, size=about.size, channels=about.channels)
     other = other.match(polarity_of(run))
     found = _judge_model(run, source, part, other, start)
     return ExternalEvaluation(**structs.asdict(found), own=_own_result(run))
@@ -176,13 +174,13 @@ def _conditions(run: Run, source: DataSource, part: str, test: Dataset, start: f
     images, labels = _digests(test)
     return Measured(
         run=run.folder.name,
-        recipe=run.recipe["name"],
+        recipe=run.recipe.name,
         data=source.identity,
         part=part,
         test_sha256=test.sha256(),
         images_sha256=images,
         labels_sha256=labels,
-        seed=run.conditions["seed"],
+        seed=run.conditions.seed,
         seconds=time.perf_counter() - start,
     )
 

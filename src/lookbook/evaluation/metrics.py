@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lookbook.runs.schema import ClassScore, Confused, Validation
+from lookbook.runs.schema import ClassScore, Confused, Validation, Weakness
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
     from lookbook.runs.schema import Scores
 
-#: what can be wrong with a trained network: see `weaknesses`
-Weakness = Literal["under_one_epoch", "not_above_commonest"]
 #: how it is said of the network
 WEAKNESSES: dict[Weakness, str] = {
     "under_one_epoch": "trained for less than one epoch: it has not seen every training image",

@@ -93,7 +93,7 @@ def _card(run: Run, model: Model, suffix: str, test: Dataset | None) -> str:
     return template.from_string(_read("README.md")).render(
         title=run.source.title,
         plain=_plain,
-        weaknesses=[metrics.WEAKNESSES[each] for each in run.metrics.get("weaknesses", [])],
+        weaknesses=[metrics.WEAKNESSES[each] for each in run.metrics.weaknesses],
         about=model.card,
         calibration=model.calibration,
         thresholds=Thresholds.of(model.calibration),

@@ -93,7 +93,7 @@ def quantize(run: Run, out: Path) -> Comparison:
             f"validation images, {100 * accuracy[1]:.2f} % before: more than "
             f"{100 * MOST_LOST:.1f} points are lost, so nothing was written; keep {run.model}"
         )
-    final = bool(run.conditions["final"])
+    final = run.conditions.final
     small = _recalibrate(small, mine, theirs, validation.labels, final=final)
     write_bytes(out, small.content)
     return Comparison(
@@ -178,7 +178,7 @@ def _recalibrate(
         own = CalibrationSet.of(mine.probs, labels, mine.novelty)
         measured = metrics.on_validation(mine.probs, labels, "this network in 8 bits")
         found = {
-            "calibration": own.to_json() if own else None,
+            "calibration": own and own.to_json(),
             "validation": measured and measured.to_json(),
         }
     elif kept is None:

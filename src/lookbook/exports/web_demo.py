@@ -63,7 +63,7 @@ def write_web_demo(run: Run, out: Path) -> Path:
         instead = shlex.join(["lookbook", "export", str(run.folder), "--to", "folder"])
         raise ExportError(
             f"the page would take {bare:,} bytes, {MOST_BYTES:,} are allowed: this network has "
-            f"{run.metrics['parameters']:,} parameters; write a folder instead: {instead}"
+            f"{run.metrics.parameters:,} parameters; write a folder instead: {instead}"
         )
     test = load_samples(run)
     samples = NO_SAMPLES if test is None else _samples(test, MOST_BYTES - bare)
@@ -168,11 +168,11 @@ def _around(run: Run, model: Model) -> dict[str, Any]:
         "about": {
             "data": source.identity if source.published else None,
             "title": source.title,
-            "recipe": run.recipe["name"],
-            "parameters": run.metrics["parameters"],
-            "trainingPictures": run.metrics["training_pictures"],
-            "final": run.conditions["final"],
-            "validation": run.metrics["validation"],
+            "recipe": run.recipe.name,
+            "parameters": run.metrics.parameters,
+            "trainingPictures": run.metrics.training_images,
+            "final": run.conditions.final,
+            "validation": run.metrics.validation and run.metrics.validation.to_json(),
             "test": evaluation and _tested(evaluation),
             "source": _source(source),
         },

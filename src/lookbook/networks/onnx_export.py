@@ -27,12 +27,11 @@ if TYPE_CHECKING:
 
     from jaxtyping import Shaped
 
-    from lookbook.evaluation.metrics import Weakness
     from lookbook.images.specification import Polarity
     from lookbook.inference.thresholds import CalibrationSet
     from lookbook.networks.classifier import Classifier
     from lookbook.recipes import Recipe
-    from lookbook.runs.schema import Validation
+    from lookbook.runs.schema import Validation, Weakness
 
 #: what a model says of its licence where nobody has stated one
 UNSTATED = "not stated: it is for whoever trained this model to say, as the images allow"

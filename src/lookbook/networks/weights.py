@@ -8,7 +8,6 @@ import numpy as np
 import safetensors.torch
 
 from lookbook.networks.classifier import build_classifier
-from lookbook.recipes import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,10 +24,9 @@ def load_network(run: Run) -> nn.Module:
         The weights are not those that the run wrote.
     """
     run.check_files()
-    data = run.conditions["data"]
-    shape = (1, *data["size"], *([3] if data["channels"] == 3 else []))
+    data = run.conditions.data
+    shape = (1, *data.size, *([3] if data.channels == 3 else []))
     like = np.zeros(shape, np.uint8)
-    recipe = Recipe.from_json(run.recipe)
-    classifier = build_classifier(recipe, like, len(data["classes"]), seed=0).folded()
+    classifier = build_classifier(run.recipe, like, len(data.classes), seed=0).folded()
     classifier.load_state_dict(safetensors.torch.load_file(run.weights))
     return classifier.eval()

@@ -9,6 +9,7 @@ Korean letter is as wide as two.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from lookbook.data.dataset import Dataset
     from lookbook.inference.predictor import Prediction
+    from lookbook.runs.schema import EpochRecord
 
 __all__ = [
     "DPI",
@@ -346,7 +348,7 @@ class _Percentages(Formatter):
 @styled
 def plot_history(
     texts: dict[str, str],
-    history: list[dict[str, Any]],
+    history: Sequence[EpochRecord | Mapping[str, float | None]],
     *,
     lang: Lang = "en",
 ) -> Figure:

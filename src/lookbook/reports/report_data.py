@@ -73,7 +73,7 @@ def collect(run: Run, tell: Tell = lambda _step, _done: None) -> ReportData:
     _begin(tell, "answers")
     predictor = Predictor(run)
     given, test = load_part(run, "train"), load_part(run, "test")
-    training = apply(given, run.conditions["data"].get("corrections", []))
+    training = apply(given, run.conditions.data.corrections)
     kept = _read(run, _key(run, training, test))
     if kept is not None:
         found = evaluate_part(run, test)
@@ -123,8 +123,8 @@ def examine_data(
 
 def _mirrors(run: Run) -> bool:
     """Say whether images mirror well: as the run was told, or as is known of its data."""
-    if run.recipe["network"] == "conv":
-        return bool(run.recipe["mirror"])
+    if run.recipe.network == "conv":
+        return run.recipe.mirror
     return run.source.mirrors_well
 
 
@@ -139,7 +139,7 @@ def _begin(tell: Tell, step: str) -> None:
 
 def _key(run: Run, training: Dataset, test: Dataset) -> str:
     """Return what tells whether a kept analysis is of this model, this data and this format."""
-    model = run.conditions["sha256"][run.model.name]
+    model = run.conditions.sha256[run.model.name]
     parts = (str(FORMAT), model, training.sha256(), test.sha256())
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 

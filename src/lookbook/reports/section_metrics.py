@@ -50,7 +50,7 @@ def _warning(context: Context) -> str:
         share = context.percent(found.commonest_share)
         warnings.append(context.t("verdict.weak", name=found.commonest, share=share))
     run = context.answers.run
-    if run is not None and "under_one_epoch" in run.metrics.get("weaknesses", []):
+    if run is not None and "under_one_epoch" in run.metrics.weaknesses:
         warnings.append(context.t("verdict.under_one_epoch"))
     if few := [context.name(int(k)) for k in np.flatnonzero(context.test.counts < FEW)]:
         names = ", ".join(few[:10]) + (" …" if len(few) > 10 else "")
@@ -76,12 +76,12 @@ def _facts(context: Context) -> list[dict[str, Any]]:
     facts = []
     if run is not None:
         facts = [
-            _fact(context, "fit", context.duration(run.metrics["fit_seconds"])),
-            _fact(context, "recipe", run.recipe["name"]),
+            _fact(context, "fit", context.duration(run.metrics.fit_seconds)),
+            _fact(context, "recipe", run.recipe.name),
             _fact(context, "parameters", grouped(sum(layer.learnt for layer in context.layers))),
         ]
-        if run.conditions["final"] and run.metrics["validation"]:
-            twin = context.duration(run.metrics["calibration_seconds"])
+        if run.conditions.final and run.metrics.validation:
+            twin = context.duration(run.metrics.calibration_seconds)
             facts.insert(1, _fact(context, "twin", twin))
     facts.append(_fact(context, "n", grouped(found.n), "n", found.n))
     balanced = found.balanced_accuracy
@@ -127,38 +127,38 @@ def _how(context: Context) -> list[str]:
     if run is None:
         return [context.t("verdict.handed")]
     measured, conditions = run.metrics, run.conditions
-    lines = [context.t("verdict.trained", n=grouped(measured["training_pictures"]))]
-    if measured["validation"]:
-        own = conditions["data"].get("validation_sha256") is not None
-        key = "final" if conditions["final"] else "own_validation" if own else "validation"
-        accuracy = context.percent(measured["validation"]["accuracy"])
-        n = grouped(measured["validation"]["n"])
+    lines = [context.t("verdict.trained", n=grouped(measured.training_images))]
+    if measured.validation:
+        own = conditions.data.validation_sha256 is not None
+        key = "final" if conditions.final else "own_validation" if own else "validation"
+        accuracy = context.percent(measured.validation.accuracy)
+        n = grouped(measured.validation.n)
         lines.append(context.t(f"verdict.{key}", n=n, accuracy=accuracy))
         model = context.answers.model
         known = model is not None and model.calibration is not None
         lines.append(context.t(f"verdict.{'calibrated' if known else 'uncalibrated'}"))
-    if corrected := conditions["data"].get("corrections"):
+    if corrected := conditions.data.corrections:
         lines.append(context.t("verdict.corrected", n=grouped(len(corrected))))
     found = context.answers.found
     if isinstance(found, Evaluation) and not found.on_validation:
         lines.append(context.t("verdict.once", n=grouped(len(context.test))))
-    if measured["stopped"]:
+    if measured.stopped:
         lines.append(context.t("verdict.stopped"))
-    machine = conditions["machine"]
-    named = machine.get("accelerator") or machine["processor"]
+    machine = conditions.machine
+    named = machine.accelerator or machine.processor
     software = ", ".join(
         f"{name} {number}"
-        for name, number in conditions["versions"].items()
+        for name, number in conditions.versions.items()
         if not name.endswith("sha256")
     )
     lines.append(
         context.t(
             "verdict.conditions",
             device=named,
-            threads=conditions["threads"],
+            threads=conditions.threads,
             versions=software,
-            seed=conditions["seed"],
-            started=conditions["started"][:16].replace("T", " "),
+            seed=conditions.seed,
+            started=conditions.started[:16].replace("T", " "),
         )
     )
     return lines

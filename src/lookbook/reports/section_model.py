@@ -15,6 +15,7 @@ from lookbook.reports.context import Context, grouped
 if TYPE_CHECKING:
     from lookbook.evaluation.robustness import Curve
     from lookbook.inference.model import Model
+    from lookbook.runs.schema import EpochRecord
     from lookbook.runs.store import Run
 
 #: filters that are drawn
@@ -41,7 +42,7 @@ def network(context: Context) -> dict[str, Any] | None:
     )
     total = context.t("network.total", n=grouped(sum(one.learnt for one in found)))
     run = context.answers.run
-    if run is not None and (run.recipe.get("mirror") or run.recipe.get("shift")):
+    if run is not None and (run.recipe.mirror or run.recipe.shift):
         total += " " + context.t("network.views")
     channels = colours[0] if colours else 1
     shapes = [(channels, height, width), *(one.shape for one in found)]
@@ -98,57 +99,59 @@ def training(context: Context) -> dict[str, Any] | None:
     history = run.history
     if len(history) < 2:  # there is no curve of one point
         return {"facts": _ended(context, history[-1]), "note": _note(context, run)}
-    epochs, seconds = _epochs(run), [one["seconds"] for one in history]
+    epochs, seconds = _epochs(run), [one.seconds for one in history]
     drawn = [
         {"svg": _curve(context, history, name, xs, unit), "again": unit == "seconds"}
         for name in ("loss", "accuracy")
         for xs, unit in ((epochs, "epoch"), (seconds, "seconds"))
     ]
-    if all("learning_rate" in one for one in history):
-        drawn.append({"svg": _rate(context, history, epochs), "again": False})
+    rates = [one.learning_rate for one in history if one.learning_rate is not None]
+    if len(rates) == len(history):
+        drawn.append({"svg": _rate(context, rates, epochs), "again": False})
     return {"charts": drawn, "note": _note(context, run)}
 
 
-def _ended(context: Context, last: dict[str, Any]) -> list[dict[str, str]]:
+def _ended(context: Context, last: EpochRecord) -> list[dict[str, str]]:
     """Return how a training ended: loss and accuracy of both parts."""
     facts = []
     for name, write in (("loss", "{:.4f}".format), ("accuracy", context.percent)):
         for key, word in ((name, "training"), (f"val_{name}", "validation")):
-            if last.get(key) is not None:
+            value = getattr(last, key)
+            if value is not None:
                 what = f"{context.t(f'training.{name}')}, {context.t(f'word.{word}')}"
-                facts.append({"name": what, "text": write(last[key])})
+                facts.append({"name": what, "text": write(value)})
     return facts
 
 
 def _epochs(run: Run) -> list[float]:
     """Return how many passes were done at the end of each; the last one may be a part."""
-    n, hardest = run.metrics["training_pictures"], run.recipe.get("hardest", 1.0)
+    n, hardest = run.metrics.training_images, run.recipe.hardest
     done = []
     for one in run.history:
-        whole = n if one["epoch"] == 1 else max(1, round(hardest * n))
-        done.append(one["epoch"] - 1 + min(1.0, one["pictures"] / whole))
+        whole = n if one.epoch == 1 else max(1, round(hardest * n))
+        done.append(one.epoch - 1 + min(1.0, one.images / whole))
     return done
 
 
 def _note(context: Context, run: Run) -> str:
     """Say what the curves are of, and why those of the training may look worse."""
-    recipe = run.recipe
+    recipe, last = run.recipe, run.history[-1]
     parts = [context.t("training.note")]
-    with_validation = run.history[-1].get("val_loss") is not None
+    with_validation = last.val_loss is not None
     parts.append(context.t("training.validation" if with_validation else "training.no_validation"))
-    if recipe.get("hardest", 1.0) < 1 and run.history[-1]["epoch"] > 1:
-        share = context.percent(recipe["hardest"], 0)
+    if recipe.hardest < 1 and last.epoch > 1:
+        share = context.percent(recipe.hardest, 0)
         parts.append(context.t("training.hardest", share=share))
-    if recipe.get("mirror") or recipe.get("shift") or recipe.get("distort"):
+    if recipe.mirror or recipe.shift or recipe.distort:
         parts.append(context.t("training.changed"))
-    if recipe.get("label_smoothing"):
-        share = context.percent(recipe["label_smoothing"], 0)
+    if recipe.label_smoothing:
+        share = context.percent(recipe.label_smoothing, 0)
         parts.append(context.t("training.smoothing", share=share))
     return " ".join(parts)
 
 
 def _curve(
-    context: Context, history: list[dict[str, Any]], name: str, xs: list[float], unit: str
+    context: Context, history: list[EpochRecord], name: str, xs: list[float], unit: str
 ) -> str:
     """Draw loss or accuracy of both parts."""
     lines = []
@@ -157,7 +160,7 @@ def _curve(
         (f"val_{name}", "validation", "right"),
     )
     for key, word, kind in parts:
-        ys = [float(one[key]) for one in history if one.get(key) is not None]
+        ys = [value for one in history if (value := getattr(one, key)) is not None]
         if len(ys) == len(xs):
             lines.append(Line(context.t(f"word.{word}"), xs, ys, kind, charts.dots(xs)))
     every = [y for line in lines for y in line.ys]
@@ -171,9 +174,8 @@ def _curve(
     return charts.chart(title, Axis(context.t(f"training.{unit}"), 0, xs[-1]), y, lines)
 
 
-def _rate(context: Context, history: list[dict[str, Any]], epochs: list[float]) -> str:
+def _rate(context: Context, rates: list[float], epochs: list[float]) -> str:
     """Draw the learning rate at the end of each pass."""
-    rates = [float(one["learning_rate"]) for one in history]
     title, unit = context.t("training.rate"), context.t("training.epoch")
     y = Axis(title, 0, 1.08 * max(*rates, 1e-9), "{:.2g}".format)
     return charts.chart(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
+from lookbook.core.document import Document
 from lookbook.errors import InputError
 from lookbook.recipes import STANDARD, Recipe
 from lookbook.runs.places import check_target, check_text, free_folder
@@ -73,9 +76,9 @@ class TrainRequest:
         self.source.check()
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """All that decides a training; kept as `request.json` while it is not finished."""
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Document):
+    """All that decides a training; kept, with its hash, as `request.json` until it is finished."""
 
     #: a name, or a path
     data: str
@@ -90,35 +93,17 @@ class TrainConfig:
     fit_seconds: float | None
     train_sha256: str
     #: of a validation part that the data has of its own
-    validation_sha256: str | None
+    validation_sha256: str | None = None
     #: the version of the rule that splits folders; None: an earlier version of the program
-    split: int | str | None
+    split: int | str | None = None
     #: (index, label) of images that a person gave another label
-    corrections: list[tuple[int, int]]
+    corrections: list[tuple[int, int]] = field(default_factory=list)
     versions: dict[str, str]
     #: "", threads None: an earlier version of the program
-    processor: str
-    threads: int | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `request.json` holds, but for its hash."""
-        return asdict(self)
+    processor: str = ""
+    threads: int | None = None
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> TrainConfig:
+    def from_json(cls, document: dict[str, Any]) -> Self:
         """Return what a `request.json` of this or an earlier version asks for."""
-        return cls(
-            data=document["data"],
-            recipe=Recipe.from_json(document["recipe"]),
-            seed=document["seed"],
-            size=document["size"],
-            final=document["final"],
-            fit_seconds=document["fit_seconds"],
-            train_sha256=document["train_sha256"],
-            validation_sha256=document.get("validation_sha256"),
-            split=document.get("split"),
-            corrections=[(index, label) for index, label in document.get("corrections", [])],
-            versions=document["versions"],
-            processor=document.get("processor", ""),
-            threads=document.get("threads"),
-        )
+        return msgspec.convert(document, cls)

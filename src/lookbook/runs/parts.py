@@ -17,7 +17,7 @@ from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.runs.config import TrainConfig, TrainRequest
 from lookbook.runs.places import check_text, unfinished
-from lookbook.runs.schema import Data
+from lookbook.runs.schema import DataInfo
 from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class TrainingParts:
 
     source: DataSource
     #: which data it is, and how to load it again from any folder
-    data: Data
+    data: DataInfo
     #: all that may be learnt from: with a validation part of its own, `final` alone needs both
     whole: Dataset
     training: Dataset
@@ -88,7 +88,7 @@ class TrainingParts:
     def _split(
         cls,
         source: DataSource,
-        data: Data,
+        data: DataInfo,
         given: Dataset,
         validation: Dataset | None,
         asked: TrainRequest | TrainConfig,
@@ -121,27 +121,26 @@ def load_part(run: Run, part: Part) -> Dataset:
 
 def polarity_of(run: Run) -> Polarity:
     """Return the polarity of the images that a run was trained on, as it was found then."""
-    polarity: Polarity = run.conditions["data"].get("polarity", "mixed")
-    return polarity
+    return run.conditions.data.polarity
 
 
 def load_as_given(run: Run, part: Part) -> Dataset:
     """Return what `load_part` does, with no image inverted."""
-    data = run.conditions["data"]
+    data = run.conditions.data
     dataset = _load_as(run, part)
     if run.source.published is not None:  # `download` has verified it
         return dataset
-    if list(map(plain, dataset.classes)) != list(map(plain, data["classes"])):
+    if list(map(plain, dataset.classes)) != list(map(plain, data.classes)):
         raise _changed(
-            run, f"its classes are {', '.join(dataset.classes)}, were {', '.join(data['classes'])}"
+            run, f"its classes are {', '.join(dataset.classes)}, were {', '.join(data.classes)}"
         )
     if part == "train":
         _check_training(run, dataset)
         return dataset
     measured = run.source.measured_part()
-    if measured == "validation" and run.conditions["final"]:
+    if measured == "validation" and run.conditions.final:
         raise _changed(run, "it has no test part, and the run learnt from its validation part")
-    if {measured, data.get("measured_on", measured)} != {"test"}:
+    if {measured, data.measured_on or measured} != {"test"}:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LookbookWarning)  # training has told
             _check_training(run, _load_as(run, "train"))
@@ -156,7 +155,7 @@ def load_training(run: Run) -> Dataset:
     InputError
         The data is no longer there, or it was changed.
     """
-    return apply(load_part(run, "train"), run.conditions["data"].get("corrections", []))
+    return apply(load_part(run, "train"), run.conditions.data.corrections)
 
 
 def load_split(run: Run) -> tuple[Dataset, Dataset]:
@@ -167,9 +166,9 @@ def load_split(run: Run) -> tuple[Dataset, Dataset]:
     InputError
         The data is no longer there, or it was changed.
     """
-    training, expected = load_training(run), run.conditions["data"].get("validation_sha256")
+    training, expected = load_training(run), run.conditions.data.validation_sha256
     if expected is None:
-        return split_validation(training, seed=run.conditions["seed"])
+        return split_validation(training, seed=run.conditions.seed)
     validation = _load_as(run, "validation")
     if validation.sha256() != expected:
         raise _changed(run, "its validation part is not the same")
@@ -213,15 +212,15 @@ def _describe(
     hashes: tuple[str, str | None],
     split: int | str | None,
     corrections: list[tuple[int, int]],
-) -> Data:
+) -> DataInfo:
     """Say which data it is that was given for training, and how to load it again."""
-    return Data(
+    return DataInfo(
         name=source.identity,
         size=given.size,
         channels=given.channels,
         from_files=source.resizable,
-        classes=list(given.classes),
-        train_pictures=len(given),
+        classes=given.classes,
+        train_images=len(given),
         train_sha256=hashes[0],
         validation_sha256=hashes[1],
         measured_on=source.measured_part(),
@@ -232,9 +231,9 @@ def _describe(
 
 
 def _check_training(run: Run, training: Dataset) -> None:
-    data = run.conditions["data"]
-    if training.sha256() != data["train_sha256"]:
-        if data.get("split") != SPLIT and run.source.split_by_name:
+    data = run.conditions.data
+    if training.sha256() != data.train_sha256:
+        if data.split != SPLIT and run.source.split_by_name:
             raise InputError(
                 f"{run.folder} was trained by a version that split {run.source} otherwise: "
                 "images that it learnt from would count as test images; train again: "
@@ -243,13 +242,13 @@ def _check_training(run: Run, training: Dataset) -> None:
         raise _changed(
             run,
             f"its training part is not the same ({len(training):,} images, were "
-            f"{data['train_pictures']:,})",
+            f"{data.train_images:,})",
         )
 
 
 def _load_as(run: Run, part: image_folder.Part) -> Dataset:
-    data = run.conditions["data"]
-    return run.source.load(part, size=tuple(data["size"]), channels=data["channels"])
+    data = run.conditions.data
+    return run.source.load(part, size=data.size, channels=data.channels)
 
 
 def _changed(run: Run, what: str) -> InputError:

@@ -1,7 +1,7 @@
 """Schema of a run's documents: type and range of every value, greatest sizes.
 
-Here stands what is read, and nothing that training could not have written. Keys that are not named
-may be there, too: they are kept as they are, but for their depth.
+Here stands what is written and read, and nothing that training could not have written. Keys that
+are not named may be there, too: they are passed over.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-# 5 ms to import; pydantic took 34 ms, which every `lookbook runs` would wait for
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from lookbook import recipes
 from lookbook.core.document import Document
+from lookbook.core.environment import Environment, Machine
+from lookbook.images.specification import Polarity
 
 Number = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
@@ -29,8 +31,12 @@ Place = Annotated[str, Meta(min_length=1, max_length=4096, pattern="^[^\x00]+$")
 Classes = Annotated[list[str], Meta(min_length=2, max_length=200)]
 
 
+#: why a trained network is not to be relied on: see `metrics.weaknesses`
+Weakness = Literal["under_one_epoch", "not_above_commonest"]
+
+
 class Recipe(Struct):
-    """Fields of `lookbook.recipes.Recipe`."""
+    """Ranges of what `recipe.json` holds: a `lookbook.recipes.Recipe`."""
 
     name: str
     epochs: Positive
@@ -54,7 +60,7 @@ class KnownRecipe(Recipe, forbid_unknown_fields=True):
     """A recipe that is to be trained by: what is not known cannot be obeyed."""
 
 
-class EpochRecord(Struct, frozen=True):
+class EpochRecord(Document, Struct, frozen=True):
     """One epoch of `history.json`, or the part of one that was done."""
 
     epoch: Some
@@ -65,83 +71,92 @@ class EpochRecord(Struct, frozen=True):
     val_loss: Number | None
     val_accuracy: Share | None
     seconds: Seconds
-    learning_rate: Number = 0.0
+    #: at the end of the epoch; None: an earlier version did not keep it
+    learning_rate: Number | None = None
 
 
 class Validation(Document, Struct, frozen=True, kw_only=True):
-    """What the validation part shows."""
+    """How good answers to the validation part are."""
 
     accuracy: Share
     #: its 95 % interval
     interval: tuple[Share, Share]
     loss: Number
     calibration_error: Share
-    #: the accuracy of always answering the commonest class
+    #: the accuracy of always answering the commonest class; 0: an earlier version did not say
     commonest_share: Share = 0.0
     n: Some
-    #: which network
+    #: which network it is that answered
     of: str
 
 
-class Metrics(Struct):
+class Metrics(Document, Struct, frozen=True, kw_only=True):
     """`metrics.json`."""
 
     fit_seconds: Seconds
+    #: with the fit of a twin, where there was one
     calibration_seconds: Seconds
+    #: None where no image was held back, or the training was stopped too early
     validation: Validation | None
+    #: passes over the images that were made; 1: an earlier version did not say
+    epochs: Seconds = 1.0
+    weaknesses: Annotated[list[Weakness], Meta(max_length=2)] = []
     temperature: Positive
     parameters: Count
-    training_pictures: Some
+    training_images: Some = field(name="training_pictures")
+    #: it was ended before the recipe's end
     stopped: bool
-    epochs: Seconds = 1.0
-    weaknesses: Annotated[
-        list[Literal["under_one_epoch", "not_above_commonest"]], Meta(max_length=2)
-    ] = []
 
 
-class Data(Struct):
-    """Which data it was, and how to load it again."""
+class DataInfo(Document, Struct, frozen=True, kw_only=True):
+    """Which data it was, and how to load it again from any folder."""
 
     name: Place
+    #: height and width
     size: tuple[Side, Side]
     channels: Literal[1, 3]
     from_files: bool
-    classes: Classes
-    train_pictures: Some
+    classes: Annotated[tuple[str, ...], Meta(min_length=2, max_length=200)]
+    train_images: Some = field(name="train_pictures")
     train_sha256: Digest
+    #: of a validation part that the data has of its own
     validation_sha256: Digest | None = None
+    #: part that is evaluated; None: an earlier version did not say
     measured_on: str | None = None
-    polarity: Literal["light on dark", "dark on light", "mixed"] = "mixed"
+    polarity: Polarity = "mixed"
+    #: version of the rule that splits folders
     split: int | str | None = None
+    #: (index, label) of images that a person gave another label
     corrections: list[tuple[Count, Count]] = []
 
     def __post_init__(self) -> None:
-        n, k = self.train_pictures, len(self.classes)
+        n, k = self.train_images, len(self.classes)
         if any(index >= n or label >= k for index, label in self.corrections):
             raise ValueError("it corrects images or classes that are not there")
 
 
-class Machine(Struct):
-    """Where it was trained."""
-
-    processor: str
-    cores: Some
-    accelerator: str | None
-    system: str
-
-
-class Conditions(Struct):
+class Conditions(Document, Struct, frozen=True, kw_only=True):
     """`conditions.json`."""
 
+    #: in UTC
     started: str
-    data: Data
+    data: DataInfo
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    #: the validation part was learnt from, too
     final: bool
+    device: str = ""
     threads: Some
     machine: Machine
     versions: dict[str, str]
+    #: each part of the training
     seconds: dict[str, Seconds]
+    #: each file
     sha256: dict[str, Digest]
+
+    @property
+    def environment(self) -> Environment:
+        """Where it was trained, and by which versions."""
+        return Environment(machine=self.machine, versions=self.versions)
 
 
 class ClassScore(Document, Struct, frozen=True, kw_only=True):
@@ -277,8 +292,8 @@ class ExternalEvaluation(Evaluation, frozen=True, kw_only=True):
     own: OwnResult | None
 
 
-class Request(Struct):
-    """`request.json`: what `train` was asked for."""
+class Request(Struct, forbid_unknown_fields=True):
+    """Ranges of what `request.json` holds: a `TrainConfig`, and its hash."""
 
     data: Place
     recipe: KnownRecipe
@@ -289,12 +304,14 @@ class Request(Struct):
     train_sha256: Digest
     versions: dict[str, str]
     sha256: Digest
+    validation_sha256: Digest | None = None
+    split: int | str | None = None
     corrections: list[tuple[Count, Count]] = []
     processor: str = ""
     threads: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
-class Demo(Struct):
+class Demo(Document, Struct, frozen=True):
     """`demo.json`: how long each step took."""
 
     seconds: dict[str, Seconds]
@@ -309,39 +326,35 @@ class Counted(Struct):
     history: list[EpochRecord]
 
 
-Flat = dict[str, Number | int | str | bool | None]
-#: levels that a document may have: more would break what prints or writes it
-MOST_LEVELS = 10
-
-
 @dataclass(frozen=True)
 class Form:
     """What a document must hold, what it is handed on as, and how many bytes it may take."""
 
     needed: Any
-    whole: Any = dict[str, Any]
+    #: None: as what it must hold
+    whole: Any = None
     most_bytes: int = 8_000_000
 
 
 #: name of a document → its form
 FORMS = {
-    "recipe": Form(Recipe),
+    "recipe": Form(Recipe, recipes.Recipe),
     # an entry an epoch, and there may be a million
-    "history": Form(Annotated[list[EpochRecord], Meta(min_length=1)], list[Flat], 500_000_000),
+    "history": Form(Annotated[list[EpochRecord], Meta(min_length=1)], most_bytes=500_000_000),
     "metrics": Form(Metrics),
     "conditions": Form(Conditions),
-    "evaluation": Form(Evaluation, Evaluation),
-    "request": Form(Request),
+    "evaluation": Form(Evaluation),
+    "request": Form(Request, dict[str, Any]),
     "demo": Form(Demo),
-    "counted": Form(Counted, Counted),
+    "counted": Form(Counted),
 }
 
 
 def decode(name: str, content: bytes) -> Any:
-    """Return the document of that name: its object where it has one, or lists and dictionaries.
+    """Return the document of that name, as its form says.
 
     >>> decode("demo", b'{"seconds": {"fetch": 1.5}, "more": [1]}')
-    {'seconds': {'fetch': 1.5}, 'more': [1]}
+    Demo(seconds={'fetch': 1.5})
 
     Raises
     ------
@@ -350,24 +363,11 @@ def decode(name: str, content: bytes) -> Any:
     """
     form = FORMS[name]
     try:
-        # first what is needed: of another form, nothing large is made
-        msgspec.json.decode(content, type=form.needed)
-        document = msgspec.json.decode(content, type=form.whole)
+        document = msgspec.json.decode(content, type=form.needed)
+        return document if form.whole is None else msgspec.json.decode(content, type=form.whole)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except msgspec.DecodeError as error:
         # a value may be of any length; where it stands is said at the end
         said = str(error)
         raise ValueError(said if len(said) < 200 else f"{said[:100]} … {said[-80:]}") from error
-    plain = msgspec.json.decode(content) if isinstance(document, Document) else document
-    if isinstance(plain, dict) and not _is_shallow(plain, MOST_LEVELS):
-        raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
-    return document
-
-
-def _is_shallow(document: Any, levels: int) -> bool:
-    """Say whether lists and objects in lists and objects are no more than so many levels."""
-    if not isinstance(document, dict | list):
-        return True
-    inside = document.values() if isinstance(document, dict) else document
-    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inside)

@@ -40,10 +40,11 @@ from lookbook.errors import (
     describe,
     write_call,
 )
-from lookbook.recipes import RECIPES
+from lookbook.recipes import RECIPES, Recipe
 from lookbook.runs import schema
 from lookbook.runs.config import TrainConfig
 from lookbook.runs.places import REQUEST, ROOT, list_unfinished, stands, unfinished
+from lookbook.runs.schema import Conditions, EpochRecord, Metrics
 
 if TYPE_CHECKING:
     from lookbook.data.sources import DataSource
@@ -61,20 +62,20 @@ class Run:
     """One finished training, as its folder tells it."""
 
     folder: Path
-    recipe: dict[str, Any]
-    history: list[dict[str, Any]]
-    metrics: dict[str, Any]
-    conditions: dict[str, Any]
+    recipe: Recipe
+    history: list[EpochRecord]
+    metrics: Metrics
+    conditions: Conditions
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, {self.recipe['name']})"
+        return f"Run({str(self.folder)!r}, {self.recipe.name})"
 
     @property
     def source(self) -> DataSource:
         """The data that it was trained on; what was there then may be gone."""
         from lookbook.data.sources import resolve  # noqa: PLC0415  # numpy: not for --help
 
-        return resolve(self.conditions["data"]["name"])
+        return resolve(self.conditions.data.name)
 
     @property
     def weights(self) -> Path:
@@ -125,7 +126,7 @@ class Run:
         """
         # not only what the table lists: it may have been emptied
         for name in (WEIGHTS, MODEL):
-            path, expected = self.folder / name, self.conditions["sha256"].get(name)
+            path, expected = self.folder / name, self.conditions.sha256.get(name)
             remedy = f"restore the file, or train again: {self.train_again()}"
             try:
                 with open_plain(path) as file:
@@ -151,19 +152,17 @@ class Run:
 
         Corrected labels are not among them: they come from a table of the user's, `corrections`.
         """
-        data = self.conditions["data"]
-        height, width = data["size"]
-        usual = RECIPES.get(self.recipe["name"])
-        mirrored = self.recipe.get("mirror", False)
-        well = self.source.mirrors_well
-        usually = mirrored if usual is None else usual.with_mirror(asked=None, well=well).mirror
-        return data["name"], {
-            "recipe": self.recipe["name"],
-            "epochs": self.recipe["epochs"],
-            "seed": self.conditions["seed"],
-            "size": height if data["from_files"] and height == width else None,
-            "mirror": None if mirrored == usually else mirrored,
-            "final": self.conditions["final"] or None,
+        data, recipe = self.conditions.data, self.recipe
+        height, width = data.size
+        usual, well = RECIPES.get(recipe.name), self.source.mirrors_well
+        usually = usual.with_mirror(asked=None, well=well).mirror if usual else recipe.mirror
+        return data.name, {
+            "recipe": recipe.name,
+            "epochs": recipe.epochs,
+            "seed": self.conditions.seed,
+            "size": height if data.from_files and height == width else None,
+            "mirror": None if recipe.mirror == usually else recipe.mirror,
+            "final": self.conditions.final or None,
         }
 
     def train_again(self) -> str:
@@ -241,7 +240,7 @@ def list_runs(root: Path = ROOT) -> list[Run]:
             why = error if isinstance(error, LookbookError) else describe(error)
             message = f"left out the run {folder.name}: {why}"
             warnings.warn(LookbookWarning(message), stacklevel=2)
-    return sorted(found, key=lambda run: str(run.conditions["started"]), reverse=True)
+    return sorted(found, key=lambda run: run.conditions.started, reverse=True)
 
 
 def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, TrainConfig]:
@@ -287,14 +286,11 @@ def sealed(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_run(
-    folder: Path,
-    documents: dict[str, Any],
-    blobs: dict[str, bytes],
-    *,
-    numbered: bool = False,
-    replaces: bool = False,
+    run: Run, blobs: dict[str, bytes], *, numbered: bool = False, replaces: bool = False
 ) -> Run:
     """Write a run beside its place, then move it there in one step: it is whole, or not there.
+
+    Its files besides the documents are `blobs`; what is returned is what can be read again.
 
     Where it `replaces` the run of a training that was stopped, that one goes, or is kept under
     another name if more than the training wrote is in it.
@@ -308,13 +304,14 @@ def write_run(
         The disk is full, or the place cannot be written; or it was taken meanwhile, and its name
         is the user's, not `numbered`: the message says where the run is.
     """
+    folder = run.folder
     lacking = [parent for parent in folder.parents if not os.path.lexists(parent)]
     try:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             if replaces:
                 _set_aside(folder)
-            place = _write_whole(folder, documents, blobs, numbered=numbered)
+            place = _write_whole(run, blobs, numbered=numbered)
         except BaseException:
             with suppress(OSError):  # another process may use them by now
                 for parent in lacking:
@@ -350,18 +347,16 @@ def _set_aside(folder: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _write_whole(
-    folder: Path, documents: dict[str, Any], blobs: dict[str, bytes], *, numbered: bool
-) -> Path:
+def _write_whole(run: Run, blobs: dict[str, bytes], *, numbered: bool) -> Path:
     """Write a run, or leave nothing; return where it is."""
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
+    scratch = Path(tempfile.mkdtemp(dir=run.folder.parent, prefix=".lookbook-"))
     try:
         for name, blob in blobs.items():
             write_synced(scratch / name, blob)
-        for name, document in documents.items():
-            write_synced(scratch / f"{name}.json", encode(to_json(document)))
+        for name in _PARTS:
+            write_synced(scratch / f"{name}.json", encode(to_json(getattr(run, name))))
         scratch.chmod(0o755)  # mkdtemp is for secrets; a run is for showing
-        return _move(scratch, folder, numbered=numbered)
+        return _move(scratch, run.folder, numbered=numbered)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

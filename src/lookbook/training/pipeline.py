@@ -13,12 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import safetensors.torch
 import torch
 
 from lookbook.core.arrays import sample
-from lookbook.core.environment import machine, versions
+from lookbook.core.environment import Environment, processor, versions
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import DataSource, resolve
 from lookbook.errors import LookbookWarning, TrainingError
@@ -31,6 +30,7 @@ from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
 from lookbook.recipes import STANDARD, Recipe, find_recipe
 from lookbook.runs.config import TrainConfig, TrainRequest
 from lookbook.runs.parts import TrainingParts
+from lookbook.runs.schema import Conditions, Metrics
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import calibrate, learn_novelty
@@ -116,7 +116,7 @@ def train(
     ...     options = {"out": f"{folder}/run", "callbacks": [GoodEnough()]}
     ...     run = lookbook.train("fashion-mnist", "quick", **options)
     epoch 1: 55,000 images
-    >>> run.metrics["stopped"]
+    >>> run.metrics.stopped
     True
     """
     request = TrainRequest(
@@ -186,7 +186,7 @@ def resume_since(
     folder, config = read_request(run)
     with _timed(seconds, "data"):
         parts = TrainingParts.reload(config, folder)
-    if config.versions != versions() or config.processor not in {"", _processor()}:
+    if config.versions != versions() or config.processor not in {"", processor()}:
         message = (
             f"{folder} was begun with other versions or on another processor: its weights may "
             "differ in the last bits"
@@ -234,7 +234,7 @@ def _config(request: TrainRequest, parts: TrainingParts, planned: Plan) -> Train
         split=parts.data.split,
         corrections=parts.data.corrections,
         versions=versions(),
-        processor=_processor(),
+        processor=processor(),
         threads=planned.threads,
     )
 
@@ -268,26 +268,21 @@ def _train(
     with _timed(seconds, "export"):
         about = _about_model(fitted, parts, recipe, measured, calibration)
         blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
-    conditions = {
-        "started": started,
-        "data": msgspec.to_builtins(parts.data),
-        "seed": config.seed,
-        "final": config.final,
-        "device": str(pick_device()),
-        "threads": on,
-        "machine": machine(accelerator_name()),
-        "versions": versions(),
-        "seconds": seconds,
-        "sha256": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
-    }
-    validation = measured["validation"]
-    documents = {
-        "recipe": recipe.to_json(),
-        "history": msgspec.to_builtins(fitted.history),
-        "metrics": measured | {"validation": validation and validation.to_json()},
-        "conditions": conditions,
-    }
-    run = write_run(point.run, documents, blobs, numbered=point.numbered, replaces=point.resumes)
+    here = Environment.here(accelerator_name())
+    conditions = Conditions(
+        started=started,
+        data=parts.data,
+        seed=config.seed,
+        final=config.final,
+        device=str(pick_device()),
+        threads=on,
+        machine=here.machine,
+        versions=here.versions,
+        seconds=seconds,
+        sha256={name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
+    )
+    run = Run(point.run, recipe, fitted.history, measured, conditions)
+    run = write_run(run, blobs, numbered=point.numbered, replaces=point.resumes)
     if not fitted.stopped:
         point.remove()
     return run
@@ -312,7 +307,7 @@ def _fit(
         return fitted, calibrate(fitted, judge, validation)
 
 
-def _measured(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -> dict[str, Any]:
+def _measured(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -> Metrics:
     """Return what `metrics.json` holds."""
     temperature = float(fitted.classifier.temperature)
     validation = metrics.on_validation(
@@ -321,17 +316,17 @@ def _measured(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -
         "a twin trained without the validation part" if parts.final else "this network",
     )
     epochs = epochs_done(fitted.history)
-    return {
-        "fit_seconds": seconds["fit"],
-        "calibration_seconds": seconds["calibration"],
-        "validation": validation,
-        "epochs": epochs,
-        "weaknesses": metrics.weaknesses(validation, epochs),
-        "temperature": temperature,
-        "parameters": sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
-        "training_pictures": len(parts.learnt),
-        "stopped": fitted.stopped,
-    }
+    return Metrics(
+        fit_seconds=seconds["fit"],
+        calibration_seconds=seconds["calibration"],
+        validation=validation,
+        epochs=epochs,
+        weaknesses=metrics.weaknesses(validation, epochs),
+        temperature=temperature,
+        parameters=sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
+        training_images=len(parts.learnt),
+        stopped=fitted.stopped,
+    )
 
 
 def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
@@ -346,7 +341,7 @@ def _about_model(
     fitted: Fitted,
     parts: TrainingParts,
     recipe: Recipe,
-    measured: dict[str, Any],
+    measured: Metrics,
     calibration: CalibrationSet | None,
 ) -> dict[str, Any]:
     """Return what the model file says of itself."""
@@ -356,8 +351,8 @@ def _about_model(
         recipe,
         parts.whole.classes,
         parts.data.polarity,
-        validation=measured["validation"],
-        weaknesses=measured["weaknesses"],
+        validation=measured.validation,
+        weaknesses=measured.weaknesses,
         calibration=calibration,
         # of one's own data the last part of its name: where it lies is nobody else's business
         data=Data(
@@ -401,7 +396,3 @@ def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
 
 def _arrays(dataset: Dataset) -> Labelled:
     return dataset.images, dataset.labels
-
-
-def _processor() -> str:
-    return str(machine(None)["processor"])
