@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import re
@@ -820,6 +821,15 @@ def test_both_languages_say_everything():
         wanted = sorted(re.findall(r"{\w*}", english[key]))
         assert sorted(re.findall(r"{\w*}", korean[key])) == wanted, key
         assert re.search("[가-힣]", korean[key]) or not re.search("[a-z]{4}", korean[key]), key
+
+
+def test_the_page_says_everything_before_its_script_runs(page):
+    written = page.read_text(encoding="utf-8").partition("<body>")[2].partition("<script")[0]
+    english = texts("exports/try", "en")
+    found = re.findall(r'data-t="(\w+)"[^>]*>([^<]*)<', written)
+    assert len(found) == 15
+    for key, text in found:
+        assert html.unescape(text) == english[key]
 
 
 def test_the_command_writes_the_page(some_run, tmp_path):

@@ -25,12 +25,12 @@ def test_one_is_written_as_one(browser, tmp_path):
         for sentence in [*sentences, "test part: 1 picture of 8×8 pixels"]:
             assert sentence in said
         assert re.findall(r"(?<![\w.,])1 (?:test )?(?:pictures|mistakes)", said) == []
-    verdict = texts("reports/report", "en")["verdict"]
+    english = texts("reports/report", "en")
     for n, expected in (
         ("1", "1 label of the training part was corrected by a person before."),
         ("21", "21 labels of the training part were corrected by a person before."),
     ):
-        assert say(verdict["corrected"], n=n) == expected
+        assert say(english["verdict.corrected"], n=n) == expected
     machine = {"device": "a", "versions": "b", "seed": 0, "started": "c"}
-    assert "a, 1 thread; b" in say(verdict["conditions"], threads=1, **machine)
-    assert "a, 2 threads; b" in say(verdict["conditions"], threads=2, **machine)
+    assert "a, 1 thread; b" in say(english["verdict.conditions"], threads=1, **machine)
+    assert "a, 2 threads; b" in say(english["verdict.conditions"], threads=2, **machine)

@@ -262,15 +262,7 @@ def test_axe_finds_no_violation_with_many_classes(browser, tmp_path):
 
 
 def test_both_languages_say_the_same_things():
-    def flat(lang):
-        return {
-            (section, name): text
-            for section, names in texts("reports/report", lang).items()
-            if isinstance(names, dict)
-            for name, text in names.items()
-        }
-
-    english, korean = flat("en"), flat("ko")
+    english, korean = (texts("reports/report", lang) for lang in ("en", "ko"))
     assert english.keys() == korean.keys()
     for key, text in english.items():
         places = sorted(re.findall(r"\{\w*\}", text))

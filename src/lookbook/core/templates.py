@@ -57,9 +57,17 @@ def _compact(name: str) -> str:
 
 
 @cache
-def texts(page: str, lang: Lang) -> dict[str, Any]:
-    """Return all texts of a page in one language."""
-    return dict(json.loads(_asset(f"{page}.{lang}.json")))
+def texts(page: str, lang: Lang) -> dict[str, str]:
+    """Return all texts of a page in one language; one of a section is called `section.name`.
+
+    >>> texts("reports/report", "en")["word.class"], texts("exports/try", "ko")["clear"]
+    ('class', '지우기')
+    """
+    found: dict[str, str] = {}
+    for name, one in json.loads(_asset(f"{page}.{lang}.json")).items():
+        of_section = isinstance(one, dict)
+        found |= {f"{name}.{key}": one[key] for key in one} if of_section else {name: one}
+    return found
 
 
 def say(text: str, **values: object) -> str:

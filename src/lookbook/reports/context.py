@@ -86,14 +86,12 @@ class Context:
 
     def t(self, key: str, **values: object) -> str:
         """Return a text in the page's language, with values filled in."""
-        section, _, name = key.partition(".")
-        text: str = texts("reports/report", self.lang)[section][name]
+        text = texts("reports/report", self.lang)[key]
         return join_particles(say(text, **values)) if values else text
 
     def percent(self, share: float, digits: int = 1) -> str:
         """Write a share as a percentage."""
-        text: str = texts("reports/report", self.lang)["percent"]
-        return text.format(f"{100 * share:.{digits}f}")
+        return self.t("script.percent").format(f"{100 * share:.{digits}f}")
 
     def duration(self, seconds: float) -> str:
         """Write a duration in the page's language."""
@@ -121,8 +119,7 @@ class Context:
 
     def about_test(self, index: int) -> str:
         """Describe a test image and the answer to it."""
-        text: str = texts("reports/report", self.lang)["script"]["about"]
-        return text.format(
+        return self.t("script.about").format(
             index=grouped(int(index)),
             said=self.name(self.said[index]),
             sure=self.percent(tenths(self.probs[index].max()) / 1000),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookbook.core.templates import LANGS, json_in_page, texts
+from lookbook.core.templates import LANGS, Lang, json_in_page, texts
 from lookbook.evaluation import metrics
 from lookbook.evaluation.nearest_neighbors import MOST_TRAINING, NEAREST
 from lookbook.evaluation.selection import extremes
@@ -268,9 +268,14 @@ def for_script(context: Context, sprite: sprites.Sprite) -> str:
         "xy": _packed((65535 * context.analysis.places).astype("<u2")),
         "files": [context.file("test", index) for index in shown] if context.test.files else [],
         "title": context.answers.title,
-        "text": {lang: texts("reports/report", lang)["script"] for lang in LANGS},
+        "text": {lang: _script_texts(lang) for lang in LANGS},
     }
     return json_in_page(document)
+
+
+def _script_texts(lang: Lang) -> dict[str, str]:
+    listed = texts("reports/report", lang).items()
+    return {key[7:]: text for key, text in listed if key.startswith("script.")}
 
 
 def _packed(array: np.ndarray) -> str:
