@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -50,6 +50,54 @@ class Answers:
     def published(self) -> BuiltinDataset | None:
         """What is known of a built-in dataset."""
         return self.source.published if self.source else None
+
+
+# ---- what sections are made of ----
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What a section of the page shows; each is a type of its own."""
+
+    #: what stands small below it
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A figure as it is written, and for who reads the page by program its name and value."""
+
+    text: str
+    metric: str = ""
+    value: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A figure with what it is of."""
+
+    name: str
+    number: Number
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An image: its place in the sprite, what it is, its file."""
+
+    at: int
+    about: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Thumb:
+    """A small test image with a link; the script says what it is about."""
+
+    index: int
+    at: int
+
+
+# ---- the page while it is made ----
 
 
 @dataclass
@@ -126,19 +174,20 @@ class Context:
             truth=self.name(self.test.labels[index]),
         )
 
-    def shown_test(self, index: int) -> dict[str, Any]:
-        """Return what a small image with a link needs; the script says what it is about."""
-        return {"index": int(index), "at": self.at("test", index)}
+    def thumb(self, index: int) -> Thumb:
+        """Return a small test image."""
+        return Thumb(int(index), self.at("test", index))
 
-    def describe(self, word: str, index: int) -> str:
-        """Name an image: part, number, label."""
+    def tile(self, word: str, index: int, about: str = "") -> Tile:
+        """Return an image of a part; unless told otherwise it is called by number and label."""
         part = self.parts[word]
-        return self.t(
+        about = about or self.t(
             "data.picture",
             part=self.t(f"word.{word}"),
             index=grouped(index),
             name=part.classes[part.labels[index]],
         )
+        return Tile(self.at(word, index), about, self.file(word, index))
 
 
 # ---- numbers ----

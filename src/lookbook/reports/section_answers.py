@@ -108,7 +108,7 @@ def _card(context: Context, place: int, index: int) -> dict[str, Any]:
         neighbours.append(
             {
                 "at": context.at("training", int(near)),
-                "about": context.describe("training", int(near)),
+                "about": context.tile("training", int(near)).about,
                 "file": context.file("training", int(near)),
                 "name": context.name(label),
                 "kind": kind,
@@ -196,8 +196,8 @@ def per_class(context: Context) -> dict[str, Any]:
             {
                 "name": one.name,
                 "metrics": measured,
-                "typical": [context.shown_test(i) for i in typical],
-                "worst": [context.shown_test(i) for i in worst],
+                "typical": [context.thumb(i) for i in typical],
+                "worst": [context.thumb(i) for i in worst],
             }
         )
     return {"rows": rows, "note": _sampled(context, "classes")}

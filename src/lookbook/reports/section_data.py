@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookbook.core.arrays import chunks
 from lookbook.evaluation.audit import ENOUGH, LEAST, NEAR, PAIR_ISSUES
 from lookbook.evaluation.selection import EXAMPLES, FEWER, MANY, MOST_CLASSES, choose_examples
-from lookbook.reports.context import Context, grouped
+from lookbook.reports.context import Context, Section, Tile, grouped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Int64, UInt8
 
     from lookbook.data.dataset import Dataset
@@ -28,7 +31,77 @@ LEVELS = 32
 NAMED = 10
 
 
-def data(context: Context) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ClassRow:
+    """A class in the table of the data; places are those in the sprite."""
+
+    name: str
+    count: str
+    #: of the images of the largest class, in percent
+    share: float
+    average: int | None
+    examples: list[int]
+
+
+@dataclass(frozen=True)
+class PixelRow:
+    """One row of one image, as numbers before scaling and after."""
+
+    tile: Tile
+    about: str
+    before: list[str]
+    after: list[str]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label is suspected: what it was given, and what networks say."""
+
+    tile: Tile
+    given: str
+    opinion: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check of the data found."""
+
+    title: str
+    count: str
+    about: str
+    #: images; None where what it says is more than a number
+    n: int | None = None
+    pairs: Sequence[tuple[Tile, Tile]] = ()
+    suspects: Sequence[Suspect] = ()
+    hidden: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSection(Section):
+    """Classes, pixels, and what each check of the data found."""
+
+    caption: str
+    rows: list[ClassRow]
+    pixels: PixelRow
+    checks: list[Finding]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was not looked for in vain."""
+        return [one for one in self.checks if one.n != 0]
+
+    @property
+    def in_vain(self) -> list[str]:
+        """What was: the titles of these checks."""
+        return [one.title for one in self.checks if one.n == 0]
+
+    @property
+    def most(self) -> int:
+        """How many images the largest finding has."""
+        return max((one.n or 0 for one in self.checks), default=0)
+
+
+def data(context: Context) -> DataSection:
     """Show the classes, the pixels, and what was found in the data."""
     word = "training" if "training" in context.parts else "test"
     part = context.parts[word]
@@ -36,20 +109,18 @@ def data(context: Context) -> dict[str, Any]:
     rows = []
     for k in range(len(part.classes)):
         of_class = np.flatnonzero(part.labels == k)
-        rows.append(
-            {
-                "name": part.classes[k],
-                "count": grouped(int(counts[k])),
-                "share": round(100 * float(counts[k] / counts.max()), 1),
-                "empty": not counts[k],
-                "average": _average(context, part, k, of_class),
-                "examples": [context.at(word, i) for i in examples[k]],
-            }
+        row = ClassRow(
+            part.classes[k],
+            grouped(int(counts[k])),
+            round(100 * float(counts[k] / counts.max()), 1),
+            _average(context, part, k, of_class),
+            [context.at(word, i) for i in examples[k]],
         )
+        rows.append(row)
     height, width = part.size
     colour = context.t("data.grey" if part.channels == 1 else "data.colour")
-    return {
-        "caption": context.t(
+    return DataSection(
+        caption=context.t(
             "data.caption",
             part=context.t(f"word.{word}"),
             n=grouped(len(part)),
@@ -57,24 +128,11 @@ def data(context: Context) -> dict[str, Any]:
             colour=colour,
             k=len(part.classes),
         ),
-        "rows": rows,
-        "note": _note(context, len(part.classes)),
-        "pixels": _pixels(context, part, word),
-        **_sorted(_findings(context)),
-    }
-
-
-def _sorted(findings: list[dict[str, Any]]) -> dict[str, Any]:
-    """Tell what was found from what was looked for in vain; what has most images is open."""
-    found = [one for one in findings if one["n"] != 0]
-    most = max((one["n"] or 0 for one in found), default=0)
-    for one in found:
-        one["open"] = one["n"] == most > 0
-    return {
-        "looked": bool(findings),
-        "findings": found,
-        "in_vain": [one["title"] for one in findings if one["n"] == 0],
-    }
+        rows=rows,
+        note=_note(context, len(part.classes)),
+        pixels=_pixels(context, part, word),
+        checks=_checks(context),
+    )
 
 
 def _note(context: Context, k: int) -> str:
@@ -106,38 +164,26 @@ def _mean(
     return np.asarray((total / len(chosen)).round(), np.uint8)
 
 
-def _pixels(context: Context, part: Dataset, word: str) -> dict[str, Any]:
+def _pixels(context: Context, part: Dataset, word: str) -> PixelRow:
     """Show one row of one image, before scaling and after."""
     index = len(part) // 3
     image = part.images[index]
     row = min(10, len(image) - 1)
     whole = image[row] if image.ndim == 2 else image[row, :, 0]
     levels = whole[:LEVELS]
-    caption = context.t(
-        "data.picture",
-        part=context.t(f"word.{word}"),
-        index=grouped(index),
-        name=part.classes[part.labels[index]],
-    )
-    scaled = (
+    scaled = [
         np.format_float_positional(np.float32(level) / np.float32(255), precision=8)
         for level in levels
-    )
+    ]
+    tile = context.tile(word, index)
     key = "data.row" if image.ndim == 2 else "data.row_red"
-    about = context.t(key, picture=caption, row=row)
+    about = context.t(key, picture=tile.about, row=row)
     if len(levels) < len(whole):
         about += " " + context.t("data.first", shown=len(levels), all=len(whole))
-    return {
-        "about": about,
-        "file": context.file(word, index),
-        "at": context.at(word, index),
-        "label": caption,
-        "before": [str(level) for level in levels],
-        "after": list(scaled),
-    }
+    return PixelRow(tile, about, [str(level) for level in levels], scaled)
 
 
-def _findings(context: Context) -> list[dict[str, Any]]:
+def _checks(context: Context) -> list[Finding]:
     """List what an audit of the data found, with some images of each."""
     found = context.answers.findings
     if found is None:
@@ -150,29 +196,16 @@ def _findings(context: Context) -> list[dict[str, Any]]:
     ]
     if found.compared < found.different:
         n = grouped(found.compared)
-        listed.append(
-            {
-                "n": None,
-                "count": n,
-                "title": context.t("data.compared"),
-                "about": context.t("data.sampled", n=n),
-            }
-        )
+        listed.append(Finding(context.t("data.compared"), n, context.t("data.sampled", n=n)))
     return listed + _doubted(context, found)
 
 
-def _doubted(context: Context, found: Findings) -> list[dict[str, Any]]:
+def _doubted(context: Context, found: Findings) -> list[Finding]:
     """List suspected labels; where none were looked for, say so."""
     if found.networks:
         return [_suspects(context, part, found) for part in ("training", "test")]
-    return [
-        {
-            "n": None,
-            "count": context.t("data.unjudged_count"),
-            "title": context.t("data.unjudged"),
-            "about": context.t("data.unjudged_about", n=LEAST),
-        }
-    ]
+    about = context.t("data.unjudged_about", n=LEAST)
+    return [Finding(context.t("data.unjudged"), context.t("data.unjudged_count"), about)]
 
 
 def _not_judged(context: Context) -> str:
@@ -192,7 +225,7 @@ def _pairs(
     pairs: Int64[np.ndarray, "P 2"],
     found: Findings,
     part: str,
-) -> dict[str, Any]:
+) -> Finding:
     """Show some of the pairs of one kind."""
     word = context.t(f"word.{part}") if part else ""
     about_key = "near_about" if key.startswith("near") else f"{key}_about"
@@ -200,31 +233,27 @@ def _pairs(
     shown, hidden = min(FOUND, len(pairs)), ""
     if min(counted, shown) < len(pairs):
         hidden = context.t("data.shown_pairs", shown=shown, all=grouped(len(pairs)))
-    return {
-        "n": counted,
-        "count": grouped(counted),
-        "title": context.t(f"data.{key}", part=word),
-        "about": context.t(f"data.{about_key}", threshold=f"{NEAR:g}"),
-        "pairs": [
-            {"first": _member(context, a, found), "second": _member(context, b, found)}
+    return Finding(
+        n=counted,
+        count=grouped(counted),
+        title=context.t(f"data.{key}", part=word),
+        about=context.t(f"data.{about_key}", threshold=f"{NEAR:g}"),
+        pairs=[
+            (_member(context, a, found), _member(context, b, found))
             for a, b in pairs[:shown].tolist()
         ],
-        "hidden": hidden,
-    }
+        hidden=hidden,
+    )
 
 
-def _member(context: Context, index: int, found: Findings) -> dict[str, Any]:
-    """Describe one image of a pair."""
-    word = "training" if index < found.n_training else "test"
-    own = index if word == "training" else index - found.n_training
-    return {
-        "at": context.at(word, own),
-        "about": context.describe(word, own),
-        "file": context.file(word, own),
-    }
+def _member(context: Context, index: int, found: Findings) -> Tile:
+    """Return one image of a pair."""
+    if index < found.n_training:
+        return context.tile("training", index)
+    return context.tile("test", index - found.n_training)
 
 
-def _suspects(context: Context, word: str, found: Findings) -> dict[str, Any]:
+def _suspects(context: Context, word: str, found: Findings) -> Finding:
     """Show the least credible labels of one part; none where the networks are too weak."""
     suspects: Suspects = getattr(found, word)
     n, shown = suspects.suspected, min(suspects.suspected, FOUND)
@@ -239,16 +268,15 @@ def _suspects(context: Context, word: str, found: Findings) -> dict[str, Any]:
         if shown > n:
             about.append(context.t("data.none_suspected"))
     left_out = _not_judged(context)
-    unseen = _unseen(context, suspects, shown, weak=found.too_weak)
-    return {
+    return Finding(
         # what says more than a number is not only named
-        "n": n or (None if left_out or found.too_weak or shown else 0),
-        "count": context.t("data.too_weak") if found.too_weak else grouped(n),
-        "title": context.t("data.suspects", part=context.t(f"word.{word}")),
-        "about": " ".join(filter(None, [*about, left_out])),
-        "suspects": [_suspect(context, word, suspects, place) for place in range(shown)],
-        "hidden": unseen,
-    }
+        n=n or (None if left_out or found.too_weak or shown else 0),
+        count=context.t("data.too_weak") if found.too_weak else grouped(n),
+        title=context.t("data.suspects", part=context.t(f"word.{word}")),
+        about=" ".join(filter(None, [*about, left_out])),
+        suspects=[_suspect(context, word, suspects, place) for place in range(shown)],
+        hidden=_unseen(context, suspects, shown, weak=found.too_weak),
+    )
 
 
 def _unseen(context: Context, suspects: Suspects, shown: int, *, weak: bool) -> str:
@@ -265,18 +293,15 @@ def _unseen(context: Context, suspects: Suspects, shown: int, *, weak: bool) -> 
     return table if weak or suspects.suspected <= shown else f"{said} {table}"
 
 
-def _suspect(context: Context, word: str, suspects: Suspects, place: int) -> dict[str, Any]:
+def _suspect(context: Context, word: str, suspects: Suspects, place: int) -> Suspect:
     """Show one image whose label is suspected."""
     index, (other, own) = int(suspects.indices[place]), suspects.shares[place]
-    return {
-        "at": context.at(word, index),
-        "about": context.t("data.number", part=context.t(f"word.{word}"), index=grouped(index)),
-        "file": context.file(word, index),
-        "given": context.t("data.given", name=context.name(context.parts[word].labels[index])),
-        "opinion": context.t(
-            "data.opinion",
-            name=context.name(suspects.predicted[place]),
-            share=context.percent(other),
-            given=context.percent(own),
-        ),
-    }
+    number = context.t("data.number", part=context.t(f"word.{word}"), index=grouped(index))
+    opinion = context.t(
+        "data.opinion",
+        name=context.name(suspects.predicted[place]),
+        share=context.percent(other),
+        given=context.percent(own),
+    )
+    given = context.t("data.given", name=context.name(context.parts[word].labels[index]))
+    return Suspect(context.tile(word, index, number), given, opinion)
