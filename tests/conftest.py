@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import msgspec
@@ -21,8 +21,12 @@ from filelock import FileLock
 import program
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import load
-from lookbook.recipes import TUTORIAL
+from lookbook.recipes import TUTORIAL, Recipe
 from lookbook.runs.store import Run
+
+if TYPE_CHECKING:
+    from lookbook.inference.model import Model
+    from lookbook.networks.classifier import Classifier
 
 # what is loaded here keeps nothing of its own in the home of who runs the tests
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -73,7 +77,7 @@ def with_data(run: Run, **changes: object) -> Run:
 
 
 def described(classes: Iterable[str]) -> dict[str, Any]:
-    """Return what a made model says of itself, but for what `to_onnx` adds."""
+    """Return what a made model says of itself, but for its input and views."""
     return {
         "classes": list(classes), "polarity": "mixed", "temperature": 1.0, "calibration": None,
         "recipe": {"name": "made"}, "validation": None, "data": {"name": "made"}, "licence": "",
@@ -95,6 +99,18 @@ def lookbook(*args: str | Path, cwd: Path, **environment: str) -> subprocess.Com
         check=False,
         env=shared | environment,
     )
+
+
+def as_model(classifier: Classifier, images: np.ndarray, classes: Iterable[str]) -> Model:
+    """Return a network as a model file, which takes such images."""
+    from lookbook.inference.model_card import Data
+    from lookbook.networks.onnx_export import describe, to_onnx
+
+    card = describe(
+        classifier, images, Recipe(name="made"), list(classes), "mixed", validation=None,
+        weaknesses=[], calibration=None, data=Data("made"),
+    )  # fmt: skip
+    return to_onnx(classifier, images, card)
 
 
 @pytest.fixture(scope="session")

@@ -137,8 +137,10 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         measured = metrics.on_validation(
             softmax(fitted.val_logits / temperature), validation[1], "this network"
         )
-        about = describe(
+        images = sample(inputs, 64)
+        card = describe(
             fitted.classifier,
+            images,
             recipe,
             classes,
             polarity,
@@ -147,7 +149,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             calibration=calibration,
             data=Data("arrays", builtin=False, train_sha256=digest),
         )
-        self.model_ = to_onnx(fitted.classifier, sample(inputs, 64), about)
+        self.model_ = to_onnx(fitted.classifier, images, card)
         self.history_ = msgspec.to_builtins(fitted.history)
         return self
 

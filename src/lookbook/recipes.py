@@ -14,14 +14,20 @@ MANY = 20_000
 
 
 @dataclass(frozen=True)
-class Recipe(Document):
+class NamedRecipe(Document):
+    """What a model file of any version says of its recipe."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Recipe(NamedRecipe):
     """Everything that decides a training run, but for its data and its seed.
 
     Each field is the same field in a run's `recipe.json`; those that the command line can change
     are flags of the same name.
     """
 
-    name: str
     network: Literal["dense", "conv"] = "dense"
     #: widths of the hidden layers (dense) or of the convolutions (conv), first to last
     widths: tuple[int, ...] = (128,)

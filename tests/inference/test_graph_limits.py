@@ -12,12 +12,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from conftest import described
+from conftest import as_model
 from lookbook.errors import DamagedFileError
 from lookbook.inference import graph_limits
 from lookbook.inference.model import BATCH, SEAL, Model
 from lookbook.networks.classifier import build_classifier
-from lookbook.networks.onnx_export import to_onnx
 from lookbook.recipes import LARGE, STANDARD, TUTORIAL
 
 
@@ -347,7 +346,7 @@ def test_the_bounds_follow_what_is_computed(recipe, shape):
     rng = np.random.default_rng(0)
     raw = rng.integers(0, 256, (60, *shape)).astype(np.float32 if len(shape) == 1 else np.uint8)
     classifier = build_classifier(recipe, raw, 4, seed=0)
-    content = to_onnx(classifier, raw, described("abcd")).content
+    content = as_model(classifier, raw, "abcd").content
     model = onnx.load_from_string(content)
     # no image is sure, so that all are looked at in all views
     chosen = 5 if classifier.has_views else 0

@@ -13,13 +13,12 @@ import pytest
 from PIL import Image
 
 import lookbook
-from conftest import described, made_images
+from conftest import as_model, made_images
 from lookbook.errors import DamagedFileError, InputError
 from lookbook.estimator import LookbookClassifier
 from lookbook.images.specification import Preprocessing
 from lookbook.inference.model import SEAL, Model
 from lookbook.networks.classifier import build_classifier
-from lookbook.networks.onnx_export import to_onnx
 from lookbook.recipes import TUTORIAL
 
 
@@ -245,7 +244,7 @@ def test_grey_images_may_have_an_axis_of_one_channel(run):
 def test_features_that_are_no_numbers_are_refused():
     sample = np.random.default_rng(0).random((20, 5), np.float32) * 255
     classifier = build_classifier(TUTORIAL, sample, 2, seed=0)
-    model = to_onnx(classifier, sample, described(["a", "b"]))
+    model = as_model(classifier, sample, ["a", "b"])
     sample[3, 2] = np.nan
     with pytest.raises(InputError) as caught:
         model.predict(sample)
@@ -257,7 +256,7 @@ def test_features_that_are_no_numbers_are_refused():
 def test_features_of_any_numbers_become_float32():
     sample = np.random.default_rng(0).random((20, 5), np.float32) * 255
     classifier = build_classifier(TUTORIAL, sample, 2, seed=0)
-    model = to_onnx(classifier, sample, described(["a", "b"]))
+    model = as_model(classifier, sample, ["a", "b"])
     whole = np.rint(sample)
     for kind in (np.float64, np.int64):
         found = model.predict(whole.astype(kind)).logits

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import described, made_images
+from conftest import as_model, made_images
 from lookbook.inference import onnx_graph
 from lookbook.networks.classifier import build_classifier
-from lookbook.networks.onnx_export import to_onnx
 from lookbook.recipes import LARGE, QUICK, STANDARD, TUTORIAL
 
 
@@ -19,7 +18,7 @@ def exported(recipe, images, k=3):
     classifier = build_classifier(recipe, images, k, seed=0).eval()
     classifier.sure.fill_(0.4)
     folded = classifier.folded().eval()
-    return folded, to_onnx(folded, images[:8], described(["a"] * k))
+    return folded, as_model(folded, images[:8], ["a"] * k)
 
 
 def test_the_tutorials_network_has_101_770_parameters():

@@ -11,12 +11,12 @@ import onnxruntime
 import pytest
 import torch
 
-from conftest import described, made_images
+from conftest import as_model, made_images
 from lookbook.errors import TrainingError
 from lookbook.estimator import LookbookClassifier
 from lookbook.inference.model import Model
 from lookbook.networks.classifier import build_classifier
-from lookbook.networks.onnx_export import check_parity, to_onnx
+from lookbook.networks.onnx_export import check_parity
 from lookbook.recipes import SMALL, TUTORIAL
 from lookbook.training.calibration import learn_novelty
 from lookbook.training.loop import fit
@@ -37,7 +37,7 @@ def test_the_file_says_what_the_network_says(shape, n):
     inputs = np.resize(sample, (n, *sample.shape[1:]))
     labels = np.arange(len(sample)) % 4
     learn_novelty(classifier, (sample, labels))
-    model = to_onnx(classifier, sample, described("abcd"))
+    model = as_model(classifier, sample, "abcd")
     with torch.no_grad():
         logits, probs, novelty = classifier(torch.from_numpy(inputs))
     found = model.predict(inputs)
@@ -53,13 +53,13 @@ def test_classes_of_one_shade_each_leave_a_file_that_agrees():
     parts = (images[24:], labels[24:]), (images[:24], labels[:24])
     fitted = fit(*parts, SMALL.with_epochs(3), 2)
     learn_novelty(fitted.classifier, parts[0])
-    model = to_onnx(fitted.classifier, images[:64], described(["black", "white"]))
+    model = as_model(fitted.classifier, images[:64], ["black", "white"])
     assert (model.predict(images).probs.argmax(axis=1) == labels).all()
 
 
 def test_a_file_that_differs_is_refused():
     sample = made()
-    model = to_onnx(build_classifier(TUTORIAL, sample, 4, seed=0), sample, described([]))
+    model = as_model(build_classifier(TUTORIAL, sample, 4, seed=0), sample, [])
     with pytest.raises(TrainingError, match=r"^the model file differs from the network by \d"):
         check_parity(build_classifier(TUTORIAL, sample, 4, seed=1), model, sample)
 

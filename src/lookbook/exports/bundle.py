@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -55,7 +55,9 @@ def write_bundle(run: Run, folder: Path) -> Path:
         scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".lookbook-"))
         try:
             (scratch / "model.onnx").write_bytes(model.content)
-            (scratch / "about.json").write_text(to_json(_about(model)), encoding="utf-8")
+            # of an older model, too, how images are prepared
+            about = model.about | {"preprocessing": model.preprocessing}
+            (scratch / "about.json").write_text(to_json(about), encoding="utf-8")
             for name in EXAMPLES:
                 (scratch / name).write_text(_read(name), encoding="utf-8")
             suffix = "pgm" if len(model.input_shape) == 2 else "ppm"
@@ -71,12 +73,6 @@ def write_bundle(run: Run, folder: Path) -> Path:
     except OSError as error:
         raise cannot_write(folder, error, unchanged=True) from error
     return folder
-
-
-def _about(model: Model) -> dict[str, Any]:
-    """Return what a model says of itself; of an older one, too, how images are prepared."""
-    steps = model.preprocessing
-    return model.about | {"preprocessing": steps and steps.to_json()}
 
 
 def _read(name: str) -> str:

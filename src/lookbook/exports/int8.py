@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -26,6 +26,7 @@ from lookbook.errors import ExportError
 from lookbook.evaluation import metrics
 from lookbook.inference import onnx_graph
 from lookbook.inference.model import Model, Outputs
+from lookbook.inference.model_card import ModelCard
 from lookbook.inference.predictor import open_model
 from lookbook.inference.runtime import silence
 from lookbook.inference.thresholds import CalibrationSet
@@ -84,7 +85,9 @@ def quantize(run: Run, out: Path) -> Comparison:
     """
     model = open_model(run)
     training, validation = load_split(run)
-    small = _quantize(model, sample(training.images, CALIBRATION))
+    # the card as it was read has no more of the recipe than its name
+    card = structs.replace(model.card, recipe=run.recipe, bits=8)
+    small = _quantize(model, card, sample(training.images, CALIBRATION))
     mine, theirs = (each.predict(validation.images) for each in (small, model))
     accuracy = [metrics.accuracy(each.probs, validation.labels) for each in (mine, theirs)]
     if accuracy[1] - accuracy[0] > MOST_LOST + 1e-9:  # 0.93 - 0.928 is a little more than 0.002
@@ -94,7 +97,8 @@ def quantize(run: Run, out: Path) -> Comparison:
             f"{100 * MOST_LOST:.1f} points are lost, so nothing was written; keep {run.model}"
         )
     final = run.conditions.final
-    small = _recalibrate(small, mine, theirs, validation.labels, final=final)
+    card = _recalibrate(card, mine, theirs, validation.labels, final=final)
+    small = Model.write(onnx.load_from_string(small.content), card)
     write_bytes(out, small.content)
     return Comparison(
         out,
@@ -107,7 +111,7 @@ def quantize(run: Run, out: Path) -> Comparison:
     )
 
 
-def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> Model:
+def _quantize(model: Model, card: ModelCard, images: UInt8[np.ndarray, "N *shape"]) -> Model:
     silence()
     from onnxruntime.quantization import (  # noqa: PLC0415  # 0.5 s
         CalibrationDataReader,
@@ -124,7 +128,7 @@ def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> Model:
                 np.array_split(images, -(-len(images) // 100))
             )
 
-        def get_next(self) -> dict[str, Any] | None:
+        def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self._batches, None)
             return None if batch is None else {"images": batch}
 
@@ -142,7 +146,7 @@ def _quantize(model: Model, images: UInt8[np.ndarray, "N *shape"]) -> Model:
             nodes_to_exclude=onnx_graph.delicate_nodes(model),
         )
         written = onnx.load(target)
-    return Model.write(written, model.about | {"bits": 8})
+    return Model.write(written, card)
 
 
 def _fold_aliases(written: onnx.ModelProto) -> onnx.ModelProto:
@@ -166,28 +170,23 @@ def _fold_aliases(written: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _recalibrate(
-    small: Model, mine: Outputs, theirs: Outputs, labels: Int64[np.ndarray, "N"], *, final: bool
-) -> Model:
-    """Return a model with thresholds of its own: 8 bits blur what novelty is judged by.
+    card: ModelCard, mine: Outputs, theirs: Outputs, labels: Int64[np.ndarray, "N"], *, final: bool
+) -> ModelCard:
+    """Return a card with thresholds of its own: 8 bits blur what novelty is judged by.
 
     A `final` run learnt from the validation part, so that its own answers to it tell too little:
     its thresholds are those of the twin, with novelties as much greater as they are here.
     """
-    kept = small.calibration
+    kept = card.calibration
     if not final:
         own = CalibrationSet.of(mine.probs, labels, mine.novelty)
         measured = metrics.on_validation(mine.probs, labels, "this network in 8 bits")
-        found = {
-            "calibration": own and own.to_json(),
-            "validation": measured and measured.to_json(),
-        }
-    elif kept is None:
-        found = {}
-    else:
-        ratio = float(np.median(mine.novelty / np.maximum(theirs.novelty, 1e-6)))
-        own = structs.replace(kept, novelties=tuple(novelty * ratio for novelty in kept.novelties))
-        found = {"calibration": own.to_json()}
-    return Model.write(onnx.load_from_string(small.content), small.about | found)
+        return structs.replace(card, calibration=own, validation=measured)
+    if kept is None:
+        return card
+    ratio = float(np.median(mine.novelty / np.maximum(theirs.novelty, 1e-6)))
+    own = structs.replace(kept, novelties=tuple(novelty * ratio for novelty in kept.novelties))
+    return structs.replace(card, calibration=own)
 
 
 @contextmanager

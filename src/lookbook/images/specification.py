@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import msgspec
 from msgspec import Struct
+
+from lookbook.core.document import Document
 
 #: version of the steps that `preprocessing`, `web/photo.js` and a bundle's `picture.py` take
 VERSION: Literal[1] = 1
@@ -26,7 +27,7 @@ class UnknownVersionError(ValueError):
         self.version = version
 
 
-class Preprocessing(Struct, frozen=True):
+class Preprocessing(Document, Struct, frozen=True):
     """What is done to an image before a model takes it, in the order of the steps.
 
     Another step, or another value of one that has a single one here, is another `version`.
@@ -64,24 +65,6 @@ class Preprocessing(Struct, frozen=True):
         if len(shape) == 1:
             return None
         return cls((shape[0], shape[1]), 3 if shape[2:] else 1, polarity)
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
-        """Return the steps that a file tells.
-
-        Raises
-        ------
-        UnknownVersionError
-            They are of another version.
-        ValueError
-            They are none.
-        """
-        check_version(document)
-        return msgspec.convert(document, cls)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the steps as a model file holds them."""
-        return dict(msgspec.json.decode(msgspec.json.encode(self)))
 
     @property
     def colour(self) -> bool:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from lookbook.data.inputs import advise_on_levels
@@ -90,15 +91,16 @@ class Model:
         return model
 
     @classmethod
-    def write(cls, written: onnx.ModelProto, about: dict[str, Any]) -> Model:
-        """Return a model of an ONNX graph that says `about` in its metadata, and its own hash.
+    def write(cls, written: onnx.ModelProto, card: ModelCard) -> Model:
+        """Return a model of an ONNX graph that says `card` in its metadata, and its own hash.
 
         Two protobuf messages one after the other are one: what is hashed comes first.
         """
         from onnx import ModelProto, helper  # noqa: PLC0415  # 0.1 s, and not needed to predict
 
         written.producer_name = "lookbook"
-        helper.set_model_props(written, {"lookbook": json.dumps(about)})
+        about = json.dumps(card, default=msgspec.to_builtins)
+        helper.set_model_props(written, {"lookbook": about})
         content = written.SerializeToString(deterministic=True)
         seal = ModelProto()
         helper.set_model_props(seal, {"sha256": hashlib.sha256(content).hexdigest()})

@@ -6,18 +6,14 @@ import math
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from lookbook.core.document import Document
 from lookbook.errors import DamagedFileError
 from lookbook.images.specification import Polarity, Preprocessing, check_version
 from lookbook.inference.thresholds import CalibrationSet
+from lookbook.recipes import NamedRecipe
 from lookbook.runs.schema import Number, Validation
-
-
-class Recipe(Struct, frozen=True):
-    """What the model was trained by: its name, and what else a recipe says."""
-
-    name: str
 
 
 class Data(Struct, frozen=True):
@@ -38,30 +34,33 @@ class Views(Struct, frozen=True):
     ramp: float
 
 
-class ModelCard(Struct, frozen=True):
+class ModelCard(Document, Struct, frozen=True, kw_only=True):
     """What a model file says of itself; it may hold more, which `Model.about` has."""
 
     #: names, in the order of the probabilities
     classes: list[str]
-    #: (H, W), (H, W, 3), or (D,) for rows of features
-    input_shape: Annotated[tuple[Annotated[int, Meta(gt=0)], ...], Meta(min_length=1, max_length=3)]
-    input_dtype: Literal["uint8", "float32"]
     #: whether the images it learnt from show light things on dark ground, or the reverse
     polarity: Polarity
     temperature: Number
     #: None where there were too few validation images
     calibration: CalibrationSet | None
-    recipe: Recipe
+    #: what is written is the whole `Recipe`
+    recipe: NamedRecipe
     validation: Validation | None
+    #: why it is not to be relied on: see `metrics.weaknesses`
+    weaknesses: list[str] = []
     data: Data
     licence: str
     #: the version that wrote the file
     lookbook: str
-    views: Views | None
-    #: why it is not to be relied on: see `metrics.weaknesses`
-    weaknesses: list[str] = []
     #: how an image file becomes what it takes; None where it takes rows of features
     preprocessing: Preprocessing | None = None
+    #: (H, W), (H, W, 3), or (D,) for rows of features
+    input_shape: Annotated[tuple[Annotated[int, Meta(gt=0)], ...], Meta(min_length=1, max_length=3)]
+    input_dtype: Literal["uint8", "float32"]
+    views: Views | None
+    #: of its weights and arithmetic, where it was quantized
+    bits: Literal[8] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         shape = self.input_shape

@@ -11,11 +11,11 @@ an AMD EPYC; and `scipy.optimize`, which nothing else of a training needs, takes
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from lookbook.core.document import Document
 from lookbook.errors import InputError
@@ -98,6 +98,8 @@ class CalibrationSet(Document, Struct, frozen=True):
     confidences: Ranks
     truths: Ranks
     novelties: Ranks
+    #: for nine in ten images, whatever a file says; what runs beside it goes by them
+    thresholds: Thresholds | None = None
 
     def __post_init__(self) -> None:
         for values in (self.confidences, self.truths, self.novelties):
@@ -105,6 +107,7 @@ class CalibrationSet(Document, Struct, frozen=True):
                 raise ValueError("a calibration set holds ranks of numbers")
             if not np.isfinite(values).all() or list(values) != sorted(values):
                 raise ValueError("ranks are sorted, and finite")
+        structs.force_setattr(self, "thresholds", Thresholds.of(self, sets=COVERAGE))
 
     @classmethod
     def of(
@@ -118,12 +121,10 @@ class CalibrationSet(Document, Struct, frozen=True):
             return None
         truths = probs[np.arange(len(labels)), labels]
         # down, so that an image at a threshold stays on its side
-        kept = (np.floor(np.float64(each) * 1e7) / 1e7 for each in (probs.max(axis=1), truths))
-        return cls(len(labels), *map(_ranks, (*kept, novelties)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the set as a model file holds it, with the thresholds for nine in ten."""
-        return super().to_json() | {"thresholds": asdict(Thresholds.of(self, sets=COVERAGE))}
+        sure, right = (
+            _ranks(np.floor(np.float64(each) * 1e7) / 1e7) for each in (probs.max(axis=1), truths)
+        )
+        return cls(len(labels), sure, right, _ranks(novelties))
 
     def sure_from(self, coverage: float) -> float:
         """Return the probability that the most probable class of such a share of images reaches.

@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import onnx
 import torch
@@ -19,7 +18,7 @@ from lookbook.errors import TrainingError
 from lookbook.images.specification import Preprocessing
 from lookbook.inference.graph_limits import OPSET
 from lookbook.inference.model import Model, Outputs
-from lookbook.inference.model_card import Data, Views
+from lookbook.inference.model_card import Data, ModelCard, Views
 from lookbook.networks.devices import as_tensor
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ PARITY_BATCHES = (1, 2, 7, 64)
 
 def describe(
     classifier: Classifier,
+    images: Shaped[np.ndarray, "N *shape"],
     recipe: Recipe,
     classes: Sequence[str],
     polarity: Polarity,
@@ -53,13 +53,15 @@ def describe(
     calibration: CalibrationSet | None,
     data: Data,
     licence: str = UNSTATED,
-) -> dict[str, Any]:
-    """Return what a model file says of itself; `to_onnx` adds input, preprocessing, views.
+) -> ModelCard:
+    """Return what a model file says of itself.
 
     Parameters
     ----------
     classifier, recipe
         The calibrated network, and what it was made by.
+    images
+        Some raw inputs, of the type and shape that the model takes.
     classes
         Names of the classes, in the order of the logits.
     polarity
@@ -74,24 +76,29 @@ def describe(
     data
         What it was trained on.
     """
-    return {
-        "classes": list(classes),
-        "polarity": polarity,
-        "temperature": float(classifier.temperature),
-        "calibration": calibration.to_json() if calibration else None,
-        "recipe": recipe.to_json(),
-        "validation": validation and validation.to_json(),
-        "weaknesses": weaknesses,
-        "data": msgspec.to_builtins(data),
-        "licence": licence,
-        "lookbook": version("lookbook"),
-    }
+    shape = images.shape[1:]
+    return ModelCard(
+        classes=list(classes),
+        polarity=polarity,
+        temperature=float(classifier.temperature),
+        calibration=calibration,
+        recipe=recipe,
+        validation=validation,
+        weaknesses=list(weaknesses),
+        data=data,
+        licence=licence,
+        lookbook=version("lookbook"),
+        preprocessing=Preprocessing.of(shape, polarity),
+        input_shape=shape,
+        input_dtype="uint8" if images.dtype == np.uint8 else "float32",
+        views=_views(classifier),
+    )
 
 
 def to_onnx(
-    classifier: Classifier, sample: Shaped[np.ndarray, "N *shape"], about: dict[str, Any]
+    classifier: Classifier, sample: Shaped[np.ndarray, "N *shape"], card: ModelCard
 ) -> Model:
-    """Return a classifier as a model file that holds weights, scaling, temperature and `about`.
+    """Return a classifier as a model file that holds weights, scaling, temperature and `card`.
 
     The file holds the classifier `folded`; its answers are compared with those of the classifier as
     it was trained.
@@ -102,8 +109,8 @@ def to_onnx(
         The trained network.
     sample
         Some raw inputs, of the type and shape that the model takes; parity is checked on them.
-    about
-        What the file says of itself, JSON values alone: see `describe`.
+    card
+        What the file says of itself: see `describe`.
 
     Raises
     ------
@@ -134,15 +141,7 @@ def to_onnx(
     for constant in written.graph.initializer:
         if constant.name == "sure":
             constant.CopyFrom(onnx.numpy_helper.from_array(classifier.sure.numpy(), "sure"))
-    steps = Preprocessing.of(sample.shape[1:], about["polarity"])
-    about = {
-        **about,
-        "preprocessing": steps and steps.to_json(),
-        "input_shape": sample.shape[1:],
-        "input_dtype": str(sample.dtype),
-        "views": msgspec.to_builtins(_views(classifier)),
-    }
-    model = Model.write(written, about)
+    model = Model.write(written, card)
     check_parity(classifier, model, sample)
     return model
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
@@ -22,7 +22,7 @@ from lookbook.data.dataset import Dataset
 from lookbook.data.sources import DataSource, resolve
 from lookbook.errors import LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
-from lookbook.inference.model_card import Data
+from lookbook.inference.model_card import Data, ModelCard
 from lookbook.inference.thresholds import CalibrationSet, softmax
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
@@ -266,8 +266,9 @@ def _train(
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
     measured = _measured(fitted, parts, seconds)
     with _timed(seconds, "export"):
-        about = _about_model(fitted, parts, recipe, measured, calibration)
-        blobs = _blobs(fitted.classifier, sample(parts.whole.images, 64), about, point)
+        images = sample(parts.whole.images, 64)
+        card = _card(fitted.classifier, images, parts, recipe, measured, calibration)
+        blobs = _blobs(fitted.classifier, images, card, point)
     here = Environment.here(accelerator_name())
     conditions = Conditions(
         started=started,
@@ -337,17 +338,19 @@ def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
     return replace(fitted, val_logits=twin.val_logits)
 
 
-def _about_model(
-    fitted: Fitted,
+def _card(
+    classifier: Classifier,
+    images: Shaped[np.ndarray, "N *shape"],
     parts: TrainingParts,
     recipe: Recipe,
     measured: Metrics,
     calibration: CalibrationSet | None,
-) -> dict[str, Any]:
+) -> ModelCard:
     """Return what the model file says of itself."""
     source = parts.source
     return describe(
-        fitted.classifier,
+        classifier,
+        images,
         recipe,
         parts.whole.classes,
         parts.data.polarity,
@@ -365,14 +368,14 @@ def _about_model(
 def _blobs(
     classifier: Classifier,
     images: Shaped[np.ndarray, "N *shape"],
-    about: dict[str, Any],
+    card: ModelCard,
     point: ResumePoint,
 ) -> dict[str, bytes]:
     """Return the weights and the model, as files hold them; keep the weights that give none."""
     state = {name: value.contiguous() for name, value in classifier.folded().state_dict().items()}
     weights = safetensors.torch.save(state)
     try:
-        model = to_onnx(classifier, images, about)
+        model = to_onnx(classifier, images, card)
     except TrainingError as error:
         kept = point.keep_weights(weights)
         raise TrainingError(f"{error}; the weights are kept: {kept}") from error
