@@ -126,6 +126,18 @@ def test_a_stopped_twin_gives_no_temperature_and_the_run_says_so(bars, tmp_path)
     assert run.metrics["validation"] is None
 
 
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("budget", [None, 3.0])
+def test_a_run_accounts_for_the_stages_of_its_training_in_their_order(
+    bars, tmp_path, budget, final
+):
+    run = train(str(bars), TINY, budget=budget, final=final, out=tmp_path / "run")
+    planning = [] if budget is None else ["planning"]
+    stages = ["imports", "data", *planning, "fit", "calibration", "export"]
+    assert list(run.conditions.seconds) == stages
+    assert sum(run.conditions.seconds.values()) < (budget or 60)
+
+
 def test_a_seed_out_of_range_is_refused(bars, tmp_path):
     with pytest.raises(InputError) as caught:
         train(str(bars), TINY, seed=-1, out=tmp_path / "run")

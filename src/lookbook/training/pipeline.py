@@ -246,21 +246,13 @@ def _train(
     seconds: dict[str, float],
     callbacks: Sequence[Callback],
 ) -> Run:
-    """Train what was asked for, from where it was left; write the run."""
+    """Fit, calibrate, export and write the run, from where the training was left."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     recipe = config.recipe
-    fit_on = partial(
-        fit,
-        recipe=recipe,
-        n_classes=len(parts.whole.classes),
-        seed=config.seed,
-        seconds=config.fit_seconds,
-        callbacks=[*callbacks, point],
-    )
     # sums of floats depend on how many threads share them
     on = config.threads or torch.get_num_threads()
     with threads(on):
-        fitted, calibration = _fit(fit_on, parts, seconds)
+        fitted, calibration = _fit(config, parts, [*callbacks, point], seconds)
     if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
@@ -269,19 +261,8 @@ def _train(
         images = sample(parts.whole.images, 64)
         card = _card(fitted.classifier, images, parts, recipe, measured, calibration)
         blobs = _blobs(fitted.classifier, images, card, point)
-    here = Environment.here(accelerator_name())
-    conditions = Conditions(
-        started=started,
-        data=parts.data,
-        seed=config.seed,
-        final=config.final,
-        device=str(pick_device()),
-        threads=on,
-        machine=here.machine,
-        versions=here.versions,
-        seconds=seconds,
-        sha256={name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
-    )
+    hashes = {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()}
+    conditions = _conditions(config, parts, started=started, on=on, seconds=seconds, sha256=hashes)
     run = Run(point.run, recipe, fitted.history, measured, conditions)
     run = write_run(run, blobs, numbered=point.numbered, replaces=point.resumes)
     if not fitted.stopped:
@@ -290,9 +271,20 @@ def _train(
 
 
 def _fit(
-    fit_on: Callable[..., Fitted], parts: TrainingParts, seconds: dict[str, float]
+    config: TrainConfig,
+    parts: TrainingParts,
+    callbacks: Sequence[Callback],
+    seconds: dict[str, float],
 ) -> tuple[Fitted, CalibrationSet | None]:
     """Fit on a part, or `final` on the whole; calibrate by images that were not learnt from."""
+    fit_on = partial(
+        fit,
+        recipe=config.recipe,
+        n_classes=len(parts.whole.classes),
+        seed=config.seed,
+        seconds=config.fit_seconds,
+        callbacks=callbacks,
+    )
     training, validation = _arrays(parts.training), _arrays(parts.validation)
     learnt = _arrays(parts.learnt)
     fitted = fit_on(learnt, None if parts.final else validation)
@@ -327,6 +319,31 @@ def _measured(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -
         parameters=sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
         training_images=len(parts.learnt),
         stopped=fitted.stopped,
+    )
+
+
+def _conditions(
+    config: TrainConfig,
+    parts: TrainingParts,
+    *,
+    started: str,
+    on: int,
+    seconds: dict[str, float],
+    sha256: dict[str, str],
+) -> Conditions:
+    """Return what `conditions.json` holds; `on` so many threads it was trained."""
+    here = Environment.here(accelerator_name())
+    return Conditions(
+        started=started,
+        data=parts.data,
+        seed=config.seed,
+        final=config.final,
+        device=str(pick_device()),
+        threads=on,
+        machine=here.machine,
+        versions=here.versions,
+        seconds=seconds,
+        sha256=sha256,
     )
 
 
