@@ -61,3 +61,15 @@ def test_probabilities_of_another_program_become_a_page(browser, hard_run, answe
 def test_wrong_use(tmp_path, arguments, message):
     ended = lookbook("report", *arguments, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (2, f"error: {message}\n")
+
+
+@pytest.mark.slow
+def test_a_place_that_cannot_be_written_is_named_by_its_flag(hard_run, tmp_path):
+    place = "/proc/nowhere/a.csv"
+    for words in (("--out", place), ("--out", "a.html", "--corrections", place)):
+        ended = lookbook("report", hard_run.folder, *words, cwd=tmp_path)
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines()[-1] == (
+            f"error: cannot write {place}: No such file or directory; choose another place with "
+            f"{words[-2]}"
+        )

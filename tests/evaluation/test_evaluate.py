@@ -81,7 +81,7 @@ def test_a_result_that_cannot_be_kept_is_returned(own_run, monkeypatch):
     assert found.confusion_matrix == kept.confusion_matrix
     assert [str(warning.message) for warning in caught] == [
         "the result was not kept, the next call reads the test part again: cannot write "
-        f"{path}: Read-only file system; choose another place with `out`"
+        f"{path}: Read-only file system; allow writing there"
     ]
     assert caught[0].filename == __file__
     assert own_run.evaluation() is None

@@ -120,4 +120,4 @@ def _draw_look(dataset: Dataset, index: int, folder: Path) -> list[Path]:
         figures.plot_pictures(dataset, first),
     )
     named = zip(drawn, LOOK_FIGURES, strict=True)
-    return [figures.save(figure, folder / name) for figure, name in named]
+    return [figures.save(figure, folder / name, argument="out") for figure, name in named]

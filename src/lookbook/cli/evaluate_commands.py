@@ -200,4 +200,4 @@ class _PredictionDocument(Document, Struct, frozen=True, kw_only=True):
 def _draw_predictions(found: list[Prediction], path: Path) -> Path:
     from lookbook.reports import figures
 
-    return figures.save(figures.plot_predictions(found), path)
+    return figures.save(figures.plot_predictions(found), path, argument="figure")

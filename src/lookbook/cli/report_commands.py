@@ -53,7 +53,7 @@ def _draw_figures(run: Run, folder: Path) -> list[Path]:
         figures.plot_history(run.history),
     )
     named = zip(drawn, RUN_FIGURES, strict=True)
-    return [figures.save(figure, folder / name) for figure, name in named]
+    return [figures.save(figure, folder / name, argument="out") for figure, name in named]
 
 
 def report(
@@ -164,9 +164,8 @@ def _write_corrections(path: Path, collected: ReportData) -> None:
 
     parts = collected.given, collected.training, collected.test
     # with a mark, by which spreadsheets know the encoding
-    files.write_bytes(
-        path, corrections.to_csv(collected.findings, *parts).encode("utf-8-sig", "replace")
-    )
+    table = corrections.to_csv(collected.findings, *parts).encode("utf-8-sig", "replace")
+    files.write_bytes(path, table, argument="corrections")
     print(f"{t('suspects')} {path}")
 
 

@@ -23,18 +23,25 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_document(path: Path, document: Any) -> None:
-    """Write one JSON file, so that a reader sees the old one or the new one, never a part.
+    """Write a JSON file of a run, so that a reader sees the old or the new one, never a part.
 
     Raises
     ------
     OutputError
         The disk is full, or the place cannot be written.
     """
-    write_bytes(path, encode(to_json(document)))
+    write_bytes(path, encode(to_json(document)), argument=None)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, argument: str | None = "out") -> None:
     """Write one file, so that a reader sees the old one or the new one, never a part.
+
+    Parameters
+    ----------
+    path, content
+        The file, and what it is to hold.
+    argument
+        What its place was given as; None where nobody chose it.
 
     Raises
     ------
@@ -50,7 +57,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         finally:
             fresh.unlink(missing_ok=True)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, argument=argument) from error
 
 
 def check_free(path: Path, mark: bytes) -> None:
@@ -72,13 +79,23 @@ def check_free(path: Path, mark: bytes) -> None:
         raise InputError(f"{path} exists and was not written by lookbook; choose another name")
 
 
-def cannot_write(path: Path, error: OSError, *, unchanged: bool = False) -> OutputError:
-    """Return the error for a result that could not be written."""
+def cannot_write(
+    path: Path, error: OSError, *, argument: str | None = "out", unchanged: bool = False
+) -> OutputError:
+    """Return the error for a result that could not be written where an argument named it.
+
+    >>> str(cannot_write(Path("a.csv"), OSError(errno.EROFS, "Read-only"), argument="corrections"))
+    'cannot write a.csv: Read-only; choose another place with `corrections`'
+    """
     state = "nothing was changed; " if unchanged else ""
-    room = "make room or " if error.errno in _FULL else ""
+    full = error.errno in _FULL
+    if argument is None:
+        remedy = "make room there" if full else "allow writing there"
+        return OutputError(f"cannot write {path}: {error.strerror or error}; {state}{remedy}")
+    room = "make room or " if full else ""
     return OutputError(
         f"cannot write {path}: {error.strerror or error}; {state}"
-        f"{room}choose another place with `out`"
+        f"{room}choose another place with `{argument}`"
     )
 
 

@@ -102,8 +102,10 @@ def check_place(path: Path) -> str:
     return ending.removeprefix(".")
 
 
-def save(figure: MatplotlibFigure, path: Path) -> Path:
+def save(figure: MatplotlibFigure, path: Path, *, argument: str = "path") -> Path:
     """Write a figure at 300 dpi, in the format that the file's ending names.
+
+    An error calls its place by the `argument` that named it.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def save(figure: MatplotlibFigure, path: Path) -> Path:
         finally:
             fresh.unlink(missing_ok=True)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, argument=argument) from error
     return path
 
 

@@ -161,7 +161,7 @@ def _write(run: Run, arrays: dict[str, np.ndarray], key: str) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, key=np.array(key), **arrays)  # type: ignore[arg-type]
     try:
-        write_bytes(run.folder / ANALYSIS, buffer.getvalue())
+        write_bytes(run.folder / ANALYSIS, buffer.getvalue(), argument=None)
     except OutputError as error:
         message = f"the analysis was not kept, the next report takes as long again: {error}"
         warnings.warn(LookbookWarning(message), stacklevel=3)
