@@ -233,7 +233,7 @@ print(f"accuracy {found.accuracy:.4f}  [{low:.4f}, {high:.4f}]  loss {found.loss
 # %%
 model = lookbook.Model.open(run.model)
 logits, probs, novelty = model.predict(x_test)
-temperature = run.metrics["temperature"]
+temperature = run.metrics.temperature
 print(probs.shape, probs.sum(axis=1).round(6))
 print(np.allclose(probs, softmax(logits / temperature), atol=1e-6))
 print(f"temperature {temperature:.3f}  loss {found.uncalibrated_loss:.4f} -> {found.loss:.4f}")
@@ -304,7 +304,7 @@ for pair in found.most_confused:
 #
 # - `TUTORIAL.with_epochs(30)`으로 다시 훈련하고 S8의 곡선을 그려 보세요. 어디에서 멈추겠습니까? 그
 #   결정은 어느 데이터를 보고 내려야 할까요?
-# - `seed=1`과 `seed=2`로도 훈련하고 `run.metrics["validation"]`을 비교해 보세요. 정확도의 차이가
+# - `seed=1`과 `seed=2`로도 훈련하고 `run.metrics.validation`을 비교해 보세요. 정확도의 차이가
 #   신뢰구간보다 큰가요?
 # - 직접 찍은 사진을 예측해 보세요: `lookbook.predict(run, ["my-shoe.jpg"])`. 아마 높은 확률로 가방(Bag)이라고
 #   할 것입니다. 신발 사진 26장을 넣어 보니 23장을 가방, 3장을 셔츠라고 했고 신발이라고 한 것은 하나도

@@ -229,7 +229,7 @@ print(f"accuracy {found.accuracy:.4f}  [{low:.4f}, {high:.4f}]  loss {found.loss
 # %%
 model = lookbook.Model.open(run.model)
 logits, probs, novelty = model.predict(x_test)
-temperature = run.metrics["temperature"]
+temperature = run.metrics.temperature
 print(probs.shape, probs.sum(axis=1).round(6))
 print(np.allclose(probs, softmax(logits / temperature), atol=1e-6))
 print(f"temperature {temperature:.3f}  loss {found.uncalibrated_loss:.4f} -> {found.loss:.4f}")
@@ -299,7 +299,7 @@ for pair in found.most_confused:
 #
 # - Train again with `TUTORIAL.with_epochs(30)` and draw the curves of S8. Where would you stop?
 #   Which part of the data may tell you?
-# - Train with `seed=1` and `seed=2` and compare `run.metrics["validation"]`. Do the accuracies
+# - Train with `seed=1` and `seed=2` and compare `run.metrics.validation`. Do the accuracies
 #   differ by more than their intervals?
 # - Predict a photograph of your own: `lookbook.predict(run, ["my-shoe.jpg"])`. Most likely it will be
 #   called a Bag, and with a high percentage: of 26 photographs of shoes this network called 23 a Bag,

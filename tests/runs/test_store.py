@@ -327,6 +327,17 @@ def test_every_value_of_a_document_is_checked(own_run, name, where, value, why):
     assert len(said) < 1000
 
 
+def test_the_parts_of_a_run_are_read_by_key_as_in_earlier_versions(run):
+    files = {name: json.loads((run.folder / f"{name}.json").read_text()) for name in DOCUMENTS}
+    assert json.dumps([dict(epoch) for epoch in run.history]) == json.dumps(files["history"])
+    for name in ("recipe", "metrics", "conditions"):
+        assert json.dumps(dict(getattr(run, name))) == json.dumps(files[name])
+    assert run.metrics["validation"]["accuracy"] == run.metrics.validation.accuracy
+    assert run.metrics["training_pictures"] == run.metrics.training_images == 255
+    assert run.conditions["data"]["size"] == list(run.conditions.data.size) == [12, 10]
+    assert run.recipe["epochs"] == 4
+
+
 @pytest.mark.parametrize("more", [[{"of": None}], json.loads("[" * 99 + "]" * 99)])
 def test_what_a_document_holds_besides_is_passed_over(own_run, more):
     """As a later version may write it."""

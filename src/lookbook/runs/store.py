@@ -59,12 +59,20 @@ DEMO = "demo.json"
 
 @dataclass(frozen=True)
 class Run:
-    """One finished training, as its folder tells it."""
+    """One finished training, as its folder tells it.
+
+    What its documents hold are attributes: `run.metrics.validation.accuracy`, or by key, the way of
+    earlier versions: `run.metrics["validation"]["accuracy"]`.
+    """
 
     folder: Path
+    #: `recipe.json`
     recipe: Recipe
+    #: `history.json`
     history: list[EpochRecord]
+    #: `metrics.json`
     metrics: Metrics
+    #: `conditions.json`
     conditions: Conditions
 
     def __repr__(self) -> str:
