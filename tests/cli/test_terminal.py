@@ -98,6 +98,8 @@ def test_names_of_all_languages_are_shown_as_they_are():
         ("start one: `lookbook.train(...)`", "start one: lookbook train"),
         ("with: `lookbook.predict(model, image)`", "with: lookbook predict MODEL IMAGE"),
         (write_call("load_data", "mnist"), "lookbook fetch mnist"),
+        ("look for them: `lookbook.load(data)`", "look for them: lookbook look DATA"),
+        (write_call("export", "my runs/a", to="folder"), "lookbook export 'my runs/a' --to folder"),
         (write_call("resume", "it's `mine`\n"), "lookbook train --resume 'it'\"'\"'s `mine`\\n'"),
         (
             write_call("train", "mnist", seed=1, epochs=0.5, size=None, mirror=False, final=True),

@@ -39,6 +39,7 @@ CHOSEN = {
 #: sentences that are chosen while the program runs
 INNER = {
     *("delete it, and evaluate again", "restore it, or train again"),
+    "delete it, and do the demo again",
     "undo what normalised them, to levels of 0 to 255, then .astype('uint8')",
     "its 16-bit levels end at {high} of 65,535; save them with 8 bits",
     "its 16-bit levels end at {high} of 65,535; multiply them by {n}",
@@ -162,12 +163,14 @@ def test_the_command_line_turns_every_argument_and_call_that_an_error_names():
         assert "`" not in terminal.as_typed(translation.translate(valued)), sentence
 
 
-def test_only_the_command_line_speaks_of_flags():
+def test_only_the_command_line_speaks_of_flags_and_commands():
     """What a command alone can do stands as a command: fetch from a folder, write a table."""
     allowed = "lookbook fetch V|lookbook report RUN --corrections"
+    commands = "|".join(each.name or each.callback.__name__ for each in cli.app.registered_commands)
     for sentence, where in SENTENCES.items():
         if not where.startswith(wording.SPEAKERS) and not re.search(allowed, sentence):
             assert not re.search(r"(?<![-\w])--[a-z]", sentence), (where, sentence)
+            assert not re.search(rf"lookbook (?:{commands})\b", sentence), (where, sentence)
 
 
 def test_values_stay_as_they_are_and_sentences_inside_are_translated():

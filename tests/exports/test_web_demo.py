@@ -7,7 +7,6 @@ import html
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -285,7 +284,7 @@ def test_what_does_not_fit_is_refused(some_run, tmp_path, monkeypatch):
     monkeypatch.setattr(web_demo, "MOST_BYTES", 60_000)
     with pytest.raises(ExportError) as caught:
         web_demo.write_web_demo(some_run, tmp_path / "try.html")
-    instead = shlex.join(["lookbook", "export", str(some_run.folder), "--to", "folder"])
+    instead = f"`lookbook.export('{some_run.folder}', to='folder')`"
     assert re.sub("take [0-9,]+ bytes", "take … bytes", str(caught.value)) == (
         "the page would take … bytes, 60,000 are allowed: this network has "
         f"{some_run.metrics['parameters']:,} parameters; write a folder instead: {instead}"

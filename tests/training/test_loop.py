@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_stops_training_with_advice():
         fit(made_images(100, seed=0), None, steep, 3)
     assert str(caught.value) == (
         "the loss is no longer finite in epoch 1; try a smaller learning rate, and look for "
-        "damaged images: lookbook look DATA"
+        "damaged images: `lookbook.load(data)`"
     )
 
 

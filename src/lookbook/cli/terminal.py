@@ -160,7 +160,9 @@ def command_line(*words: object) -> str:
 #: function of the package → words of the command that does the same
 _COMMANDS = {
     "evaluate": ("evaluate",),
+    "export": ("export",),
     "list_runs": ("runs",),
+    "load": ("look",),
     "load_data": ("fetch",),
     "predict": ("predict",),
     "resume": ("train", "--resume"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from lookbook.core.files import encode, write_bytes
 from lookbook.core.templates import LANGS, asset, fill, json_in_page, texts
-from lookbook.errors import ExportError
+from lookbook.errors import ExportError, write_call
 from lookbook.evaluation.evaluate import load_samples
 from lookbook.inference import onnx_graph
 from lookbook.inference.model import Model
@@ -60,7 +59,7 @@ def write_web_demo(run: Run, out: Path) -> Path:
     document = describe(model) | _around(run, model)
     bare = len(_page(run, document | {"samples": NO_SAMPLES}))
     if bare > MOST_BYTES:
-        instead = shlex.join(["lookbook", "export", str(run.folder), "--to", "folder"])
+        instead = write_call("export", str(run.folder), to="folder")
         raise ExportError(
             f"the page would take {bare:,} bytes, {MOST_BYTES:,} are allowed: this network has "
             f"{run.metrics.parameters:,} parameters; write a folder instead: {instead}"

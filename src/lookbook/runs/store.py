@@ -397,7 +397,7 @@ def read_document(path: Path) -> Any:
     """
     remedy = {
         EVALUATION: "delete it, and evaluate again",
-        DEMO: "delete it, and call lookbook demo again",
+        DEMO: "delete it, and do the demo again",
         REQUEST: f"delete {path.parent} and train again",
     }.get(path.name, "restore it, or train again")
     try:

@@ -342,7 +342,7 @@ class _Clock:
         if not math.isfinite(self._loss):
             raise TrainingError(
                 f"the loss is no longer finite in epoch {epoch}; try a smaller learning rate, and "
-                "look for damaged images: lookbook look DATA"
+                "look for damaged images: `lookbook.load(data)`"
             )
         return self._progress(epoch, images_in_epoch), losses
 
