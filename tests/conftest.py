@@ -113,6 +113,20 @@ def as_model(classifier: Classifier, images: np.ndarray, classes: Iterable[str])
     return to_onnx(classifier, images, card)
 
 
+def imported(*args: str | Path, cwd: Path) -> tuple[int, set[str], str]:
+    """Run a command in a fresh process; return its code, what it imports, and what it prints."""
+    code = (
+        "import sys\nfrom lookbook.cli.main import main\n"
+        f"sys.argv = ['lookbook', *{[*map(str, args)]!r}]\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    code = ended.code or 0\n"
+        "print(code, *(name for name in sys.modules if '.' not in name), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
+    ending, *names = ended.stderr.splitlines()[-1].split()
+    return int(ending), set(names), ended.stdout
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
     """Make a folder once for all processes of these tests: its name, and what fills it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import lookbook
+from conftest import imported, lookbook
 
 #: what the tests so marked use, a full device or the files of a process, is Linux's own
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has such a file")
@@ -155,17 +155,10 @@ def test_damaged_weights_are_a_failure(own_run):
     [["--help"], ["train", "--help"], ["runs"], ["train", "--recipe", "x"], ["evaluate", "x"]],
 )
 def test_commands_without_work_import_nothing_heavy(place, arguments):
-    code = (
-        "import sys\nfrom lookbook.cli.main import main\n"
-        f"sys.argv = ['lookbook', *{arguments!r}]\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "heavy = {'numpy', 'torch', 'onnxruntime', 'matplotlib', 'sklearn', 'PIL'}\n"
-        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True
-    )
-    assert ended.stderr.splitlines()[-1] == "[]"
+    _, names, _ = imported(*arguments, cwd=place)
+    heavy = {"numpy", "torch", "onnxruntime", "matplotlib", "sklearn", "PIL"}
+    assert "lookbook" in names
+    assert not heavy & names
 
 
 @pytest.mark.slow
@@ -174,16 +167,9 @@ def test_commands_without_work_import_nothing_heavy(place, arguments):
 )
 def test_what_predicts_never_imports_torch(place, arguments, tmp_path):
     arguments = [*arguments, "--out", str(tmp_path)] if arguments[0] == "figures" else arguments
-    code = (
-        "import sys\nfrom lookbook.cli.main import main\n"
-        f"sys.argv = ['lookbook', *{arguments!r}]\n"
-        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
-        "print('torch' in sys.modules, file=sys.stderr)"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True
-    )
-    assert ended.stderr.splitlines()[-1] == "False"
+    code, names, _ = imported(*arguments, cwd=place)
+    assert code == 0
+    assert "torch" not in names
 
 
 @pytest.mark.slow
