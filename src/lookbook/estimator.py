@@ -22,7 +22,7 @@ from lookbook.evaluation import metrics
 from lookbook.images.preprocessing import find_polarity, match_all
 from lookbook.inference.model_card import Data
 from lookbook.inference.predictor import Predictor
-from lookbook.inference.thresholds import FEWEST_LABELS, softmax
+from lookbook.inference.temperature import FEWEST_LABELS, softmax
 from lookbook.recipes import find_recipe
 
 if TYPE_CHECKING:

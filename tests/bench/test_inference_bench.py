@@ -15,7 +15,7 @@ from bench import inference
 from bench.harness.record import Record
 from bench.peers import predict_speed
 from lookbook.inference.model import Model
-from lookbook.inference.thresholds import softmax
+from lookbook.inference.temperature import softmax
 from lookbook.networks.weights import load_network
 from lookbook.recipes import SMALL
 from lookbook.training.pipeline import train

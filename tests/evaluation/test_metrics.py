@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from sklearn.dummy import DummyClassifier
 
 from lookbook.evaluation import metrics
-from lookbook.inference.thresholds import softmax
+from lookbook.inference.temperature import softmax
 
 
 def made(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import torch
 
 from conftest import made_images
 from lookbook.errors import TrainingError
-from lookbook.inference.thresholds import softmax
+from lookbook.inference.temperature import softmax
 from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL, Recipe
 from lookbook.training.callbacks import Listener, StopWhen

@@ -15,7 +15,7 @@ from lookbook.data.sources import load
 from lookbook.data.splits import split_validation
 from lookbook.errors import DamagedFileError, InputError
 from lookbook.inference.model import Model
-from lookbook.inference.thresholds import softmax
+from lookbook.inference.temperature import softmax
 from lookbook.networks.weights import load_network
 from lookbook.recipes import QUICK, SMALL, STANDARD, TUTORIAL, Recipe
 from lookbook.runs.parts import load_part

@@ -19,7 +19,8 @@ from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputEr
 from lookbook.evaluation import metrics
 from lookbook.inference.model import Model, Outputs
 from lookbook.inference.predictor import Predictor
-from lookbook.inference.thresholds import COVERAGE, softmax
+from lookbook.inference.temperature import softmax
+from lookbook.inference.thresholds import COVERAGE
 from lookbook.runs.parts import load_part, polarity_of
 from lookbook.runs.schema import (
     Evaluation,

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from lookbook.core.arrays import sample
-from lookbook.inference.thresholds import CalibrationSet, fit_temperature, softmax
+from lookbook.inference.temperature import fit_temperature, softmax
+from lookbook.inference.thresholds import CalibrationSet
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.novelty import LEARNT
 

@@ -12,7 +12,7 @@ import torch
 from lookbook.core.arrays import chunks, sample
 from lookbook.evaluation.audit import LEAST, OutOfFold
 from lookbook.images.sprites import shrink
-from lookbook.inference.thresholds import softmax
+from lookbook.inference.temperature import softmax
 from lookbook.networks.devices import as_tensor, settle
 from lookbook.recipes import QUICK, STANDARD
 from lookbook.training.loop import fit

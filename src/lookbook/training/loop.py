@@ -16,7 +16,7 @@ from torch import nn
 
 from lookbook.errors import TrainingError
 from lookbook.evaluation import metrics
-from lookbook.inference.thresholds import softmax
+from lookbook.inference.temperature import softmax
 from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.scaling import Components

@@ -23,7 +23,8 @@ from lookbook.data.sources import DataSource, resolve
 from lookbook.errors import LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
 from lookbook.inference.model_card import Data, ModelCard
-from lookbook.inference.thresholds import CalibrationSet, softmax
+from lookbook.inference.temperature import softmax
+from lookbook.inference.thresholds import CalibrationSet
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
 from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
