@@ -167,12 +167,19 @@ def test_whatever_is_printed_is_as_wide_as_the_page(browser, pages, tmp_path, k)
 
 # ---- colours ----
 
+PACKAGE = Path(page.__file__).parents[1]
+
+
+def test_all_colours_of_pages_stand_in_one_file():
+    styles = [each for each in PACKAGE.glob("*/web/*.css") if each.name != "colours.css"]
+    assert len(styles) == 3
+    for style in styles:
+        assert re.findall(r"#[0-9a-f]{6}\b", style.read_text(encoding="utf-8")) == [], style
+
 
 def class_colours():
     """Return the colours of classes in sRGB, 0 to 1: of the light theme and of both dark ones."""
-    style = (Path(page.__file__).parents[1] / "core" / "web" / "base.css").read_text(
-        encoding="utf-8"
-    )
+    style = (PACKAGE / "core" / "web" / "colours.css").read_text(encoding="utf-8")
     found = re.findall(r"--c\d: #([0-9a-f]{6})", style)
     return np.array([list(bytes.fromhex(one)) for one in found]).reshape(-1, 10, 3) / 255
 

@@ -36,7 +36,7 @@ def fill(page: str, scripts: tuple[str, ...], **values: Any) -> str:
     return render(
         f"{page}.html",
         version=version("lookbook"),
-        style=_compact("core/base.css") + _compact(f"{page}.css"),
+        style="".join(map(_compact, ("core/colours.css", "core/base.css", f"{page}.css"))),
         script=script,
         script_hash=f"sha256-{digest}",
         **values,
