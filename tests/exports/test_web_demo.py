@@ -831,6 +831,18 @@ def test_the_page_says_everything_before_its_script_runs(page):
         assert html.unescape(text) == english[key]
 
 
+@pytest.mark.slow
+def test_two_processes_write_the_same_bytes(some_run, tmp_path):
+    written = []
+    for seed in ("1", "2"):
+        out = tmp_path / f"{seed}.html"
+        words = "export", some_run.folder, "--to", "html", "--out", out
+        ended = lookbook(*words, cwd=tmp_path, PYTHONHASHSEED=seed)
+        assert ended.returncode == 0, ended.stderr
+        written.append(out.read_bytes())
+    assert written[0] == written[1]
+
+
 def test_the_command_writes_the_page(some_run, tmp_path):
     ended = lookbook("export", some_run.folder, "--to", "html", "--out", "x/try.html", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

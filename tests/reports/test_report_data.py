@@ -29,6 +29,18 @@ def test_the_second_report_needs_no_training_and_no_torch(hard_run):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("pages")
+def test_two_processes_write_the_same_bytes(hard_run, tmp_path):
+    reports = []
+    for seed in ("1", "2"):
+        out = tmp_path / f"{seed}.html"
+        ended = program("report", hard_run.folder, "--out", out, cwd=tmp_path, PYTHONHASHSEED=seed)
+        assert ended.returncode == 0, ended.stderr
+        reports.append(out.read_bytes())
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pages")
 def test_a_damaged_or_foreign_analysis_is_made_anew(hard_run, tmp_path, monkeypatch):
     run = read_run(shutil.copytree(hard_run.folder, tmp_path / "bars-1"))
     examined = []
