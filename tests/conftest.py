@@ -244,9 +244,9 @@ def parts() -> list[Dataset]:
 def findings(parts: list[Dataset]) -> Any:
     """What the audit finds in them, with networks that judge labels."""
     from lookbook.evaluation.audit import audit
-    from lookbook.training.cross_validation import ask
+    from lookbook.training.cross_validation import out_of_fold
 
-    return audit(*parts, ask(*parts))
+    return audit(*parts, out_of_fold(*parts))
 
 
 def _save_hard_data(folder: Path) -> None:

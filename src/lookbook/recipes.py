@@ -44,11 +44,11 @@ class Recipe(NamedRecipe):
     batch_size: int = 32
     #: passes over the training images; parts of a pass count
     epochs: int | float = 10
-    #: share of the images that passes after the first one take: those of the greatest loss
+    #: share of the images that epochs after the first one take: those of the greatest loss
     hardest: float = 1.0
     #: probability that is taken from the right class and spread over all of them
     label_smoothing: float = 0.0
-    #: show each image mirrored in every other pass, and average over both when predicting; only
+    #: show each image mirrored in every other epoch, and average over both when predicting; only
     #: the least certain quarter of the images needs an average
     mirror: bool = False
     #: move each image by up to so many pixels, down or up, right or left, and average over its
@@ -61,7 +61,7 @@ class Recipe(NamedRecipe):
     half: bool = False
 
     def with_epochs(self, epochs: float | None) -> Recipe:
-        """Return this recipe with another number of passes, or itself for None.
+        """Return this recipe with another number of epochs, or itself for None.
 
         >>> TUTORIAL.with_epochs(3).epochs
         3
@@ -94,10 +94,10 @@ class Recipe(NamedRecipe):
         """Return this recipe for `n` training images.
 
         The fast recipes are written for 60,000 images and make as few steps as those need. Fewer
-        than 20,000 images are passed more often, up to 30 times, all of them in each pass, in
+        than 20,000 images are passed more often, up to 30 times, all of them in each epoch, in
         smaller batches, with a learning rate that falls with the root of these, and with smoothed
         labels, which keep percentages nearer the truth where next to none are left to calibrate by.
-        Convolutions see those in colour, photographs mostly, distorted in each pass.
+        Convolutions see those in colour, photographs mostly, distorted in each epoch.
 
         >>> STANDARD.suited_to(55_000) == STANDARD
         True
@@ -123,7 +123,7 @@ class Recipe(NamedRecipe):
         )
 
 
-#: The tutorial's network and settings: 784-128-10, ReLU, Adam 1e-3, batch 32, 10 passes.
+#: The tutorial's network and settings: 784-128-10, ReLU, Adam 1e-3, batch 32, 10 epochs.
 TUTORIAL = Recipe(name="tutorial")
 
 #: The tutorial's network, trained as fast as it goes: on components, with a falling learning rate.

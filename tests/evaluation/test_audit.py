@@ -22,7 +22,7 @@ from lookbook.evaluation.audit import (
     find_near,
     find_suspects,
 )
-from lookbook.training.cross_validation import FOLDS, ask
+from lookbook.training.cross_validation import FOLDS, out_of_fold
 
 
 def test_a_check_that_is_added_to_the_registry_is_run_after_the_others(monkeypatch):
@@ -151,7 +151,7 @@ def test_suspects_keep_their_numbers_beside_images_that_were_not_judged():
 def test_classes_of_one_image_are_not_judged():
     images = np.zeros((3, 8, 8), np.uint8)
     part = Dataset(images, np.array([0, 0, 1]), ("many", "one"))
-    assert ask(part, part) is None
+    assert out_of_fold(part, part) is None
     found = audit(part, part, None)
     assert found.networks == 0
     assert len(found.training.indices) == 0

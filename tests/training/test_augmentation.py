@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lookbook.training.augmentation import distort, relight, shift
+from lookbook.training.augmentation import affine, color_jitter, translate
 
 STILL = torch.full((1, 5), 0.5)
 
@@ -19,18 +19,18 @@ def made(height, width):
 
 
 def with_chance(place, value):
-    chances = STILL.clone()
-    chances[0, place] = value
-    return chances
+    uniforms = STILL.clone()
+    uniforms[0, place] = value
+    return uniforms
 
 
 @pytest.mark.parametrize("most", [1, 2])
 def test_every_shift_comes_as_often(most):
     ways = 2 * most + 1
-    chances = torch.cartesian_prod(*[torch.arange(0, 1, 0.01)] * 2)
+    uniforms = torch.cartesian_prod(*[torch.arange(0, 1, 0.01)] * 2)
     image = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
     image[0, 0, 4, 4] = 1
-    found = shift(image.expand(len(chances), -1, -1, -1), chances, most).float().mean(0)[0]
+    found = translate(image.expand(len(uniforms), -1, -1, -1), uniforms, most).float().mean(0)[0]
     inside = found[4 - most : 5 + most, 4 - most : 5 + most]
     np.testing.assert_allclose(inside, np.full((ways, ways), 1 / ways**2), rtol=0.1)
     assert found.sum() == pytest.approx(1)
@@ -39,14 +39,14 @@ def test_every_shift_comes_as_often(most):
 @pytest.mark.parametrize("way", [0.0, 1.0])
 def test_a_quarter_of_a_turn(way):
     image = made(9, 9)
-    found = distort(image, with_chance(3, way), math.pi / 2 / 0.8)[0]
+    found = affine(image, with_chance(3, way), math.pi / 2 / 0.8)[0]
     turned = np.rot90(image[0].numpy(), k=1 if way else -1, axes=(1, 2))
     np.testing.assert_allclose(found, turned.astype(float), atol=0.01)
 
 
 def test_half_a_turn_of_a_image_that_is_not_square():
     image = made(8, 13)
-    found = distort(image, with_chance(3, 1.0), math.pi / 0.8)[0]
+    found = affine(image, with_chance(3, 1.0), math.pi / 0.8)[0]
     np.testing.assert_allclose(found, image[0].flip(1, 2).float(), atol=0.01)
 
 
@@ -54,7 +54,7 @@ def test_half_a_turn_of_a_image_that_is_not_square():
 def test_a_move_by_one_pixel_mirrors_the_border(place, axis):
     image = made(12, 10)
     side = image.shape[1 + axis]
-    found = distort(image, with_chance(place, 1.0), 5 / side)[0].numpy()
+    found = affine(image, with_chance(place, 1.0), 5 / side)[0].numpy()
     moved = np.roll(image[0].numpy(), -1, axis).astype(float)
     last = [slice(None)] * 3
     last[axis] = -1
@@ -65,16 +65,16 @@ def test_a_move_by_one_pixel_mirrors_the_border(place, axis):
 def test_a_zoom_by_two_takes_every_second_pixel():
     height = width = 9
     rows = torch.arange(9.0)[None, None, :, None].expand(1, 1, height, width) * 10
-    found = distort(rows, with_chance(2, 0.0), math.log(2))[0, 0, :, 4]
+    found = affine(rows, with_chance(2, 0.0), math.log(2))[0, 0, :, 4]
     np.testing.assert_allclose(found, 40 + (np.arange(9) - 4) * 5, atol=0.01)
 
 
 def test_no_image_goes_further_than_the_strength_says():
     generator = torch.Generator().manual_seed(0)
-    chances = torch.rand(200, 5, generator=generator)
+    uniforms = torch.rand(200, 5, generator=generator)
     image = torch.zeros(200, 1, 41, 41)
     image[:, :, 18:23, 18:23] = 1.0
-    found = distort(image, chances, 0.25)[:, 0]
+    found = affine(image, uniforms, 0.25)[:, 0]
     places = torch.arange(41.0) - 20
     weights = found.sum((1, 2))
     for axis in (1, 2):
@@ -88,10 +88,10 @@ def test_no_image_goes_further_than_the_strength_says():
 
 def test_light_changes_within_bounds_and_not_without_chance():
     images = made(9, 9).expand(300, -1, -1, -1)
-    still = relight(images, STILL.expand(300, -1), 0.25)
+    still = color_jitter(images, STILL.expand(300, -1), 0.25)
     np.testing.assert_allclose(still, images.float(), atol=1e-3)
-    chances = torch.rand(300, 5, generator=torch.Generator().manual_seed(0))
-    found = relight(images, chances, 0.25)
+    uniforms = torch.rand(300, 5, generator=torch.Generator().manual_seed(0))
+    found = color_jitter(images, uniforms, 0.25)
     assert found.min() >= 0
     assert found.max() <= 255
     spread = found.std((1, 2, 3)) / images[0].float().std()
@@ -101,10 +101,10 @@ def test_light_changes_within_bounds_and_not_without_chance():
 
 def test_more_contrast_keeps_the_mean_and_one_colour_leaves_the_others():
     image = (made(9, 9).float() / 4 + 90).byte()
-    stronger = relight(image, with_chance(0, 1.0), 0.25)
+    stronger = color_jitter(image, with_chance(0, 1.0), 0.25)
     assert stronger.mean() == pytest.approx(image.float().mean().item(), abs=0.01)
     factor = stronger.std() / image.float().std()
     assert factor.item() == pytest.approx(math.exp(0.3), rel=1e-4)
-    redder = relight(image, with_chance(2, 1.0), 0.25)[0] / image[0]
+    redder = color_jitter(image, with_chance(2, 1.0), 0.25)[0] / image[0]
     np.testing.assert_allclose(redder[0], np.full((9, 9), math.exp(0.1)), rtol=1e-5)
     np.testing.assert_allclose(redder[1:], np.ones((2, 9, 9)), rtol=1e-5)

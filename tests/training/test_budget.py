@@ -141,7 +141,7 @@ def test_a_fit_ends_by_time_with_its_learning_rate_at_the_end(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_of_a_budget_says_how_many_passes_it_made(bars, tmp_path):
+def test_a_run_of_a_budget_says_how_many_epochs_it_made(bars, tmp_path):
     run = train(str(bars), out=tmp_path / "run", budget=4.0)
     last = run.history[-1]
     assert last["epoch"] - 1 <= run.recipe["epochs"] <= last["epoch"]

@@ -11,7 +11,7 @@ from lookbook.evaluation.audit import OutOfFold, audit
 from lookbook.inference.temperature import fit_temperature
 from lookbook.recipes import STANDARD
 from lookbook.training import cross_validation
-from lookbook.training.cross_validation import FOLDS, ask, assign_folds
+from lookbook.training.cross_validation import FOLDS, assign_folds, out_of_fold
 
 
 @pytest.mark.parametrize("wrong", [0, 0.05])
@@ -37,17 +37,17 @@ def test_convolutions_are_asked_where_quick_networks_find_too_few_labels(
         probs = np.full((600, 3), 1 / 3)
         return OutOfFold(probs, probs, 5, seen[-1], accuracy + 0.1 * len(seen))
 
-    monkeypatch.setattr(cross_validation, "_ask", answer)
-    found = ask(*parts)
+    monkeypatch.setattr(cross_validation, "_predict", answer)
+    found = out_of_fold(*parts)
     assert seen == asked
     assert found.recipe == asked[-1]
 
 
-def test_judges_of_photographs_learn_in_as_many_passes_as_a_minute_holds():
-    for n, side, passes in ((2438, 64, 12), (300, 64, 30), (240_000, 64, 1)):
+def test_judges_of_photographs_learn_in_as_many_epochs_as_a_minute_holds():
+    for n, side, epochs in ((2438, 64, 12), (300, 64, 30), (240_000, 64, 1)):
         part = Dataset(np.zeros((2, side, side, 3), np.uint8), np.array([0, 1]), ("a", "b"))
         suited = cross_validation._suit(STANDARD, part, round(0.8 * n), 5)
-        assert suited.epochs == pytest.approx(passes, rel=0.02)
+        assert suited.epochs == pytest.approx(epochs, rel=0.02)
 
 
 def test_folds_share_each_class_evenly():
@@ -69,7 +69,7 @@ def test_a_class_of_one_image_takes_no_answers_from_the_others(parts):
         )
         for part in parts
     ]
-    judged = ask(*lone)
+    judged = out_of_fold(*lone)
     for part, probs in zip(lone, (judged.training, judged.test), strict=True):
         assert np.flatnonzero(np.isnan(probs).any(axis=1)).tolist() == [len(part) - 1]
         assert np.isnan(probs[-1]).all()

@@ -123,9 +123,9 @@ def test_a_loss_that_is_not_finite_stops_training_with_advice():
     )
 
 
-def test_a_part_of_a_pass_takes_that_part_of_the_images():
+def test_a_part_of_an_epoch_takes_that_part_of_the_images():
     images, labels = made_images(800, seed=0)
-    fitted = fit((images, labels), None, QUICK.with_epochs(1.5), 3)  # two steps a pass
+    fitted = fit((images, labels), None, QUICK.with_epochs(1.5), 3)  # two steps an epoch
     assert [entry.images for entry in fitted.history] == [800, 400]
     fitted = fit((images, labels), None, replace(TINY, epochs=1.5), 3)
     assert [entry.images for entry in fitted.history] == [800, 400]

@@ -44,7 +44,7 @@ def _steps(n, batch_size, epochs):
     return [each] * int(epochs) + [round((epochs - int(epochs)) * each)]
 
 
-def test_later_passes_take_the_images_of_the_greatest_loss():
+def test_later_epochs_take_the_images_of_the_greatest_loss():
     images, labels = made_images(1000, seed=0)
     labels[:50] = (labels[:50] + 1) % 3  # wrong labels stay hard
     seen = []

@@ -128,8 +128,8 @@ def analyse(
     chosen = draw(len(test), CORRUPTED)
     if model is not None:
         tell("occlusion")
-        said = probs[hardest].argmax(axis=1)
-        looked = occlusion(model, test.images[hardest], said)
+        predicted = probs[hardest].argmax(axis=1)
+        looked = occlusion(model, test.images[hardest], predicted)
         tell("robustness")
         curves = tuple(robustness_curves(model, test.images[chosen], test.labels[chosen]))
     return Analysis(

@@ -24,7 +24,7 @@ def occlusion(
     """
     height, width = images.shape[1:3]
     rows, columns = (_windows(side) for side in (height, width))
-    found = np.zeros((len(images), len(rows), len(columns)), np.float32)
+    maps = np.zeros((len(images), len(rows), len(columns)), np.float32)
     for i, image in enumerate(images):
         covered = np.repeat(image[None], len(rows) * len(columns) + 1, axis=0)
         ground = border_median(image)
@@ -32,9 +32,9 @@ def occlusion(
             covered[j, row, column] = ground
         probs = model.predict(covered).probs
         share = probs[:, said[i]]
-        found[i] = np.maximum(share[-1] - share[:-1], 0).reshape(found.shape[1:])
-        found[i] /= max(found[i].max(), 1e-6)
-    return found
+        maps[i] = np.maximum(share[-1] - share[:-1], 0).reshape(maps.shape[1:])
+        maps[i] /= max(maps[i].max(), 1e-6)
+    return maps
 
 
 def _windows(side: int) -> list[slice]:

@@ -157,10 +157,10 @@ def audit(training: Dataset, test: Dataset, out_of_fold: OutOfFold | None) -> Fi
     """
     images = np.concatenate([training.images, test.images])
     examined = Examined(training, test, images, find_first(images), out_of_fold)
-    found = Findings.none(len(training))
+    findings = Findings.none(len(training))
     for check in CHECKS:
-        found = check(examined, found)
-    return found
+        findings = check(examined, findings)
+    return findings
 
 
 # ---- checks ----
@@ -179,30 +179,30 @@ class Examined:
     out_of_fold: OutOfFold | None
 
 
-def check_exact_duplicates(examined: Examined, found: Findings) -> Findings:
+def check_exact_duplicates(examined: Examined, findings: Findings) -> Findings:
     """Find images that are the same as an earlier one, pixel by pixel."""
     firsts = examined.firsts
     again = np.flatnonzero(firsts != np.arange(len(firsts)))
     exact = np.stack([firsts[again], again], axis=1)
-    return replace(found, exact=exact, different=len(firsts) - len(again))
+    return replace(findings, exact=exact, different=len(firsts) - len(again))
 
 
-def check_near_duplicates(examined: Examined, found: Findings) -> Findings:
+def check_near_duplicates(examined: Examined, findings: Findings) -> Findings:
     """Find different images that are nearly the same."""
     in_test = np.unique(examined.firsts[len(examined.training) :])
     kept = _draw(np.unique(examined.firsts), in_test, MOST_COMPARED)
     near, compared = find_near(examined.images, kept, in_test)
-    return replace(found, near=near, compared=compared)
+    return replace(findings, near=near, compared=compared)
 
 
-def check_labels(examined: Examined, found: Findings) -> Findings:
+def check_labels(examined: Examined, findings: Findings) -> Findings:
     """Find labels that networks which had not seen the image would change."""
     judged = examined.out_of_fold
     if judged is None:
-        return found
+        return findings
     weak = judged.accuracy < ENOUGH
     return replace(
-        found,
+        findings,
         training=find_suspects(examined.training.labels, judged.training, weak=weak),
         test=find_suspects(examined.test.labels, judged.test, weak=weak),
         networks=judged.networks,
@@ -231,25 +231,25 @@ class PairIssue:
     part: str = ""
 
 
-def pairs_across(found: Findings, pairs: Int64[np.ndarray, "P 2"]) -> Int64[np.ndarray, "Q 2"]:
+def pairs_across(findings: Findings, pairs: Int64[np.ndarray, "P 2"]) -> Int64[np.ndarray, "Q 2"]:
     """Return the pairs of a training and a test image."""
-    in_test = pairs >= found.n_training
+    in_test = pairs >= findings.n_training
     return np.asarray(pairs[in_test[:, 0] != in_test[:, 1]])
 
 
 def pairs_within(
-    found: Findings, pairs: Int64[np.ndarray, "P 2"], part: Literal["training", "test"]
+    findings: Findings, pairs: Int64[np.ndarray, "P 2"], part: Literal["training", "test"]
 ) -> Int64[np.ndarray, "Q 2"] | None:
     """Return the pairs inside one part; None where there are none."""
-    inside = pairs[((pairs >= found.n_training) == (part == "test")).all(axis=1)]
+    inside = pairs[((pairs >= findings.n_training) == (part == "test")).all(axis=1)]
     return inside if len(inside) else None
 
 
 def pairs_of_different_labels(
-    found: Findings, labels: Int64[np.ndarray, "N"]
+    findings: Findings, labels: Int64[np.ndarray, "N"]
 ) -> Int64[np.ndarray, "Q 2"] | None:
     """Return the same or nearly the same images with different labels; None without any pair."""
-    pairs = np.concatenate([found.exact, found.near])
+    pairs = np.concatenate([findings.exact, findings.near])
     return pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]] if len(pairs) else None
 
 
@@ -325,8 +325,8 @@ def find_near(
     # whoever is too far apart in an eighth of the pixels is so in all of them
     few = np.ascontiguousarray(rows[:, ::8])
     candidates = candidates[_distances(few, candidates) < radius]
-    found = candidates[_distances(rows, candidates) < radius]
-    return found[np.lexsort((found[:, 1], found[:, 0]))], len(kept)
+    pairs = candidates[_distances(rows, candidates) < radius]
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))], len(kept)
 
 
 def _candidates(tree: cKDTree, radius: float) -> float:

@@ -52,11 +52,11 @@ def nearest(
         part = queries[start : start + 1000]
         all_squares = squares - 2 * part @ among.T
         near = np.argpartition(all_squares, k - 1, axis=1)[:, :k]
-        found = np.take_along_axis(all_squares, near, axis=1)
-        order = np.argsort(found, axis=1, kind="stable")
+        least = np.take_along_axis(all_squares, near, axis=1)
+        order = np.argsort(least, axis=1, kind="stable")
         indices.append(np.take_along_axis(near, order, axis=1))
-        found = np.take_along_axis(found, order, axis=1) + (part**2).sum(axis=1, keepdims=True)
-        distances.append(np.sqrt(np.maximum(found, 0)))
+        least = np.take_along_axis(least, order, axis=1) + (part**2).sum(axis=1, keepdims=True)
+        distances.append(np.sqrt(np.maximum(least, 0)))
     return np.concatenate(distances), np.concatenate(indices)
 
 

@@ -233,14 +233,14 @@ class Model:
         )
 
 
-def _believable(said: Outputs) -> Outputs:
+def _believable(outputs: Outputs) -> Outputs:
     """Refuse answers that are no probabilities, as no file that this program wrote gives."""
-    right = all(np.isfinite(each).all() for each in said) and (said.probs >= 0).all()
-    if not right or np.abs(said.probs.sum(axis=1) - 1).max() > 1e-3:
+    right = all(np.isfinite(each).all() for each in outputs) and (outputs.probs >= 0).all()
+    if not right or np.abs(outputs.probs.sum(axis=1) - 1).max() > 1e-3:
         raise DamagedFileError(
             "its answers are no probabilities: they are not finite, or do not sum to 1"
         )
-    return said
+    return outputs
 
 
 # ---- files that may be anybody's ----

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class ConvNetwork(nn.Module):
     """A frozen whitening layer, then stages of convolutions, then one linear layer.
 
-    What makes it learn in a few passes (Jordan, 2024, "94 % on CIFAR-10 in 3.29 seconds on a single
+    What makes it learn in a few epochs (Jordan, 2024, "94 % on CIFAR-10 in 3.29 seconds on a single
     GPU"): a first layer that is computed rather than learnt, filters that begin as the identity,
     norms that shift but do not scale, and small logits at the start.
 

@@ -180,16 +180,16 @@ def check_parity(
         batch = np.resize(sample, (n, *sample.shape[1:]))
         with torch.inference_mode():
             expected = Outputs(*(each.numpy() for each in classifier(as_tensor(batch))))
-        found = model.predict(batch)
-        difference = float(np.abs(found.probs - expected.probs).max())
+        outputs = model.predict(batch)
+        difference = float(np.abs(outputs.probs - expected.probs).max())
         if not difference <= TOLERANCE:
             raise TrainingError(
                 f"the model file differs from the network by {difference:.1e} in a probability "
                 f"(allowed: {TOLERANCE:.0e}, batch of {n}); please report this with the recipe"
             )
-        if not np.allclose(found.novelty, expected.novelty, rtol=NOVELTY_TOLERANCE, atol=1e-3):
+        if not np.allclose(outputs.novelty, expected.novelty, rtol=NOVELTY_TOLERANCE, atol=1e-3):
             raise TrainingError(
                 f"the model file differs from the network in novelty (batch of {n}): "
-                f"{found.novelty.max():g} is not {expected.novelty.max():g}; please report this "
+                f"{outputs.novelty.max():g} is not {expected.novelty.max():g}; please report this "
                 "with the recipe"
             )

@@ -85,10 +85,10 @@ class Components(nn.Module):
         basis = self.basis.to(dtype)
         shift = -(self.mean @ self.basis).to(dtype)
         # one array from the start: pieces that are joined in the end take twice the memory
-        found = torch.empty(len(raw), basis.shape[1], dtype=dtype, device=raw.device)
-        for piece, place in zip(raw.split(4096), found.split(4096), strict=True):
+        components = torch.empty(len(raw), basis.shape[1], dtype=dtype, device=raw.device)
+        for piece, place in zip(raw.split(4096), components.split(4096), strict=True):
             torch.addmm(shift, _as_rows(piece).to(dtype), basis, out=place)
-        return found
+        return components
 
 
 class Bytes(nn.Module):

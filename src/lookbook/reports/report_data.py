@@ -116,7 +116,7 @@ def examine_data(
     from lookbook.training import cross_validation  # noqa: PLC0415  # torch: not for a report that is written again
 
     _begin(tell, "out-of-fold")
-    judged = cross_validation.ask(training, test, mirror=mirror)
+    judged = cross_validation.out_of_fold(training, test, mirror=mirror)
     _begin(tell, "duplicates")
     return audit(training, test, judged)
 

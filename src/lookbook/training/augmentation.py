@@ -15,54 +15,54 @@ if TYPE_CHECKING:
     from lookbook.training.sampler import Sampler
 
 
-def mirror(
+def horizontal_flip(
     images: Shaped[Tensor, "N C H W"], mirrored: Bool[Tensor, "N"]
 ) -> Shaped[Tensor, "N C H W"]:
     """Mirror those images that are `mirrored`, left for right.
 
     >>> import torch
     >>> images = torch.tensor([[[[1, 2]]], [[[3, 4]]]])
-    >>> mirror(images, torch.tensor([True, False])).flatten().tolist()
+    >>> horizontal_flip(images, torch.tensor([True, False])).flatten().tolist()
     [2, 1, 3, 4]
     """
     return images.flip(3).where(mirrored[:, None, None, None], images)
 
 
-def shift(
-    images: Shaped[Tensor, "N C H W"], chances: Float[Tensor, "N 2"], most: int
+def translate(
+    images: Shaped[Tensor, "N C H W"], uniforms: Float[Tensor, "N 2"], most: int
 ) -> Shaped[Tensor, "N C H W"]:
     """Move each image down and right by up to `most` pixels; what comes in is 0.
 
-    Chances of 0 to 1 say by how many: -most to most, each as likely.
+    Uniform numbers of 0 to 1 say by how many: -most to most, each as likely.
 
     >>> import torch
     >>> images = torch.tensor([[[[1, 2], [3, 4]]], [[[1, 2], [3, 4]]]])
-    >>> shift(images, torch.tensor([[0.5, 0.9], [0.1, 0.5]]), most=1).tolist()
+    >>> translate(images, torch.tensor([[0.5, 0.9], [0.1, 0.5]]), most=1).tolist()
     [[[[0, 1], [0, 3]]], [[[3, 4], [0, 0]]]]
     """
     height, width = images.shape[2:]
     # every way to cut an image's size out of a wider one, as a view: N C most*2+1 most*2+1 H W
     cuts = F.pad(images, (most,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    down, right = (2 * most - (chances * (2 * most + 1)).long()).unbind(1)
+    down, right = (2 * most - (uniforms * (2 * most + 1)).long()).unbind(1)
     return cuts.permute(0, 2, 3, 1, 4, 5)[torch.arange(len(images)), down, right]
 
 
-def distort(
-    images: Shaped[Tensor, "N C H W"], chances: Float[Tensor, "N 5"], strength: float
+def affine(
+    images: Shaped[Tensor, "N C H W"], uniforms: Float[Tensor, "N 5"], strength: float
 ) -> Float[Tensor, "N C H W"]:
     """Move, zoom, turn and stretch each image; what comes in mirrors what is at its border.
 
-    Chances of 0 to 1 say which way and how much, 0.5 not at all. At most, an image moves by
+    Uniform numbers of 0 to 1 say which way and how much, 0.5 not at all. At most, an image moves by
     `strength` / 5 of its sides, grows or shrinks by the factor exp(`strength`), turns by
     0.8 × `strength` radians, and its sides change their ratio by exp(0.8 × `strength`).
 
     >>> import torch
     >>> images = torch.arange(18).view(2, 1, 3, 3)
     >>> nothing = torch.full((2, 5), 0.5)
-    >>> bool((distort(images, nothing, 0.25) - images).abs().max() < 1e-5)
+    >>> bool((affine(images, nothing, 0.25) - images).abs().max() < 1e-5)
     True
     """
-    down, right, size, angle, ratio = (strength * (2 * chances - 1)).unbind(1)
+    down, right, size, angle, ratio = (strength * (2 * uniforms - 1)).unbind(1)
     zoom, turn, stretch = torch.exp(size), 0.8 * angle, torch.exp(0.4 * ratio)
     cos, sin = zoom * torch.cos(turn), zoom * torch.sin(turn)
     # the image's own proportions: without them a turn would shear what is not square
@@ -74,22 +74,22 @@ def distort(
     return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
 
 
-def relight(
-    images: Shaped[Tensor, "N C H W"], chances: Float[Tensor, "N 5"], strength: float
+def color_jitter(
+    images: Shaped[Tensor, "N C H W"], uniforms: Float[Tensor, "N 5"], strength: float
 ) -> Float[Tensor, "N C H W"]:
     """Change contrast and brightness of each image, and how strong each of its colours is.
 
-    Chances of 0 to 1 say which way and how much, 0.5 not at all. At most, contrasts change by the
-    factor exp(1.2 × `strength`), brightness by 0.6 × `strength` of the whole range, colours by the
-    factor exp(0.4 × `strength`). Values stay in 0..255.
+    Uniform numbers of 0 to 1 say which way and how much, 0.5 not at all. At most, contrasts change
+    by the factor exp(1.2 × `strength`), brightness by 0.6 × `strength` of the whole range, colours
+    by the factor exp(0.4 × `strength`). Values stay in 0..255.
 
     >>> import torch
     >>> image = torch.tensor([[[[0, 100], [100, 200]]]])
     >>> brighter = torch.tensor([[0.5, 1.0, 0.5, 0.5, 0.5]])
-    >>> relight(image, brighter, 0.4).int().flatten().tolist()
+    >>> color_jitter(image, brighter, 0.4).int().flatten().tolist()
     [61, 161, 161, 255]
     """
-    contrast, brightness, *colours = (strength * (2 * chances - 1)).unbind(1)
+    contrast, brightness, *colours = (strength * (2 * uniforms - 1)).unbind(1)
     pixels = images.float()
     mean = pixels.mean((1, 2, 3), keepdim=True)
     gains = torch.exp(0.4 * torch.stack(colours[: images.shape[1]], dim=1))[:, :, None, None]
@@ -101,13 +101,13 @@ def relight(
 def augment(
     batch: Shaped[Tensor, "N C H W"], recipe: Recipe, sampler: Sampler, chosen: Int64[Tensor, "N"]
 ) -> Shaped[Tensor, "N C H W"]:
-    """Show these images otherwise than in the pass before."""
-    chances = sampler.chances(chosen).to(batch.device)
+    """Show these images otherwise than in the epoch before."""
+    uniforms = sampler.uniforms(chosen).to(batch.device)
     if recipe.mirror:
-        batch = mirror(batch, sampler.are_mirrored(chosen).to(batch.device))
+        batch = horizontal_flip(batch, sampler.are_mirrored(chosen).to(batch.device))
     if recipe.shift:
-        batch = shift(batch, chances[:, :2], recipe.shift)
+        batch = translate(batch, uniforms[:, :2], recipe.shift)
     if recipe.distort:
-        batch = distort(batch, chances[:, 2:7], recipe.distort)
-        batch = relight(batch, chances[:, 7:], recipe.distort)
+        batch = affine(batch, uniforms[:, 2:7], recipe.distort)
+        batch = color_jitter(batch, uniforms[:, 7:], recipe.distort)
     return batch

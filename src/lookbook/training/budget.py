@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from lookbook.training.callbacks import Progress
     from lookbook.training.loop import Labelled, TrainingState
 
-#: recipe, and the passes that `standard` would make in all of the time below which it gets further
+#: recipe, and the epochs that `standard` would make in all of the time below which it gets further
 #: than the next one: of many images (measured with Fashion-MNIST), and of fewer than 20,000, of
-#: which no pass leaves any out (with photographs; they skip `strong`, which was never better than
+#: which no epoch leaves any out (with photographs; they skip `strong`, which was never better than
 #: both its neighbours by more than the noise); two cores, see docs/log.md
 LADDER = (
     (QUICK, 0.45, 0.85),
@@ -61,7 +61,7 @@ class Plan:
     """What to train, and for how long."""
 
     recipe: Recipe
-    #: None: the recipe's passes say when it ends
+    #: None: the recipe's epochs say when it ends
     fit_seconds: float | None
     #: of the processor
     threads: int

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 #: networks that share the images
 FOLDS = 5
-#: share of the labels that `quick` must find to be a judge; else convolutions are asked, too
+#: share of the labels that `quick` must find to be a judge; else convolutions judge, too
 GOOD = 0.85
 #: pixels on the longer side of what is judged, and pixels that all networks together may learn
-#: from, each as often as it is seen: 2,438 photographs of 64×64 in 12 passes, a minute of two cores
+#: from, each as often as it is seen: 2,438 photographs of 64×64 in 12 epochs, a minute of two cores
 SIDE, MOST_PIXELS = 64, 480_000_000
 #: labels by which the temperature is found
 MOST_LABELS = 10_000
 
 
-def ask(
+def out_of_fold(
     training: Dataset,
     test: Dataset,
     tell: Callable[[str], None] = lambda _step: None,
@@ -48,7 +48,7 @@ def ask(
 
     Each of five networks learns from four fifths of the training part and judges the last fifth;
     the test part gets the mean of all five. They are `quick` where these find most labels, else
-    `standard`, in as many passes as there is time for, if these find more. A temperature makes
+    `standard`, in as many epochs as there is time for, if these find more. A temperature makes
     the probabilities as true as the labels can tell.
 
     Classes of fewer than two training images are left out: rows of their images are NaN. None
@@ -59,17 +59,17 @@ def ask(
     small, small_test = (
         replace(part, images=shrink(part.images, SIDE)) for part in (training, test)
     )
-    found = _ask(small, small_test, QUICK, tell)
-    if found.accuracy < GOOD:
+    best = _predict(small, small_test, QUICK, tell)
+    if best.accuracy < GOOD:
         recipe = STANDARD.with_mirror(asked=None, well=mirror)
-        found = max(found, _ask(small, small_test, recipe, tell), key=lambda one: one.accuracy)
-    return found
+        best = max(best, _predict(small, small_test, recipe, tell), key=lambda one: one.accuracy)
+    return best
 
 
-def _ask(
+def _predict(
     training: Dataset, test: Dataset, recipe: Recipe, tell: Callable[[str], None]
 ) -> OutOfFold:
-    """Ask networks of one recipe."""
+    """Judge by networks of one recipe."""
     enough = training.counts >= LEAST
     known = np.flatnonzero(enough[training.labels])
     folds = min(FOLDS, len(known))  # each has an image
@@ -101,8 +101,8 @@ def _suit(recipe: Recipe, training: Dataset, n: int, folds: int) -> Recipe:
     """Return a recipe for networks of which each learns from `n` of these images."""
     suited = recipe.suited_to(n, colour=training.channels == 3)
     if recipe.network == "conv":
-        passes = MOST_PIXELS / (n * folds * math.prod(training.size))
-        suited = suited.with_epochs(min(suited.epochs, max(1.0, passes)))
+        epochs = MOST_PIXELS / (n * folds * math.prod(training.size))
+        suited = suited.with_epochs(min(suited.epochs, max(1.0, epochs)))
     return settle(suited)
 
 
@@ -116,12 +116,12 @@ def fit_beside_errors(logits: Float[np.ndarray, "N K"], labels: Int64[np.ndarray
     logits, labels = sample(logits, MOST_LABELS).astype(np.float64), sample(labels, MOST_LABELS)
     n, k = logits.shape
     shares = np.append(0, np.geomspace(1e-4, 0.5, 40))
-    found = []
+    fits = []
     for temperature in np.geomspace(0.1, 5, 40):
         own = softmax(logits / temperature)[np.arange(n), labels]
         likely = np.maximum(np.outer(1 - shares, own) + shares[:, None] / k, 1e-300)
-        found.append((float(np.log(likely).mean(axis=1).max()), float(temperature)))
-    return max(found)[1]
+        fits.append((float(np.log(likely).mean(axis=1).max()), float(temperature)))
+    return max(fits)[1]
 
 
 def _temper(probs: Float[np.ndarray, "N K"], temperature: float) -> Float32[np.ndarray, "N K"]:

@@ -80,7 +80,7 @@ def fit(
     seed
         Decides the first weights and the order of the images.
     seconds
-        End after so long instead of after the recipe's passes; the learning rate follows the time.
+        End after so long instead of after the recipe's epochs; the learning rate follows the time.
     stage
         What callbacks and checkpoints call this fit.
     callbacks
@@ -106,7 +106,7 @@ def fit(
     scaler, network = classifier.scaler, classifier.network
     images, labels = (as_tensor(array).to(device) for array in training)
     if isinstance(scaler, Components):
-        # once: a pass over the components takes a quarter of the bytes and of the arithmetic
+        # once: an epoch of the components takes a quarter of the bytes and of the arithmetic
         images = scaler.of_all(images, torch.bfloat16 if recipe.half else torch.float32)
         scaler = nn.Identity()
     weights = [weight for weight in network.parameters() if weight.requires_grad]
@@ -324,7 +324,7 @@ class _Clock:
         return self._steps_done >= self._steps
 
     def steps_left(self) -> int:
-        """Return how many steps may follow: where time ends the training, a pass at least."""
+        """Return how many steps may follow: where time ends the training, an epoch at least."""
         return sys.maxsize if self._limit is not None else self._steps - self._steps_done
 
     def count(self, losses: Tensor, logits: Tensor, answer: Tensor) -> None:
@@ -353,7 +353,7 @@ class _Clock:
         val_loss: float | None,
         val_accuracy: float | None,
     ) -> Progress:
-        """Close a pass, or the part of one that was done."""
+        """Close an epoch, or the part of one that was done."""
         progress = self._progress(epoch, self._images, (val_loss, val_accuracy))
         self.history.append(
             EpochRecord(
@@ -412,7 +412,7 @@ def _validate(
 ) -> tuple[float | None, float | None]:
     """Return log loss and accuracy of the network as it is trained: one view, the same precision.
 
-    The average over several views is taken once, at the end: here it would cost a tenth of a pass.
+    The average over several views is taken once, at the end: here it would take a tenth longer.
     """
     if validation is None:
         return None, None

@@ -179,5 +179,5 @@ def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
         polynomial = torch.addmm(b * gram, gram, gram, alpha=c).add_(unit, alpha=a)
         factor = polynomial @ factor if i else polynomial
         gram = polynomial @ gram @ polynomial if i + 1 < steps else gram
-    found: Tensor = factor @ x
-    return found.T if tall else found
+    result: Tensor = factor @ x
+    return result.T if tall else result

@@ -23,7 +23,7 @@ AT_ONCE = 2048 * 28 * 28
 
 
 class Sampler:
-    """Which images come next: shuffled passes over all, later over the hardest alone."""
+    """Which images come next: shuffled epochs of all, later of the hardest alone."""
 
     #: spread of the noise on log losses, by which other images have their turn, too
     NOISE = 0.3
@@ -37,12 +37,12 @@ class Sampler:
         self._losses = torch.full((n,), math.inf)
         self._order = torch.arange(0)
         self._done = 0
-        self._chances = 0, torch.empty(0, 12)
+        self._uniforms = 0, torch.empty(0, 12)
         self.epoch = 0
 
     @property
     def steps(self) -> int:
-        """How many steps the recipe's passes take; a part of a step more than half counts."""
+        """How many steps the recipe's epochs take; a part of a step more than half counts."""
         whole = int(self._recipe.epochs)
         steps = sum(self._steps_in(epoch) for epoch in (1, 2)[:whole])
         steps += max(0, whole - 2) * self._steps_in(2)
@@ -50,12 +50,12 @@ class Sampler:
 
     @property
     def images(self) -> int:
-        """How many images this pass takes, if all of it is done."""
+        """How many images this epoch takes, if all of it is done."""
         return self._images_in(self.epoch)
 
     @property
     def at_end(self) -> bool:
-        """Whether this pass is over."""
+        """Whether this epoch is over."""
         return self._done == len(self._order)
 
     def _images_in(self, epoch: int) -> int:
@@ -70,9 +70,9 @@ class Sampler:
     def next_batches(self, steps_left: int) -> tuple[Int64[Tensor, "M"], list[slice]]:
         """Return indices for the next few steps, and which of them each step takes.
 
-        They come from a new pass where the last one is over. The batches of a pass are as good as
-        equal, each at most the recipe's: a few images left over would spoil the statistics of the
-        norms, and their step counts as much as any other (one of 32 cost 8 points).
+        They come from a new epoch where the last one is over. The batches of an epoch are as good
+        as equal, each at most the recipe's: a few images left over would spoil the statistics of
+        the norms, and their step counts as much as any other (one of 32 cost 8 points).
         """
         if self.at_end:
             self.epoch += 1
@@ -101,22 +101,22 @@ class Sampler:
         return order[hardness.topk(n).indices.sort().values]
 
     def are_mirrored(self, chosen: Int64[Tensor, "M"]) -> Bool[Tensor, "M"]:
-        """Say which of these images this pass shows mirrored: each one in every other pass.
+        """Say which of these images this epoch shows mirrored: each one in every other epoch.
 
-        Chance would show half of them twice the same way in two passes.
+        Chance would show half of them twice the same way in two epochs.
         Source: Jordan (2024), alternating flip.
         """
         return self._mirrored[chosen] ^ (self.epoch % 2 == 0)
 
-    def chances(self, chosen: Int64[Tensor, "M"]) -> Float[Tensor, "M 12"]:
-        """Return numbers of 0 to 1 that say how these images are changed in this pass."""
-        drawn_for, chances = self._chances
+    def uniforms(self, chosen: Int64[Tensor, "M"]) -> Float[Tensor, "M 12"]:
+        """Return uniform numbers of 0 to 1 that say how these images are changed in this epoch."""
+        drawn_for, uniforms = self._uniforms
         if drawn_for != self.epoch:
             # from the epoch's own generator: the same wherever a training goes on from
             generator = torch.Generator().manual_seed((self._seed + self.epoch) % 2**63)
-            chances = torch.rand(self._n, 12, generator=generator)
-            self._chances = self.epoch, chances
-        return chances[chosen]
+            uniforms = torch.rand(self._n, 12, generator=generator)
+            self._uniforms = self.epoch, uniforms
+        return uniforms[chosen]
 
     def note(self, chosen: Int64[Tensor, "M"], losses: Float[Tensor, "L"]) -> None:
         """Take down the losses of the first images of `chosen`: those that steps were done on."""
