@@ -29,7 +29,7 @@ from bench.harness.arithmetic import mean_deviation, spread_of, standard_error, 
 from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.figure import INK, OURS, drawing
 from bench.harness.page import markdown, table
-from bench.harness.peers import SCRIPTS, say
+from bench.harness.peer_process import SCRIPTS, say
 from bench.harness.record import Record
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from bench.harness.arithmetic import mean_deviation, spread_of, three
 from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.figure import INK, OURS, PEER, QUIET, drawing
 from bench.harness.page import markdown, table
-from bench.harness.peers import SCRIPTS, say
+from bench.harness.peer_process import SCRIPTS, say
 from bench.harness.record import Record
 from lookbook.images.preprocessing import SUFFIXES
 

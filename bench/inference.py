@@ -32,7 +32,7 @@ from bench.harness.arithmetic import Spread, spread, three
 from bench.harness.conditions import condition_lines, conditions, version_line
 from bench.harness.figure import INK, OURS, PEER, drawing
 from bench.harness.page import markdown, table
-from bench.harness.peers import SCRIPTS, say
+from bench.harness.peer_process import SCRIPTS, say
 from bench.harness.record import Record
 from lookbook.runs.store import Run, list_runs, read_run
 

@@ -28,7 +28,7 @@ from bench.harness.arithmetic import Spread, spread_of, three
 from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.figure import INK, OURS, PEER, drawing
 from bench.harness.page import markdown, table
-from bench.harness.peers import SCRATCH, SCRIPTS, say
+from bench.harness.peer_process import SCRATCH, SCRIPTS, say
 from bench.harness.record import Record
 from lookbook.data.sources import load
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from bench.harness import files
 from bench.harness.conditions import conditions
-from bench.harness.peers import KERAS, SCRATCH, SCRIPTS, TENSORFLOW, Peer, say
+from bench.harness.peer_process import KERAS, SCRATCH, SCRIPTS, TENSORFLOW, Peer, say
 from bench.harness.record import Record
 from bench.speed_figure import plot
 from bench.speed_summary import to_markdown

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.harness.arithmetic import Spread, spread, spread_of, three
 from bench.harness.conditions import condition_lines, list_seeds, version_line
 from bench.harness.page import markdown, table
-from bench.harness.peers import KERAS
+from bench.harness.peer_process import KERAS
 
 if TYPE_CHECKING:
     from bench.harness.record import Results

@@ -28,7 +28,7 @@ from bench.harness.arithmetic import mean_deviation
 from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.figure import INK, OURS, PEER, QUIET, drawing
 from bench.harness.page import markdown, table
-from bench.harness.peers import SCRIPTS, say
+from bench.harness.peer_process import SCRIPTS, say
 from bench.harness.record import Record
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.harness.peers import ROOT
+from bench.harness.peer_process import ROOT
 from lookbook.core.environment import Environment, processor
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bench.harness.conditions import processor_name
-from bench.harness.peers import ROOT, say
+from bench.harness.peer_process import ROOT, say
 from lookbook.core.files import write_bytes
 from lookbook.reports.figures import DPI, save
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.harness import peers
+from bench.harness import peer_process
 from bench.harness.arithmetic import remaining_seconds
-from bench.harness.peers import KERAS, Peer, PeerError, say
+from bench.harness.peer_process import KERAS, Peer, PeerError, say
 from lookbook.cli.terminal import duration
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Record:
         load = os.getloadavg()
         start = time.perf_counter()
         try:
-            found = peers.parse(peers.output_of(command), required)
+            found = peer_process.parse(peer_process.output_of(command), required)
         except PeerError as error:
             self.fail(which, str(error))
             return {}
@@ -62,10 +62,10 @@ class Record:
         self.measurements.append(kept)
         return kept
 
-    def python_of(self, peer: Peer, scratch: Path = peers.SCRATCH) -> Path | None:
+    def python_of(self, peer: Peer, scratch: Path = peer_process.SCRATCH) -> Path | None:
         """Return the Python that runs a peer, or None where it cannot be set up."""
         try:
-            return peers.set_up(peer, scratch)
+            return peer_process.set_up(peer, scratch)
         except (PeerError, OSError) as error:
             self.fail({"name": peer.name, "seed": None}, str(error))
         except KeyboardInterrupt:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bench.harness import files, page, peers
+from bench.harness import files, page, peer_process
 from bench.harness.record import Record
 from lookbook.cli.terminal import duration
 
@@ -38,7 +38,7 @@ def test_ctrl_c_ends_the_turns_and_leaves_a_part(tmp_path, monkeypatch, capsys):
             raise given
         return given
 
-    monkeypatch.setattr(peers, "output_of", answer)
+    monkeypatch.setattr(peer_process, "output_of", answer)
     for number in record.turns(range(4), str):
         record.ask({"number": number}, [], set())
     assert [one["number"] for one in record.measurements] == [0]
@@ -66,9 +66,9 @@ def test_the_rest_is_said_once_each_kind_has_had_a_turn(monkeypatch, capsys):
 
 def test_keras_that_cannot_be_installed_is_reported(monkeypatch):
     def fail(_peer, _scratch):
-        raise peers.PeerError("ERROR: no network")
+        raise peer_process.PeerError("ERROR: no network")
 
-    monkeypatch.setattr(peers, "set_up", fail)
+    monkeypatch.setattr(peer_process, "set_up", fail)
     record = Record()
     assert record.keras_python() is None
     (failure,) = record.failures

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from bench import speed, speed_summary
-from bench.harness import peers as harness_peers
-from bench.harness.peers import SCRIPTS, Peer
+from bench.harness import peer_process
+from bench.harness.peer_process import SCRIPTS, Peer
 from bench.harness.record import describe
 from bench.peers import lookbook_recipe
 from lookbook.recipes import RECIPES
@@ -98,14 +98,14 @@ def test_a_peer_with_fewer_seeds_takes_no_further_turn(tmp_path):
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path, capsys, monkeypatch):
-    once, asked = harness_peers.output_of, iter([False, False, True])
+    once, asked = peer_process.output_of, iter([False, False, True])
 
     def interrupted(command):
         if next(asked):
             raise KeyboardInterrupt
         return once(command)
 
-    monkeypatch.setattr(harness_peers, "output_of", interrupted)
+    monkeypatch.setattr(peer_process, "output_of", interrupted)
     peers = (_peer(tmp_path, "one", GOOD), _peer(tmp_path, "other", GOOD))
     record = speed.measure(peers, tmp_path / "turns.txt", range(2))
     done = [("one", 0), ("other", 0)]

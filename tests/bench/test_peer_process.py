@@ -2,22 +2,24 @@
 
 import pytest
 
-from bench.harness import peers
-from bench.harness.peers import Peer
+from bench.harness import peer_process
+from bench.harness.peer_process import Peer
 from bench.speed import REQUIRED
 
 
 def test_an_environment_is_kept_until_its_pins_change(tmp_path, monkeypatch):
     commands = []
-    monkeypatch.setattr(peers, "output_of", lambda command: commands.append(command) or "")
+    monkeypatch.setattr(peer_process, "output_of", lambda command: commands.append(command) or "")
     (tmp_path / "e").mkdir()
     peer = Peer("p", "made up", "p.py", requirements=("a==1", "b==2"), environment="e")
     for _ in range(2):
-        assert peers.set_up(peer, tmp_path) == tmp_path / "e" / "bin" / "python"
+        assert peer_process.set_up(peer, tmp_path) == tmp_path / "e" / "bin" / "python"
     assert len(commands) == 2
     assert commands[0][1:4] == ["-m", "venv", "--clear"]
     assert commands[1][-2:] == ["a==1", "b==2"]
-    peers.set_up(Peer("p", "made up", "p.py", requirements=("a==2",), environment="e"), tmp_path)
+    peer_process.set_up(
+        Peer("p", "made up", "p.py", requirements=("a==2",), environment="e"), tmp_path
+    )
     assert len(commands) == 4
 
 
@@ -34,6 +36,6 @@ def test_an_environment_is_kept_until_its_pins_change(tmp_path, monkeypatch):
     ],
 )
 def test_what_a_peer_prints_is_checked(printed, message):
-    with pytest.raises(peers.PeerError) as raised:
-        peers.parse(printed, REQUIRED)
+    with pytest.raises(peer_process.PeerError) as raised:
+        peer_process.parse(printed, REQUIRED)
     assert str(raised.value) == message
