@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from conftest import made_images, with_data
-from lookbook.cli import report_commands, results, terminal
+from lookbook.cli import report_export_commands, results, terminal
 from lookbook.core.files import write_document
 from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
@@ -448,7 +448,7 @@ def test_figures_of_another_test_part_are_refused(own_data, change, what):
 
 
 def cli_figures(run):
-    report_commands._draw_figures(run, run.folder / "figures")
+    report_export_commands._draw_figures(run, run.folder / "figures")
 
 
 def test_an_evaluation_of_an_earlier_version_is_compared_too(own_data):

@@ -20,7 +20,7 @@ from lookbook.cli import (
     evaluate_commands,
     options,
     process,
-    report_commands,
+    report_export_commands,
     terminal,
     train_commands,
 )
@@ -38,9 +38,9 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         evaluate_commands.predict,
         "runs/fashion-mnist-tutorial-1 test:2000 test:800 coat.jpg",
     ),
-    "figures": (report_commands.figures, "runs/fashion-mnist-tutorial-1"),
-    "report": (report_commands.report, "runs/fashion-mnist-standard-1 --lang ko"),
-    "export": (report_commands.export, "runs/fashion-mnist-standard-1 --to html"),
+    "figures": (report_export_commands.figures, "runs/fashion-mnist-tutorial-1"),
+    "report": (report_export_commands.report, "runs/fashion-mnist-standard-1 --lang ko"),
+    "export": (report_export_commands.export, "runs/fashion-mnist-standard-1 --to html"),
     "runs": (train_commands.list_runs, ""),
     "demo": (train_commands.demo, ""),
 }

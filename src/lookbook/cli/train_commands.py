@@ -20,7 +20,7 @@ from lookbook.cli import (
     options,
     process,
     progress,
-    report_commands,
+    report_export_commands,
     results,
     terminal,
 )
@@ -239,12 +239,12 @@ def demo() -> None:
         with _step(terminal.command_line("evaluate", run.folder), seconds):
             evaluate_commands.evaluate(str(run.folder))
         with _step(terminal.command_line("figures", run.folder), seconds):
-            report_commands.figures(str(run.folder))
+            report_export_commands.figures(str(run.folder))
         with _step(terminal.command_line("report", run.folder), seconds):
-            report_commands.report(str(run.folder), lang=translation.language())
+            report_export_commands.report(str(run.folder), lang=translation.language())
         files.write_document(run.folder / store.DEMO, Demo(seconds=seconds))
-    elif not (run.folder / report_commands.REPORTS[translation.language()]).exists():
-        report_commands.report(str(run.folder), lang=translation.language())
+    elif not (run.folder / report_export_commands.REPORTS[translation.language()]).exists():
+        report_export_commands.report(str(run.folder), lang=translation.language())
     print(_demo_summary(run))
 
 
@@ -270,7 +270,7 @@ def _demo_files(folder: Path) -> list[Path]:
     return [
         folder / store.DEMO,
         folder / store.EVALUATION,
-        *(folder / "figures" / name for name in report_commands.RUN_FIGURES),
+        *(folder / "figures" / name for name in report_export_commands.RUN_FIGURES),
         *(Path("look") / "fashion-mnist" / name for name in data_commands.LOOK_FIGURES),
     ]
 
@@ -289,7 +289,7 @@ def _demo_summary(run: Run) -> str:
         n=found.n,
         interval=terminal.interval(found.interval),
     )
-    page = run.folder / report_commands.REPORTS[translation.language()]
+    page = run.folder / report_export_commands.REPORTS[translation.language()]
     figures = t("{one} and {other}", one=run.folder / "figures", other="look/fashion-mnist")
     lines = [
         (t("time"), took),
