@@ -15,11 +15,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lookbook.core.arrays import sample
 from lookbook.data.dataset import hash_arrays
-from lookbook.data.inputs import SIDES, advise_on_levels, dim_levels, without_grey_axis
+from lookbook.data.inputs import advise_on_levels, dim_levels, without_grey_axis
 from lookbook.data.splits import choose_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import metrics
 from lookbook.images.preprocessing import find_polarity, match_all
+from lookbook.images.specification import SIDES
 from lookbook.inference.model_card import Data
 from lookbook.inference.predictor import Predictor
 from lookbook.inference.temperature import FEWEST_LABELS, softmax

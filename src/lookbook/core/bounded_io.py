@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 #: bytes that are read at once
 BLOCK = 2**20
+UNBOUNDED = 2**62
 
 
 class BoundedFile(io.BufferedReader):
@@ -25,8 +26,13 @@ class BoundedFile(io.BufferedReader):
         How many times it may be read from, and how many bytes in all; both can be changed later.
     """
 
-    def __init__(self, path: Path, calls: int, room: int) -> None:
+    def __init__(self, path: Path, calls: int = UNBOUNDED, room: int = UNBOUNDED) -> None:
         super().__init__(io.FileIO(path))
+        self.calls, self.room = calls, room
+
+    def restart(self, calls: int = UNBOUNDED, room: int = UNBOUNDED) -> None:
+        """Go back to its start, with other bounds."""
+        self.seek(0)
         self.calls, self.room = calls, room
 
     def read(self, size: int | None = -1, /) -> bytes:

@@ -12,10 +12,10 @@ import numpy as np
 
 from lookbook.core.names import few, plain
 from lookbook.data.image_folder import unknown_classes
-from lookbook.data.inputs import CLASSES, SIDES, as_images, dim_levels
+from lookbook.data.inputs import CLASSES, as_images, dim_levels
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.images.preprocessing import find_polarity, match_all
-from lookbook.images.specification import Polarity
+from lookbook.images.specification import SIDES, Polarity
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped, UInt8

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.errors import InputError
+from lookbook.images.specification import SIDES
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped, UInt8
 
-#: smallest and largest side of an image, in pixels
-SIDES = (8, 224)
 #: fewest and most classes
 CLASSES = (2, 200)
 #: level of 255 below which images are as good as black, whatever they show

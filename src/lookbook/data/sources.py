@@ -18,7 +18,6 @@ from lookbook.data.dataset import Dataset, warn, warn_odd
 from lookbook.data.download import fetch, find_builtin, is_fetched, load_kept
 from lookbook.data.idx import idx_files, is_training, load_idx
 from lookbook.data.image_folder import PARTS, Layout, Part, left_out
-from lookbook.data.inputs import SIDES
 from lookbook.data.npz import SPLIT, find_arrays, load_npz, open_npz
 from lookbook.data.splits import (
     choose_files,
@@ -28,14 +27,13 @@ from lookbook.data.splits import (
     without_size,
 )
 from lookbook.errors import InputError, closest
-from lookbook.images.reading import common_size, read_images
+from lookbook.images.reading import read_images
+from lookbook.images.specification import SIDES
 
 if TYPE_CHECKING:
     from jaxtyping import Int64
 
 
-#: size to which images of several sizes are brought where the user names none
-USUAL_SIZE = (64, 64)
 _DATA = (
     f"DATA is one of {', '.join(BUILTIN)}, a folder of class folders, an .npz file, or a folder of "
     "IDX files"
@@ -432,7 +430,7 @@ def _read_files(
     folder: Path,
 ) -> Dataset:
     """Read image files and bring them to one size; unreadable ones are left out and listed."""
-    found = read_images(paths, size or _usual_size(paths), channels)
+    found = read_images(paths, size, channels)
     if found.damaged:
         warn(left_out(found.damaged, "no images, or damaged"))
     if found.dim:
@@ -441,9 +439,3 @@ def _read_files(
         )
     files = tuple(names.text(paths[number].relative_to(folder).as_posix()) for number in found.kept)
     return Dataset(found.images, labels[found.kept], classes, files)
-
-
-def _usual_size(paths: list[Path]) -> Size:
-    """Return the size that all images have where a network takes it, else the usual one."""
-    size = common_size(paths)
-    return size if size and SIDES[0] <= min(size) <= max(size) <= SIDES[1] else USUAL_SIZE

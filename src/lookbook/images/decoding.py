@@ -86,10 +86,13 @@ class Outline:
     late: bool = False
 
 
-def decode(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
+def decode(
+    path: Path, least: tuple[int, int] | None = None, max_memory: int | None = None
+) -> Image.Image:
     """Return an image with its pixels; a large JPEG may come smaller, but not below `least`.
 
-    `least` is a height and a width.
+    `least` is a height and a width; `max_memory` are the bytes that decoding may take,
+    `MAX_MEMORY` or fewer.
 
     Raises
     ------
@@ -98,20 +101,22 @@ def decode(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
     """
     from PIL import Image  # noqa: PLC0415  # only for files
 
-    outline = _look(path)
-    with BoundedFile(path, *MAX_HEADER) as file, Image.open(file, formats=FORMATS) as image:
-        if least and _memory(image, outline) > MAX_MEMORY:
-            image.draft(None, least[::-1])
-        _bound(image, outline)
-        # a WebP names its decoder later
-        decoder = image.tile[0][0] if image.tile else None
-        if decoder == "ppm_plain":
-            _check_plain(path)
-        file.calls, file.room = MAX_CALLS, MAX_MEMORY
-        with _without_lines_of_libtiff() if decoder == "libtiff" else image:
-            image.load()
-        # a WebP keeps its decoder and what that wrote, three times the image
-        return image.copy() if image.format == "WEBP" else image
+    with BoundedFile(path) as file:
+        outline = _look(file)
+        file.restart(*MAX_HEADER)
+        with Image.open(file, formats=FORMATS) as image:
+            if least and _memory(image, outline) > MAX_MEMORY:
+                image.draft(None, least[::-1])
+            _bound(image, outline, max_memory)
+            # a WebP names its decoder later
+            decoder = image.tile[0][0] if image.tile else None
+            if decoder == "ppm_plain":
+                _check_plain(file)
+            file.calls, file.room = MAX_CALLS, MAX_MEMORY
+            with _without_lines_of_libtiff() if decoder == "libtiff" else image:
+                image.load()
+            # a WebP keeps its decoder and what that wrote, three times the image
+            return image.copy() if image.format == "WEBP" else image
 
 
 def measure(path: Path) -> tuple[int, int] | None:
@@ -122,16 +127,18 @@ def measure(path: Path) -> tuple[int, int] | None:
     from PIL import Image, TiffImagePlugin  # noqa: PLC0415
 
     try:
-        outline = _look(path, whole=False)
-        with BoundedFile(path, *MAX_HEADER) as file, Image.open(file, formats=FORMATS) as image:
-            if outline.late:
-                _bound(image, outline)
-                image.load()
-            width, height = image.size
-            if isinstance(image, TiffImagePlugin.TiffImageFile):
-                # newer versions of Pillow turn the size of these, and of no others
-                width, height = image.tag_v2[256], image.tag_v2[257]
-            turned = orientation(image) > 4
+        with BoundedFile(path) as file:
+            outline = _look(file, whole=False)
+            file.restart(*MAX_HEADER)
+            with Image.open(file, formats=FORMATS) as image:
+                if outline.late:
+                    _bound(image, outline)
+                    image.load()
+                width, height = image.size
+                if isinstance(image, TiffImagePlugin.TiffImageFile):
+                    # newer versions of Pillow turn the size of these, and of no others
+                    width, height = image.tag_v2[256], image.tag_v2[257]
+                turned = orientation(image) > 4
     except (*DAMAGE, Image.DecompressionBombError):
         return None
     return (width, height) if turned else (height, width)
@@ -146,7 +153,7 @@ def orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _bound(image: Image.Image, outline: Outline) -> None:
+def _bound(image: Image.Image, outline: Outline, max_memory: int | None = None) -> None:
     """Refuse an image that would take too much to decode."""
     from PIL import Image  # noqa: PLC0415
 
@@ -154,7 +161,7 @@ def _bound(image: Image.Image, outline: Outline) -> None:
         raise TooLargeError(f"is {side:,} pixels long, at most {MAX_SIDE:,} can be read")
     if outline.unpacked > 4 * (Image.MAX_IMAGE_PIXELS or math.inf):
         raise TooLargeError(f"would unpack to {outline.unpacked // 10**6:,} MB")
-    if (memory := _memory(image, outline)) > MAX_MEMORY:
+    if (memory := _memory(image, outline)) > (max_memory or MAX_MEMORY):
         raise TooLargeError(f"would take {memory // 10**6:,} MB of memory to decode")
 
 
@@ -166,27 +173,28 @@ def _memory(image: Image.Image, outline: Outline) -> int:
     return image.width * image.height * a_pixel + outline.beside
 
 
-def _look(path: Path, *, whole: bool = True) -> Outline:
-    """Look through a file before it is opened; the `whole`, or its header alone."""
-    with path.open("rb") as file:
-        start = file.read(12)
-        if start.startswith(b"\x89PNG\r\n\x1a\n"):
-            file.seek(8)
-            return _look_at_png(file, whole=whole)
-        if start.startswith(b"\xff\xd8\xff"):
-            file.seek(2)
-            return _look_at_jpeg(file, whole=whole)
-        if start[:2] in (b"II", b"MM"):
-            return _look_at_tiff(path, whole=whole)
-        if start[8:] == b"WEBP":
-            return Outline(beside=os.fstat(file.fileno()).st_size)
+def _look(file: BoundedFile, *, whole: bool = True) -> Outline:
+    """Look through a file before Pillow does; the `whole`, or its header alone."""
+    start = file.read(12)
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        file.seek(8)
+        return _look_at_png(file, whole=whole)
+    if start.startswith(b"\xff\xd8\xff"):
+        file.seek(2)
+        return _look_at_jpeg(file, whole=whole)
+    if start[:2] in (b"II", b"MM"):
+        return _look_at_tiff(file, whole=whole)
+    if start[8:] == b"WEBP":
+        return Outline(beside=os.fstat(file.fileno()).st_size)
     return Outline()
 
 
-def _check_plain(path: Path) -> None:
+def _check_plain(file: BoundedFile) -> None:
     """Refuse a PPM of words that Pillow would read for minutes."""
-    with path.open("rb") as file:
-        content = file.read(MAX_PLAIN + 1)
+    place = file.tell()
+    file.restart()
+    content = file.read(MAX_PLAIN + 1)
+    file.seek(place)
     if len(content) > MAX_PLAIN or content.count(b"#") > MAX_COMMENTS:
         raise ValueError("it would take too long to read")
 
@@ -307,16 +315,16 @@ _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _JPEG, _DEFLATE = (6, 7), (8, 32946)
 
 
-def _look_at_tiff(path: Path, *, whole: bool) -> Outline:
+def _look_at_tiff(file: BoundedFile, *, whole: bool) -> Outline:
     """Read the tags: how large strips or tiles are; compare the checksums of those in deflate."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2  # noqa: PLC0415
 
-    with BoundedFile(path, *MAX_HEADER) as file:
-        head = file.read(8)
-        tags = ImageFileDirectory_v2(head + (file.read(8) if head[2] == 43 else b""))
-        file.seek(tags.next)
-        tags.load(file)
-        taken = MAX_HEADER[1] - file.room
+    file.restart(*MAX_HEADER)
+    head = file.read(8)
+    tags = ImageFileDirectory_v2(head + (file.read(8) if head[2] == 43 else b""))
+    file.seek(tags.next)
+    tags.load(file)
+    taken = MAX_HEADER[1] - file.room
     width, height = _number(tags, _WIDTH), _number(tags, _HEIGHT)
     samples, separate = _number(tags, _SAMPLES, 1), _number(tags, _PLANES, 1) == 2
     if samples > MAX_SAMPLES:
@@ -340,9 +348,9 @@ def _look_at_tiff(path: Path, *, whole: bool) -> Outline:
     outline = Outline(width * height * bits * (samples if separate else 1) // 8, beside)
     if whole and max(beside, n * block // 2) <= MAX_MEMORY:
         if compression in _JPEG:
-            _check_scans(path, across * down)
+            _check_scans(file, across * down)
         if compression in _DEFLATE and _number(tags, _ORDER, 1) == 1:
-            _check_deflate(path, offsets, sizes, block)
+            _check_deflate(file, offsets, sizes, block)
     return outline
 
 
@@ -361,29 +369,31 @@ def _number(tags: ImageFileDirectory_v2, tag: int, default: int | None = None) -
     return values[0]
 
 
-def _check_scans(path: Path, pixels: int) -> None:
+def _check_scans(file: BoundedFile, pixels: int) -> None:
     """Refuse strips or tiles in JPEG of too many scans: the two bytes never stand within one."""
     scans, before = 0, b""
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            scans += (before + block).count(b"\xff\xda")
-            before = block[-1:]
+    file.restart()
+    while block := file.read(BLOCK):
+        scans += (before + block).count(b"\xff\xda")
+        before = block[-1:]
     if scans * pixels > MAX_SCANNED:
         raise ValueError(f"it comes in {scans:,} scans, which takes too long")
 
 
-def _check_deflate(path: Path, offsets: tuple[int, ...], sizes: tuple[int, ...], most: int) -> None:
+def _check_deflate(
+    file: BoundedFile, offsets: tuple[int, ...], sizes: tuple[int, ...], most: int
+) -> None:
     """Unpack strips or tiles to their end, where a checksum stands: libtiff stops before it."""
-    with path.open("rb") as file:
-        for offset, size in zip(offsets, sizes, strict=False):
-            file.seek(offset)
-            unpacker, left, room = zlib.decompressobj(), size, most + BLOCK
-            while not unpacker.eof and (data := file.read(min(left, BLOCK))):
-                left -= len(data)
-                while data and not unpacker.eof:
-                    room -= len(unpacker.decompress(data, BLOCK))
-                    data = unpacker.unconsumed_tail
-                    if room < 0:
-                        raise ValueError("a strip or tile unpacks to more than it should")
-            if not unpacker.eof:
-                raise EOFError("a strip or tile is cut short")
+    file.restart()
+    for offset, size in zip(offsets, sizes, strict=False):
+        file.seek(offset)
+        unpacker, left, room = zlib.decompressobj(), size, most + BLOCK
+        while not unpacker.eof and (data := file.read(min(left, BLOCK))):
+            left -= len(data)
+            while data and not unpacker.eof:
+                room -= len(unpacker.decompress(data, BLOCK))
+                data = unpacker.unconsumed_tail
+                if room < 0:
+                    raise ValueError("a strip or tile unpacks to more than it should")
+        if not unpacker.eof:
+            raise EOFError("a strip or tile is cut short")

@@ -48,7 +48,11 @@ def load_image(path: Path, size: tuple[int, int], *, colour: bool) -> UInt8[np.n
 
 
 def read_image(
-    path: Path, size: tuple[int, int] | None = None, *, colour: bool | None = None
+    path: Path,
+    size: tuple[int, int] | None = None,
+    *,
+    colour: bool | None = None,
+    max_memory: int | None = None,
 ) -> Image.Image:
     """Open an image file as 8-bit grey ("L") or colour ("RGB"), the right way up.
 
@@ -65,13 +69,15 @@ def read_image(
         make them first. Without it they come as they are.
     colour
         Whether it is to be "RGB" or "L"; without it, as the file has it.
+    max_memory
+        Bytes that decoding may take; without it 550 MB.
 
     Raises
     ------
     InputError
         There is no such file, it is no image, it is cut short or a checksum of it is wrong, its
         pixels have no fixed range, or reading it would take too much: more than 89 million pixels,
-        600 MB of memory, or some seconds.
+        more than `max_memory`, or some seconds.
     """
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415  # only for files
 
@@ -83,7 +89,7 @@ def read_image(
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             least = size and (FIRST_STEP * max(size), FIRST_STEP * max(size))
-            decoded = decoding.decode(path, least)
+            decoded = decoding.decode(path, least, max_memory)
             dim = _dimness(decoded)
             image = _to_8_bit(decoded, size, colour=colour)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

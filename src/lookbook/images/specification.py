@@ -10,6 +10,8 @@ from lookbook.core.document import Document
 
 #: version of the steps that `preprocessing`, `web/photo.js` and a bundle's `picture.py` take
 VERSION: Literal[1] = 1
+#: smallest and largest side of an image that a model takes, in pixels
+SIDES = (8, 224)
 #: an image that is n times larger is first averaged over squares of n // 16 pixels
 FIRST_STEP: Literal[16] = 16
 #: medians of a border below the first show dark ground, beyond the second light ground

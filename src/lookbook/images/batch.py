@@ -1,0 +1,117 @@
+"""A few image files to one array, in this process or as the work of another."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lookbook.errors import InputError
+from lookbook.images.preprocessing import fit_image, read_image
+from lookbook.images.specification import SIDES
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from jaxtyping import UInt8
+
+#: height and width to which images of several sizes are brought where the user names none
+USUAL_SIZE = (64, 64)
+
+
+class Request(NamedTuple):
+    """Image files that are to be read."""
+
+    paths: Sequence[str]
+    #: height and width; None: their own where all share one that a model takes, else the usual one
+    size: tuple[int, int] | None
+    colour: bool
+    #: bytes that decoding an image may take; None: as many as ever
+    max_memory: int | None = None
+
+
+class Batch(NamedTuple):
+    """What came of them: images of one size, in the order of the files."""
+
+    #: how many files there were
+    n: int
+    #: None where none of them can be read
+    images: UInt8[np.ndarray, "M H W *C"] | None
+    #: which of the files they are
+    kept: list[int]
+    #: notes on those of them that came out too dark
+    dim: dict[int, str]
+
+
+def read_batch(request: Request) -> Batch:
+    """Read image files; those that cannot be read are left out.
+
+    >>> read_batch(Request(["no.png"], None, colour=True)).kept
+    []
+    """
+    size, kept, dim = request.size, [], {}
+    images: list[UInt8[np.ndarray, "H W *C"]] = []
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        for place, path in enumerate(request.paths):
+            try:
+                image = read_image(
+                    Path(path),
+                    size or USUAL_SIZE,
+                    colour=request.colour,
+                    max_memory=request.max_memory,
+                )
+            except InputError:
+                continue
+            own = image.height, image.width
+            if size is None and not (_is_taken(own) and all(i.shape[:2] == own for i in images)):
+                size = USUAL_SIZE
+                images = to_usual_size(images)
+            images.append(fit_image(image, size or own, colour=request.colour))
+            kept.append(place)
+            if notes:
+                dim[place] = str(notes.pop().message)
+    return Batch(len(request.paths), np.stack(images) if images else None, kept, dim)
+
+
+def to_usual_size(
+    images: Iterable[UInt8[np.ndarray, "H W *C"]],
+) -> list[UInt8[np.ndarray, "H W *C"]]:
+    """Bring images that a model takes to the size that they would have been read in.
+
+    >>> [image.shape for image in to_usual_size(np.zeros((2, 30, 20), np.uint8))]
+    [(64, 64), (64, 64)]
+    """
+    from PIL import Image  # noqa: PLC0415  # only for files
+
+    return [
+        fit_image(Image.fromarray(image), USUAL_SIZE, colour=image.ndim == 3) for image in images
+    ]
+
+
+def _is_taken(size: tuple[int, int]) -> bool:
+    return SIDES[0] <= min(size) and max(size) <= SIDES[1]
+
+
+def serve() -> None:
+    """Answer requests on standard input until it ends, for the process that started this one."""
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)  # what a library writes is no answer
+        answer_all(sys.stdin.buffer, answers)
+
+
+def answer_all(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until there are no more."""
+    while True:
+        try:
+            request: Request = pickle.load(requests)  # noqa: S301  # of who started this process
+        except EOFError:
+            return
+        pickle.dump(read_batch(request), answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
