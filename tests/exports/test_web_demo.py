@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -156,7 +157,7 @@ def test_network_file_node_and_page_say_the_same(browser, any_run, tmp_path):
     for probs in (by_network.numpy(), ask_node(any_run.model, images, tmp_path), by_page):
         assert np.abs(probs - by_file.probs).max() < 1e-3
     np.testing.assert_allclose(novelty, by_file.novelty, rtol=1e-3)
-    half = web_demo.describe(model)["half"]
+    half = web_demo.describe(model).half
     assert half == (any_run.metrics["parameters"] > 450_000)
     np.testing.assert_allclose(page_novelty, by_file.novelty, rtol=HALF if half else 1e-3)
 
@@ -244,7 +245,7 @@ def test_a_browser_without_simd_says_the_same(browser, any_run, tmp_path):
     expected = model.predict(images)
     probs, novelty = ask_page(browser, path, images)
     assert np.abs(probs - expected.probs).max() < 1e-3
-    rtol = HALF if web_demo.describe(model)["half"] else 1e-3
+    rtol = HALF if web_demo.describe(model).half else 1e-3
     np.testing.assert_allclose(novelty, expected.novelty, rtol=rtol)
 
 
@@ -776,8 +777,8 @@ def test_it_says_whose_images_it_learnt_from(browser, page):
             "Licence: not stated; it is for whoever trained this model to say, as the pictures "
             "allow."
         )
-        shown.evaluate("known => { MODEL.about.source = known; translate(); }",
-                       web_demo._source(resolve("kmnist")))  # fmt: skip
+        known = msgspec.to_builtins(web_demo._source(resolve("kmnist")))
+        shown.evaluate("known => { MODEL.about.source = known; translate(); }", known)
         expect(last).to_have_text(
             "Training data: Kuzushiji-MNIST, licence: CC BY-SA 4.0. Source: "
             "https://github.com/rois-codh/kmnist"

@@ -11,6 +11,9 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, Literal
 
+import msgspec
+from msgspec import Struct
+
 Lang = Literal["en", "ko"]
 LANGS: tuple[Lang, ...] = ("en", "ko")
 
@@ -44,10 +47,17 @@ def fill(page: str, scripts: tuple[str, ...], **values: Any) -> str:
 
 
 def render(template: str, /, **values: Any) -> str:
-    """Return a template, `"reports/report.body.html"`, with these values filled in."""
+    """Return a template, `"reports/report.body.html"`, with these values filled in.
+
+    Raises
+    ------
+    jinja2.UndefinedError
+        It asks for a value, or for an attribute of one, that is not there.
+    """
     import jinja2  # noqa: PLC0415  # 0.1 s
 
-    return jinja2.Environment(autoescape=True).from_string(_asset(template)).render(**values)
+    made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return made.from_string(_asset(template)).render(**values)
 
 
 def _compact(name: str) -> str:
@@ -91,11 +101,16 @@ def asset(name: str) -> bytes:
     return files(f"lookbook.{package}").joinpath("web", file).read_bytes()
 
 
-def json_in_page(document: dict[str, Any]) -> str:
-    r"""Write JSON so that it can stand in a page: nothing in it ends the element.
+def json_in_page(*parts: Struct) -> str:
+    r"""Write one JSON object so that it can stand in a page: nothing in it ends the element.
 
-    >>> print(json_in_page({"class": "</script>"}))
-    {"class":"\u003c/script>"}
+    It holds the fields of all parts, in their order.
+
+    >>> class Mark(Struct):
+    ...     text: str
+    >>> print(json_in_page(Mark("</script>")))
+    {"text":"\u003c/script>"}
     """
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    fields = {name: one for part in parts for name, one in msgspec.to_builtins(part).items()}
+    text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
+from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from lookbook.core.files import encode, write_bytes
-from lookbook.core.templates import LANGS, asset, fill, json_in_page, texts
+from lookbook.core.templates import LANGS, Lang, asset, fill, json_in_page, texts
 from lookbook.errors import ExportError, write_call
 from lookbook.evaluation.evaluate import load_samples
 from lookbook.inference import onnx_graph
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from lookbook.data.dataset import Dataset
     from lookbook.data.sources import DataSource
-    from lookbook.runs.schema import Evaluation
+    from lookbook.images.specification import Preprocessing
+    from lookbook.inference.model_card import Views
+    from lookbook.runs.schema import ThresholdScores, Validation
     from lookbook.runs.store import Run
 
 #: scripts of the page, in the order in which they stand in it
@@ -36,7 +38,94 @@ MOST_EXACT = 450_000
 SMALL_LAYER = 10_000
 #: sample images, and bytes of the page beyond which there are fewer
 SAMPLES, SAMPLE_BYTES = 20, 540_000
-NO_SAMPLES: dict[str, Any] = {"labels": [], "indices": [], "pixels": ""}
+#: where numbers stand: in which list, from which place on, and how many they are
+Place = tuple[str, int, int]
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """A step of the network; what its kind does not have is left out."""
+
+    kind: str
+    rectified: bool
+    weights: Place | UnsetType = UNSET
+    #: by which the weights of each filter are multiplied
+    factors: Place | UnsetType = UNSET
+    filters: int | UnsetType = UNSET
+    kernel: tuple[int, ...] | UnsetType = UNSET
+    shifts: Place | UnsetType | None = UNSET
+    stride: tuple[int, ...]
+    pads: tuple[int, ...]
+
+
+class Network(Struct, frozen=True, kw_only=True):
+    """A model as `engine.js` takes it: steps, and all their numbers in base64."""
+
+    #: height, width and channels
+    shape: tuple[int, ...]
+    steps: list[Step]
+    novelty: dict[str, Place]
+    chosen: list[int]
+    views: Views | None
+    temperature: float
+    #: the products in WebAssembly
+    kernel: str
+    #: whether `many` are in half precision; `exact` never are
+    half: bool
+    many: str
+    exact: str
+
+
+class ResultOnTest(Struct, frozen=True):
+    """What the model does on the test part."""
+
+    accuracy: float
+    interval: tuple[float, float]
+    n: int
+    thresholds: ThresholdScores | None
+
+
+class Source(Struct, frozen=True):
+    """Where a built-in dataset is from, and its licence."""
+
+    data: str
+    homepage: str
+    licence: str
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """Facts about the model; `data` and `source` of a built-in dataset alone."""
+
+    data: str | None
+    title: str
+    recipe: str
+    parameters: int
+    training_images: int = field(name="trainingPictures")
+    final: bool
+    validation: Validation | None
+    test: ResultOnTest | None
+    source: Source | None
+
+
+class Samples(Struct, frozen=True):
+    """Test images to try, as they are stored, in base64."""
+
+    labels: list[int] = []
+    indices: list[int] = []
+    pixels: str = ""
+
+
+class Words(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the page says of the model and its answers, in all languages."""
+
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing | None
+    weaknesses: list[str]
+    #: the probability from which an answer is sure, the novelty from which an image is strange
+    sure_from: float | None
+    strange_from: float | None
+    about: About
+    texts: dict[Lang, dict[str, str]]
+    samples: Samples = Samples()
 
 
 def write_web_demo(run: Run, out: Path) -> Path:
@@ -56,8 +145,8 @@ def write_web_demo(run: Run, out: Path) -> Path:
         The file cannot be written.
     """
     model = open_model(run)
-    document = describe(model) | _around(run, model)
-    bare = len(_page(run, document | {"samples": NO_SAMPLES}))
+    network, words = describe(model), _words(run, model)
+    bare = len(_page(run, network, words))
     if bare > MOST_BYTES:
         instead = write_call("export", str(run.folder), to="folder")
         raise ExportError(
@@ -65,8 +154,9 @@ def write_web_demo(run: Run, out: Path) -> Path:
             f"{run.metrics.parameters:,} parameters; write a folder instead: {instead}"
         )
     test = load_samples(run)
-    samples = NO_SAMPLES if test is None else _samples(test, MOST_BYTES - bare)
-    write_bytes(out, _page(run, document | {"samples": samples}))
+    if test is not None:
+        words = structs.replace(words, samples=_samples(test, MOST_BYTES - bare))
+    write_bytes(out, _page(run, network, words))
     return out
 
 
@@ -75,13 +165,13 @@ def has_samples(page: Path) -> bool:
     return b'"samples":{"labels":[],' not in page.read_bytes()
 
 
-def _page(run: Run, document: dict[str, Any]) -> bytes:
+def _page(run: Run, network: Network, words: Words) -> bytes:
     page = fill(
         "exports/try",
         SCRIPTS,
         title=run.source.title,
         texts=texts("exports/try", "en"),
-        document=json_in_page(document),
+        document=json_in_page(network, words),
     )
     return encode(page)
 
@@ -89,8 +179,8 @@ def _page(run: Run, document: dict[str, Any]) -> bytes:
 # ---- the network ----
 
 
-def describe(model: Model) -> dict[str, Any]:
-    """Return a model as `engine.js` takes it: steps, and all their numbers in base64."""
+def describe(model: Model) -> Network:
+    """Return a model as `engine.js` takes it."""
     many, exact = _Numbers("many"), _Numbers("exact")
     listed = [_step(step, many, exact) for step in onnx_graph.steps(model)]
     parts = onnx_graph.novelty_parts(model)
@@ -100,18 +190,18 @@ def describe(model: Model) -> dict[str, Any]:
         name: (many if name == "directions" else exact).add(part) for name, part in parts.items()
     }
     half = many.count > MOST_EXACT
-    return {
-        "shape": [*model.input_shape, 1][:3],
-        "steps": listed,
-        "novelty": novelty,
-        "chosen": chosen,
-        "views": msgspec.to_builtins(model.card.views),
-        "temperature": model.card.temperature,
-        "kernel": base64.b64encode(asset("exports/multiply.wasm")).decode(),
-        "half": half,
-        "many": many.to_base64("<f2" if half else "<f4"),
-        "exact": exact.to_base64("<f4"),
-    }
+    return Network(
+        shape=(*model.input_shape, 1)[:3],
+        steps=listed,
+        novelty=novelty,
+        chosen=chosen,
+        views=model.card.views,
+        temperature=model.card.temperature,
+        kernel=base64.b64encode(asset("exports/multiply.wasm")).decode(),
+        half=half,
+        many=many.to_base64("<f2" if half else "<f4"),
+        exact=exact.to_base64("<f4"),
+    )
 
 
 class _Numbers:
@@ -122,8 +212,8 @@ class _Numbers:
         self._name = name
         self._parts: list[np.ndarray] = []
 
-    def add(self, values: Float32[np.ndarray, "..."]) -> tuple[str, int, int]:
-        """Return where they stand: in which list, from which place on, and how many they are."""
+    def add(self, values: Float32[np.ndarray, "..."]) -> Place:
+        """Return where they stand."""
         place = self._name, self.count, values.size
         self._parts.append(values.ravel())
         self.count += values.size
@@ -133,78 +223,82 @@ class _Numbers:
         return base64.b64encode(np.concatenate(self._parts).astype(form).tobytes()).decode()
 
 
-def _step(step: onnx_graph.Step, many: _Numbers, exact: _Numbers) -> dict[str, Any]:
-    said: dict[str, Any] = {"kind": step.kind, "rectified": step.rectified}
-    if step.weights is not None:
-        rows = step.weights.reshape(len(step.weights), -1)
-        # half precision keeps 11 bits of a number, but fewer of one below 0.00006: with a factor
-        # for each filter its greatest weight is 1
-        factors = np.maximum(np.abs(rows).max(axis=1), np.finfo(np.float32).tiny)
-        # a whitening layer has few weights, whose products must cancel each other
-        fitting = exact if rows.size < SMALL_LAYER else many
-        said["weights"] = fitting.add(rows / factors[:, None])
-        said |= {"factors": exact.add(factors), "filters": len(rows)}
-        said["kernel"] = step.weights.shape[1:3]
-        said["shifts"] = None if step.shifts is None else exact.add(step.shifts)
-    if step.kind == "pool":
-        said["kernel"] = step.kernel
-    return said | {"stride": step.stride, "pads": step.pads}
+def _step(step: onnx_graph.Step, many: _Numbers, exact: _Numbers) -> Step:
+    bare = Step(
+        kind=step.kind,
+        rectified=step.rectified,
+        kernel=step.kernel if step.kind == "pool" else UNSET,
+        stride=step.stride,
+        pads=step.pads,
+    )
+    if step.weights is None:
+        return bare
+    rows = step.weights.reshape(len(step.weights), -1)
+    # half precision keeps 11 bits of a number, but fewer of one below 0.00006: with a factor
+    # for each filter its greatest weight is 1
+    factors = np.maximum(np.abs(rows).max(axis=1), np.finfo(np.float32).tiny)
+    # a whitening layer has few weights, whose products must cancel each other
+    fitting = exact if rows.size < SMALL_LAYER else many
+    return structs.replace(
+        bare,
+        weights=fitting.add(rows / factors[:, None]),
+        factors=exact.add(factors),
+        filters=len(rows),
+        kernel=step.weights.shape[1:3],
+        shifts=None if step.shifts is None else exact.add(step.shifts),
+    )
 
 
 # ---- what stands around it ----
 
 
-def _around(run: Run, model: Model) -> dict[str, Any]:
-    """Return what the page says of the model."""
-    thresholds, evaluation = Thresholds.of(model.calibration), run.tested()
-    source = run.source
-    return {
-        "classes": model.classes,
-        "preprocessing": model.preprocessing and model.preprocessing.to_json(),
-        "weaknesses": model.card.weaknesses,
-        "sureFrom": thresholds.sure,
-        "strangeFrom": thresholds.strange,
-        "about": {
-            "data": source.identity if source.published else None,
-            "title": source.title,
-            "recipe": run.recipe.name,
-            "parameters": run.metrics.parameters,
-            "trainingPictures": run.metrics.training_images,
-            "final": run.conditions.final,
-            "validation": run.metrics.validation and run.metrics.validation.to_json(),
-            "test": evaluation and _tested(evaluation),
-            "source": _source(source),
-        },
-        "texts": {lang: texts("exports/try", lang) for lang in LANGS},
-    }
+def _words(run: Run, model: Model) -> Words:
+    """Return what the page says of the model, without sample images."""
+    thresholds = Thresholds.of(model.calibration)
+    return Words(
+        classes=model.classes,
+        preprocessing=model.preprocessing,
+        weaknesses=model.card.weaknesses,
+        sure_from=thresholds.sure,
+        strange_from=thresholds.strange,
+        about=_about(run),
+        texts={lang: texts("exports/try", lang) for lang in LANGS},
+    )
 
 
-def _tested(evaluation: Evaluation) -> dict[str, object]:
-    """Return what the page says of the test part."""
-    thresholds = evaluation.thresholds
-    return {
-        "accuracy": evaluation.accuracy,
-        "interval": evaluation.interval,
-        "n": evaluation.n,
-        "thresholds": thresholds and thresholds.to_json(),
-    }
+def _about(run: Run) -> About:
+    """Return facts about a run's model."""
+    source, result = run.source, None
+    if one := run.tested():
+        result = ResultOnTest(one.accuracy, one.interval, one.n, one.thresholds)
+    return About(
+        data=source.identity if source.published else None,
+        title=source.title,
+        recipe=run.recipe.name,
+        parameters=run.metrics.parameters,
+        training_images=run.metrics.training_images,
+        final=run.conditions.final,
+        validation=run.metrics.validation,
+        test=result,
+        source=_source(source),
+    )
 
 
-def _source(source: DataSource) -> dict[str, str] | None:
-    """Return where a built-in dataset is from, and its licence; of other data nothing is known.
+def _source(source: DataSource) -> Source | None:
+    """Return where a built-in dataset is from; of other data nothing is known.
 
     >>> from lookbook.data.sources import resolve
     >>> _source(resolve("/home/me/images"))
-    >>> _source(resolve("mnist"))["licence"]
+    >>> _source(resolve("mnist")).licence
     'CC BY-SA 3.0'
     """
     known = source.published
     if known is None:
         return None
-    return {"data": known.title, "homepage": known.homepage, "licence": known.licence}
+    return Source(known.title, known.homepage, known.licence)
 
 
-def _samples(test: Dataset, room: int) -> dict[str, Any]:
+def _samples(test: Dataset, room: int) -> Samples:
     """Return test images of all classes in turn, as they are stored, and what they show.
 
     Parameters
@@ -217,11 +311,8 @@ def _samples(test: Dataset, room: int) -> dict[str, Any]:
     size = 4 * -(-test.images[0].nbytes // 3) + 20  # base64, and its label and index
     n = min(SAMPLES, max(1, SAMPLE_BYTES // size), room // size)
     order = np.argsort(_turns(test.labels), kind="stable")[:n]
-    return {
-        "labels": test.labels[order].tolist(),
-        "indices": order.tolist(),
-        "pixels": base64.b64encode(test.images[order].tobytes()).decode(),
-    }
+    pixels = base64.b64encode(test.images[order].tobytes()).decode()
+    return Samples(test.labels[order].tolist(), order.tolist(), pixels)
 
 
 def _turns(labels: np.ndarray) -> np.ndarray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookbook.core.files import encode, write_bytes
-from lookbook.core.templates import LANGS, Lang, fill, render
+from lookbook.core.templates import LANGS, Lang, fill, json_in_page, render
 from lookbook.data.dataset import Dataset
 from lookbook.data.inputs import as_images, as_labels
 from lookbook.errors import InputError
@@ -25,7 +25,7 @@ from lookbook.reports import (
     section_metrics,
     section_model,
 )
-from lookbook.reports.context import Answers, Context, Gallery
+from lookbook.reports.context import Answers, Context, Gallery, Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,36 +163,55 @@ def _render(answers: Answers, lang: Lang) -> str:
     contexts = {
         one: Context(answers, one, images) for one in sorted(LANGS, key=lambda one: one != lang)
     }
-    parts = {one: _parts(context) for one, context in contexts.items()}
+    sections = {one: _sections(context) for one, context in contexts.items()}
     sprite = sprites.pack(np.stack(images.images))  # all images are known by now
-    frame = _frame(contexts[lang], sprite)
     bodies = {
-        one: render(
-            "reports/report.body.html",
-            **parts[one],
-            **frame,
-            search=section_answers.search(context, sprite),
-            t=context.t,
-            lang=one,
-            first=one == lang,
-            footer=context.t("page.footer", version=version("lookbook"), date=_today()),
-        )
+        one: _body(context, sections[one], sprite, first=one == lang)
         for one, context in contexts.items()
     }
     return fill(
         "reports/report",
         ("reports/report.js",),
-        answers=section_answers.for_script(contexts[lang], sprite),
+        answers=json_in_page(section_answers.for_script(contexts[lang], sprite)),
         bodies=bodies,
         lang=lang,
         name=contexts[lang].t("page.title", name=answers.title),
-        **frame,
+        polarity=_polarity(answers.test),
+        sprite=sprite,
     )
 
 
-def _parts(context: Context) -> dict[str, Any]:
-    """Return what the page shows; whatever has nothing to show is left out."""
-    parts: dict[str, Any] = {
+def _body(
+    context: Context,
+    sections: dict[str, Section | None],
+    sprite: sprites.Sprite,
+    *,
+    first: bool,
+) -> str:
+    """Return what the page says in one language; whatever has nothing to show is left out."""
+    sections = sections | {"search": section_answers.search(context, sprite)}
+    shown = [name for name, section in sections.items() if section]
+    return render(
+        "reports/report.body.html",
+        **sections,
+        sections=shown,
+        n={name: number for number, name in enumerate(shown, 1)},
+        cover=section_answers.cover(context),
+        sprite=sprite,
+        title=context.answers.title,
+        subtitle=context.answers.subtitle,
+        names=context.test.classes,
+        n_test=len(context.test),
+        t=context.t,
+        lang=context.lang,
+        first=first,
+        footer=context.t("page.footer", version=version("lookbook"), date=_today()),
+    )
+
+
+def _sections(context: Context) -> dict[str, Section | None]:
+    """Return the sections of the page by their names in it; None where one has nothing to show."""
+    return {
         "verdict": section_metrics.verdict(context),
         "data": section_data.data(context),
         "network": section_model.network(context),
@@ -203,29 +222,6 @@ def _parts(context: Context) -> dict[str, Any]:
         "trust": section_metrics.calibration(context),
         "map": section_answers.the_map(context),
         "robustness": section_model.robustness(context),
-    }
-    sections = [*(name for name, part in parts.items() if part), "search"]
-    numbers = {name: number for number, name in enumerate(sections, 1)}
-    return parts | {"sections": sections, "n": numbers, "cover": section_answers.cover(context)}
-
-
-def _frame(context: Context, sprite: sprites.Sprite) -> dict[str, Any]:
-    """Return what both languages share."""
-    return {
-        "title": context.answers.title,
-        "subtitle": context.answers.subtitle,
-        "polarity": _polarity(context.test),
-        "names": context.test.classes,
-        "n_test": len(context.test),
-        "sprite": {
-            "columns": sprite.columns,
-            "rows": sprite.rows,
-            "ratio": f"{sprite.side[1]} / {sprite.side[0]}",
-            # the place of an image, in widths of what is shown of it
-            "across": sprite.cell[1] / sprite.side[1],
-            "down": sprite.cell[0] / sprite.side[1],
-            "address": sprite.address,
-        },
     }
 
 

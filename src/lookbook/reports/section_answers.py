@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from msgspec import Struct
 
-from lookbook.core.templates import LANGS, Lang, json_in_page, texts
+from lookbook.core.templates import LANGS, Lang, texts
 from lookbook.evaluation import metrics
 from lookbook.evaluation.nearest_neighbors import MOST_TRAINING, NEAREST
 from lookbook.evaluation.selection import extremes
 from lookbook.images import sprites
-from lookbook.reports.context import Context, grouped, tenths
+from lookbook.reports.context import Context, Number, Section, Thumb, Tile, grouped, tenths
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
+
+    from lookbook.runs.schema import Confused
 
 #: classes whose probabilities are shown and kept for each image
 LEADING = 10
@@ -27,6 +31,128 @@ SMALL = 20
 COLOURS = 10
 #: images that run across the top
 COVER = 48
+
+#: what a class is beside an answer: the true one, the one that was said, or another
+Kind = Literal["right", "wrong", ""]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfusionSection(Section):
+    """The confusion matrix: images of each class, in order, by the class that was said."""
+
+    caption: str
+    counts: list[list[str]]
+    small: bool
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of two classes that was taken for the other, by their numbers."""
+
+    truth: int
+    said: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes that are taken for each other."""
+
+    title: str
+    number: Number
+    ways: list[Way]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The probability of a class, in percent and as it is written."""
+
+    name: str
+    share: float
+    text: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training image that is like a test image, with its label."""
+
+    tile: Tile
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Card:
+    """A mistake: image, answer, truth, where the model looked, probabilities, its like."""
+
+    index: int
+    tile: Tile
+    said: str
+    truth: str
+    number: str
+    heat: str
+    bars: list[Bar]
+    neighbours: list[Neighbour]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MistakesSection(Section):
+    """The most confused pairs and the largest losses."""
+
+    read: str
+    pairs: list[ConfusedPair]
+    cards: list[Card]
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A class with its scores, its easiest and its hardest images."""
+
+    name: str
+    numbers: list[Number]
+    typical: list[Thumb]
+    worst: list[Thumb]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassesSection(Section):
+    """Precision, recall and F1 of each class."""
+
+    rows: list[ScoreRow]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSection(Section):
+    """How the map is to be read."""
+
+    read: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSection(Section):
+    """What the page holds of the test part, by its numbers."""
+
+    examples: list[int]
+    example: int
+
+
+class PackedAnswers(Struct, frozen=True):
+    """Answers to the test images of the page, as its script takes them: numbers in base64."""
+
+    classes: tuple[str, ...]
+    #: classes whose probabilities are kept for each image, and columns of the sprite
+    most: int
+    columns: int
+    index: str
+    label: str
+    leading: str
+    tenths: str
+    rank: str
+    xy: str
+    files: list[str]
+    title: str
+    text: dict[Lang, dict[str, str]]
 
 
 def cover(context: Context) -> list[int]:
@@ -43,45 +169,19 @@ def cover(context: Context) -> list[int]:
     return [context.at("test", index) for index in chosen[:COVER]]
 
 
-def confusion(context: Context) -> dict[str, Any]:
+def confusion(context: Context) -> ConfusionSection:
     """Write the matrix as a table of links."""
-    named = zip(context.test.classes, context.answers.found.confusion_matrix, strict=True)
-    return {
-        "rows": [
-            {"name": name, "counts": [grouped(n) if n else "" for n in counts]}
-            for name, counts in named
-        ],
-        "small": len(context.test.classes) > SMALL,
-        "caption": context.t("confusion.caption", n=grouped(len(context.test))),
-    }
+    matrix = context.answers.found.confusion_matrix
+    return ConfusionSection(
+        caption=context.t("confusion.caption", n=grouped(len(context.test))),
+        counts=[[grouped(n) if n else "" for n in counts] for counts in matrix],
+        small=len(context.test.classes) > SMALL,
+    )
 
 
-def mistakes(context: Context) -> dict[str, Any]:
+def mistakes(context: Context) -> MistakesSection:
     """Show the most confused pairs and the largest losses."""
-    numbers = {name: k for k, name in enumerate(context.test.classes)}
-    pairs = []
-    for one in context.answers.found.most_confused:
-        a, b = one.pair
-        ways = [
-            {
-                "true": numbers[truth],
-                "predicted": numbers[said],
-                "text": context.t("mistakes.way", n=grouped(n), truth=truth, said=said),
-            }
-            for truth, said, n in (
-                (a, b, one.first_as_second),
-                (b, a, one.second_as_first),
-            )
-            if n
-        ]
-        pairs.append(
-            {
-                "title": context.t("mistakes.pair", a=a, b=b),
-                "count": one.count,
-                "text": context.t("mistakes.count", n=grouped(one.count)),
-                "ways": ways,
-            }
-        )
+    confused = context.answers.found.most_confused
     cards = [
         _card(context, place, int(index)) for place, index in enumerate(context.analysis.hardest)
     ]
@@ -94,57 +194,72 @@ def mistakes(context: Context) -> dict[str, Any]:
         training = context.answers.training
         if training is not None and len(training) > MOST_TRAINING:
             read.append(context.t("mistakes.drawn", n=grouped(MOST_TRAINING)))
-    return {"pairs": pairs, "cards": cards, "read": " ".join(read)}
+    pairs = [_pair(context, place, one) for place, one in enumerate(confused)]
+    return MistakesSection(read=" ".join(read), pairs=pairs, cards=cards)
 
 
-def _card(context: Context, place: int, index: int) -> dict[str, Any]:
+def _pair(context: Context, place: int, one: Confused) -> ConfusedPair:
+    """Say how often two classes were taken for each other."""
+    a, b = one.pair
+    classes = context.test.classes
+    ways = [
+        Way(
+            classes.index(truth),
+            classes.index(said),
+            context.t("mistakes.way", n=grouped(n), truth=truth, said=said),
+        )
+        for truth, said, n in ((a, b, one.first_as_second), (b, a, one.second_as_first))
+        if n
+    ]
+    count = context.t("mistakes.count", n=grouped(one.count))
+    title = context.t("mistakes.pair", a=a, b=b)
+    return ConfusedPair(title, Number(count, f"confused-{place}", one.count), ways)
+
+
+def _card(context: Context, place: int, index: int) -> Card:
     """Show one mistake: image, where the model looked, probabilities, its like."""
-    truth = int(context.test.labels[index])
-    neighbours = []
-    training = context.answers.training
-    for near in context.analysis.nearest[place] if training is not None else ():
-        label = int(training.labels[near])  # type: ignore[union-attr]
-        kind = "right" if label == truth else "wrong" if label == context.said[index] else ""
-        neighbours.append(
-            {
-                "at": context.at("training", int(near)),
-                "about": context.tile("training", int(near)).about,
-                "file": context.file("training", int(near)),
-                "name": context.name(label),
-                "kind": kind,
-            }
-        )
     sure = context.percent(tenths(context.probs[index].max()) / 1000)
-    return {
-        "index": index,
-        "at": context.at("test", index),
-        "about": context.about_test(index),
-        "said": f"{context.name(context.said[index])} {sure}",
-        "truth": context.t("mistakes.truth", truth=context.name(truth)),
-        "number": context.t("mistakes.number", index=grouped(index)),
-        "file": context.file("test", index),
-        "bars": _bars(context, index),
-        "heat": _heat(context, place),
-        "neighbours": neighbours[:NEAREST],
-    }
+    truth = context.name(context.test.labels[index])
+    return Card(
+        index=index,
+        tile=context.tile("test", index, context.about_test(index)),
+        said=f"{context.name(context.said[index])} {sure}",
+        truth=context.t("mistakes.truth", truth=truth),
+        number=context.t("mistakes.number", index=grouped(index)),
+        heat=_heat(context, place),
+        bars=_bars(context, index),
+        neighbours=_neighbours(context, place, index),
+    )
 
 
-def _bars(context: Context, index: int) -> list[dict[str, Any]]:
+def _neighbours(context: Context, place: int, index: int) -> list[Neighbour]:
+    """Return the training images that are most like a mistake; none without a training part."""
+    training = context.answers.training
+    if training is None:
+        return []
+    found = []
+    for near in context.analysis.nearest[place][:NEAREST].tolist():
+        label = training.labels[near]
+        tile = context.tile("training", near)
+        found.append(Neighbour(tile, context.name(label), _kind(context, index, label)))
+    return found
+
+
+def _bars(context: Context, index: int) -> list[Bar]:
     """Return the greatest probabilities of one image, and that of the true class."""
-    probs, truth = context.probs[index], int(context.test.labels[index])
-    rows = []
+    probs, bars = context.probs[index], []
     for k in _leading(probs[None], context.test.labels[[index]], BESIDE + 1)[0]:
-        kind = "right" if k == truth else "wrong" if k == context.said[index] else ""
         share = tenths(probs[k]) / 1000
-        rows.append(
-            {
-                "name": context.name(k),
-                "share": round(100 * share, 1),
-                "text": context.percent(share),
-                "kind": kind,
-            }
-        )
-    return rows
+        percent, kind = context.percent(share), _kind(context, index, k)
+        bars.append(Bar(context.name(k), round(100 * share, 1), percent, kind))
+    return bars
+
+
+def _kind(context: Context, index: int, k: int) -> Kind:
+    """Say what a class is beside the answer to a test image."""
+    if k == context.test.labels[index]:
+        return "right"
+    return "wrong" if k == context.said[index] else ""
 
 
 def _leading(
@@ -168,7 +283,7 @@ def _heat(context: Context, place: int) -> str:
     return sprites.address(pixels)
 
 
-def per_class(context: Context) -> dict[str, Any]:
+def per_class(context: Context) -> ClassesSection:
     """Write precision, recall and F1 of each class, with its easiest and hardest images."""
     on_page = np.zeros(len(context.test), bool)
     on_page[context.analysis.shown] = True
@@ -179,28 +294,18 @@ def per_class(context: Context) -> dict[str, Any]:
     for k, one in enumerate(found.per_class):
         members = np.flatnonzero((context.test.labels == k) & on_page)
         typical, worst = extremes(members, context.of_truth, right)
-        measured = [
-            {
-                "name": f"{key}-{k}",
-                "value": value,
-                "text": "–" if share is None else context.percent(share),
-            }
+        numbers = [
+            Number("–" if share is None else context.percent(share), f"{key}-{k}", value)
             for key, value, share in (
                 ("precision", one.precision, shares[k].precision),
                 ("recall", one.recall, shares[k].recall),
                 ("f1", one.f1, shares[k].f1),
             )
         ]
-        measured.append({"name": f"n-{k}", "value": one.n, "text": grouped(one.n)})
-        rows.append(
-            {
-                "name": one.name,
-                "metrics": measured,
-                "typical": [context.thumb(i) for i in typical],
-                "worst": [context.thumb(i) for i in worst],
-            }
-        )
-    return {"rows": rows, "note": _sampled(context, "classes")}
+        numbers.append(Number(grouped(one.n), f"n-{k}", one.n))
+        shown = ([context.thumb(i) for i in few] for few in (typical, worst))
+        rows.append(ScoreRow(one.name, numbers, *shown))
+    return ClassesSection(rows=rows, note=_sampled(context, "classes"))
 
 
 def _sampled(context: Context, part: str) -> str:
@@ -218,7 +323,7 @@ def _sampled(context: Context, part: str) -> str:
     )
 
 
-def the_map(context: Context) -> dict[str, Any] | None:
+def the_map(context: Context) -> MapSection | None:
     """Say what the map is of; the script draws it."""
     analysis = context.analysis
     if not len(analysis.places):
@@ -231,10 +336,10 @@ def the_map(context: Context) -> dict[str, Any] | None:
         notes.append(context.t("map.colours"))
     notes.append(_sampled(context, "map"))
     read = context.t("map.read" if analysis.by_features else "map.read_pixels")
-    return {"legend": context.test.classes, "note": " ".join(notes).strip(), "read": read}
+    return MapSection(read=read, note=" ".join(notes).strip())
 
 
-def search(context: Context, sprite: sprites.Sprite) -> dict[str, Any]:
+def search(context: Context, sprite: sprites.Sprite) -> SearchSection:
     """Say what the page holds of the test part."""
     n = len(context.test)
     named = context.answers.source.examples if context.answers.source else ()
@@ -243,34 +348,33 @@ def search(context: Context, sprite: sprites.Sprite) -> dict[str, Any]:
         notes.append(context.t("search.small"))
     if sprite.levels < 256:
         notes.append(context.t("search.greys"))
-    return {
-        "examples": [index for index in named if index < n],
-        "example": int(context.analysis.shown[0]),
-        "note": " ".join(notes).strip(),
-    }
+    return SearchSection(
+        examples=[index for index in named if index < n],
+        example=int(context.analysis.shown[0]),
+        note=" ".join(notes).strip(),
+    )
 
 
-def for_script(context: Context, sprite: sprites.Sprite) -> str:
-    """Return what the script needs, as JSON that cannot end its element."""
+def for_script(context: Context, sprite: sprites.Sprite) -> PackedAnswers:
+    """Return what the script needs."""
     shown = context.analysis.shown
     probs = context.probs[shown]
     leading = _leading(probs, context.test.labels[shown])
     shares = np.take_along_axis(probs, leading, axis=1)
-    document = {
-        "classes": context.test.classes,
-        "most": leading.shape[1],
-        "columns": sprite.columns,
-        "index": _packed(shown.astype("<u4")),
-        "label": _packed(context.test.labels[shown].astype(np.uint8)),
-        "leading": _packed(leading.astype(np.uint8)),
-        "tenths": _packed(np.rint(1000 * shares.astype(np.float64)).astype("<u2")),
-        "rank": _packed(context.of_truth[shown].argsort(kind="stable").argsort().astype("<u2")),
-        "xy": _packed((65535 * context.analysis.places).astype("<u2")),
-        "files": [context.file("test", index) for index in shown] if context.test.files else [],
-        "title": context.answers.title,
-        "text": {lang: _script_texts(lang) for lang in LANGS},
-    }
-    return json_in_page(document)
+    return PackedAnswers(
+        classes=context.test.classes,
+        most=leading.shape[1],
+        columns=sprite.columns,
+        index=_packed(shown.astype("<u4")),
+        label=_packed(context.test.labels[shown].astype(np.uint8)),
+        leading=_packed(leading.astype(np.uint8)),
+        tenths=_packed(np.rint(1000 * shares.astype(np.float64)).astype("<u2")),
+        rank=_packed(context.of_truth[shown].argsort(kind="stable").argsort().astype("<u2")),
+        xy=_packed((65535 * context.analysis.places).astype("<u2")),
+        files=[context.file("test", index) for index in shown] if context.test.files else [],
+        title=context.answers.title,
+        text={lang: _script_texts(lang) for lang in LANGS},
+    )
 
 
 def _script_texts(lang: Lang) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,34 +11,68 @@ from lookbook.evaluation import metrics
 from lookbook.inference.thresholds import COVERAGE
 from lookbook.reports import charts
 from lookbook.reports.charts import Axis, Line
-from lookbook.reports.context import Context, grouped
+from lookbook.reports.context import Context, Fact, Number, Section, grouped
 from lookbook.runs.schema import Evaluation, ThresholdScores
 
 
-def verdict(context: Context) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class VerdictSection(Section):
+    """How good the answers are, beside others, and how that was measured."""
+
+    accuracy: Number
+    interval: Number
+    claim: str
+    warning: str
+    #: the line of accuracies as SVG, wide and narrow, and where the others on it are from
+    lines: list[str]
+    sources: str
+    facts: list[Fact]
+    how: list[str]
+
+
+@dataclass(frozen=True)
+class ThresholdNumbers:
+    """What thresholds do on the test part, and which share they were `asked` to answer."""
+
+    asked: str
+    answered: Number
+    right: Number
+    held: Number
+    set_size: Number
+    refused: Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSection(Section):
+    """Whether the percentages can be believed."""
+
+    ece: Number
+    by_chance: Number
+    coverage: str
+    charts: list[str]
+    thresholds: ThresholdNumbers | None
+
+
+def verdict(context: Context) -> VerdictSection:
     """Say how good the answers are, beside others, and how that was measured."""
     found = context.answers.found
-    share, n = found.accuracy, found.n
     low, high = found.interval
+    bounds = context.t("verdict.interval", low=context.percent(low), high=context.percent(high))
     published = context.answers.published
     known = published.references if published else {}
-    return {
-        "accuracy": share,
-        "text": context.percent(share, 2),
-        "bounds": f"{low} {high}",
-        "interval": context.t(
-            "verdict.interval", low=context.percent(low), high=context.percent(high)
-        ),
-        "claim": _claim(context, round(share * n), n),
-        "warning": _warning(context),
-        "lines": [
+    return VerdictSection(
+        accuracy=Number(context.percent(found.accuracy, 2), "accuracy", found.accuracy),
+        interval=Number(bounds, "interval", f"{low} {high}"),
+        claim=_claim(context, round(found.accuracy * found.n), found.n),
+        warning=_warning(context),
+        lines=[
             charts.number_line(_points(context, known), (low, high), narrow=narrow)
             for narrow in (False, True)
         ],
-        "sources": context.t("verdict.sources") if known else "",
-        "facts": _facts(context),
-        "how": _how(context),
-    }
+        sources=context.t("verdict.sources") if known else "",
+        facts=_facts(context),
+        how=_how(context),
+    )
 
 
 def _warning(context: Context) -> str:
@@ -70,7 +104,7 @@ def _points(context: Context, known: dict[str, float]) -> list[tuple[str, str, f
     return [*points, (context.t("verdict.this"), context.percent(own), own, "right")]
 
 
-def _facts(context: Context) -> list[dict[str, Any]]:
+def _facts(context: Context) -> list[Fact]:
     """List what is known of the run and of its evaluation."""
     found, run = context.answers.found, context.answers.run
     facts = []
@@ -99,10 +133,10 @@ def _facts(context: Context) -> list[dict[str, Any]]:
 
 
 def _fact(
-    context: Context, key: str, text: str, metric: str = "", value: object = ""
-) -> dict[str, Any]:
+    context: Context, key: str, text: str, metric: str = "", value: float | None = None
+) -> Fact:
     """Return a fact with its name."""
-    return {"name": context.t(f"verdict.{key}"), "text": text, "metric": metric, "value": value}
+    return Fact(context.t(f"verdict.{key}"), Number(text, metric, value))
 
 
 def _claim(context: Context, right: int, n: int) -> str:
@@ -164,7 +198,7 @@ def _how(context: Context) -> list[str]:
     return lines
 
 
-def calibration(context: Context) -> dict[str, Any]:
+def calibration(context: Context) -> CalibrationSection:
     """Draw confidence against accuracy, and coverage against accuracy."""
     bins = metrics.reliability(context.probs, context.test.labels)
     most = max((share for *_, share in bins), default=1)
@@ -196,18 +230,17 @@ def calibration(context: Context) -> dict[str, Any]:
         size=(360, 300),
     )
     found = context.answers.found
-    return {
-        "ece": found.ece,
-        "ece_text": context.t("trust.ece", ece=context.percent(found.ece, 2)),
-        "chance": found.ece_by_chance,
-        "chance_text": context.t("trust.chance", ece=context.percent(found.ece_by_chance, 2)),
-        "thresholds": _thresholds(
-            context, found.thresholds if isinstance(found, Evaluation) else None
-        ),
-        "coverage_text": _covered(context, shares, accuracies),
-        "charts": [reliability, coverage],
-        "note": context.t("trust.note"),
-    }
+    ece = context.t("trust.ece", ece=context.percent(found.ece, 2))
+    by_chance = context.t("trust.chance", ece=context.percent(found.ece_by_chance, 2))
+    scores = found.thresholds if isinstance(found, Evaluation) else None
+    return CalibrationSection(
+        ece=Number(ece, "ece", found.ece),
+        by_chance=Number(by_chance, "ece_by_chance", found.ece_by_chance),
+        coverage=_covered(context, shares, accuracies),
+        charts=[reliability, coverage],
+        thresholds=_thresholds(context, scores) if scores else None,
+        note=context.t("trust.note"),
+    )
 
 
 def _covered(context: Context, shares: list[float], accuracies: list[float]) -> str:
@@ -219,19 +252,17 @@ def _covered(context: Context, shares: list[float], accuracies: list[float]) -> 
     return context.t("trust.covered", unsure=context.percent(1 - shares[at]), accuracy=accuracy)
 
 
-def _thresholds(context: Context, found: ThresholdScores | None) -> dict[str, Any]:
-    """Say what thresholds that validation images set do on the test part; nothing without any.
+def _thresholds(context: Context, scores: ThresholdScores) -> ThresholdNumbers:
+    """Say what thresholds that validation images set do on the test part."""
 
-    Each number comes as its name, its value and its text.
-    """
-    if found is None:
-        return {}
-    shares = {
-        "answered": found.answered,
-        "right": found.right,
-        "held": found.held,
-        "refused": found.refused,
-    }
-    numbers = {name: (name, share, context.percent(share)) for name, share in shares.items()}
-    size = ("set_size", found.set_size, f"{found.set_size:.2f}")
-    return {"asked": context.percent(found.coverage, 0), **numbers, "set_size": size}
+    def share(name: str, value: float) -> Number:
+        return Number(context.percent(value), name, value)
+
+    return ThresholdNumbers(
+        asked=context.percent(scores.coverage, 0),
+        answered=share("answered", scores.answered),
+        right=share("right", scores.right),
+        held=share("held", scores.held),
+        set_size=Number(f"{scores.set_size:.2f}", "set_size", scores.set_size),
+        refused=share("refused", scores.refused),
+    )

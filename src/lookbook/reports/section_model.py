@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from lookbook.images import sprites
 from lookbook.inference import onnx_graph
 from lookbook.reports import charts
 from lookbook.reports.charts import Axis, Line
-from lookbook.reports.context import Context, grouped
+from lookbook.reports.context import Context, Fact, Number, Section, grouped
 
 if TYPE_CHECKING:
     from lookbook.evaluation.robustness import Curve
@@ -22,7 +23,58 @@ if TYPE_CHECKING:
 FILTERS = 32
 
 
-def network(context: Context) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class LayerRow:
+    """A layer, what it hands on, and how many numbers it learnt."""
+
+    name: str
+    shape: str
+    parameters: str
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Filters of the first layer as images."""
+
+    title: str
+    read: str
+    addresses: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSection(Section):
+    """The layers, and what the first of them looks for."""
+
+    drawing: str
+    layers: list[LayerRow]
+    total: str
+    filters: Filters
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart as SVG; `again` where another one shows the same otherwise."""
+
+    svg: str
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSection(Section):
+    """Curves of a training; how it ended where it was too short for any."""
+
+    charts: list[Chart]
+    facts: list[Fact]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessSection(Section):
+    """Accuracy under each corruption, as SVG."""
+
+    charts: list[str]
+
+
+def network(context: Context) -> NetworkSection | None:
     """Draw the layers, and what the first of them looks for."""
     model = context.answers.model
     if model is None:
@@ -30,32 +82,24 @@ def network(context: Context) -> dict[str, Any] | None:
     height, width, *colours = context.test.images.shape[1:]
     shape = "×".join(map(str, (height, width, *colours)))
     none = context.t("network.one_parameter")
-    rows = [{"name": context.t("network.input"), "shape": shape, "parameters": none}]
     found = context.layers
-    rows += [_layer(context, one) for one in found]
-    rows.append(
-        {
-            "name": context.t("network.softmax"),
-            "shape": str(found[-1].shape[0]),
-            "parameters": none,
-        }
-    )
+    rows = [
+        LayerRow(context.t("network.input"), shape, none),
+        *(_layer(context, one) for one in found),
+        LayerRow(context.t("network.softmax"), str(found[-1].shape[0]), none),
+    ]
     total = context.t("network.total", n=grouped(sum(one.learnt for one in found)))
     run = context.answers.run
     if run is not None and (run.recipe.mirror or run.recipe.shift):
         total += " " + context.t("network.views")
     channels = colours[0] if colours else 1
     shapes = [(channels, height, width), *(one.shape for one in found)]
-    drawing = charts.layer_drawing(shapes, ", ".join(f"{r['name']} {r['shape']}" for r in rows))
-    return {
-        "drawing": drawing,
-        "layers": rows,
-        "total": total,
-        **_filters(context, model),
-    }
+    drawing = charts.layer_drawing(shapes, ", ".join(f"{row.name} {row.shape}" for row in rows))
+    filters = _filters(context, model)
+    return NetworkSection(drawing=drawing, layers=rows, total=total, filters=filters)
 
 
-def _layer(context: Context, one: onnx_graph.Layer) -> dict[str, str]:
+def _layer(context: Context, one: onnx_graph.Layer) -> LayerRow:
     """Write one layer."""
     sides = {"kernel": "×".join(map(str, one.kernel)), "stride": max(one.stride, default=1)}
     kind: str = one.kind
@@ -66,14 +110,11 @@ def _layer(context: Context, one: onnx_graph.Layer) -> dict[str, str]:
         counts = context.t("network.parameters", n=grouped(one.learnt))
     elif one.computed:
         counts = context.t("network.computed", n=grouped(one.computed))
-    return {
-        "name": context.t(f"network.{kind}", **sides),
-        "shape": " × ".join(map(str, one.shape)),
-        "parameters": counts,
-    }
+    shape = " × ".join(map(str, one.shape))
+    return LayerRow(context.t(f"network.{kind}", **sides), shape, counts)
 
 
-def _filters(context: Context, model: Model) -> dict[str, Any]:
+def _filters(context: Context, model: Model) -> Filters:
     """Draw filters of the first layer, each from its own darkest to its own lightest."""
     values = onnx_graph.first_filters(model)
     kind = "conv" if context.layers[0].kind in {"whitening", "conv"} else "dense"
@@ -84,34 +125,31 @@ def _filters(context: Context, model: Model) -> dict[str, Any]:
         drawn.append(sprites.address(grey))
     size = "×".join(map(str, values.shape[1:3]))
     said = {"shown": len(drawn), "all": len(values), "twice": 2 * len(values), "size": size}
-    return {
-        "filters": drawn,
-        "filters_title": context.t(f"network.filters_{kind}"),
-        "filters_read": context.t(f"network.filters_{kind}_read", **said),
-    }
+    read = context.t(f"network.filters_{kind}_read", **said)
+    return Filters(context.t(f"network.filters_{kind}"), read, drawn)
 
 
-def training(context: Context) -> dict[str, Any] | None:
+def training(context: Context) -> TrainingSection | None:
     """Draw loss, accuracy and learning rate over the training."""
     run = context.answers.run
     if run is None:
         return None
-    history = run.history
+    history, note = run.history, _note(context, run)
     if len(history) < 2:  # there is no curve of one point
-        return {"facts": _ended(context, history[-1]), "note": _note(context, run)}
+        return TrainingSection(charts=[], facts=_ended(context, history[-1]), note=note)
     epochs, seconds = _epochs(run), [one.seconds for one in history]
     drawn = [
-        {"svg": _curve(context, history, name, xs, unit), "again": unit == "seconds"}
+        Chart(_curve(context, history, name, xs, unit), again=unit == "seconds")
         for name in ("loss", "accuracy")
         for xs, unit in ((epochs, "epoch"), (seconds, "seconds"))
     ]
     rates = [one.learning_rate for one in history if one.learning_rate is not None]
     if len(rates) == len(history):
-        drawn.append({"svg": _rate(context, rates, epochs), "again": False})
-    return {"charts": drawn, "note": _note(context, run)}
+        drawn.append(Chart(_rate(context, rates, epochs)))
+    return TrainingSection(charts=drawn, facts=[], note=note)
 
 
-def _ended(context: Context, last: EpochRecord) -> list[dict[str, str]]:
+def _ended(context: Context, last: EpochRecord) -> list[Fact]:
     """Return how a training ended: loss and accuracy of both parts."""
     facts = []
     for name, write in (("loss", "{:.4f}".format), ("accuracy", context.percent)):
@@ -119,7 +157,7 @@ def _ended(context: Context, last: EpochRecord) -> list[dict[str, str]]:
             value = getattr(last, key)
             if value is not None:
                 what = f"{context.t(f'training.{name}')}, {context.t(f'word.{word}')}"
-                facts.append({"name": what, "text": write(value)})
+                facts.append(Fact(what, Number(write(value))))
     return facts
 
 
@@ -183,7 +221,7 @@ def _rate(context: Context, rates: list[float], epochs: list[float]) -> str:
     )
 
 
-def robustness(context: Context) -> dict[str, Any] | None:
+def robustness(context: Context) -> RobustnessSection | None:
     """Draw the accuracy under each change."""
     analysis = context.analysis
     if not analysis.curves:
@@ -192,10 +230,7 @@ def robustness(context: Context) -> dict[str, Any] | None:
     drawn = [_robustness_chart(context, curve, commonest) for curve in analysis.curves]
     n, all_of_them = grouped(analysis.changed), analysis.changed == len(context.test)
     how = context.t("robustness.all" if all_of_them else "robustness.random", n=n)
-    return {
-        "charts": drawn,
-        "note": context.t("robustness.note", n=n, how=how),
-    }
+    return RobustnessSection(charts=drawn, note=context.t("robustness.note", n=n, how=how))
 
 
 def _robustness_chart(context: Context, curve: Curve, commonest: float) -> str:
