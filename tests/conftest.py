@@ -182,6 +182,14 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def more_bars(tmp_path: Path) -> Path:
+    """Enough images for a validation part that gives a temperature."""
+    images, labels = made_images(600, seed=3)
+    np.savez(tmp_path / "more.npz", images=images, labels=labels)
+    return tmp_path / "more.npz"
+
+
 @pytest.fixture(scope="session")
 def place(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one trained and evaluated run, `runs/bars-tutorial-1`; not to be changed."""

@@ -32,3 +32,17 @@ def test_of_a_run_s_own_files_nobody_chose_the_place():
         write_document(path, {})
     with pytest.raises(OutputError, match=r"; choose another place with `to`$"):
         write_bytes(path, b"", argument="to")
+
+
+@pytest.mark.parametrize(
+    ("code", "unchanged", "rest"),
+    [
+        (errno.ENOSPC, True, "nothing was changed; make room or choose another place with `out`"),
+        (errno.EFBIG, False, "make room or choose another place with `out`"),
+        (errno.EROFS, True, "nothing was changed; choose another place with `out`"),
+        (errno.EACCES, False, "choose another place with `out`"),
+    ],
+)
+def test_what_to_do_where_writing_failed(code, unchanged, rest):
+    error = cannot_write(Path("x"), OSError(code, os.strerror(code)), unchanged=unchanged)
+    assert str(error) == f"cannot write x: {os.strerror(code)}; {rest}"

@@ -1,21 +1,32 @@
-"""Parts of the data for a training: asked for, refused before they are read, and loaded again."""
+"""Parts of the data: refused before they are read, loaded again, and known to have changed."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from conftest import with_data
+from lookbook.cli import results
+from lookbook.core.files import write_document
 from lookbook.data import image_folder
-from lookbook.data.sources import DataSource, resolve
-from lookbook.errors import InputError
+from lookbook.data.sources import DataSource, load, resolve
+from lookbook.errors import InputError, LookbookWarning
+from lookbook.evaluation.evaluate import evaluate
+from lookbook.exports.bundle import write_bundle
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL
+from lookbook.reports.page import write_run_report
+from lookbook.reports.report_data import collect
 from lookbook.runs.config import TrainConfig, TrainRequest
-from lookbook.runs.parts import TrainingParts
+from lookbook.runs.parts import TrainingParts, load_part, load_split
+from lookbook.runs.store import Run, read_run
 from lookbook.training import pipeline
+from lookbook.training.pipeline import train
 
 #: of how the folder is taken: tests of image folders hold what it says
 pytestmark = pytest.mark.filterwarnings("ignore:.* is taken as it is split")
@@ -132,3 +143,206 @@ def test_a_training_that_is_refused_reads_no_image(album, monkeypatch, changed, 
     with pytest.raises(InputError, match=f"^{message}"):
         pipeline.train_since(0.0, request)
     assert [path.name for path in album.parent.iterdir()] == ["album"]
+
+
+# ---- data that changed since ----
+
+
+def save_shades(folder: Path, n: int) -> Path:
+    """Grey images of two classes: dark ones and light ones."""
+    for number in range(n):
+        name = "dark" if number % 2 else "light"
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        shade = number if number % 2 else 255 - number
+        Image.new("L", (10, 12), shade).save(folder / name / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def shades(tmp_path):
+    return save_shades(tmp_path / "album", 40)
+
+
+@pytest.fixture
+def shades_run(shades, tmp_path):
+    return train(str(shades), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+
+
+def refusal(run: Run) -> str:
+    with pytest.raises(InputError) as caught:
+        evaluate(run)
+    return str(caught.value)
+
+
+def changed(run: Run, what: str) -> str:
+    return (
+        f"the data of {run.folder} changed since it was trained on: {what}; restore it, or train "
+        f"again: {run.train_again()}"
+    )
+
+
+def test_data_that_is_as_it_was_is_evaluated(shades, shades_run):
+    assert evaluate(shades_run).n == len(load(shades, "test"))
+
+
+def test_images_that_were_added_are_told(shades, shades_run):
+    before = len(load(shades))
+    save_shades(shades, 60)
+    assert refusal(shades_run) == changed(
+        shades_run,
+        f"its training part is not the same ({len(load(shades))} images, were {before})",
+    )
+
+
+def test_classes_that_were_added_are_told(shades, shades_run):
+    (shades / "grey").mkdir()
+    for number in range(5):
+        Image.new("L", (10, 12), 99).save(shades / "grey" / f"{number}.png")
+    assert refusal(shades_run) == changed(
+        shades_run, "its classes are dark, grey, light, were dark, light"
+    )
+
+
+def test_arrays_whose_labels_changed_are_told(tmp_path):
+    path = tmp_path / "data.npz"
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 8), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(path, images=images, labels=labels)
+    run = train(str(path), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    np.savez(path, images=images, labels=labels[::-1])
+    assert refusal(run) == changed(run, "its training part is not the same (32 images, were 32)")
+
+
+def test_a_training_part_beside_a_test_part_is_the_one_that_was_learnt_from(
+    own_run, bars, tmp_path
+):
+    """Corrected labels and suspects are known by their number: of other images, they mislead."""
+    with np.load(bars) as arrays:
+        kept = dict(arrays)
+    path = tmp_path / "other.npz"
+    np.savez(path, **kept | {"train_images": kept["train_images"][::-1]})
+    own_run = with_data(own_run, name=str(path))
+    for read in (lambda: load_part(own_run, "train"), lambda: collect(own_run)):
+        with pytest.raises(InputError) as caught:
+            read()
+        assert str(caught.value) == changed(
+            own_run, "its training part is not the same (300 images, were 300)"
+        )
+
+
+def test_a_test_part_of_its_own_may_be_another(own_run, bars, tmp_path):
+    with np.load(bars) as arrays:
+        kept = dict(arrays)
+    path = tmp_path / "other.npz"
+    np.savez(path, **kept | {"test_images": kept["test_images"][:9], "test_labels": [0, 1, 2] * 3})
+    own_run = with_data(own_run, name=str(path))
+    assert len(load_part(own_run, "test")) == 9
+
+
+@pytest.fixture
+def parted(tmp_path):
+    """A folder with a training, a validation and a test part, of 40, 24 and 12 images."""
+    for part, n in (("train", 40), ("valid", 24), ("test", 12)):
+        save_shades(tmp_path / "parted" / part, n)
+    return tmp_path / "parted"
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split")
+def test_a_validation_part_is_used_as_such(parted, tmp_path):
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    assert run.metrics["training_pictures"] == 40
+    assert run.metrics["validation"]["n"] == 24
+    assert evaluate(run).n == 12
+    assert evaluate(run).conditions.part == "test"
+    training, validation = load_split(run)
+    assert (len(training), len(validation)) == (40, 24)
+    final = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "final", final=True)
+    assert final.metrics["training_pictures"] == 64
+    assert final.metrics["validation"]["n"] == 24
+    assert final.conditions["data"]["train_pictures"] == 40
+    save_shades(parted / "valid", 26)
+    with pytest.raises(InputError) as caught:
+        load_split(run)
+    assert str(caught.value) == changed(run, "its validation part is not the same")
+    shutil.rmtree(parted / "test")  # the final run learnt from what would be measured on now
+    with pytest.warns(LookbookWarning, match="has no test part"):
+        assert refusal(final) == changed(
+            final, "it has no test part, and the run learnt from its validation part"
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split")
+def test_without_a_test_part_the_validation_part_is_measured_on_and_said_to_be(parted, tmp_path):
+    shutil.rmtree(parted / "test")
+    with pytest.raises(InputError, match="nothing would be left to measure it on"):
+        train(str(parted), TUTORIAL, out=tmp_path / "final", final=True)
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    with pytest.warns(LookbookWarning) as caught:
+        found = evaluate(run)
+    assert [str(warning.message) for warning in caught] == [
+        f"{parted} has no test part: its validation part is measured on, by which percentages and "
+        "thresholds are set; new images may be answered a little worse"
+    ]
+    assert found.conditions.part == "validation"
+    assert found.accuracy == run.metrics["validation"]["accuracy"]
+    assert found.n == 24
+    # images that move into the other part are no longer new to the model
+    (parted / "train" / "dark" / "01.png").rename(parted / "valid" / "dark" / "99.png")
+    with pytest.warns(LookbookWarning), pytest.raises(InputError, match="39 images, were 40"):
+        load_part(run, "test")
+
+
+def test_a_folder_that_has_parts_now_is_not_measured_on(shades, shades_run):
+    """What was learnt from might stand in its new test part."""
+    for part in ("train", "test"):
+        for name in ("dark", "light"):
+            (shades / part / name).mkdir(parents=True)
+    for number, path in enumerate(sorted(shades.glob("[dl]*/*.png"))):
+        path.rename(shades / ("train" if number % 3 else "test") / path.parent.name / path.name)
+    for name in ("dark", "light"):
+        (shades / name).rmdir()
+    assert "its training part is not the same" in refusal(shades_run)
+
+
+def test_a_run_whose_folder_was_split_otherwise_is_told_so(shades, shades_run):
+    """Runs of earlier versions do not say how the test part was drawn."""
+    document = shades_run.conditions.to_json()
+    for key in ("split", "measured_on", "validation_sha256"):
+        del document["data"][key]
+    write_document(shades_run.folder / "conditions.json", document)
+    assert evaluate(shades_run.folder).n == 8  # the same images: nothing to tell
+    (shades_run.folder / "evaluation.json").unlink()
+    shades_run = with_data(read_run(shades_run.folder), train_sha256="0" * 64)
+    assert refusal(shades_run) == (
+        f"{shades_run.folder} was trained by a version that split {shades} otherwise: images that "
+        f"it learnt from would count as test images; train again: {shades_run.train_again()}"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* is taken as it is split", "ignore:.* has no test part")
+def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_path):
+    """Terminal, list of runs, report, card: each says so, or does not call it a test."""
+    shutil.rmtree(parted / "test")
+    run = train(str(parted), TUTORIAL.with_epochs(1), out=tmp_path / "run")
+    found = evaluate(run)
+    told = results.evaluation(found)
+    assert "test accuracy" not in told
+    assert "measured on        the validation part, as there is no test part" in told
+    assert "% validation" in results.run_table([run])
+    card = (write_bundle(run, tmp_path / "kit") / "README.md").read_text("utf-8")
+    assert "| test," not in card
+    collected = collect(run)
+    for lang, words in (
+        ("en", "There is no test part: what is called test"),
+        ("ko", "테스트 데이터가 따로 없어"),
+    ):
+        page = write_run_report(collected, tmp_path / f"{lang}.html", lang).read_text("utf-8")
+        assert words in page
+        assert "read after training had ended" not in page
+
+
+def test_data_that_moved_is_told(own_run, tmp_path):
+    own_run = with_data(own_run, name=str(tmp_path / "gone.npz"))
+    with pytest.raises(InputError, match=r"gone\.npz does not exist"):
+        load_part(own_run, "test")

@@ -4,78 +4,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import resource
 import shutil
 from pathlib import Path
 
 import pytest
+from made_runs import CONDITIONS, DATA, DOCUMENTS, REMEDIES, link_to, make_pipe, write_run
 
 from lookbook import plots
 from lookbook.cli.terminal import as_typed
-from lookbook.core.files import cannot_write, write_document
+from lookbook.core.files import write_document
 from lookbook.data.sources import resolve
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports.formats import export
-from lookbook.runs import schema, store
 from lookbook.runs.places import check_target, free_folder
-from lookbook.runs.store import Run, list_runs, read_run
-
-DATA = {
-    "name": "mnist",
-    "size": [28, 28],
-    "channels": 1,
-    "from_files": False,
-    "classes": ["0", "1"],
-    "train_pictures": 2,
-    "train_sha256": "0" * 64,
-}
-CONDITIONS = {
-    "started": "2026-01-01T00:00:00",
-    "data": DATA,
-    "seed": 3,
-    "final": False,
-    "threads": 1,
-    "machine": {"processor": "", "cores": 1, "accelerator": None, "system": "Linux"},
-    "versions": {},
-    "seconds": {},
-    "sha256": {},
-}
-EPOCH = {
-    "epoch": 1,
-    "pictures": 2,
-    "pictures_per_epoch": 2,
-    "loss": 0.5,
-    "accuracy": 1.0,
-    "val_loss": None,
-    "val_accuracy": None,
-    "seconds": 1.5,
-}
-DOCUMENTS = {
-    "recipe": {"name": "r", "epochs": 2, "widths": [128]},
-    "history": [EPOCH],
-    "metrics": {
-        "fit_seconds": 1.5,
-        "calibration_seconds": 0.5,
-        "validation": None,
-        "temperature": 1.0,
-        "parameters": 9,
-        "training_pictures": 2,
-        "stopped": False,
-    },
-    "conditions": CONDITIONS,
-}
-
-
-def write_run(folder, documents, blobs, **options):
-    """Write a run of these documents."""
-    objects = {
-        name: schema.decode(name, json.dumps(document).encode())
-        for name, document in documents.items()
-    }
-    return store.write_run(Run(folder, **objects), blobs, **options)
+from lookbook.runs.store import list_runs, read_run
 
 
 def test_a_run_is_written_whole_and_read_back(tmp_path):
@@ -118,59 +63,12 @@ def test_a_limit_of_the_operating_system_is_told_as_it_says(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_found_before_any_work():
-    with pytest.raises(OutputError, match=r"^cannot write /proc/nowhere/run: "):
-        check_target(Path("/proc/nowhere/run"))
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [("x" * 300, "File name too long"), ("file/run", "Not a directory")],
-)
-def test_a_name_that_cannot_be_is_found_before_any_work(tmp_path, name, why):
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError) as caught:
-        check_target(tmp_path / name)
-    assert str(caught.value) == (
-        f"cannot write {tmp_path / name}: {why}; nothing was changed; choose another place with "
-        "`out`"
-    )
-
-
-def test_checking_a_place_changes_nothing(tmp_path):
-    check_target(tmp_path / "a" / "b" / "run")
-    assert list(tmp_path.iterdir()) == []
-    assert write_run(tmp_path / "a" / "b" / "run", DOCUMENTS, {}).folder.is_dir()
-
-
-@pytest.mark.parametrize("name", ["a\ud800b", "a\0b"])
-def test_a_name_that_no_file_can_have_is_refused_before_any_work(tmp_path, name):
-    with pytest.raises(InputError) as caught:
-        check_target(tmp_path / name)
-    assert str(caught.value) == (
-        f"the folder {str(tmp_path / name)!a} has letters that UTF-8 cannot write; choose another "
-        "name"
-    )
-
-
 def test_a_folder_whose_name_is_not_utf8_holds_a_run_like_any_other(own_run):
     odd = own_run.folder.with_name(os.fsdecode(b"caf\xe9"))
     own_run.folder.rename(odd)
     (odd / "evaluation.json").unlink()
     assert evaluate(read_run(odd)).conditions.run == odd.name
     assert read_run(odd).evaluation().conditions.run == "caf?"
-
-
-def test_a_link_to_nothing_is_not_overwritten(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "nothing")
-    with pytest.raises(InputError) as caught:
-        check_target(tmp_path / "link")
-    assert str(caught.value) == (
-        f"{tmp_path / 'link'} exists and is not overwritten; choose another `out`"
-    )
-    (tmp_path / "r-1").symlink_to(tmp_path / "nothing")
-    assert free_folder("r", "1", tmp_path).name == "r-1-1"
-    assert write_run(tmp_path / "r-1", DOCUMENTS, {}, numbered=True).folder.name == "r-2"
 
 
 def test_two_trainings_at_once_get_a_number_each(tmp_path):
@@ -250,122 +148,6 @@ def test_damaged_documents_are_named(own_run):
     )
 
 
-REMEDIES = {
-    "evaluation": "delete it, and evaluate again",
-    **dict.fromkeys(("recipe", "history", "metrics", "conditions"), "restore it, or train again"),
-}
-
-
-def refusal(run, name):
-    """What is said of a run one of whose documents was changed."""
-    with pytest.raises(DamagedFileError) as caught:
-        read_run(run.folder).evaluation()
-    message = str(caught.value)
-    assert message.startswith(str(run.folder / f"{name}.json"))
-    assert message.endswith(f"; {REMEDIES[name]}")
-    return message
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["[]", "{}", "null", "3", '"x"', "[[]]", "", "[" * 100_000, "NaN", '"\\ud800"', "9" * 5000],
-)
-@pytest.mark.parametrize("name", REMEDIES)
-def test_documents_of_another_form_are_named(own_run, name, text):
-    (own_run.folder / f"{name}.json").write_text(text)
-    assert f"does not hold what a run's {name}.json holds: " in refusal(own_run, name)
-
-
-@pytest.mark.parametrize(
-    ("name", "where", "value", "why"),
-    [
-        ("recipe", ["widths"], [0], "Expected `int` >= 1 - at `$.widths[0]`"),
-        ("recipe", ["epochs"], "many", "Expected `float`, got `str` - at `$.epochs`"),
-        ("history", [0, "loss"], None, "Expected `float`, got `null` - at `$[0].loss`"),
-        ("recipe", ["scaling"], "x" * 99_999, f"'{'x' * 80}"),
-        ("metrics", ["validation", "interval"], [0.5], "Expected `array` of length 2"),
-        ("metrics", ["weaknesses"], ["under_one_epoch"] * 9, "at `$.weaknesses`"),
-        ("metrics", ["temperature"], 0, "Expected `float` > 0.0 - at `$.temperature`"),
-        (
-            "conditions",
-            ["data", "size"],
-            [28, 10**6],
-            "Expected `int` <= 224 - at `$.data.size[1]`",
-        ),
-        ("conditions", ["data", "name"], "\0", "at `$.data.name`"),
-        ("conditions", ["data", "classes"], ["a"], "at `$.data.classes`"),
-        (
-            "conditions",
-            ["data", "corrections"],
-            [[300, 0]],
-            "corrects images or classes that are",
-        ),
-        ("evaluation", ["commonest"], "other", "it names classes that are none of them"),
-        ("conditions", ["sha256", "model.onnx"], "../x", "at `$.sha256[...]`"),
-        ("evaluation", ["accuracy"], 1.5, "Expected `float` <= 1.0 - at `$.accuracy`"),
-        (
-            "evaluation",
-            ["confusion_matrix"],
-            [[1]],
-            "the confusion matrix of 3 classes must be 3×3",
-        ),
-        ("evaluation", ["confusion_matrix", 0, 0], 31, "must count the images of each class"),
-        ("evaluation", ["per_class", 0, "class"], "other", "per_class must name the classes"),
-        ("evaluation", ["n"], 2**60, "at `$.n`"),
-    ],
-)
-def test_every_value_of_a_document_is_checked(own_run, name, where, value, why):
-    path = own_run.folder / f"{name}.json"
-    document = json.loads(path.read_text())
-    inside = document
-    for key in where[:-1]:
-        inside = inside[key]
-    inside[where[-1]] = value
-    path.write_text(json.dumps(document))
-    said = refusal(own_run, name)
-    assert why in said
-    assert len(said) < 1000
-
-
-def test_the_parts_of_a_run_are_read_by_key_as_in_earlier_versions(run):
-    files = {name: json.loads((run.folder / f"{name}.json").read_text()) for name in DOCUMENTS}
-    assert json.dumps([dict(epoch) for epoch in run.history]) == json.dumps(files["history"])
-    for name in ("recipe", "metrics", "conditions"):
-        assert json.dumps(dict(getattr(run, name))) == json.dumps(files[name])
-    assert run.metrics["validation"]["accuracy"] == run.metrics.validation.accuracy
-    assert run.metrics["training_pictures"] == run.metrics.training_images == 255
-    assert run.conditions["data"]["size"] == list(run.conditions.data.size) == [12, 10]
-    assert run.recipe["epochs"] == 4
-
-
-@pytest.mark.parametrize("more", [[{"of": None}], json.loads("[" * 99 + "]" * 99)])
-def test_what_a_document_holds_besides_is_passed_over(own_run, more):
-    """As a later version may write it."""
-    evaluation = own_run.evaluation()
-    for name in ("recipe", "metrics", "conditions", "evaluation"):
-        document = evaluation if name == "evaluation" else getattr(own_run, name)
-        document = document.to_json() | {"more": more}
-        (own_run.folder / f"{name}.json").write_text(json.dumps(document))
-    history = [dict(epoch) | {"more": more} for epoch in own_run.history]
-    (own_run.folder / "history.json").write_text(json.dumps(history))
-    assert read_run(own_run.folder) == own_run
-    assert read_run(own_run.folder).evaluation() == evaluation
-
-
-def test_a_large_document_is_refused_before_it_is_read(own_run):
-    with (own_run.folder / "metrics.json").open("wb") as file:
-        file.truncate(1 << 40)  # takes no room
-    assert "takes more than 8,000,000 bytes" in refusal(own_run, "metrics")
-
-
-def make_pipe(path):
-    os.mkfifo(path)
-
-
-def link_to(target):
-    return lambda path: path.symlink_to(target)
-
-
 @pytest.mark.parametrize(
     ("make", "why"),
     [
@@ -384,14 +166,6 @@ def test_a_run_is_made_of_plain_files_alone(own_run, make, why, name):
     make(path)
     with pytest.raises(DamagedFileError, match=f"^{path} cannot be read: {why}; "):
         evaluate(read_run(own_run.folder))
-
-
-def test_data_of_another_form_is_named(tmp_path):
-    write_run(tmp_path / "a", DOCUMENTS, {})
-    conditions = CONDITIONS | {"data": {"name": "mnist"}}
-    write_document(tmp_path / "a" / "conditions.json", conditions)
-    with pytest.raises(DamagedFileError, match=r"missing required field `size` - at `\$\.data`"):
-        read_run(tmp_path / "a")
 
 
 @pytest.mark.parametrize("name", ["recipe", "conditions", "evaluation"])
@@ -506,20 +280,6 @@ def test_the_command_that_trains_the_same_again(tmp_path, data, final, rest):
     conditions = CONDITIONS | {"data": DATA | data, "final": final}
     run = write_run(tmp_path / "a", DOCUMENTS | {"conditions": conditions}, {})
     assert as_typed(run.train_again()) == f"lookbook train {rest}"
-
-
-@pytest.mark.parametrize(
-    ("code", "unchanged", "rest"),
-    [
-        (errno.ENOSPC, True, "nothing was changed; make room or choose another place with `out`"),
-        (errno.EFBIG, False, "make room or choose another place with `out`"),
-        (errno.EROFS, True, "nothing was changed; choose another place with `out`"),
-        (errno.EACCES, False, "choose another place with `out`"),
-    ],
-)
-def test_what_to_do_where_writing_failed(code, unchanged, rest):
-    error = cannot_write(Path("x"), OSError(code, os.strerror(code)), unchanged=unchanged)
-    assert str(error) == f"cannot write x: {os.strerror(code)}; {rest}"
 
 
 # ---- nothing is written through a link in a run ----

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 
@@ -10,10 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import made_images
 from lookbook.data.sources import load
-from lookbook.data.splits import split_validation
-from lookbook.errors import DamagedFileError, InputError
+from lookbook.errors import InputError
 from lookbook.inference.model import Model
 from lookbook.inference.temperature import softmax
 from lookbook.networks.weights import load_network
@@ -50,26 +47,6 @@ def test_a_run_explains_itself(run):
     assert run.conditions["machine"]["cores"] >= 1
     training = load_part(run, "train")
     assert run.conditions["data"]["train_sha256"] == training.sha256()
-
-
-def test_saved_weights_and_model_file_predict_the_same(run):
-    test = load_part(run, "test")
-    network = load_network(run)
-    with torch.no_grad():
-        logits, probs, novelty = network(torch.from_numpy(test.images))
-    found_logits, found_probs, found_novelty = Model.open(run.model).predict(test.images)
-    np.testing.assert_allclose(found_logits, logits.numpy(), atol=1e-4)
-    np.testing.assert_allclose(found_probs, probs.numpy(), atol=1e-6)
-    np.testing.assert_allclose(found_novelty, novelty.numpy(), rtol=1e-3)
-    assert (found_probs.argmax(1) == probs.numpy().argmax(1)).all()
-
-
-@pytest.fixture
-def more_bars(tmp_path):
-    """Enough images for a validation part that gives a temperature."""
-    images, labels = made_images(600, seed=3)
-    np.savez(tmp_path / "more.npz", images=images, labels=labels)
-    return tmp_path / "more.npz"
 
 
 def test_the_model_file_holds_the_scaling_and_the_temperature(more_bars, tmp_path):
@@ -191,24 +168,6 @@ def test_colour_images_of_another_size_train_too(tmp_path):
     assert load_part(run, "test").images.shape == (12, 9, 11, 3)
 
 
-def test_damaged_weights_are_named_with_the_way_out(own_run):
-    content = bytearray(own_run.weights.read_bytes())
-    content[-1] ^= 1
-    own_run.weights.write_bytes(content)
-    with pytest.raises(DamagedFileError) as caught:
-        load_network(own_run)
-    recorded = json.loads((own_run.folder / "conditions.json").read_text())["sha256"]
-    import hashlib
-
-    found = hashlib.sha256(bytes(content)).hexdigest()
-    data = own_run.conditions["data"]["name"]
-    assert str(caught.value) == (
-        f"{own_run.weights} is damaged: its SHA-256 is {found}, the run recorded "
-        f"{recorded['weights.safetensors']}; restore the file, or train again: "
-        f"`lookbook.train({data!r}, recipe='tutorial', epochs=4, seed=0)`"
-    )
-
-
 # ---- the convolutional recipes ----
 
 
@@ -222,24 +181,6 @@ def test_a_convolutional_recipe_learns_and_its_file_says_the_same(more_bars, tmp
         _, probs, _ = network(torch.from_numpy(test.images))
     found = Model.open(run.model).predict(test.images).probs
     np.testing.assert_allclose(found, probs.numpy(), atol=1e-4)
-
-
-def test_about_a_quarter_of_the_validation_part_is_not_sure(more_bars, tmp_path):
-    run = train(str(more_bars), STANDARD, epochs=1, out=tmp_path / "run")
-    network = load_network(run)
-    _, validation = split_validation(load(str(more_bars), "train"), seed=0)
-    with torch.no_grad():
-        logits = network.network(network.scaler(torch.from_numpy(validation.images)))
-    assert (logits.softmax(1).amax(1) < network.sure).float().mean() == pytest.approx(
-        0.25, abs=0.02
-    )
-
-
-@pytest.mark.slow
-def test_a_final_run_takes_from_its_twin_when_it_is_sure(more_bars, tmp_path):
-    final = train(str(more_bars), STANDARD, epochs=1, final=True, out=tmp_path / "final")
-    plain = train(str(more_bars), STANDARD, epochs=1, out=tmp_path / "plain")
-    assert load_network(final).sure == load_network(plain).sure < 1
 
 
 @pytest.mark.parametrize("name", ["a\ud800.npz", os.fsdecode(b"caf\xe9.npz"), "a\0.npz"])
