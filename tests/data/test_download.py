@@ -704,19 +704,6 @@ def test_a_cache_that_may_not_be_looked_into(monkeypatch):
 # ---- what is built in ----
 
 
-def test_built_in_datasets_are_fetched_over_https_and_verified():
-    for dataset in BUILTIN.values():
-        assert all(mirror.startswith("https://") for mirror in dataset.mirrors)
-        assert all(mirror.endswith("/") for mirror in dataset.mirrors)
-        digests = [d for name in dataset.files.values() for d in dataset.digests.get(name, ())]
-        if dataset.archive:
-            digests.append(dataset.archive.digest)
-        else:
-            assert set(dataset.digests) == set(dataset.files.values())
-        assert all(len(d.value) == {"sha256": 64, "md5": 32}[d.algorithm] for d in digests)
-        assert len(set(dataset.classes)) == len(dataset.classes)
-
-
 def test_certificates_are_never_switched_off():
     for path in Path(lookbook.__file__).parent.rglob("*.py"):
         for way in ("_create_unverified_context", "verify=False", "CERT_NONE", "check_hostname"):

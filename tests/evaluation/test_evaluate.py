@@ -10,21 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from msgspec import structs
 from PIL import Image
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, log_loss
 
 from conftest import made_images, with_data
 from lookbook.cli import report_export_commands, results, terminal
 from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.evaluation.evaluate import _largest_losses, evaluate, judge, load_samples
+from lookbook.evaluation.evaluate import _largest_losses, evaluate, load_samples
 from lookbook.exports.bundle import write_bundle
 from lookbook.inference.model import Model
 from lookbook.inference.prediction import predict
 from lookbook.reports.page import write_run_report
 from lookbook.reports.report_data import collect
-from lookbook.runs.schema import Evaluation, Measured, OwnResult
+from lookbook.runs.schema import OwnResult
 
 
 def test_the_kept_result_is_the_returned_one(own_run):
@@ -91,49 +90,6 @@ def test_the_largest_losses_are_named_by_their_files(run, bars):
     assert all(one.true == test.classes[labels[one.index]] for one in named)
 
 
-# ---- uneven classes ----
-
-
-CONDITIONS = Measured(
-    run="a", recipe="quick", data="mnist", part="test", test_sha256="0" * 64, seed=0, seconds=1.0
-)
-
-
-def uneven(right: int = 0) -> Evaluation:
-    """Judge answers to 200, 15 and 8 images, "often" whatever comes, but for so many others."""
-    labels = np.repeat([0, 1, 2], [200, 15, 8])
-    said = np.zeros(223, int)
-    said[200 : 200 + right] = labels[200 : 200 + right]
-    found = judge(np.eye(4)[said], labels, ("often", "seldom", "rare", "never"))
-    expected = balanced_accuracy_score(labels, said)
-    assert found.balanced_accuracy == pytest.approx(expected)
-    return Evaluation(
-        **structs.asdict(found), uncalibrated_loss=1.0, thresholds=None, conditions=CONDITIONS
-    )
-
-
-def test_guessing_the_commonest_class_is_said_to_be_guessing():
-    found = uneven()
-    assert (found.commonest, found.commonest_share) == ("often", 200 / 223)
-    assert found.accuracy == found.commonest_share
-    assert not found.above_commonest
-    lines = results.evaluation(found).splitlines()
-    assert lines[1].startswith("balanced accuracy  33.33 %")
-    assert lines[2] == ("commonest class    89.69 %  (the accuracy of always answering often)")
-    assert lines[3].startswith("warning            not clearly better than always")
-    better = uneven(right=20)
-    assert better.above_commonest
-    assert "not clearly better" not in results.evaluation(better)
-
-
-def test_shares_of_nothing_are_no_zeros_in_the_terminal():
-    table = results.evaluation(uneven()).split("\n\n")[1]
-    rows = {row.split()[0]: row.split() for row in table.splitlines()}
-    assert rows["often"][-1] == "200"
-    assert rows["seldom"][1:] == ["–", "0.0", "%", "0.0", "%", "15"]
-    assert rows["never"][1:] == ["–", "–", "–", "0"]
-
-
 def test_an_evaluation_of_an_earlier_version_is_judged_alike(own_run):
     path = own_run.folder / "evaluation.json"
     kept = json.loads(path.read_text())
@@ -145,9 +101,6 @@ def test_an_evaluation_of_an_earlier_version_is_judged_alike(own_run):
     kept.pop("largest_losses")
     path.write_text(json.dumps(kept))
     assert evaluate(own_run).to_json() == kept  # what is not known is not made up
-
-
-# ---- data that changed since ----
 
 
 @pytest.mark.slow
@@ -162,24 +115,6 @@ def test_what_was_not_calibrated_is_nowhere_called_so(own_run, tmp_path):
     card = (write_bundle(own_run, tmp_path / "kit") / "README.md").read_text("utf-8")
     assert "too few validation images to calibrate `probs`" in card
     assert "calibrated `probs`" not in card
-
-
-# ---- a validation part of one's own ----
-
-
-def test_classes_with_few_test_images_are_told(own_run):
-    found = evaluate(own_run)
-    assert "fewer than 5" not in results.evaluation(found)
-    few = structs.replace(found.per_class[1], n=4)
-    found = structs.replace(
-        found,
-        n=64,
-        per_class=[found.per_class[0], few, found.per_class[2]],
-        confusion_matrix=[[30, 0, 0], [0, 4, 0], [0, 0, 30]],
-    )
-    assert "warning            fewer than 5 test images show middle (4): what" in (
-        results.evaluation(found)
-    )
 
 
 # ---- a test part that changed, or went, after it was evaluated ----

@@ -1,0 +1,66 @@
+"""What a terminal shows of results: shares of nothing, warnings of few images and of guessing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from msgspec import structs
+from sklearn.metrics import balanced_accuracy_score
+
+from lookbook.cli import results
+from lookbook.evaluation.evaluate import evaluate, judge
+from lookbook.runs.schema import Evaluation, Measured
+
+CONDITIONS = Measured(
+    run="a", recipe="quick", data="mnist", part="test", test_sha256="0" * 64, seed=0, seconds=1.0
+)
+
+
+def uneven(right: int = 0) -> Evaluation:
+    """Judge answers to 200, 15 and 8 images, "often" whatever comes, but for so many others."""
+    labels = np.repeat([0, 1, 2], [200, 15, 8])
+    said = np.zeros(223, int)
+    said[200 : 200 + right] = labels[200 : 200 + right]
+    found = judge(np.eye(4)[said], labels, ("often", "seldom", "rare", "never"))
+    expected = balanced_accuracy_score(labels, said)
+    assert found.balanced_accuracy == pytest.approx(expected)
+    return Evaluation(
+        **structs.asdict(found), uncalibrated_loss=1.0, thresholds=None, conditions=CONDITIONS
+    )
+
+
+def test_guessing_the_commonest_class_is_said_to_be_guessing():
+    found = uneven()
+    assert (found.commonest, found.commonest_share) == ("often", 200 / 223)
+    assert found.accuracy == found.commonest_share
+    assert not found.above_commonest
+    lines = results.evaluation(found).splitlines()
+    assert lines[1].startswith("balanced accuracy  33.33 %")
+    assert lines[2] == ("commonest class    89.69 %  (the accuracy of always answering often)")
+    assert lines[3].startswith("warning            not clearly better than always")
+    better = uneven(right=20)
+    assert better.above_commonest
+    assert "not clearly better" not in results.evaluation(better)
+
+
+def test_shares_of_nothing_are_no_zeros_in_the_terminal():
+    table = results.evaluation(uneven()).split("\n\n")[1]
+    rows = {row.split()[0]: row.split() for row in table.splitlines()}
+    assert rows["often"][-1] == "200"
+    assert rows["seldom"][1:] == ["–", "0.0", "%", "0.0", "%", "15"]
+    assert rows["never"][1:] == ["–", "–", "–", "0"]
+
+
+def test_classes_with_few_test_images_are_told(own_run):
+    found = evaluate(own_run)
+    assert "fewer than 5" not in results.evaluation(found)
+    few = structs.replace(found.per_class[1], n=4)
+    found = structs.replace(
+        found,
+        n=64,
+        per_class=[found.per_class[0], few, found.per_class[2]],
+        confusion_matrix=[[30, 0, 0], [0, 4, 0], [0, 0, 30]],
+    )
+    assert "warning            fewer than 5 test images show middle (4): what" in (
+        results.evaluation(found)
+    )
