@@ -1,0 +1,79 @@
+"""Optimizers against PyTorch's own, and against slow plain versions of their papers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lookbook.training.optimizers import Adam, Muon, orthogonalize
+
+
+def drawn(*shapes, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def test_adam_is_pytorchs_at_any_rate():
+    ours, theirs = drawn((5, 3), (7,)), drawn((5, 3), (7,))
+    adam = Adam(ours, learning_rate=0.02)
+    reference = torch.optim.Adam(theirs, lr=0.02, eps=1e-7, foreach=False)
+    for step in range(20):
+        gradients = drawn((5, 3), (7,), seed=step)
+        rate = 1 - step / 40
+        adam.step(gradients, rate)
+        for weight, gradient in zip(theirs, gradients, strict=True):
+            weight.grad = gradient
+        reference.param_groups[0]["lr"] = 0.02 * rate
+        reference.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def iterated(matrix, steps):
+    """Newton-Schulz iterations of the fifth order, as Jordan et al. (2024) write them."""
+    x = matrix.double()
+    x = x / x.norm()
+    for _ in range(steps):
+        product = x @ x.T
+        x = 3.4445 * x + (-4.7750 * product + 2.0315 * product @ product) @ x
+    return x
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6), (8, 8)])
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_orthogonal_matrices_come_from_newton_schulz_iterations(shape, steps):
+    (matrix,) = drawn(shape)
+    found = orthogonalize(matrix, steps)
+    torch.testing.assert_close(found.double(), iterated(matrix, steps), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6)])
+def test_an_orthogonal_matrix_turns_as_the_nearest_one_does(shape):
+    (matrix,) = drawn(shape)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    turned = left.T @ orthogonalize(matrix, 5) @ right.T
+    values = turned.diagonal()
+    assert (turned - torch.diag(values)).abs().max() < 1e-3
+    assert 0.6 < values.min() < values.max() < 1.3
+
+
+def test_muon_moves_filters_along_their_orthogonal_momentum_and_all_else_by_adam():
+    shapes = (8, 3, 2, 2), (4, 8), (8,)
+    weights, expected = drawn(*shapes), drawn(*shapes)
+    muon = Muon(weights, learning_rate=0.2)
+    adams = [Adam(expected[1:2], 0.05, beta2=0.99), Adam(expected[2:], 0.02, beta2=0.99)]
+    momentum = torch.zeros(8, 12)
+    for step in range(4):
+        gradients = drawn(*shapes, seed=step + 1)
+        muon.step(gradients, rate=0.5)
+        rows = gradients[0].reshape(8, 12)
+        momentum = 0.6 * momentum + rows
+        filters = expected[0] * math.sqrt(8) / expected[0].norm()
+        move = iterated(rows + 0.6 * momentum, 3).float().reshape(8, 3, 2, 2)
+        expected[0] = filters - 0.5 * 0.2 * move
+        for adam, gradient in zip(adams, gradients[1:], strict=True):
+            adam.step([gradient], 0.5)
+    for one, other in zip(weights, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
