@@ -13,6 +13,8 @@ from lookbook.core.translation import join_particles
 from lookbook.inference import onnx_graph
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Float
 
     from lookbook.data.catalog import BuiltinDataset
@@ -57,10 +59,13 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What a section of the page shows; each is a type of its own."""
+    """What a section of the page shows; what not all have stands in types of their own."""
 
-    #: what stands small below it
+    #: how it is to be read, and what stands small below it
+    read: str = ""
     note: str = ""
+    #: as SVG
+    charts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -87,14 +92,6 @@ class Tile:
     at: int
     about: str
     file: str
-
-
-@dataclass(frozen=True)
-class Thumb:
-    """A small test image with a link; the script says what it is about."""
-
-    index: int
-    at: int
 
 
 # ---- the page while it is made ----
@@ -126,7 +123,7 @@ class Context:
         if answers.training is not None:
             self.parts["training"] = answers.training
         self.layers = onnx_graph.layers(answers.model) if answers.model is not None else []
-        self.said = self.probs.argmax(axis=1)
+        self.predicted = self.probs.argmax(axis=1)
         self.of_truth = self.probs[np.arange(len(self.test)), self.test.labels]
         self.gallery = gallery or Gallery()
         for index in self.analysis.shown:
@@ -164,19 +161,6 @@ class Context:
         """Return the name of an image's file; nothing where the data is arrays."""
         files = self.parts[part].files
         return text(files[index]) if files else ""
-
-    def about_test(self, index: int) -> str:
-        """Describe a test image and the answer to it."""
-        return self.t("script.about").format(
-            index=grouped(int(index)),
-            said=self.name(self.said[index]),
-            sure=self.percent(tenths(self.probs[index].max()) / 1000),
-            truth=self.name(self.test.labels[index]),
-        )
-
-    def thumb(self, index: int) -> Thumb:
-        """Return a small test image."""
-        return Thumb(int(index), self.at("test", index))
 
     def tile(self, word: str, index: int, about: str = "") -> Tile:
         """Return an image of a part; unless told otherwise it is called by number and label."""

@@ -67,7 +67,7 @@ TEXTS = {
     },
 }
 
-STYLE: dict[str, Any] = {
+STYLE: dict[str, str | float] = {
     "axes.edgecolor": "#8A9099",
     "axes.labelcolor": INK,
     "axes.spines.right": False,

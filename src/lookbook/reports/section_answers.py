@@ -14,7 +14,7 @@ from lookbook.evaluation import metrics
 from lookbook.evaluation.nearest_neighbors import MOST_TRAINING, NEAREST
 from lookbook.evaluation.selection import extremes
 from lookbook.images import sprites
-from lookbook.reports.context import Context, Number, Section, Thumb, Tile, grouped, tenths
+from lookbook.reports.context import Context, Number, Section, Tile, grouped, tenths
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -46,21 +46,13 @@ class ConfusionSection(Section):
 
 
 @dataclass(frozen=True)
-class Way:
-    """One of two classes that was taken for the other, by their numbers."""
-
-    truth: int
-    said: int
-    text: str
-
-
-@dataclass(frozen=True)
 class ConfusedPair:
     """Two classes that are taken for each other."""
 
     title: str
     number: Number
-    ways: list[Way]
+    #: numbers of the true class and of the predicted one, and how often the one was the other
+    ways: list[tuple[int, int, str]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,7 @@ class Card:
 
     index: int
     tile: Tile
-    said: str
+    answer: str
     truth: str
     number: str
     heat: str
@@ -100,7 +92,6 @@ class Card:
 class MistakesSection(Section):
     """The most confused pairs and the largest losses."""
 
-    read: str
     pairs: list[ConfusedPair]
     cards: list[Card]
 
@@ -111,8 +102,9 @@ class ScoreRow:
 
     name: str
     numbers: list[Number]
-    typical: list[Thumb]
-    worst: list[Thumb]
+    #: numbers of test images, and their places in the sprite
+    typical: list[tuple[int, int]]
+    worst: list[tuple[int, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +112,6 @@ class ClassesSection(Section):
     """Precision, recall and F1 of each class."""
 
     rows: list[ScoreRow]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapSection(Section):
-    """How the map is to be read."""
-
-    read: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +143,7 @@ class PackedAnswers(Struct, frozen=True):
 def cover(context: Context) -> list[int]:
     """Choose images that run across the top: class by class, all that the model knew."""
     right = context.analysis.shown[
-        context.said[context.analysis.shown] == context.test.labels[context.analysis.shown]
+        context.predicted[context.analysis.shown] == context.test.labels[context.analysis.shown]
     ]
     chosen: list[int] = []
     for turn in range(COVER):
@@ -203,12 +188,12 @@ def _pair(context: Context, place: int, one: Confused) -> ConfusedPair:
     a, b = one.pair
     classes = context.test.classes
     ways = [
-        Way(
+        (
             classes.index(truth),
-            classes.index(said),
-            context.t("mistakes.way", n=grouped(n), truth=truth, said=said),
+            classes.index(predicted),
+            context.t("mistakes.way", n=grouped(n), truth=truth, said=predicted),
         )
-        for truth, said, n in ((a, b, one.first_as_second), (b, a, one.second_as_first))
+        for truth, predicted, n in ((a, b, one.first_as_second), (b, a, one.second_as_first))
         if n
     ]
     count = context.t("mistakes.count", n=grouped(one.count))
@@ -220,10 +205,14 @@ def _card(context: Context, place: int, index: int) -> Card:
     """Show one mistake: image, where the model looked, probabilities, its like."""
     sure = context.percent(tenths(context.probs[index].max()) / 1000)
     truth = context.name(context.test.labels[index])
+    answer = context.name(context.predicted[index])
+    about = context.t("script.about").format(
+        index=grouped(index), said=answer, sure=sure, truth=truth
+    )
     return Card(
         index=index,
-        tile=context.tile("test", index, context.about_test(index)),
-        said=f"{context.name(context.said[index])} {sure}",
+        tile=context.tile("test", index, about),
+        answer=f"{answer} {sure}",
         truth=context.t("mistakes.truth", truth=truth),
         number=context.t("mistakes.number", index=grouped(index)),
         heat=_heat(context, place),
@@ -259,7 +248,7 @@ def _kind(context: Context, index: int, k: int) -> Kind:
     """Say what a class is beside the answer to a test image."""
     if k == context.test.labels[index]:
         return "right"
-    return "wrong" if k == context.said[index] else ""
+    return "wrong" if k == context.predicted[index] else ""
 
 
 def _leading(
@@ -287,7 +276,7 @@ def per_class(context: Context) -> ClassesSection:
     """Write precision, recall and F1 of each class, with its easiest and hardest images."""
     on_page = np.zeros(len(context.test), bool)
     on_page[context.analysis.shown] = True
-    right = context.said == context.test.labels
+    right = context.predicted == context.test.labels
     found = context.answers.found
     shares = metrics.class_shares(found)
     rows = []
@@ -303,7 +292,7 @@ def per_class(context: Context) -> ClassesSection:
             )
         ]
         numbers.append(Number(grouped(one.n), f"n-{k}", one.n))
-        shown = ([context.thumb(i) for i in few] for few in (typical, worst))
+        shown = ([(int(i), context.at("test", i)) for i in few] for few in (typical, worst))
         rows.append(ScoreRow(one.name, numbers, *shown))
     return ClassesSection(rows=rows, note=_sampled(context, "classes"))
 
@@ -313,7 +302,7 @@ def _sampled(context: Context, part: str) -> str:
     shown = context.analysis.shown
     if len(shown) == len(context.test):
         return ""
-    wrong = context.said != context.test.labels
+    wrong = context.predicted != context.test.labels
     return context.t(
         f"{part}.sampled",
         shown=grouped(len(shown)),
@@ -323,7 +312,7 @@ def _sampled(context: Context, part: str) -> str:
     )
 
 
-def the_map(context: Context) -> MapSection | None:
+def the_map(context: Context) -> Section | None:
     """Say what the map is of; the script draws it."""
     analysis = context.analysis
     if not len(analysis.places):
@@ -336,7 +325,7 @@ def the_map(context: Context) -> MapSection | None:
         notes.append(context.t("map.colours"))
     notes.append(_sampled(context, "map"))
     read = context.t("map.read" if analysis.by_features else "map.read_pixels")
-    return MapSection(read=read, note=" ".join(notes).strip())
+    return Section(read=read, note=" ".join(notes).strip())
 
 
 def search(context: Context, sprite: sprites.Sprite) -> SearchSection:

@@ -86,16 +86,6 @@ class DataSection(Section):
     checks: list[Finding]
 
     @property
-    def findings(self) -> list[Finding]:
-        """What was not looked for in vain."""
-        return [one for one in self.checks if one.n != 0]
-
-    @property
-    def in_vain(self) -> list[str]:
-        """What was: the titles of these checks."""
-        return [one.title for one in self.checks if one.n == 0]
-
-    @property
     def most(self) -> int:
         """How many images the largest finding has."""
         return max((one.n or 0 for one in self.checks), default=0)

@@ -49,7 +49,6 @@ class CalibrationSection(Section):
     ece: Number
     by_chance: Number
     coverage: str
-    charts: list[str]
     thresholds: ThresholdNumbers | None
 
 

@@ -63,15 +63,8 @@ class Chart:
 class TrainingSection(Section):
     """Curves of a training; how it ended where it was too short for any."""
 
-    charts: list[Chart]
+    curves: list[Chart]
     facts: list[Fact]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RobustnessSection(Section):
-    """Accuracy under each corruption, as SVG."""
-
-    charts: list[str]
 
 
 def network(context: Context) -> NetworkSection | None:
@@ -136,7 +129,7 @@ def training(context: Context) -> TrainingSection | None:
         return None
     history, note = run.history, _note(context, run)
     if len(history) < 2:  # there is no curve of one point
-        return TrainingSection(charts=[], facts=_ended(context, history[-1]), note=note)
+        return TrainingSection(curves=[], facts=_ended(context, history[-1]), note=note)
     epochs, seconds = _epochs(run), [one.seconds for one in history]
     drawn = [
         Chart(_curve(context, history, name, xs, unit), again=unit == "seconds")
@@ -146,7 +139,7 @@ def training(context: Context) -> TrainingSection | None:
     rates = [one.learning_rate for one in history if one.learning_rate is not None]
     if len(rates) == len(history):
         drawn.append(Chart(_rate(context, rates, epochs)))
-    return TrainingSection(charts=drawn, facts=[], note=note)
+    return TrainingSection(curves=drawn, facts=[], note=note)
 
 
 def _ended(context: Context, last: EpochRecord) -> list[Fact]:
@@ -221,7 +214,7 @@ def _rate(context: Context, rates: list[float], epochs: list[float]) -> str:
     )
 
 
-def robustness(context: Context) -> RobustnessSection | None:
+def robustness(context: Context) -> Section | None:
     """Draw the accuracy under each change."""
     analysis = context.analysis
     if not analysis.curves:
@@ -230,7 +223,7 @@ def robustness(context: Context) -> RobustnessSection | None:
     drawn = [_robustness_chart(context, curve, commonest) for curve in analysis.curves]
     n, all_of_them = grouped(analysis.changed), analysis.changed == len(context.test)
     how = context.t("robustness.all" if all_of_them else "robustness.random", n=n)
-    return RobustnessSection(charts=drawn, note=context.t("robustness.note", n=n, how=how))
+    return Section(charts=drawn, note=context.t("robustness.note", n=n, how=how))
 
 
 def _robustness_chart(context: Context, curve: Curve, commonest: float) -> str:
