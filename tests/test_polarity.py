@@ -69,7 +69,7 @@ def test_all_parts_are_inverted_alike(odd_run):
     assert load_training(run).labels[5] == 5 % 3
 
 
-def test_a_image_has_one_answer_from_data_arrays_and_files(odd_run, tmp_path):
+def test_an_image_has_one_answer_from_data_arrays_and_files(odd_run, tmp_path):
     run, _, others = odd_run
     chosen = [4, 5, 6, 19, 33]
     files = []

@@ -120,7 +120,7 @@ def test_networks_that_are_too_weak_suspect_nothing_and_their_ranking_is_kept():
     np.testing.assert_array_equal(strong.indices, weak.indices)
 
 
-def test_networks_that_have_not_seen_a_image_find_its_wrong_label(parts, findings):
+def test_networks_that_have_not_seen_an_image_find_its_wrong_label(parts, findings):
     for suspects, part in ((findings.training, parts[0]), (findings.test, parts[1])):
         suspected = suspects.indices[: suspects.suspected]
         assert set(suspected) <= set(range(0, len(part), 40))

@@ -28,9 +28,9 @@ from image_files import GOLDEN
 from lookbook.core.templates import LANGS, texts
 from lookbook.data.catalog import BUILTIN
 from lookbook.data.sources import resolve
-from lookbook.errors import ExportError, InputError, LookbookWarning
+from lookbook.errors import ExportError, LookbookWarning
 from lookbook.evaluation.evaluate import evaluate
-from lookbook.exports import formats, web_demo
+from lookbook.exports import web_demo
 from lookbook.images.preprocessing import fit_image, match_polarity, read_image
 from lookbook.images.specification import VERSION
 from lookbook.inference.model import Model
@@ -408,7 +408,7 @@ def test_it_shrinks_large_photographs_as_prediction_does(browser, page, tmp_path
     assert off <= (2 if suffix == "jpg" else 0)  # browsers decode JPEG by rules of their own
 
 
-def test_a_image_of_too_many_pixels_is_refused_before_it_is_decoded(browser, page, tmp_path):
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(browser, page, tmp_path):
     Image.new("1", (10_000, 9_000)).save(tmp_path / "sky.png")
     with opened(browser, page) as shown:
         shown.evaluate("() => { createImageBitmap = () => Promise.reject(new Error()); }")
@@ -458,7 +458,7 @@ def test_samples_are_answered_as_the_model_does(browser, page, some_run):
             assert shown.locator("#note").inner_text().startswith("Right" if truth else "Wrong")
 
 
-def test_a_image_file_is_shown_and_answered(browser, page, some_run, tmp_path):
+def test_an_image_file_is_shown_and_answered(browser, page, some_run, tmp_path):
     image = made_images(1, seed=9)[0][0]
     Image.fromarray(image).resize((100, 120), Image.Resampling.NEAREST).save(tmp_path / "own.png")
     expected = fit_image(read_image(tmp_path / "own.png"), (12, 10), colour=False)
@@ -866,46 +866,6 @@ def test_a_camera_that_cannot_be_shown_is_told(browser, page):
         shown.locator("#camera").click()
         expect(shown.locator("#trouble")).to_contain_text("This page could not open a camera.")
         assert shown.evaluate("$('video').srcObject.active") is False
-
-
-@pytest.mark.slow
-def test_what_exists_is_not_overwritten(some_run, tmp_path):
-    (tmp_path / "notes.txt").write_text("import lookbook")
-    run, model = some_run.folder, some_run.model
-    before = model.read_bytes()
-    for command, place in (
-        (["export", run, "--to", "html"], "notes.txt"),
-        (["export", run, "--to", "int8"], "notes.txt"),
-        (["export", run, "--to", "int8"], str(model)),
-        (["export", run, "--to", "html"], str(model)),
-    ):
-        ended = lookbook(*command, "--out", place, cwd=tmp_path)
-        assert ended.returncode == 2
-        assert ended.stderr == (
-            f"error: {place} exists and is not overwritten; choose another --out\n"
-        )
-    ended = lookbook("report", run, "--out", "notes.txt", cwd=tmp_path)
-    assert ended.stderr == (
-        "error: notes.txt exists and was not written by lookbook; choose another name\n"
-    )
-    ended = lookbook("export", run, "--to", "int8", "--out", "small", cwd=tmp_path)
-    assert ended.stderr == "error: small must end in .onnx, by which model files are known\n"
-    assert (tmp_path / "notes.txt").read_text() == "import lookbook"
-    assert model.read_bytes() == before
-
-
-@pytest.mark.parametrize("to", ["html", "int8"])
-def test_what_is_not_ours_in_a_run_is_not_overwritten(own_run, page, to):
-    place = own_run.folder / formats.NAMES[to]
-    place.write_text("mine")
-    with pytest.raises(InputError) as caught:
-        formats.export(own_run, to)
-    assert str(caught.value) == (
-        f"{place} exists and was not written by lookbook; choose another name"
-    )
-    assert place.read_text() == "mine"
-    place.write_bytes((page if to == "html" else own_run.model).read_bytes())
-    assert formats.place(own_run, to, None) == place
 
 
 def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):

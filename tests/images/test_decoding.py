@@ -118,7 +118,7 @@ def test_what_libtiff_says_of_damage_is_not_shown(tmp_path, capfd):
 
 
 @pytest.mark.slow
-def test_a_image_of_88_million_pixels_takes_less_than_600_mb(tmp_path):
+def test_an_image_of_88_million_pixels_takes_less_than_600_mb(tmp_path):
     """Transparent, and turned: whole layers of it would take 1.4 GB."""
     path, exif = tmp_path / "sky.png", Image.Exif()
     exif[0x0112] = 6

@@ -274,7 +274,7 @@ def changed_at_random(content: bytes, changes: list[tuple[int, int]]) -> bytes:
     kind=st.sampled_from(FORMATS),
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=8),
 )
-def test_changed_bytes_give_a_image_or_a_refusal(tmp_path_factory, kind, changes):
+def test_changed_bytes_give_an_image_or_a_refusal(tmp_path_factory, kind, changes):
     path = tmp_path_factory.mktemp("changed") / "picture"
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -306,7 +306,7 @@ def test_one_colour_stays_one_colour(width, height, size, colour):
     assert (image == 200).all()
 
 
-def test_a_image_of_the_right_size_stays_as_it_is():
+def test_an_image_of_the_right_size_stays_as_it_is():
     np.testing.assert_array_equal(
         fit_image(Image.fromarray(COLOUR), (HEIGHT, WIDTH), colour=True), COLOUR
     )
@@ -377,7 +377,7 @@ def test_the_border_decides_the_polarity():
     assert find_polarity(framed(192, 100)[None]) == "dark on light"
 
 
-def test_a_image_is_inverted_only_where_both_sides_are_sure():
+def test_an_image_is_inverted_only_where_both_sides_are_sure():
     dark, light, grey = framed(0, 200), framed(255, 30), framed(128, 128)
     image, inverted = match_polarity(light, "light on dark")
     assert inverted

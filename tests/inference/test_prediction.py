@@ -128,7 +128,7 @@ def test_a_batch_is_answered_as_its_images_are(run):
         np.testing.assert_array_equal(one.image, image)
 
 
-def test_a_image_of_pil_is_read_as_its_file_is(run, tmp_path):
+def test_an_image_of_pil_is_read_as_its_file_is(run, tmp_path):
     """Turned as its camera says, in 8 bits, of any size, inverted where its file would be."""
     path = tmp_path / "photo.png"
     photo = Image.new("RGBA", (40, 60), (250, 250, 250, 255))

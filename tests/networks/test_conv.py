@@ -23,7 +23,7 @@ def test_the_convolutional_network_follows_size_and_channels(recipe, shape):
     np.testing.assert_allclose(probs.detach().sum(1), 1, atol=1e-5)
 
 
-def test_widths_name_each_convolution_of_a_image_of_28_pixels():
+def test_widths_name_each_convolution_of_an_image_of_28_pixels():
     raw = np.random.default_rng(0).integers(0, 255, (9, 28, 28), dtype=np.uint8)
     for recipe, expected in (
         (SMALL, (32, 64, 64, 96)),

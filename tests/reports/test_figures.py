@@ -60,7 +60,7 @@ def test_history_draws_validation_only_where_there_is_one():
     assert [len(axes.lines) for axes in plots.plot_history([entry]).axes] == [2, 2]
 
 
-def test_a_image_of_ones_own_is_kept_and_one_of_ours_is_redrawn(tmp_path):
+def test_an_image_of_ones_own_is_kept_and_one_of_ours_is_redrawn(tmp_path):
     figure = plots.plot_picture(np.zeros((8, 8), np.uint8))
     own, ours = tmp_path / "own.png", tmp_path / "ours.png"
     Image.new("L", (4, 4)).save(own)

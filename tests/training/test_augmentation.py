@@ -44,7 +44,7 @@ def test_a_quarter_of_a_turn(way):
     np.testing.assert_allclose(found, turned.astype(float), atol=0.01)
 
 
-def test_half_a_turn_of_a_image_that_is_not_square():
+def test_half_a_turn_of_an_image_that_is_not_square():
     image = made(8, 13)
     found = affine(image, with_chance(3, 1.0), math.pi / 0.8)[0]
     np.testing.assert_allclose(found, image[0].flip(1, 2).float(), atol=0.01)

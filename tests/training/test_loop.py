@@ -131,7 +131,7 @@ def test_a_part_of_an_epoch_takes_that_part_of_the_images():
     assert [entry.images for entry in fitted.history] == [800, 400]
 
 
-def test_a_image_left_over_breaks_no_norm():
+def test_an_image_left_over_breaks_no_norm():
     """189 images once left one alone: the norms had nothing to take a mean of."""
     for n in (189, 33, 2):
         fitted = fit(made_images(n, seed=0), None, STANDARD.suited_to(n).with_epochs(1), 3)
