@@ -31,7 +31,7 @@ from bench.harness.record import Record
 from lookbook.core.files import write_bytes
 from lookbook.exports import int8, web_demo
 from lookbook.inference.model import Model
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 from lookbook.runs.store import Run, read_run
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ def prepare(chosen: Run, folder: Path) -> tuple[Path, Path]:
     import torch
 
     from lookbook.networks.weights import load_network
-    from lookbook.runs.parts import load_part
+    from lookbook.runs.data_parts import load_part
 
     test = load_part(chosen, "test").images
     raw = np.resize(test[: max(BATCHES)], (max(BATCHES), *test.shape[1:]))

@@ -33,7 +33,7 @@ import lookbook
 from lookbook import plots
 from lookbook.cli import terminal
 from lookbook.data.splits import split_validation
-from lookbook.inference.temperature import softmax
+from lookbook.core.arrays import softmax
 from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import TUTORIAL
 

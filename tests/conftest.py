@@ -312,7 +312,7 @@ def pages(hard_run: Run) -> dict[str, Path]:
 def answers(hard_run: Run) -> tuple[Dataset, np.ndarray]:
     """Its test part and the model's probabilities, by the only way to predict."""
     from lookbook.inference.model import Model
-    from lookbook.runs.parts import load_part
+    from lookbook.runs.data_parts import load_part
 
     test = load_part(hard_run, "test")
     return test, Model.open(hard_run.model).predict(test.images).probs

@@ -16,7 +16,7 @@ from PIL import Image
 from conftest import lookbook, made_images
 from lookbook import __all__ as public
 from lookbook.inference.model import Model
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

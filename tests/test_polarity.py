@@ -20,7 +20,7 @@ from lookbook.inference.model import Model
 from lookbook.inference.prediction import predict
 from lookbook.recipes import TUTORIAL
 from lookbook.runs import schema
-from lookbook.runs.parts import load_part, load_training
+from lookbook.runs.data_parts import load_part, load_training
 from lookbook.training.pipeline import train
 
 #: of the images of both parts, in which light and dark are swapped

@@ -13,7 +13,7 @@ from PIL import Image
 import lookbook
 from conftest import lookbook as run_lookbook
 from lookbook import plots
-from lookbook.inference.temperature import softmax
+from lookbook.core.arrays import softmax
 from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import TUTORIAL
 from lookbook.training.loop import fit

@@ -21,7 +21,7 @@ from lookbook.data.idx import read_idx
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.inference.model import Model
 from lookbook.recipes import find_recipe
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 from lookbook.training.pipeline import train
 
 

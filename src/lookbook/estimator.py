@@ -13,9 +13,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lookbook.core.arrays import sample
+from lookbook.core.arrays import sample, softmax
+from lookbook.data.array_checks import advise_on_levels, dim_levels, without_grey_axis
 from lookbook.data.dataset import hash_arrays
-from lookbook.data.inputs import advise_on_levels, dim_levels, without_grey_axis
 from lookbook.data.splits import choose_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import metrics
@@ -23,7 +23,7 @@ from lookbook.images.preprocessing import find_polarity, match_all
 from lookbook.images.specification import SIDES
 from lookbook.inference.model_card import Data
 from lookbook.inference.predictor import Predictor
-from lookbook.inference.temperature import FEWEST_LABELS, softmax
+from lookbook.inference.thresholds import FEWEST_LABELS
 from lookbook.recipes import find_recipe
 
 if TYPE_CHECKING:

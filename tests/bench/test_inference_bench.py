@@ -14,8 +14,8 @@ from PIL import Image
 from bench import inference
 from bench.harness.record import Record
 from bench.peers import predict_speed
+from lookbook.core.arrays import softmax
 from lookbook.inference.model import Model
-from lookbook.inference.temperature import softmax
 from lookbook.networks.weights import load_network
 from lookbook.recipes import SMALL
 from lookbook.training.pipeline import train

@@ -1,11 +1,11 @@
-"""Principal axes against a singular value decomposition."""
+"""Principal axes against a singular value decomposition; softmax of extreme logits."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lookbook.core.arrays import principal_axes
+from lookbook.core.arrays import principal_axes, softmax
 
 
 @pytest.mark.parametrize("shape", [(200, 30), (30, 200), (40, 40)])
@@ -24,3 +24,8 @@ def test_principal_axes_are_the_right_singular_vectors(shape):
 def test_no_more_axes_than_there_are():
     rows = np.eye(3, 4, dtype=np.float32) - np.float32(1 / 3)
     assert principal_axes(rows, 9).shape == (4, 3)
+
+
+def test_softmax_of_huge_logits_is_finite_and_sums_to_one():
+    probs = softmax(np.array([[1000.0, 0.0], [-1000.0, 0.0]]))
+    assert probs.sum(axis=1) == pytest.approx([1, 1])

@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 from sklearn import metrics as sk
 from sklearn.dummy import DummyClassifier
 
+from lookbook.core.arrays import softmax
 from lookbook.evaluation import metrics
-from lookbook.inference.temperature import softmax
 
 
 def made(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

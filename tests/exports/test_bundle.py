@@ -29,7 +29,7 @@ from lookbook.inference.model import Model
 from lookbook.inference.predictor import Predictor
 from lookbook.inference.thresholds import Thresholds
 from lookbook.recipes import TUTORIAL
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 from lookbook.runs.store import read_run
 from lookbook.training.pipeline import train
 

@@ -13,7 +13,7 @@ from lookbook.errors import ExportError
 from lookbook.exports import int8
 from lookbook.inference.model import Model
 from lookbook.recipes import STANDARD, TUTORIAL
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 from lookbook.training.pipeline import train
 
 

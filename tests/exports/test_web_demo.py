@@ -38,7 +38,7 @@ from lookbook.inference.prediction import predict
 from lookbook.inference.thresholds import Thresholds
 from lookbook.networks.weights import load_network
 from lookbook.recipes import LARGE, STANDARD, STRONG, TUTORIAL
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 from lookbook.runs.store import read_run
 from lookbook.training.pipeline import train
 

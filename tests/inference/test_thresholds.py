@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from made_logits import made
 
-from lookbook.inference.temperature import softmax
+from lookbook.core.arrays import softmax
 from lookbook.inference.thresholds import CalibrationSet
+from made_logits import made
 
 
 def said(n: int, seed: int, k: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

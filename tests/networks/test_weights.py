@@ -11,7 +11,7 @@ import torch
 from lookbook.errors import DamagedFileError
 from lookbook.inference.model import Model
 from lookbook.networks.weights import load_network
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 
 
 def test_saved_weights_and_model_file_predict_the_same(run):

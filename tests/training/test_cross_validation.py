@@ -8,9 +8,9 @@ import pytest
 from conftest import made_probs
 from lookbook.data.dataset import Dataset
 from lookbook.evaluation.audit import OutOfFold, audit
-from lookbook.inference.temperature import fit_temperature
 from lookbook.recipes import STANDARD
 from lookbook.training import cross_validation
+from lookbook.training.calibration import fit_temperature
 from lookbook.training.cross_validation import FOLDS, assign_folds, out_of_fold
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from conftest import made_images
+from lookbook.core.arrays import softmax
 from lookbook.errors import TrainingError
-from lookbook.inference.temperature import softmax
 from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL, Recipe
 from lookbook.training.callbacks import Listener, StopWhen

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from lookbook.core.arrays import softmax
 from lookbook.data.sources import load
 from lookbook.errors import InputError
 from lookbook.inference.model import Model
-from lookbook.inference.temperature import softmax
 from lookbook.networks.weights import load_network
 from lookbook.recipes import QUICK, SMALL, STANDARD, TUTORIAL, Recipe
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 from lookbook.training.loop import fit
 from lookbook.training.pipeline import train
 

@@ -41,7 +41,7 @@ def _draw_figures(run: Run, folder: Path) -> list[Path]:
     from lookbook.evaluation import evaluate
     from lookbook.inference import prediction
     from lookbook.reports import figures
-    from lookbook.runs.parts import load_part
+    from lookbook.runs.data_parts import load_part
 
     test = load_part(run, "test")
     found = evaluate.evaluate_part(run, test)

@@ -1,4 +1,4 @@
-"""Chunks of arrays that fit into memory, evenly spaced samples, principal axes."""
+"""Chunks of arrays that fit into memory, evenly spaced samples, principal axes, softmax."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Shaped
+    from jaxtyping import Float, Float32, Shaped
 
 #: bytes of pixels that are computed with at once, where there may be any number
 CHUNK = 2**27
@@ -47,3 +47,13 @@ def principal_axes(centred: Float32[np.ndarray, "N D"], most: int) -> Float32[np
         return np.asarray(np.linalg.eigh(centred.T @ centred)[1][:, -most:])
     axes = centred.T @ np.linalg.eigh(centred @ centred.T)[1][:, -most:]
     return np.asarray(axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-9))
+
+
+def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
+    """Turn logits into probabilities; each row sums to 1.
+
+    >>> softmax(np.array([[0.0, 0.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

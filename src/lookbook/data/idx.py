@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core.bounded_io import fill
+from lookbook.data.array_checks import numbered
 from lookbook.data.dataset import Dataset
-from lookbook.data.inputs import numbered
 from lookbook.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lookbook.core.names import few, plain, text
-from lookbook.data.inputs import CLASSES
+from lookbook.data.array_checks import CLASSES
 from lookbook.errors import InputError
 from lookbook.images.preprocessing import SUFFIXES, read_size
 

@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 
 from lookbook.core.bounded_io import BoundedFile, fill
+from lookbook.data.array_checks import CLASSES, as_images, as_labels, numbered
 from lookbook.data.dataset import Dataset
-from lookbook.data.inputs import CLASSES, as_images, as_labels, numbered
 from lookbook.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import structs
 
+from lookbook.core.arrays import softmax
 from lookbook.core.files import write_document
 from lookbook.core.names import text
 from lookbook.data.dataset import Dataset, hash_arrays
@@ -19,9 +20,8 @@ from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputEr
 from lookbook.evaluation import metrics
 from lookbook.inference.model import Model, Outputs
 from lookbook.inference.predictor import Predictor
-from lookbook.inference.temperature import softmax
 from lookbook.inference.thresholds import COVERAGE
-from lookbook.runs.parts import load_part, polarity_of
+from lookbook.runs.data_parts import load_part, polarity_of
 from lookbook.runs.schema import (
     Evaluation,
     ExternalEvaluation,

@@ -30,7 +30,7 @@ from lookbook.inference.model_card import ModelCard
 from lookbook.inference.predictor import open_model
 from lookbook.inference.runtime import silence
 from lookbook.inference.thresholds import CalibrationSet
-from lookbook.runs.parts import load_split
+from lookbook.runs.data_parts import load_split
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8

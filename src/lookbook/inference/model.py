@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from lookbook.data.inputs import advise_on_levels
+from lookbook.data.array_checks import advise_on_levels
 from lookbook.errors import DamagedFileError, InputError
 from lookbook.images.specification import VERSION, UnknownVersionError
 from lookbook.inference.model_card import ModelCard

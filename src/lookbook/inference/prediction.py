@@ -22,7 +22,7 @@ from lookbook.inference.predictor import (
     only_answers,
     open_source,
 )
-from lookbook.runs.parts import load_as_given, load_part, polarity_of
+from lookbook.runs.data_parts import load_as_given, load_part, polarity_of
 from lookbook.runs.store import Run
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from msgspec import Meta, Struct, structs
 
 from lookbook.core.document import Document
 from lookbook.errors import InputError
-from lookbook.inference.temperature import FEWEST_LABELS
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
+#: labels below which nothing is fitted
+FEWEST_LABELS = 50
 #: values of each kind that a model file keeps of its calibration set
 KEPT = 501
 #: share of the images that get an answer, or whose set of classes holds the right one, where

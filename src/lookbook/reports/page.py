@@ -11,8 +11,8 @@ import numpy as np
 
 from lookbook.core.files import encode, write_bytes
 from lookbook.core.templates import LANGS, Lang, fill, json_in_page, render
+from lookbook.data.array_checks import as_images, as_labels
 from lookbook.data.dataset import Dataset
-from lookbook.data.inputs import as_images, as_labels
 from lookbook.errors import InputError
 from lookbook.evaluation import probabilities
 from lookbook.evaluation.analysis import analyse

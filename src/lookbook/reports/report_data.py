@@ -19,7 +19,7 @@ from lookbook.evaluation.analysis import Analysis, analyse
 from lookbook.evaluation.audit import Findings, audit
 from lookbook.evaluation.evaluate import evaluate_part
 from lookbook.inference.predictor import Predictor
-from lookbook.runs.parts import load_part
+from lookbook.runs.data_parts import load_part
 from lookbook.runs.schema import Evaluation
 from lookbook.runs.store import Run
 

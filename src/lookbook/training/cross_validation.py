@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lookbook.core.arrays import chunks, sample
+from lookbook.core.arrays import chunks, sample, softmax
 from lookbook.evaluation.audit import LEAST, OutOfFold
 from lookbook.images.sprites import shrink
-from lookbook.inference.temperature import softmax
 from lookbook.networks.devices import as_tensor, settle
 from lookbook.recipes import QUICK, STANDARD
 from lookbook.training.loop import fit

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lookbook.core.arrays import softmax
 from lookbook.errors import TrainingError
 from lookbook.evaluation import metrics
-from lookbook.inference.temperature import softmax
 from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.scaling import Components

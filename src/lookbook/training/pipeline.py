@@ -16,21 +16,20 @@ from typing import TYPE_CHECKING
 import safetensors.torch
 import torch
 
-from lookbook.core.arrays import sample
+from lookbook.core.arrays import sample, softmax
 from lookbook.core.environment import Environment, processor, versions
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import DataSource, resolve
 from lookbook.errors import LookbookWarning, TrainingError
 from lookbook.evaluation import metrics
 from lookbook.inference.model_card import Data, ModelCard
-from lookbook.inference.temperature import softmax
 from lookbook.inference.thresholds import CalibrationSet
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
 from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
 from lookbook.recipes import STANDARD, Recipe, find_recipe
 from lookbook.runs.config import TrainConfig, TrainRequest
-from lookbook.runs.parts import TrainingParts
+from lookbook.runs.data_parts import TrainingParts
 from lookbook.runs.schema import Conditions, Metrics
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan

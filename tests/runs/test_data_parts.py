@@ -23,7 +23,7 @@ from lookbook.recipes import QUICK, STANDARD, TUTORIAL
 from lookbook.reports.page import write_run_report
 from lookbook.reports.report_data import collect
 from lookbook.runs.config import TrainConfig, TrainRequest
-from lookbook.runs.parts import TrainingParts, load_part, load_split
+from lookbook.runs.data_parts import TrainingParts, load_part, load_split
 from lookbook.runs.store import Run, read_run
 from lookbook.training import pipeline
 from lookbook.training.pipeline import train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookbook.inference.temperature import softmax
+from lookbook.core.arrays import softmax
 
 
 def made(seed: int, scale: float, n: int = 400, k: int = 5) -> tuple[np.ndarray, np.ndarray]:

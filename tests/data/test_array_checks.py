@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookbook.data.inputs import advise_on_levels, as_images, as_labels, dim_levels
+from lookbook.data.array_checks import advise_on_levels, as_images, as_labels, dim_levels
 from lookbook.errors import InputError
 
 GREY = np.random.default_rng(0).integers(0, 256, (3, 9, 8), dtype=np.uint8)
