@@ -91,6 +91,16 @@ def test_a_twin_goes_on_too(data, tmp_path):
     assert run.metrics["validation"] == whole.metrics["validation"]
 
 
+KEEPS_EACH_EPOCH = """
+import time
+from lookbook.cli import main
+from lookbook.training import callbacks, checkpoints
+checkpoints.APART = checkpoints.TIMES = 0
+callbacks.Listener.on_epoch_end = lambda *_: time.sleep({})
+main.app()
+"""
+
+
 @pytest.mark.slow
 def test_a_killed_program_goes_on_to_the_same_weights(data, tmp_path):
     """SIGKILL, again and again, wherever it hits; the last one ends by itself."""
@@ -104,15 +114,12 @@ def test_a_killed_program_goes_on_to_the_same_weights(data, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     whole = read_run(tmp_path / "whole")
-    kept = "checkpoints.APART = checkpoints.TIMES = 0"
-    code = (
-        "from lookbook.cli import main; from lookbook.training import checkpoints; "
-        f"{kept}; main.app()"
-    )
     kills = 0
     while True:
+        # those to be killed take seconds, so that they are, however busy the machine is
+        rests = 0.05 if kills < 3 else 0
         child = subprocess.Popen(
-            [sys.executable, "-c", code, "train", *options],
+            [sys.executable, "-c", KEEPS_EACH_EPOCH.format(rests), "train", *options],
             cwd=tmp_path,
             env=one_thread,
             stderr=subprocess.DEVNULL,
