@@ -9,17 +9,6 @@ from pathlib import Path
 
 MASKS = json.loads(Path("bench/photographs/masks.json").read_text())
 KINDS = {path.split("/")[1] for path in MASKS}
-    "dress",
-    "hat",
-    "longsleeve",
-    "outwear",
-    "pants",
-    "shirt",
-    "shoes",
-    "shorts",
-    "skirt",
-    "t-shirt",
-]
 
 
 def area(polygon):

@@ -96,6 +96,23 @@ def test_grey_stays_grey_with_workers(tmp_path, workers):
 
 
 @pytest.mark.usefixtures("workers")
+def test_images_are_brought_to_the_usual_size_once(tmp_path, monkeypatch):
+    """Each image that came late brought all that were read so far, again and again."""
+    images = list(squares((12, 12), 300)[0])
+    images[1] = np.zeros((20, 12), np.uint8)
+    counted = []
+    resize = reading.to_usual_size
+    monkeypatch.setattr(
+        reading, "to_usual_size", lambda some: counted.append(len(some)) or resize(some)
+    )
+    reading_ = reading._Reading(write(tmp_path, images), None, colour=False)
+    for first in (2, 100, 200, 0, *range(4, 100, 2)):
+        request = reading_._request(range(first, first + 2))._replace(size=None)
+        reading_._keep(first, reading.read_batch(request))
+    assert sum(counted) <= len(images)
+
+
+@pytest.mark.usefixtures("workers")
 def test_what_takes_much_memory_is_read_at_last(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "MAX_MEMORY", 3 * 50_000)
     monkeypatch.setattr(reading, "MIN_SHARE", 0)

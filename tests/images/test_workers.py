@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import time
@@ -39,6 +40,34 @@ def test_a_killed_worker_answers_nothing(request_of):
     with Worker() as worker:
         worker.kill()
         assert worker.read(request_of) is None
+
+
+@pytest.mark.parametrize("name", ["datetime", "numpy", "typing", "lookbook"])
+def test_a_worker_runs_no_module_of_the_user(request_of, tmp_path, monkeypatch, name):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / f"{name}.py").write_text("print('cats and dogs'); open('ran', 'w').close()")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    with Worker() as worker:
+        assert worker.read(request_of).kept == [0, 2]
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError, MemoryError, AttributeError])
+def test_an_answer_that_cannot_be_read_is_none(request_of, monkeypatch, error):
+    def fail(_):
+        raise error
+
+    with Worker() as worker:
+        monkeypatch.setattr(pickle, "load", fail)
+        assert worker.read(request_of) is None
+
+
+def test_a_worker_keeps_no_compiled_modules_where_its_parent_does_not(monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    with Worker() as worker:
+        assert "-B" in worker._process.args
 
 
 PARENT = """

@@ -99,10 +99,9 @@ def _is_taken(size: tuple[int, int]) -> bool:
     return SIDES[0] <= min(size) and max(size) <= SIDES[1]
 
 
-def serve() -> None:
-    """Answer requests on standard input until it ends, for the process that started this one."""
-    with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # what a library writes is no answer
+def serve(number: int) -> None:
+    """Answer requests on standard input, until it ends, on the file of that number."""
+    with os.fdopen(number, "wb") as answers:
         answer_all(sys.stdin.buffer, answers)
 
 

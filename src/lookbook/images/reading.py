@@ -15,7 +15,7 @@ import numpy as np
 from lookbook.core.environment import usable_cores
 from lookbook.core.names import few, text
 from lookbook.errors import InputError
-from lookbook.images.batch import Batch, Request, read_batch, to_usual_size
+from lookbook.images.batch import USUAL_SIZE, Batch, Request, read_batch, to_usual_size
 from lookbook.images.decoding import MAX_MEMORY
 from lookbook.images.workers import Worker, can_start
 
@@ -147,14 +147,19 @@ class _Reading:
             self.images = np.empty((len(self._paths), *images.shape[1:]), np.uint8)
         if images.shape[1:] != self.images.shape[1:]:
             images = np.stack(to_usual_size(images))
-            self._size = images.shape[1], images.shape[2]
-            resized = np.empty((len(self._paths), *images.shape[1:]), np.uint8)
-            for place in np.flatnonzero(self.is_read):
-                resized[place] = to_usual_size(self.images[place : place + 1])[0]
-            self.images = resized
+            self._size = USUAL_SIZE
+            if self.images.shape[1:3] != USUAL_SIZE:
+                self.images = self._resized(self.images)
         places = [first + place for place in batch.kept]
         self.images[places], self.is_read[places] = images, True
         self.dim |= {first + place: note for place, note in batch.dim.items()}
+
+    def _resized(self, own: UInt8[np.ndarray, "N H W *C"]) -> UInt8[np.ndarray, "N 64 64 *C"]:
+        """Return what was read in another size than its own."""
+        images = np.empty((len(own), *USUAL_SIZE, *own.shape[3:]), np.uint8)
+        for place in np.flatnonzero(self.is_read):
+            images[place] = to_usual_size(own[place : place + 1])[0]
+        return images
 
     def _start_workers(self, seconds: float, stack: ExitStack) -> None:
         """Start workers for what one process would read in so many seconds."""

@@ -15,18 +15,29 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 
+import msgspec
+import numpy as np
+import PIL
+
 from lookbook.images.batch import Batch, Request
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: where this package lies
-_ROOT = Path(__file__).parents[2]
+#: where this package lies, and what it reads images with; of the user's own folders none, whose
+#: modules may have the name of any other
+_FOLDERS = {
+    str(Path(__file__).parents[2]): None,
+    **{str(Path(str(each.__file__)).parents[1]): None for each in (msgspec, np, PIL)},
+}
+#: whatever is imported may write on standard output: what it writes is no answer
 _PROGRAM = """
-import sys
-sys.path[:] = sys.argv[1:]
+import os, sys
+answers = os.dup(1)
+os.dup2(2, 1)
+sys.path += sys.argv[1:]
 from lookbook.images.batch import serve
-serve()
+serve(answers)
 """
 
 
@@ -42,7 +53,7 @@ class Worker:
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # Python itself
             # what is installed is not looked for: it is told
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT), *map(str, sys.path)],
+            [sys.executable, "-I", "-S", *_flags(), "-c", _PROGRAM, *_FOLDERS],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -74,9 +85,13 @@ class Worker:
             pickle.dump(request, self._requests, protocol=pickle.HIGHEST_PROTOCOL)
             self._requests.flush()
             batch: Batch = pickle.load(self._answers)  # noqa: S301  # of our own process
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+        except Exception:  # noqa: BLE001  # half an answer may raise anything
             return None
         return batch
+
+
+def _flags() -> list[str]:
+    return ["-B"] if sys.dont_write_bytecode else []
 
 
 def can_start() -> bool:
