@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -43,7 +44,12 @@ def test_a_document_is_read_by_key_as_in_earlier_versions():
     assert WHOLE["part"]["interval"] == [0.25, 0.75]
     assert dict(WHOLE) == DICT
     assert json.dumps(dict(WHOLE)) == json.dumps(DICT)  # in that order, too
-    assert WHOLE.keys() == list(WHOLE) == list(DICT)
+    assert list(WHOLE.keys()) == list(WHOLE) == list(DICT)
+    assert WHOLE.keys() - {"name"} == {"zeal", "pictures", "part"}
+    assert list(WHOLE.items()) == list(DICT.items())
+    assert list(WHOLE.values()) == list(DICT.values())
+    assert len(WHOLE) == 4
+    assert isinstance(WHOLE, Mapping)
     assert "pictures" in WHOLE
     assert "images" not in WHOLE
     assert (WHOLE.get("pictures"), WHOLE.get("other"), WHOLE.get("other", 3)) == (2, None, 3)
@@ -54,3 +60,19 @@ def test_a_document_is_read_by_key_as_in_earlier_versions():
 def test_a_dataclass_is_a_document_like_others():
     assert dict(Plain(10, (128,))) == {"epochs": 10, "widths": [128]}
     assert isinstance(Plain(10, ())["epochs"], int)
+
+
+@pytest.mark.parametrize("documents", [[WHOLE, WHOLE], [Plain(10, (128,)), Plain(20, (64, 32))]])
+def test_pandas_makes_the_same_tables_of_documents_as_of_dictionaries(documents):
+    pandas = pytest.importorskip("pandas")
+    dicts = [dict(each) for each in documents]
+    table = pandas.DataFrame(documents)
+    assert list(table.columns) == list(dicts[0])
+    assert table.astype(str).equals(pandas.DataFrame(dicts).astype(str))
+    assert pandas.Series(documents[0]).equals(pandas.Series(dicts[0]))
+
+
+def test_a_document_still_equals_its_like_alone_and_can_be_hashed():
+    twin = Whole(zeal=1, images=2, part=Part(accuracy=0.5, interval=(0.25, 0.75)))
+    assert {WHOLE: 1}[twin] == 1
+    assert dict(WHOLE) != WHOLE != Part(accuracy=0.5, interval=(0.25, 0.75))

@@ -37,7 +37,7 @@ def run_table(runs: list[Run]) -> str:
     for run in runs:
         evaluation = run.evaluation()
         validation = run.metrics.validation
-        if evaluation:
+        if evaluation is not None:
             accuracy = terminal.percent(evaluation.accuracy, 2)
             text = "{accuracy} validation" if evaluation.on_validation else "{accuracy} test"
             shown = t(text, accuracy=accuracy)

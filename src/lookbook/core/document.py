@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 # 5 ms to import; pydantic took 34 ms, which every `lookbook runs` would wait for
@@ -13,7 +13,8 @@ import msgspec
 class Document:
     """An object that a JSON file holds: a msgspec Struct or a dataclass, its fields in that order.
 
-    `document["key"]`, the way of earlier versions, gives the JSON value of that key.
+    It is a mapping of its JSON, too, the way of earlier versions: `document["key"]`, `items()`,
+    `pandas.DataFrame(documents)`.
 
     >>> class Point(Document, msgspec.Struct, frozen=True, kw_only=True):
     ...     place: tuple[int, int]
@@ -35,10 +36,28 @@ class Document:
     def __iter__(self) -> Iterator[str]:
         return iter(self.to_json())
 
-    def keys(self) -> list[str]:
+    def __len__(self) -> int:
+        return len(self.to_json())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.to_json()
+
+    def keys(self) -> KeysView[str]:
         """Return the keys of the JSON, in its order."""
-        return list(self)
+        return self.to_json().keys()
+
+    def values(self) -> ValuesView[Any]:
+        """Return the JSON values, in their order."""
+        return self.to_json().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return the keys with their JSON values, in their order."""
+        return self.to_json().items()
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the JSON value of a key, or `default` where there is none."""
         return self.to_json().get(key, default)
+
+
+# not a base: its metaclass is another one than a Struct's
+Mapping.register(Document)
