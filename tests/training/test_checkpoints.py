@@ -214,6 +214,17 @@ def test_a_finished_run_has_nothing_to_go_on_with(run):
     )
 
 
+def test_a_finished_run_is_found_by_its_name_too(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.folder, "runs/bars-quick-1")
+    with pytest.raises(InputError) as caught:
+        resume("bars-quick-1")
+    assert str(caught.value) == (
+        "runs/bars-quick-1 is finished: there is nothing to go on with; evaluate it: "
+        "`lookbook.evaluate('runs/bars-quick-1')`"
+    )
+
+
 @pytest.mark.slow
 def test_what_is_not_there_is_told_with_what_is(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -261,14 +261,14 @@ def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, TrainConfig
     DamagedFileError
         The request cannot be read.
     """
-    folder = Path(name)
-    if not unfinished(folder).exists() and unfinished(root / folder).exists():
-        folder = root / folder
-    if not unfinished(folder).exists():
-        if (folder / "conditions.json").exists():
+    places = Path(name), root / name
+    folder = next((place for place in places if unfinished(place).exists()), None)
+    if folder is None:
+        finished = next((place for place in places if (place / "conditions.json").exists()), None)
+        if finished is not None:
             raise InputError(
-                f"{folder} is finished: there is nothing to go on with; evaluate it: "
-                f"{write_call('evaluate', str(folder))}"
+                f"{finished} is finished: there is nothing to go on with; evaluate it: "
+                f"{write_call('evaluate', str(finished))}"
             )
         known = [path.name for path in list_unfinished(root)][:3]
         hint = (
