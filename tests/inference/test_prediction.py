@@ -96,11 +96,11 @@ def test_what_is_no_source_is_told(image, source):
         with pytest.raises(InputError) as caught:
             refused()
         name = type(source).__name__
-        assert str(caught.value) == (f"a {name} is no run; expected a run, its folder or its name")
+        assert str(caught.value) == f"expected a run, its folder or its name, got {name}"
 
 
 def test_evaluate_takes_no_model(run):
-    with pytest.raises(InputError, match=r"^a Model is no run; expected a run, its folder or"):
+    with pytest.raises(InputError, match=r"^expected a run, its folder or its name, got Model$"):
         evaluate(Model.open(run.model))
 
 

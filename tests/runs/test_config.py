@@ -6,11 +6,13 @@ import json
 
 import pytest
 
-from lookbook.errors import DamagedFileError
+from lookbook.data.sources import load
+from lookbook.errors import DamagedFileError, InputError
 from lookbook.recipes import STANDARD
 from lookbook.runs import schema
 from lookbook.runs.config import TrainConfig
-from lookbook.runs.store import read_request, sealed
+from lookbook.runs.store import list_runs, read_request, read_run, sealed
+from lookbook.training.pipeline import resume, train
 
 CONFIG = TrainConfig(
     data="images.npz",
@@ -78,3 +80,37 @@ def test_an_epoch_keeps_the_keys_of_its_document(name):
     assert (plain if name == "history" else plain["history"]) == [epoch]
     found = schema.decode(name, content)
     assert found == written
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"final": 1}, "`final` must be bool, got 1"),
+        ({"final": "no"}, "`final` must be bool, got 'no'"),
+        ({"mirror": 1}, "`mirror` must be bool, got 1"),
+        ({"seed": "a"}, "`seed` must be int, got 'a'"),
+        ({"seed": None}, "`seed` must be int, got None"),
+        ({"budget": "3s"}, "`budget` must be int or float, got '3s'"),
+        ({"epochs": "5"}, "`epochs` must be int or float, got '5'"),
+        ({"size": "28"}, "`size` must be int or tuple, got '28'"),
+    ],
+)
+def test_what_is_asked_for_in_another_type_is_refused_before_any_work(tmp_path, asked, expected):
+    with pytest.raises(InputError) as caught:
+        train("fashion-mnist", "quick", out=tmp_path / "run", **asked)
+    assert str(caught.value) == expected
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", [None, 5, b"mnist"])
+def test_what_is_no_name_and_no_path_is_refused(given):
+    for call in (train, load):
+        with pytest.raises(InputError, match=r"^expected the name or the path of data, got "):
+            call(given)
+    for call in (read_run, resume):
+        with pytest.raises(InputError, match=r"^expected a run, its folder or its name, got "):
+            call(given)
+
+
+def test_runs_of_a_folder_by_its_name(tmp_path):
+    assert list_runs(str(tmp_path)) == list_runs(str(tmp_path / "none")) == []

@@ -54,6 +54,8 @@ def resolve(data: str | Path) -> DataSource:
     >>> resolve("mnist"), resolve("/data/./clothes").identity
     (BuiltinSource('mnist'), '/data/clothes')
     """
+    if not isinstance(data, str | Path):
+        raise InputError(f"expected the name or the path of data, got {type(data).__name__}")
     if isinstance(data, str) and data in BUILTIN:
         return BuiltinSource(data)
     path = Path(data)

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from lookbook.data.sources import DataSource
 
 
+#: types of what is asked for in Python; the command line has made sure of them
+_KINDS: dict[str, tuple[type, ...]] = {
+    "epochs": (int, float),
+    "seed": (int,),
+    "size": (int, tuple),
+    "final": (bool,),
+    "mirror": (bool,),
+    "budget": (int, float),
+}
+
+
 @dataclass(frozen=True)
 class TrainRequest:
     """What a user asks for, as `lookbook.train` describes it; DATA is resolved, and not read."""
@@ -62,6 +73,7 @@ class TrainRequest:
         return folder
 
     def _check(self) -> None:
+        self._check_types()
         if not 0 <= self.seed < 2**63:
             raise InputError(f"the seed must be in 0..{2**63 - 1}, got {self.seed}")
         recipe, named = self.recipe, self.recipe_name
@@ -74,6 +86,15 @@ class TrainRequest:
         check_text(f"the path of the data, {str(self.source)!a},", str(self.source))
         check_text(f"the path of the data, {self.source.identity!a},", self.source.identity)
         self.source.check()
+
+    def _check_types(self) -> None:
+        """Refuse what would be trained by, and could not be read again: `final=1`."""
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            left_out = value is None and name not in ("seed", "final")
+            if not left_out and type(value) not in kinds:
+                expected = " or ".join(kind.__name__ for kind in kinds)
+                raise InputError(f"`{name}` must be {expected}, got {value!a}")
 
 
 @dataclass(frozen=True, kw_only=True)

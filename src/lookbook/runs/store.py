@@ -189,7 +189,7 @@ def read_run(name: str | Path, root: Path = ROOT) -> Run:
     DamagedFileError
         A file of the run cannot be read.
     """
-    folder = Path(name)
+    folder = _path(name)
     if not folder.exists() and (root / folder).exists():
         folder = root / folder
     if not folder.exists() and unfinished(folder).exists():
@@ -221,14 +221,16 @@ def as_run(run: Run | str | Path) -> Run:
     """
     if isinstance(run, Run):
         return run
-    if not isinstance(run, str | Path):
-        raise InputError(
-            f"a {type(run).__name__} is no run; expected a run, its folder or its name"
-        )
     return read_run(run)
 
 
-def list_runs(root: Path = ROOT) -> list[Run]:
+def _path(run: str | Path) -> Path:
+    if not isinstance(run, str | Path):
+        raise InputError(f"expected a run, its folder or its name, got {type(run).__name__}")
+    return Path(run)
+
+
+def list_runs(root: str | Path = ROOT) -> list[Run]:
     """Return the runs in a folder, newest first; those that cannot be read are left out and listed.
 
     Raises
@@ -236,7 +238,7 @@ def list_runs(root: Path = ROOT) -> list[Run]:
     OSError
         The folder itself cannot be read.
     """
-    found = []
+    found, root = [], Path(root)
     for folder in sorted(root.iterdir()) if root.exists() else []:
         try:
             if folder.name[0] == "." or not os.path.lexists(folder / "conditions.json"):
@@ -261,7 +263,8 @@ def read_request(name: str | Path, root: Path = ROOT) -> tuple[Path, TrainConfig
     DamagedFileError
         The request cannot be read.
     """
-    places = Path(name), root / name
+    path = _path(name)
+    places = path, root / path
     folder = next((place for place in places if unfinished(place).exists()), None)
     if folder is None:
         finished = next((place for place in places if (place / "conditions.json").exists()), None)
