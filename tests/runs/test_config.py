@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +60,29 @@ def test_a_request_of_an_earlier_version_is_read(tmp_path):
     assert (config.recipe, config.seed, config.fit_seconds) == (STANDARD, 7, 2.5)
     assert (config.validation_sha256, config.split, config.threads) == (None, None, None)
     assert (config.corrections, config.processor) == ([], "")
+
+
+@pytest.mark.parametrize("size", [None, 8, 224, (8, 224)])
+def test_a_size_is_read_as_it_was_asked_for(tmp_path, size):
+    config = replace(CONFIG, size=size)
+    assert read_request(write(tmp_path, config.to_json()))[1] == config
+
+
+@pytest.mark.parametrize(
+    ("size", "why"),
+    [
+        (0, "`size` must be 8 to 224 pixels, got 0"),
+        (225, "`size` must be 8 to 224 pixels, got 225"),
+        ([16, 7], "`size` must be 8 to 224 pixels, got 7"),
+        ([16, 16, 16], "Expected `array` of length 2"),
+        ([16, "16"], "Expected `int`, got `str`"),
+        ("16", "Expected `int | array | null`, got `str`"),
+    ],
+)
+def test_a_size_that_no_image_has_is_refused(tmp_path, size, why):
+    folder = write(tmp_path, CONFIG.to_json() | {"size": size})
+    with pytest.raises(DamagedFileError, match=re.escape(why)):
+        read_request(folder)
 
 
 def test_what_a_later_version_asks_for_cannot_be_obeyed(tmp_path):

@@ -19,6 +19,7 @@ from msgspec import structs
 from PIL import Image
 
 from conftest import made_images
+from kinds import write_folder
 from lookbook.core.files import cannot_write
 from lookbook.errors import DamagedFileError, InputError, LookbookWarning
 from lookbook.networks import devices
@@ -78,6 +79,17 @@ def test_a_stopped_run_ends_with_the_same_weights(data, tmp_path, recipe, steps,
     assert run.metrics["temperature"] == whole.metrics["temperature"]
     assert list_unfinished(tmp_path) == []
     assert {path.name for path in tmp_path.iterdir()} - {"whole"} == {"images.npz", "run"}
+
+
+def test_a_training_of_another_size_goes_on_too(tmp_path):
+    data = str(write_folder(tmp_path / "data", (12, 20, 3), {"a": 40, "b": 40}))
+    whole = train(data, DENSE, out=tmp_path / "whole", size=(16, 9))
+    train(data, DENSE, out=tmp_path / "run", size=(16, 9), should_stop=stop_after(2))
+    assert read_request(tmp_path / "run")[1].size == (16, 9)
+    run = resume(tmp_path / "run")
+    assert not run.metrics.stopped
+    assert run.conditions.data.size == (16, 9)
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ class TrainRequest:
     epochs: float | None = None
     seed: int = 0
     out: str | Path | None = None
-    size: int | None = None
+    size: int | tuple[int, int] | None = None
     final: bool = False
     mirror: bool | None = None
     budget: float | None = None
@@ -106,8 +106,8 @@ class TrainConfig(Document):
     #: suited to the images, and settled for the machine
     recipe: Recipe
     seed: int
-    #: pixels on a side that images were asked for in; None: as they are
-    size: int | None
+    #: side, or height and width, that images were asked for in; None: as they are
+    size: int | tuple[int, int] | None
     #: the validation part is learnt from, too
     final: bool
     #: when the fit ends; None: after the recipe's epochs

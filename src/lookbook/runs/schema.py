@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from lookbook import recipes
 from lookbook.core.document import Document
 from lookbook.core.environment import Environment, Machine
-from lookbook.images.specification import Polarity
+from lookbook.images.specification import SIDES, Polarity
 
 Number = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
@@ -298,7 +298,8 @@ class Request(Struct, forbid_unknown_fields=True):
     data: Place
     recipe: KnownRecipe
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    size: Side | None
+    #: in the range of a `Side`: msgspec 0.22 takes `Side | tuple[Side, Side]`, and crashes
+    size: int | tuple[int, int] | None
     final: bool
     fit_seconds: Positive | None
     train_sha256: Digest
@@ -309,6 +310,12 @@ class Request(Struct, forbid_unknown_fields=True):
     corrections: list[tuple[Count, Count]] = []
     processor: str = ""
     threads: Annotated[int, Meta(ge=1, le=1024)] = 1
+
+    def __post_init__(self) -> None:
+        sides = self.size if isinstance(self.size, tuple) else (self.size,)
+        for side in sides:
+            if side is not None and not SIDES[0] <= side <= SIDES[1]:
+                raise ValueError(f"`size` must be {SIDES[0]} to {SIDES[1]} pixels, got {side}")
 
 
 class Demo(Document, Struct, frozen=True):

@@ -52,7 +52,7 @@ def train(
     epochs: float | None = None,
     seed: int = 0,
     out: str | Path | None = None,
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
     final: bool = False,
     mirror: bool | None = None,
     budget: float | None = None,
