@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 #: where this package lies, and what it reads images with; of the user's own folders none, whose
 #: modules may have the name of any other
-_FOLDERS = {
-    str(Path(__file__).parents[2]): None,
-    **{str(Path(str(each.__file__)).parents[1]): None for each in (msgspec, np, PIL)},
-}
+_FOLDERS = [str(Path(__file__).parents[2])]
+_FOLDERS += [str(Path(str(each.__file__)).parents[1]) for each in (msgspec, np, PIL)]
 #: whatever is imported may write on standard output: what it writes is no answer
 _PROGRAM = """
 import os, sys
@@ -76,7 +74,7 @@ class Worker:
         self._process.communicate()
 
     def kill(self) -> None:
-        """End it; whoever waits for an answer gets an empty one."""
+        """End it; whoever waits for an answer gets none."""
         self._process.kill()
 
     def read(self, request: Request) -> Batch | None:
