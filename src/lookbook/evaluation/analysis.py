@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.evaluation.attribution import occlusion
-from lookbook.evaluation.embedding_map import embed
-from lookbook.evaluation.nearest_neighbors import features_of, nearest_training
+from lookbook.evaluation.features import embed, features_of, nearest_training
 from lookbook.evaluation.robustness import LEVELS, Curve, robustness_curves
 from lookbook.evaluation.selection import choose_examples, choose_shown, draw, find_room
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from lookbook.core.templates import LANGS, Lang, texts
 from lookbook.evaluation import metrics
-from lookbook.evaluation.nearest_neighbors import MOST_TRAINING, NEAREST
+from lookbook.evaluation.features import MOST_TRAINING, NEAREST
 from lookbook.evaluation.selection import extremes
 from lookbook.images import sprites
 from lookbook.reports.context import Context, Number, Section, Tile, grouped, tenths
