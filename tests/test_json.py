@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import made_images
 from lookbook.cli import main as cli
@@ -16,7 +17,7 @@ from lookbook.training.pipeline import train
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "json.md"
 #: objects whose keys are told in words
-WHOLE = {"machine", "versions", "seconds", "sha256"}
+WHOLE = {"machine", "versions", "seconds", "sha256", "standard_errors"}
 #: Python's types of what the page calls so
 KINDS = {
     "string": str,
@@ -94,6 +95,15 @@ def test_evaluate_prints_the_keys_that_the_page_names(documents, capsys):
     found = printed(capsys, "evaluate", documents, "--json")
     check("`lookbook evaluate --json`", found)
     assert json.loads((documents / "evaluation.json").read_text()) == found
+
+
+def test_evaluate_prints_the_keys_of_photographs_that_the_page_names(documents, capsys, tmp_path):
+    for label, image in enumerate(made_images(3, seed=1)[0]):
+        (tmp_path / str(label)).mkdir()
+        Image.fromarray(image).save(tmp_path / str(label) / "1.png")
+    found = printed(capsys, "evaluate", documents, "--photos", tmp_path, "--json")
+    check("With `--photos`", found)
+    assert json.loads((documents / "photographs.json").read_text()) == found
 
 
 @pytest.mark.parametrize("name", ["history", "metrics", "conditions"])

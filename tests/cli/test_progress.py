@@ -63,3 +63,15 @@ def test_a_terminal_sees_a_moving_bar_with_images_and_time_left(bars, tmp_path):
     assert "255/255 images" in text
     assert "s left" in text
     assert "next: lookbook evaluate" in text
+
+
+def test_a_pipe_is_told_of_many_images_now_and_then(monkeypatch, capsys):
+    now = iter((0.0, 4.0, 12.0, 15.0, 24.0))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    with progress.show_images() as tell:
+        for done in (10, 25, 30, 50):
+            tell(done, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "25/100 images, about 36.0 s left",
+        "50/100 images, about 24.0 s left",
+    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 from msgspec import Struct, field
 
-from lookbook.cli import options, results, terminal
+from lookbook.cli import options, progress, results, terminal
 from lookbook.core.document import Document
 from lookbook.core.translation import t
 from lookbook.errors import InputError
@@ -18,6 +18,7 @@ from lookbook.runs.schema import ExternalEvaluation
 if TYPE_CHECKING:
     from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
+    from lookbook.runs.store import Run
 
 #: images up to which each answer is shown with all its probabilities, and of more on a line
 MOST_IN_FULL = 10
@@ -36,10 +37,25 @@ def evaluate(
             autocompletion=options.complete_data,
         ),
     ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="Photographs, in a folder for each kind: shirt/, hat/, … What they show is kept "
+            "in the run, and stands in its report, until others are measured."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a run on the test part: once, then the result is kept in the run."""
+    if photos is not None and data is not None:
+        raise InputError(
+            "--photos goes without --data: a folder for each kind says what photographs show; "
+            "leave one of them out"
+        )
     chosen = store.read_run(run)
+    if photos is not None:
+        _evaluate_photographs(chosen, photos, as_json=as_json)
+        return
     from lookbook.evaluation import evaluate
 
     found = evaluate.evaluate(chosen, data=data)
@@ -51,6 +67,19 @@ def evaluate(
         terminal.suggest(terminal.command_line("evaluate", chosen.folder), apart=True)
         return
     terminal.suggest(terminal.command_line("report", chosen.folder), apart=True)
+
+
+def _evaluate_photographs(run: Run, photos: Path, *, as_json: bool) -> None:
+    """Measure a run on photographs, and show what they say."""
+    from lookbook.evaluation.photographs import evaluate_photographs
+
+    with progress.show_images() as tell:
+        found = evaluate_photographs(run, photos, tell=tell)
+    if as_json:
+        terminal.print_json(found.to_json())
+        return
+    print(results.photographs(found))
+    terminal.suggest(terminal.command_line("report", run.folder), apart=True)
 
 
 def predict(

@@ -103,12 +103,7 @@ def show_steps() -> Iterator[Callable[[str, float], None]]:
     moving = sys.stderr.isatty()
 
     def tell(step: str, done: float) -> None:
-        line = step_line(step, done, time.monotonic() - start)
-        if moving:
-            _clear_line(line + "\r")
-        else:
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+        _write_over(step_line(step, done, time.monotonic() - start))
 
     try:
         yield tell
@@ -135,21 +130,64 @@ def show_download() -> Iterator[Any]:
     def report(what: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if what == last[0] and now - last[1] < (0.2 if sys.stderr.isatty() else QUIET):
+        if what == last[0] and now - last[1] < _pause():
             return
         last = (what, now)
         line = translate(what)
         if total:
             line += "  " + t("{done:.1f} of {all:.1f} MB", done=done / 1e6, all=total / 1e6)
-        if sys.stderr.isatty():
-            _clear_line(f"{line}\r")
-        else:
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+        _write_over(line)
 
     yield report
     if last[0] and sys.stderr.isatty():
         _clear_line()
+
+
+@contextmanager
+def show_images() -> Iterator[Callable[[int, int], None]]:
+    """Give a listener for work on many images: how many are done, and how long all still takes."""
+    if terminal.is_quiet():
+        yield _say_nothing
+        return
+    start = last = time.monotonic()
+
+    def tell(done: int, n: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _pause():
+            last = now
+            _write_over(images_line(done, n, now - start))
+
+    try:
+        yield tell
+    finally:
+        if last > start and sys.stderr.isatty():
+            _clear_line()
+
+
+def images_line(done: int, n: int, seconds: float) -> str:
+    """Write how many images are done, and how long all still takes.
+
+    >>> images_line(1200, 3000, 20.0)
+    '1,200/3,000 images, about 30.0 s left'
+    """
+    what = t("{done:,}/{all:,} images", done=done, all=n)
+    left = terminal.duration(seconds * (n - done) / done)
+    return t("{what}, about {time} left", what=what, time=left)
+
+
+def _pause() -> float:
+    """Return the seconds after which there is something new to be shown."""
+    return 0.2 if sys.stderr.isatty() else QUIET
+
+
+def _write_over(line: str) -> None:
+    """Write a line over the last one of a terminal, or below the last one of a pipe."""
+    if sys.stderr.isatty():
+        _clear_line(f"{line}\r")
+    else:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def stage(progress: Progress) -> str:

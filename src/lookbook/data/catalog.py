@@ -33,6 +33,18 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class PhotographKind:
+    """What photographs of one kind show, in the classes of a dataset."""
+
+    #: name of the kind, and of the folder that they lie in
+    name: str
+    #: any of these is right; none where they show none of the classes
+    classes: tuple[str, ...] = ()
+    #: kinds of one group are taken for each other without much harm
+    group: str | None = None
+
+
+@dataclass(frozen=True)
 class BuiltinDataset:
     """A published dataset of IDX files: where it comes from and how it is verified."""
 
@@ -60,6 +72,8 @@ class BuiltinDataset:
     examples: tuple[int, ...] = ()
     #: who → published accuracy on the test part, to judge a result by
     references: dict[str, float] = field(default_factory=dict)
+    #: kinds of photographs that its models are measured on
+    photograph_kinds: tuple[PhotographKind, ...] = ()
 
 
 def _mnist_files(prefix: str = "", test: str = "t10k") -> dict[tuple[Part, str], str]:
@@ -124,6 +138,18 @@ FASHION_MNIST = BuiltinDataset(
         "tutorial": 0.8863,
         "best": 0.9691,  # fine-tuned DARTS: Tanveer et al. (2020)
     },
+    photograph_kinds=(  # of alexeygrigorev/clothing-dataset-small, CC0
+        PhotographKind("t-shirt", ("T-shirt/top",), "upper body"),
+        PhotographKind("pants", ("Trouser",), "trousers"),
+        PhotographKind("longsleeve", ("Pullover",), "upper body"),
+        PhotographKind("dress", ("Dress",), "dress"),
+        PhotographKind("outwear", ("Coat",), "upper body"),
+        PhotographKind("shirt", ("Shirt",), "upper body"),
+        PhotographKind("shoes", ("Sandal", "Sneaker", "Ankle boot"), "shoes"),
+        PhotographKind("hat"),
+        PhotographKind("shorts"),
+        PhotographKind("skirt"),
+    ),
 )
 
 MNIST = BuiltinDataset(

@@ -371,6 +371,24 @@ def list_labelled(folder: Path, classes: Sequence[str]) -> Files:
     return files
 
 
+def list_kinds(folder: Path) -> tuple[Files, list[str]]:
+    """List the image files in the folders of a folder, whatever they are called, and their names.
+
+    The files are sorted, and their labels are numbers of the names.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    kinds = {name: text(paths[0].name) for name, paths in _by_name(_folders(folder)).items()}
+    files = list_files(Layout(folder, {"train": folder}, kinds), "train")
+    together = sorted(zip(files.labels, files.paths, strict=True))
+    files.labels = [label for label, _ in together]
+    files.paths = [path for _, path in together]
+    return files, list(kinds)
+
+
 def unknown_classes(
     data: str | Path, strangers: Sequence[str], classes: Sequence[str]
 ) -> InputError:

@@ -11,7 +11,7 @@ import numpy as np
 from lookbook.runs.schema import ClassScore, Confused, Validation, Weakness
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int64
+    from jaxtyping import Bool, Float, Int64
 
     from lookbook.runs.schema import Scores
 
@@ -103,11 +103,21 @@ def calibration_error(
     >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
     0.0
     """
-    confidence = probs.max(axis=1).astype(np.float64)
-    right = (probs.argmax(axis=1) == labels).astype(np.float64)
+    return confidence_error(probs.max(axis=1), probs.argmax(axis=1) == labels, bins)
+
+
+def confidence_error(
+    confidence: Float[np.ndarray, "N"], right: Bool[np.ndarray, "N"], bins: int = 15
+) -> float:
+    """Return the calibration error of answers that were given with these probabilities.
+
+    >>> confidence_error(np.array([0.75] * 4), np.array([True, True, True, False]))
+    0.0
+    """
+    confidence = confidence.astype(np.float64)
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    return float(np.abs(gaps).sum() / len(right))
 
 
 def calibration_error_by_chance(

@@ -10,6 +10,7 @@
         metrics.json         validation accuracy, fit seconds, temperature
         conditions.json      versions, seed, data and its hash, machine, duration of each part
         evaluation.json      what `lookbook evaluate` found on the test part, once it has run
+        photographs.json     what `lookbook evaluate --photos` found, the last time it ran
         analysis.npz         what `lookbook report` found out, for the next report
         report.html, …       what `report`, `figures` and `export` wrote
     runs/fashion-mnist-tutorial-1.unfinished/
@@ -48,12 +49,13 @@ from lookbook.runs.schema import Conditions, EpochRecord, Metrics
 
 if TYPE_CHECKING:
     from lookbook.data.sources import DataSource
-    from lookbook.runs.schema import Evaluation
+    from lookbook.runs.schema import Evaluation, PhotographEvaluation
 
 _PARTS = ("recipe", "history", "metrics", "conditions")
 WEIGHTS = "weights.safetensors"
 MODEL = "model.onnx"
 EVALUATION = "evaluation.json"
+PHOTOGRAPHS = "photographs.json"
 DEMO = "demo.json"
 
 
@@ -97,11 +99,18 @@ class Run:
 
     def evaluation(self) -> Evaluation | None:
         """Return what the evaluation found, or None where there was none yet."""
-        path = self.folder / EVALUATION
-        if not os.path.lexists(path):
-            return None
-        found: Evaluation = read_document(path)
+        found: Evaluation | None = self._read(EVALUATION)
         return found
+
+    def photographs(self) -> PhotographEvaluation | None:
+        """Return what photographs showed, or None where there were none yet."""
+        found: PhotographEvaluation | None = self._read(PHOTOGRAPHS)
+        return found
+
+    def _read(self, name: str) -> Any:
+        """Return a document that not every run has, or None."""
+        path = self.folder / name
+        return read_document(path) if os.path.lexists(path) else None
 
     def tested(self) -> Evaluation | None:
         """Return the evaluation where it is one on a test part: not all data has one."""
@@ -400,6 +409,7 @@ def read_document(path: Path) -> Any:
     """
     remedy = {
         EVALUATION: "delete it, and evaluate again",
+        PHOTOGRAPHS: "delete it, and evaluate again",
         DEMO: "delete it, and do the demo again",
         REQUEST: f"delete {path.parent} and train again",
     }.get(path.name, "restore it, or train again")
