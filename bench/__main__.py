@@ -15,6 +15,7 @@ NAMES = (
     "images",
     "uncertainty",
     "deployment",
+    "recognition",
     "report",
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a script sees its own folder alone, not the package `bench`
 
-from bench import speed_summary, uncertainty  # noqa: E402
+from bench import recognition, speed_summary, uncertainty  # noqa: E402
 
 SOURCE = ROOT / "src" / "lookbook"
 RESULTS = ROOT / "bench" / "results"
@@ -133,6 +134,16 @@ def uncertainty_tables() -> str:
     return "\n" + "\n".join(uncertainty.tables(results)) + "\n"
 
 
+def recognition_tables() -> str:
+    """Return the latest figures of photographs, if there are some."""
+    found = [json.loads(path.read_text()) for path in RESULTS.glob("*/recognition.json")]
+    if not found:
+        return "Nothing is measured yet."
+    latest = max(found, key=lambda results: results["conditions"]["started"])
+    lines = recognition.tables(latest)
+    return "\n" + "\n".join(re.sub("^## ", "### ", line) for line in lines) + "\n"
+
+
 def between(text: str, mark: str, content: str) -> str:
     """Replace what stands between a pair of comment marks."""
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
@@ -143,7 +154,8 @@ def between(text: str, mark: str, content: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Return each generated page with the text that it should have."""
-    architecture, model = ROOT / "docs" / "architecture.md", ROOT / "docs" / "model.md"
+    names = ("architecture", "model", "recognition")
+    architecture, model, photographs = (ROOT / "docs" / f"{name}.md" for name in names)
     speeds = {}
     for suffix, korean in ((".md", False), (".ko.md", True)):
         readme, benchmarks = ROOT / f"README{suffix}", ROOT / "docs" / f"benchmarks{suffix}"
@@ -156,6 +168,7 @@ def pages() -> dict[Path, str]:
     return {
         architecture: between(architecture.read_text(), "modules", module_table()),
         model: between(model.read_text(), "trust", uncertainty_tables()),
+        photographs: between(photographs.read_text(), "recognition", recognition_tables()),
         **speeds,
         ROOT / "docs" / "commands.md": command_reference(),
     }

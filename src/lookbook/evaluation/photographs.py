@@ -112,30 +112,34 @@ def evaluate_photographs(
         There is no such folder, or no photograph in it of a kind that the model knows.
     """
     run = as_run(run)
+    before = run.photographs()
+    found = measure(run, photos, tell)
+    _keep(run, found, before)
+    return found
+
+
+def measure(run: Run, photos: str | Path, tell: Tell) -> PhotographEvaluation:
+    """Return what `evaluate_photographs` does, and keep it nowhere."""
     start, now = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    before, predictor = run.photographs(), Predictor(run)
+    predictor = Predictor(run)
     classes = predictor.model.classes
     found = find_photographs(photos, classes, run.source.published)
     answers, unreadable = answer(predictor, found, tell)
     scores = judge(answers, found.kinds, classes)
-    counts = {one.kind: one.n for one in scores.per_kind}
-    evaluation = PhotographEvaluation(
-        **structs.asdict(scores),
-        conditions=PhotographConditions(
-            run=run.folder.name,
-            recipe=run.recipe.name,
-            data=text(str(found.folder.resolve())),
-            sha256=found.sha256(),
-            files=len(found.files),
-            unreadable=len(unreadable),
-            lacking=[kind.name for kind in found.kinds if kind.name not in counts],
-            seed=run.conditions.seed,
-            started=now,
-            seconds=time.perf_counter() - start,
-        ),
+    there = {one.kind for one in scores.per_kind}
+    conditions = PhotographConditions(
+        run=run.folder.name,
+        recipe=run.recipe.name,
+        data=text(str(found.folder.resolve())),
+        sha256=found.sha256(),
+        files=len(found.files),
+        unreadable=len(unreadable),
+        lacking=[kind.name for kind in found.kinds if kind.name not in there],
+        seed=run.conditions.seed,
+        started=now,
+        seconds=time.perf_counter() - start,
     )
-    _keep(run, evaluation, before)
-    return evaluation
+    return PhotographEvaluation(**structs.asdict(scores), conditions=conditions)
 
 
 # ---- which photographs, and what is right for them ----
