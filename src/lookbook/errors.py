@@ -57,6 +57,8 @@ class InputError(LookbookError, ValueError):
     """Wrong use: an argument, a path, an image or an array that cannot be taken."""
 
     exit_code = 2
+    #: what it is about, of several inputs that are answered one by one
+    source = ""
 
 
 class DownloadError(LookbookError):

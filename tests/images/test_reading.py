@@ -12,7 +12,8 @@ from PIL import Image
 
 from kinds import SHAPES, squares
 from lookbook.errors import InputError
-from lookbook.images import reading
+from lookbook.images import pool, reading
+from lookbook.images.batch import read_batch
 from lookbook.images.preprocessing import load_image
 from lookbook.images.reading import read_images
 
@@ -24,7 +25,7 @@ def write(folder: Path, images: list[np.ndarray]) -> list[Path]:
     return paths
 
 
-NEXT = reading._Reading._next
+NEXT = pool.Pool._next
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def workers(monkeypatch):
     """Two workers at once, that read all but the first files; the processes that were started."""
     started = []
 
-    class Noted(reading.Worker):
+    class Noted(pool.Worker):
         def __init__(self):
             super().__init__()
             started.append(self)
@@ -40,11 +41,11 @@ def workers(monkeypatch):
     def next_of_workers(self):
         return self._done.get() if self._n_workers else NEXT(self)
 
-    monkeypatch.setattr(reading._Reading, "_next", next_of_workers)
-    monkeypatch.setattr(reading, "Worker", Noted)
-    monkeypatch.setattr(reading, "usable_cores", lambda: 3)
-    monkeypatch.setattr(reading, "WORTH_A_WORKER", 1e-12)
-    monkeypatch.setattr(reading, "SEEN", 0)
+    monkeypatch.setattr(pool.Pool, "_next", next_of_workers)
+    monkeypatch.setattr(pool, "Worker", Noted)
+    monkeypatch.setattr(pool, "usable_cores", lambda: 3)
+    monkeypatch.setattr(pool, "WORTH_A_WORKER", 1e-12)
+    monkeypatch.setattr(pool, "SEEN", 0)
     return started
 
 
@@ -108,14 +109,14 @@ def test_images_are_brought_to_the_usual_size_once(tmp_path, monkeypatch):
     reading_ = reading._Reading(write(tmp_path, images), None, colour=False)
     for first in (2, 100, 200, 0, *range(4, 100, 2)):
         request = reading_._request(range(first, first + 2))._replace(size=None)
-        reading_._keep(first, reading.read_batch(request))
+        reading_._keep(first, read_batch(request))
     assert sum(counted) <= len(images)
 
 
 @pytest.mark.usefixtures("workers")
 def test_what_takes_much_memory_is_read_at_last(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_MEMORY", 3 * 50_000)
-    monkeypatch.setattr(reading, "MIN_SHARE", 0)
+    monkeypatch.setattr(pool, "MAX_MEMORY", 3 * 50_000)
+    monkeypatch.setattr(pool, "MIN_SHARE", 0)
     images = [*squares((20, 20, 3), 8)[0]]
     images[6] = np.zeros((200, 200, 3), np.uint8)  # 160,000 bytes, of 50,000 for each process
     paths = write(tmp_path, images)
@@ -127,14 +128,14 @@ def test_what_takes_much_memory_is_read_at_last(tmp_path, monkeypatch):
 def test_files_of_a_killed_worker_are_read_by_others(tmp_path, monkeypatch):
     images, _ = squares((12, 12), 40)
     paths = write(tmp_path, list(images))
-    read = reading.Worker.read
+    read = pool.Worker.read
 
     def killed(self, request):
         self.kill()
         return read(self, request)
 
-    monkeypatch.setattr(reading.Worker, "read", killed)
-    monkeypatch.setattr(reading._Reading, "_next", NEXT)
+    monkeypatch.setattr(pool.Worker, "read", killed)
+    monkeypatch.setattr(pool.Pool, "_next", NEXT)
     np.testing.assert_array_equal(read_images(paths).images, images)
 
 
@@ -144,7 +145,7 @@ def test_no_worker_outlives_ctrl_c(tmp_path, workers, monkeypatch):
 
     def interrupted(self, first, batch):
         keep(self, first, batch)
-        if self._n_workers:
+        if workers:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(reading._Reading, "_keep", interrupted)
@@ -157,7 +158,7 @@ def test_a_system_without_processes_to_give_reads_alone(tmp_path, workers, monke
     def refuse(_):
         raise BlockingIOError("no more processes")
 
-    monkeypatch.setattr(reading.Worker, "__init__", refuse)
+    monkeypatch.setattr(pool.Worker, "__init__", refuse)
     images, _ = squares((12, 12), 9)
     np.testing.assert_array_equal(read_images(write(tmp_path, list(images))).images, images)
     assert workers == []

@@ -12,8 +12,10 @@ from PIL import Image
 
 import lookbook
 from conftest import made_images
-from lookbook.errors import InputError
+from kinds import SHAPES, squares
+from lookbook.errors import InputError, LookbookWarning
 from lookbook.estimator import LookbookClassifier
+from lookbook.images import pool
 from lookbook.inference.model import Model
 from lookbook.inference.predictor import BATCH, Prediction, Predictor, Sample
 
@@ -170,3 +172,76 @@ def test_the_estimator_and_a_predictor_of_its_model_say_the_same():
         [one.probs for one in found], classifier.predict_proba(mixed), atol=1e-6
     )
     assert [one.inverted for one in found] == [True, False] * 10
+
+
+# ---- files of a list, which all cores read ----
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """A worker at once, however few files there are; how often it was asked."""
+    asked = []
+
+    class Noted(pool.Worker):
+        def read(self, request):
+            asked.append(request)
+            return super().read(request)
+
+    monkeypatch.setattr(pool, "Worker", Noted)
+    monkeypatch.setattr(pool, "usable_cores", lambda: 2)
+    monkeypatch.setattr(pool, "WORTH_A_WORKER", 1e-12)
+    monkeypatch.setattr(pool, "SEEN", 0)
+    return asked
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
+def test_every_core_reads_what_one_reads(shape, kind, workers, tmp_path):
+    images, labels = squares(shape, 200)
+    classifier = LookbookClassifier(epochs=1, random_state=0).fit(images, labels)
+    predictor = Predictor(classifier.model_)
+    paths = [tmp_path / f"고양이 {number:03}.{kind}" for number in range(90)]
+    for number, (path, image) in enumerate(zip(paths, images, strict=False)):
+        shown = Image.fromarray(255 - image if number % 2 else image)
+        shown.resize((40, 31) if number % 3 else shape[1::-1]).save(path)
+    paths[50].write_bytes(b"no image")
+    one_by_one = list(predictor.predict_each(iter(paths)))
+    assert not workers
+    many = list(predictor.predict_each(paths))
+    assert workers
+    assert isinstance(many[50], InputError)
+    for found in (one_by_one, many):
+        error = found.pop(50)
+        assert (type(error), error.source) == (InputError, str(paths[50]))
+        assert str(error).startswith(f"{paths[50]} is not an image that can be read")
+    assert_same(many, one_by_one, atol=1e-6)
+
+
+def test_inputs_of_all_kinds_are_answered_in_their_order(predictor, files, tmp_path, workers):
+    image = made_images(1, seed=7)[0][0]
+    (tmp_path / "empty").mkdir()
+    inputs = [*files, image, Image.open(files[0]), "https://a/b.png", tmp_path / "empty", *files]
+    found = list(predictor.predict_each(inputs))
+    n = len(files)
+    assert_same(found[:n], found[n + 4 :], atol=1e-6)
+    assert workers
+    assert (found[n].source, found[n + 1].source) == (f"input {n}", str(files[0]))
+    assert str(found[n + 2]).startswith("https://a/b.png is an address")
+    assert str(found[n + 3]).startswith(f"{tmp_path / 'empty'} holds no image files")
+    assert [each.source for each in found[n + 2 : n + 4]] == [
+        str(each) for each in inputs[-n - 2 : -n]
+    ]
+
+
+def test_notes_on_dark_images_are_told_whoever_reads_them(predictor, files, workers):
+    Image.fromarray(np.full((20, 30), 700, np.uint16)).save(files[60])
+    with pytest.warns(LookbookWarning, match=f"{files[60].name} is nearly black"):
+        assert len(predictor.predict(files)) == len(files)
+    assert workers
+
+
+def test_a_model_of_features_refuses_each_file(files):
+    table = np.random.default_rng(0).normal(size=(60, 5))
+    model = LookbookClassifier(epochs=1, random_state=0).fit(table, np.arange(60) % 2).model_
+    found = list(Predictor(model).predict_each(files[:3]))
+    assert {str(each)[:35] for each in found} == {"this model takes rows of 5 features"}

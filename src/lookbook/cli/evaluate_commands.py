@@ -119,9 +119,10 @@ def predict(
     """Say what images show, with the probability of every class."""
     if not run.endswith(".onnx"):
         store.read_run(run)  # says what is wrong before numpy is imported
-    from lookbook.inference import prediction, predictor
+    from lookbook.inference import prediction
+    from lookbook.inference.inputs import list_inputs
 
-    named = predictor.list_inputs(inputs)
+    named = list_inputs(inputs)
     if figure is not None:
         _check_figure(figure, len(named))
     answers = prediction.predict_each(run, named, coverage=coverage, sets=sets)

@@ -257,7 +257,7 @@ def _hint(folder: Path) -> str:
 # ---- what stands in a folder ----
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
     """List what stands in a folder, sorted, without what is hidden."""
     try:
         with os.scandir(folder) as found:
@@ -399,38 +399,69 @@ def unknown_classes(
     )
 
 
-def list_images(folder: Path) -> Files:
-    """List the image files in and below any folder, sorted.
+def list_images(folder: str | Path) -> tuple[list[str], list[str]]:
+    """List the image files in and below any folder, sorted; and the notes on what was left out.
+
+    Each is called as the folder was, joined with its path inside. So is a folder in it that cannot
+    be read.
 
     Raises
     ------
     InputError
-        There are none.
+        There are none, or the folder cannot be read.
     """
-    files = Files()
-    _sort(folder, files)
-    files.paths.sort()
-    if not files.paths:
+    files, names = Files(), []
+    for found in _in_order(str(folder)):
+        entry, system = (found, False) if isinstance(found, str) else found
+        if isinstance(entry, str):
+            names.append(entry)
+        elif (kind := _kind(entry, system=system)) == "paths":
+            names.append(entry.path)  # a third of a Path's memory
+        elif kind:
+            getattr(files, kind).append(Path(entry.path))
+    if not names:
         raise InputError(f"{folder} holds no image files; expected {KINDS}")
-    return files
+    return names, files.notes
+
+
+def _in_order(folder: str) -> Iterator[tuple[os.DirEntry[str], bool] | str]:
+    """Give what `_walk` gives, sorted; and the names of folders in it that cannot be read."""
+    waiting = [(iter(_entries(folder)), Path(folder).name.casefold() in _SYSTEM)]
+    while waiting:
+        entries, system = waiting[-1]
+        if (entry := next(entries, None)) is None:
+            waiting.pop()
+        elif not entry.is_dir(follow_symlinks=False):
+            yield entry, system
+        else:
+            own = entry.name.casefold() in _SYSTEM | _THUMBNAILS
+            try:
+                waiting.append((iter(_entries(entry.path)), system or own))
+            except InputError:
+                yield entry.path
 
 
 def _sort(folder: Path, files: Files) -> None:
     """Tell what stands in a class folder apart."""
     for entry, system in _walk(folder):
-        path, name = Path(entry.path), entry.name.casefold()
-        if not entry.is_file(follow_symlinks=False):
-            files.links.append(path)
-        elif system or _SYSTEM_FILES.match(name):
-            files.system += [path] if _reads(path) else []
-        elif _reads(path):
-            files.paths.append(path)
-        elif name not in _SILENT:
-            files.others.append(path)
+        if kind := _kind(entry, system=system):
+            getattr(files, kind).append(Path(entry.path))
 
 
-def _reads(path: Path) -> bool:
+def _kind(entry: os.DirEntry[str], *, system: bool) -> str | None:
+    """Say which of the `Files` something is; none where no one misses it."""
+    name = entry.name.casefold()
+    if not entry.is_file(follow_symlinks=False):
+        return "links"
+    if system or _SYSTEM_FILES.match(name):
+        return "system" if _reads(entry) else None
+    if _reads(entry):
+        return "paths"
+    return None if name in _SILENT else "others"
+
+
+def _reads(entry: os.DirEntry[str]) -> bool:
     """Say whether a file is an image by its ending or, where it has none, by its first bytes."""
-    ending = path.suffix.lower()
+    ending = Path(entry.name).suffix.lower()
     nameless = not re.search(r"[^\W\d]", ending)  # no ending, or one of figures, as a date has
-    return ending in SUFFIXES or (nameless and read_size(path) is not None)
+    return ending in SUFFIXES or (nameless and read_size(Path(entry.path)) is not None)

@@ -8,21 +8,26 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
 from lookbook.errors import InputError
-from lookbook.images.preprocessing import fit_image, read_image
+from lookbook.images.decoding import TooLargeError
+from lookbook.images.preprocessing import fit_image, match_all, read_image
 from lookbook.images.specification import SIDES
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from jaxtyping import UInt8
+    from jaxtyping import Bool, UInt8
+
+    from lookbook.images.specification import Polarity
 
 #: height and width to which images of several sizes are brought where the user names none
 USUAL_SIZE = (64, 64)
+#: what a share of the memory is too little for, and all of it may do
+_TOO_MUCH = (TooLargeError, MemoryError)
 
 
 class Request(NamedTuple):
@@ -34,6 +39,8 @@ class Request(NamedTuple):
     colour: bool
     #: bytes that decoding an image may take; None: as many as ever
     max_memory: int | None = None
+    #: grey images of another one are inverted
+    polarity: Polarity = "mixed"
 
 
 class Batch(NamedTuple):
@@ -47,15 +54,24 @@ class Batch(NamedTuple):
     kept: list[int]
     #: notes on those of them that came out too dark
     dim: dict[int, str]
+    #: why others cannot be read; those that would take more than `max_memory` are left out
+    errors: dict[int, str]
+    #: which of the images were inverted
+    inverted: Bool[np.ndarray, "M"]
+
+    @classmethod
+    def none_of(cls, n: int) -> Self:
+        """Return what comes of so many files where nothing does."""
+        return cls(n, None, [], {}, {}, np.zeros(0, bool))
 
 
 def read_batch(request: Request) -> Batch:
-    """Read image files; those that cannot be read are left out.
+    """Read image files; of those that cannot be read it says why.
 
-    >>> read_batch(Request(["no.png"], None, colour=True)).kept
-    []
+    >>> read_batch(Request(["no.png"], None, colour=True)).errors
+    {0: 'no image file no.png; check the name'}
     """
-    size, kept, dim = request.size, [], {}
+    size, kept, dim, errors = request.size, [], {}, {}
     images: list[UInt8[np.ndarray, "H W *C"]] = []
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
@@ -67,7 +83,9 @@ def read_batch(request: Request) -> Batch:
                     colour=request.colour,
                     max_memory=request.max_memory,
                 )
-            except InputError:
+            except InputError as error:
+                if request.max_memory is None or not isinstance(error.__cause__, _TOO_MUCH):
+                    errors[place] = str(error)
                 continue
             own = image.height, image.width
             if size is None and not (_is_taken(own) and all(i.shape[:2] == own for i in images)):
@@ -77,7 +95,10 @@ def read_batch(request: Request) -> Batch:
             kept.append(place)
             if notes:
                 dim[place] = str(notes.pop().message)
-    return Batch(len(request.paths), np.stack(images) if images else None, kept, dim)
+    if not images:
+        return Batch.none_of(len(request.paths))._replace(errors=errors)
+    matched, inverted = match_all(np.stack(images), request.polarity)
+    return Batch(len(request.paths), matched, kept, dim, errors, inverted)
 
 
 def to_usual_size(

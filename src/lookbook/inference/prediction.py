@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,12 @@ from lookbook.data.dataset import Dataset
 from lookbook.data.sources import load
 from lookbook.errors import InputError
 from lookbook.images.preprocessing import match_polarity
+from lookbook.inference.inputs import TEST, Input, is_test, list_inputs
 from lookbook.inference.model import Model
 from lookbook.inference.predictor import (
-    TEST,
-    Input,
     Prediction,
     Predictor,
     Sample,
-    is_test,
-    list_inputs,
     only_answers,
     open_source,
 )
@@ -82,15 +80,23 @@ def _samples(
     """Yield the images of all inputs, the test images among them; or why there are none."""
     test = None
     polarity = polarity_of(opened) if isinstance(opened, Run) else opened.polarity
-    for number, given in enumerate(inputs):
-        if not (isinstance(given, str) and is_test(given)):
-            yield from predictor.samples(given, f"input {number}")
+    numbered = enumerate(inputs)
+    for are_tests, together in groupby(numbered, lambda each: _is_test(each[1])):
+        if not are_tests:
+            (first, given), *others = together
+            yield from predictor.read_each([given, *(each for _, each in others)], first)
             continue
-        try:
-            test = test or _load_test(opened)
-            yield read_test(test, _index(given, len(test)), polarity)
-        except InputError as error:
-            yield error
+        for _, name in together:
+            try:
+                test = test or _load_test(opened)
+                yield read_test(test, _index(str(name), len(test)), polarity)
+            except InputError as error:
+                error.source = str(name)
+                yield error
+
+
+def _is_test(given: Input) -> bool:
+    return isinstance(given, str) and is_test(given)
 
 
 def _load_test(source: Run | Model) -> Dataset:

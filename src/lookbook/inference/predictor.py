@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import re
+import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookbook.data.image_folder import list_images
 from lookbook.errors import InputError, LookbookWarning
+from lookbook.images.batch import Request
+from lookbook.images.pool import Pool
 from lookbook.images.preprocessing import fit_image, match_all, read_image, to_8_bit
+from lookbook.inference.inputs import Input, list_inputs, name_of, refuse_other_names, unreadable
 from lookbook.inference.model import Model, Outputs
 from lookbook.inference.thresholds import Thresholds, Verdict, judge
 from lookbook.runs.store import Run, as_run
@@ -27,14 +30,10 @@ if TYPE_CHECKING:
 
 #: most images of files that are answered at once: the first answer waits for no more of them
 BATCH = 64
+#: most images of files that are read ahead, and their bytes
+MOST_AHEAD, BYTES_AHEAD = 2048, 2**25
 #: classes whose probabilities are all shown; of more, the ten most probable are
 MOST_SHOWN = 20
-
-#: what the names of test images begin with
-TEST = "test:"
-
-#: what can be predicted: `test:2000`, a file, a folder of files, pixels of one image or several
-Input: TypeAlias = "str | Path | Image.Image | UInt8[np.ndarray, '...']"
 
 
 @dataclass(frozen=True)
@@ -168,12 +167,43 @@ class Predictor:
         return only_answers(self.predict_each(list_inputs(inputs)))
 
     def predict_each(self, inputs: Iterable[Input]) -> Iterator[Prediction | InputError]:
-        """Yield what `predict` returns; for what cannot be answered the error."""
-        return self.answer_each(
-            each
-            for number, given in enumerate(inputs)
-            for each in self.samples(given, f"input {number}")
-        )
+        """Yield what `predict` returns; for what cannot be answered the error.
+
+        Of a list, every core reads files ahead; of an iterator no more is taken than is answered.
+        """
+        return self.answer_each(self.read_each(inputs))
+
+    def read_each(self, inputs: Iterable[Input], first: int = 0) -> Iterator[Sample | InputError]:
+        """Yield the images of inputs, of which the first has that number, as `predict_each`."""
+        ahead = isinstance(inputs, Sequence) and self.model.preprocessing is not None
+        numbered = enumerate(inputs, first)
+        for are_files, together in groupby(numbered, lambda each: isinstance(each[1], str | Path)):
+            if ahead and are_files:
+                yield from self._read_files([str(given) for _, given in together])
+            else:
+                for number, given in together:
+                    yield from self.samples(given, f"input {number}")
+
+    def _read_files(self, files: list[str]) -> Iterator[Sample | InputError]:
+        """Yield the images of files, which are read by a pool of processes."""
+        steps, n_bytes = self._steps(), math.prod(self.model.input_shape)
+
+        def request(places: range) -> Request:
+            paths = files[places.start : places.stop]
+            return Request(paths, steps.size, steps.colour, polarity=self.model.polarity)
+
+        pool = Pool(len(files), request, ahead=min(MOST_AHEAD, BYTES_AHEAD // n_bytes))
+        with closing(pool.batches()) as batches:
+            for first, batch in batches:
+                images = iter([] if batch.images is None else batch.images)
+                inverted = map(bool, batch.inverted)
+                for place, name in enumerate(files[first : first + batch.n]):
+                    if place in batch.errors:
+                        yield unreadable(name, batch.errors[place])
+                        continue
+                    if place in batch.dim:
+                        warnings.warn(LookbookWarning(batch.dim[place]), stacklevel=3)
+                    yield Sample(name, next(images), next(inverted))
 
     def samples(self, given: Input, name: str) -> list[Sample | InputError]:
         """Return the images of one input as the model takes them, or why it does not.
@@ -184,12 +214,13 @@ class Predictor:
             decoded = self.decode(given, name)
             images, inverted = self.preprocess(decoded)
         except InputError as error:
+            error.source = name_of(given, name)
             return [error]
         shape = self.model.input_shape
         if isinstance(decoded, np.ndarray) and np.asarray(given).shape not in (shape, (*shape, 1)):
             names = [f"{name}[{i}]" for i in range(len(images))]
         else:
-            names = [_name_of(given, name)]
+            names = [name_of(given, name)]
         return [Sample(*each) for each in zip(names, images, map(bool, inverted), strict=True)]
 
     def decode(
@@ -205,14 +236,12 @@ class Predictor:
         from PIL import Image  # noqa: PLC0415  # 0.05 s, and not for rows of features
 
         if isinstance(given, str | Path):
-            _refuse_address(given)
-            if Path(given).is_dir():
-                list_images(Path(given))  # says that there are none
+            refuse_other_names(given)
         steps, shape = self._steps(), self.model.input_shape
         if isinstance(given, str | Path):
             return read_image(Path(given), steps.size, colour=steps.colour)
         if isinstance(given, Image.Image):
-            return to_8_bit(given, _name_of(given, name))
+            return to_8_bit(given, name_of(given, name))
         images = np.asarray(given)
         alone = images.shape in (shape, (*shape, 1))
         return self.model.validate(images[None] if alone else images)
@@ -298,7 +327,7 @@ def only_answers(found: Iterable[Prediction | InputError]) -> list[Prediction]:
     return [one for one in listed if isinstance(one, Prediction)]
 
 
-# ---- models and inputs of every kind ----
+# ---- models of every kind ----
 
 
 def open_source(source: Run | Model | str | Path) -> Run | Model:
@@ -322,73 +351,3 @@ def open_model(source: Run | Model) -> Model:
         return source
     source.check_files()
     return Model.open(source.model)
-
-
-def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
-    """List what is to be predicted, one or several; of folders the image files in them.
-
-    A folder without any stays in the list, and gets its error where it is to be predicted.
-
-    Raises
-    ------
-    InputError
-        Something is none that can be predicted.
-    """
-    listed: list[Input] = []
-    for given in [inputs] if _is_one(inputs) else _several(inputs):
-        if isinstance(given, str | Path) and not is_test(str(given)) and Path(given).is_dir():
-            try:
-                files = list_images(Path(given))
-            except InputError:
-                listed.append(given)
-                continue
-            for note in files.notes:
-                warnings.warn(LookbookWarning(note), stacklevel=3)
-            listed += files.paths
-        elif _is_one(given):
-            listed.append(given)
-        else:
-            raise _no_input(given)
-    return listed
-
-
-def _is_one(given: object) -> TypeGuard[Input]:
-    """Say whether it is one thing to predict; names in an array are several."""
-    if isinstance(given, str | Path):
-        return True
-    # of the class: PIL would decode its image to answer for an object
-    has_pixels = any(hasattr(type(given), name) for name in ("__array__", "__array_interface__"))
-    return has_pixels and getattr(getattr(given, "dtype", None), "kind", None) not in {"O", "U"}
-
-
-def _several(given: object) -> Iterable[Any]:
-    if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
-        raise _no_input(given)
-    return given
-
-
-def is_test(name: str) -> bool:
-    """Say whether an input names a test image."""
-    return name.startswith(TEST)
-
-
-def _name_of(given: object, name: str) -> str:
-    """Return what a file or an image of PIL is called, or else `name`."""
-    if isinstance(given, str | Path):
-        return str(given)
-    return str(getattr(given, "filename", "")) or name
-
-
-def _refuse_address(name: str | Path) -> None:
-    if isinstance(name, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
-        raise InputError(
-            f"{name} is an address, and nothing is fetched from any; save the image, then name "
-            "its file"
-        )
-
-
-def _no_input(given: object) -> InputError:
-    return InputError(
-        f"a {type(given).__name__} is nothing to predict; expected test:NUMBER, an image file, a "
-        "folder of them, a PIL image or an array, or a list of these"
-    )

@@ -1,0 +1,108 @@
+"""Inputs that can be predicted: files, folders of them, PIL images, arrays."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+from lookbook.data.image_folder import list_images
+from lookbook.errors import InputError, LookbookWarning
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+    from PIL import Image
+
+#: what the names of test images begin with
+TEST = "test:"
+
+#: what can be predicted: `test:2000`, a file, a folder of files, pixels of one image or several
+Input: TypeAlias = "str | Path | Image.Image | UInt8[np.ndarray, '...']"
+
+
+def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
+    """List what is to be predicted, one or several; of folders the image files in them.
+
+    A folder without any, or that cannot be read, stays in the list, and gets its error where it is
+    to be predicted.
+
+    Raises
+    ------
+    InputError
+        Something is none that can be predicted.
+    """
+    listed: list[Input] = []
+    for given in [inputs] if _is_one(inputs) else _several(inputs):
+        if isinstance(given, str | Path) and not is_test(str(given)) and Path(given).is_dir():
+            try:
+                names, notes = list_images(given)
+            except InputError:
+                listed.append(given)
+                continue
+            for note in notes:
+                warnings.warn(LookbookWarning(note), stacklevel=3)
+            listed += names
+        elif _is_one(given):
+            listed.append(given)
+        else:
+            raise _no_input(given)
+    return listed
+
+
+def _is_one(given: object) -> TypeGuard[Input]:
+    """Say whether it is one thing to predict; names in an array are several."""
+    if isinstance(given, str | Path):
+        return True
+    # of the class: PIL would decode its image to answer for an object
+    has_pixels = any(hasattr(type(given), name) for name in ("__array__", "__array_interface__"))
+    return has_pixels and getattr(getattr(given, "dtype", None), "kind", None) not in {"O", "U"}
+
+
+def _several(given: object) -> Iterable[Any]:
+    if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
+        raise _no_input(given)
+    return given
+
+
+def is_test(name: str) -> bool:
+    """Say whether an input names a test image."""
+    return name.startswith(TEST)
+
+
+def name_of(given: object, name: str) -> str:
+    """Return what a file or an image of PIL is called, or else `name`."""
+    if isinstance(given, str | Path):
+        return str(given)
+    return str(getattr(given, "filename", "")) or name
+
+
+def refuse_other_names(name: str | Path) -> None:
+    """Refuse what is not the name of a file."""
+    if isinstance(name, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+        raise InputError(
+            f"{name} is an address, and nothing is fetched from any; save the image, then name "
+            "its file"
+        )
+    if Path(name).is_dir():
+        list_images(name)  # says that there are none
+
+
+def unreadable(name: str, reason: str) -> InputError:
+    """Return the error for a file that cannot be read, or for what is none."""
+    error = InputError(reason)
+    try:
+        refuse_other_names(name)
+    except InputError as better:
+        error = better
+    error.source = name
+    return error
+
+
+def _no_input(given: object) -> InputError:
+    return InputError(
+        f"a {type(given).__name__} is nothing to predict; expected test:NUMBER, an image file, a "
+        "folder of them, a PIL image or an array, or a list of these"
+    )
