@@ -144,7 +144,7 @@ def see_photographs(run: Run, predictor: Predictor) -> SeenPhotographs | None:
         return None
     folder = Path(found.conditions.data)
     there = [one for one in found.examples if (folder / one.file).is_file()]
-    answers = predictor.predict_each(folder / one.file for one in there)
+    answers = predictor.predict_each([folder / one.file for one in there])
     examples = [
         (one, seen.image)
         for one, seen in zip(there, answers, strict=True)
