@@ -164,7 +164,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """
         check_is_fitted(self)
         predictor = Predictor(self.model_)
-        inputs, _ = predictor.preprocess(self._validate_prediction(X))
+        inputs, _ = match_all(self._validate_prediction(X), self.model_.polarity)
         return predictor.outputs(inputs).probs
 
     def predict(self, X: Any) -> Shaped[np.ndarray, "N"]:  # noqa: N803

@@ -14,15 +14,18 @@ import numpy as np
 
 from lookbook.errors import InputError
 from lookbook.images.decoding import TooLargeError
-from lookbook.images.preprocessing import fit_image, match_all, read_image
+from lookbook.images.photographs import Prepared, prepare, read_for
+from lookbook.images.preprocessing import fit_image, read_image
 from lookbook.images.specification import SIDES
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from jaxtyping import Bool, UInt8
+    from PIL import Image
 
-    from lookbook.images.specification import Polarity
+    from lookbook.images.photographs import Cutout
+    from lookbook.images.specification import Preprocessing
 
 #: height and width to which images of several sizes are brought where the user names none
 USUAL_SIZE = (64, 64)
@@ -39,8 +42,8 @@ class Request(NamedTuple):
     colour: bool
     #: bytes that decoding an image may take; None: as many as ever
     max_memory: int | None = None
-    #: grey images of another one are inverted
-    polarity: Polarity = "mixed"
+    #: what is done to them before a model takes them, beyond size and colour
+    steps: Preprocessing | None = None
 
 
 class Batch(NamedTuple):
@@ -58,11 +61,13 @@ class Batch(NamedTuple):
     errors: dict[int, str]
     #: which of the images were inverted
     inverted: Bool[np.ndarray, "M"]
+    #: of those that are photographs, where steps say so, what was cut out
+    cutouts: dict[int, Cutout]
 
     @classmethod
     def none_of(cls, n: int) -> Self:
         """Return what comes of so many files where nothing does."""
-        return cls(n, None, [], {}, {}, np.zeros(0, bool))
+        return cls(n, None, [], {}, {}, np.zeros(0, bool), {})
 
 
 def read_batch(request: Request) -> Batch:
@@ -71,18 +76,14 @@ def read_batch(request: Request) -> Batch:
     >>> read_batch(Request(["no.png"], None, colour=True)).errors
     {0: 'no image file no.png; check the name'}
     """
-    size, kept, dim, errors = request.size, [], {}, {}
+    size, kept, dim, errors, cutouts = request.size, [], {}, {}, {}
     images: list[UInt8[np.ndarray, "H W *C"]] = []
+    inverted: list[bool] = []
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         for place, path in enumerate(request.paths):
             try:
-                image = read_image(
-                    Path(path),
-                    size or USUAL_SIZE,
-                    colour=request.colour,
-                    max_memory=request.max_memory,
-                )
+                image = _read(Path(path), request, size or USUAL_SIZE)
             except InputError as error:
                 if request.max_memory is None or not isinstance(error.__cause__, _TOO_MUCH):
                     errors[place] = str(error)
@@ -91,14 +92,30 @@ def read_batch(request: Request) -> Batch:
             if size is None and not (_is_taken(own) and all(i.shape[:2] == own for i in images)):
                 size = USUAL_SIZE
                 images = to_usual_size(images)
-            images.append(fit_image(image, size or own, colour=request.colour))
+            prepared = _prepare(image, request, size or own)
+            images.append(prepared.image)
+            inverted.append(prepared.inverted)
             kept.append(place)
+            if prepared.cutout:
+                cutouts[place] = prepared.cutout
             if notes:
                 dim[place] = str(notes.pop().message)
     if not images:
         return Batch.none_of(len(request.paths))._replace(errors=errors)
-    matched, inverted = match_all(np.stack(images), request.polarity)
-    return Batch(len(request.paths), matched, kept, dim, errors, inverted)
+    together = np.stack(images), kept, dim, errors, np.array(inverted), cutouts
+    return Batch(len(request.paths), *together)
+
+
+def _read(path: Path, request: Request, size: tuple[int, int]) -> Image.Image:
+    if request.steps:
+        return read_for(path, request.steps, request.max_memory)
+    return read_image(path, size, colour=request.colour, max_memory=request.max_memory)
+
+
+def _prepare(image: Image.Image, request: Request, size: tuple[int, int]) -> Prepared:
+    if request.steps:
+        return prepare(image, request.steps)
+    return Prepared(fit_image(image, size, colour=request.colour), inverted=False)
 
 
 def to_usual_size(

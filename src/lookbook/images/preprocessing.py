@@ -272,7 +272,7 @@ def fit_image(
     image = image if image.mode == mode else image.convert(mode)
     height, width = size
     if image.size != (width, height):
-        image = _averaged(image, _first_step(*image.size, size))
+        image = shrink(image, size)
         fill = tuple(int(level) for level in np.atleast_1d(_border_median_of(image)))
         scale = max(image.width / width, image.height / height)
         padded_size = (
@@ -289,6 +289,16 @@ def fit_image(
         # Pillow widens the filter where it shrinks: every source pixel counts
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Shrink a far larger image by averages over squares, to 16 times height and width at least.
+
+    >>> from PIL import Image
+    >>> shrink(Image.new("L", (1000, 500)), (10, 10)).size
+    (167, 84)
+    """
+    return _averaged(image, _first_step(*image.size, size))
 
 
 def _border_median_of(image: Image.Image) -> UInt8[np.ndarray, "*C"]:

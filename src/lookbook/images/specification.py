@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from lookbook.core.document import Document
 
-#: version of the steps that `preprocessing`, `web/photo.js` and a bundle's `picture.py` take
-VERSION: Literal[1] = 1
+#: versions of the steps that `photographs`, `web/photo.js` and a bundle's `picture.py` take: the
+#: second one cuts out what lies in the middle of a photograph
+VERSIONS = (1, 2)
 #: smallest and largest side of an image that a model takes, in pixels
 SIDES = (8, 224)
 #: an image that is n times larger is first averaged over squares of n // 16 pixels
@@ -41,7 +42,7 @@ class Preprocessing(Document, Struct, frozen=True):
     channels: Literal[1, 3]
     #: grey images of the other polarity are inverted, last of all
     polarity: Polarity
-    version: Literal[1] = VERSION
+    version: Literal[1, 2] = 1
     #: turned as its camera says
     orientation: Literal["exif"] = "exif"
     #: of 16-bit grey the upper 8 bits
@@ -56,17 +57,37 @@ class Preprocessing(Document, Struct, frozen=True):
     resampling: Literal["bilinear"] = "bilinear"
     #: medians of a border below and beyond which ground is dark and light
     grounds: tuple[Literal[64], Literal[191]] = (DARK, LIGHT)
+    #: an image of another size than `size` is a photograph: what lies in its middle is cut out
+    segmentation: Literal["grabcut"] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.version == 2) != self.cuts_out:
+            raise ValueError("version 2 cuts out, and no other does")
+        if self.cuts_out and (self.channels, self.polarity) != (1, "light on dark"):
+            raise ValueError("what is cut out becomes light on dark, in grey")
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], polarity: Polarity) -> Self | None:
+    def of(
+        cls, shape: tuple[int, ...], polarity: Polarity, *, photographs: bool = False
+    ) -> Self | None:
         """Return the steps for images of that shape, or None for rows of features.
+
+        With `photographs`, those that cut out what lies in the middle.
 
         >>> Preprocessing.of((28, 20, 3), "mixed").channels
         3
         """
         if len(shape) == 1:
             return None
-        return cls((shape[0], shape[1]), 3 if shape[2:] else 1, polarity)
+        steps = cls((shape[0], shape[1]), 3 if shape[2:] else 1, polarity)
+        if not photographs:
+            return steps
+        return structs.replace(steps, version=2, segmentation="grabcut")
+
+    @property
+    def cuts_out(self) -> bool:
+        """Whether what lies in the middle of photographs is cut out."""
+        return self.segmentation is not UNSET
 
     @property
     def colour(self) -> bool:
@@ -86,5 +107,5 @@ def check_version(document: object) -> None:
         They are of another version.
     """
     version = document.get("version") if isinstance(document, dict) else None
-    if isinstance(version, int) and version != VERSION:
+    if isinstance(version, int) and version not in VERSIONS:
         raise UnknownVersionError(version)

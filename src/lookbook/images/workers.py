@@ -12,6 +12,7 @@ import os
 import pickle
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 #: modules may have the name of any other
 _FOLDERS = [str(Path(__file__).parents[2])]
 _FOLDERS += [str(Path(str(each.__file__)).parents[1]) for each in (msgspec, np, PIL)]
+_FOLDERS += [str(Path(str(spec.origin)).parents[1]) for spec in [find_spec("scipy")] if spec]
 #: whatever is imported may write on standard output: what it writes is no answer
 _PROGRAM = """
 import os, sys

@@ -15,7 +15,7 @@ import numpy as np
 
 from lookbook.data.array_checks import advise_on_levels
 from lookbook.errors import DamagedFileError, InputError
-from lookbook.images.specification import VERSION, UnknownVersionError
+from lookbook.images.specification import VERSIONS, UnknownVersionError
 from lookbook.inference.model_card import ModelCard
 from lookbook.inference.runtime import open_session
 
@@ -78,7 +78,7 @@ class Model:
         except UnknownVersionError as error:
             raise InputError(
                 f"{path} takes images that are prepared by steps of version {error.version}, and "
-                f"this lookbook knows those of version {VERSION}; install the newest lookbook"
+                f"this lookbook knows those of version {VERSIONS[-1]}; install the newest lookbook"
             ) from error
         except Exception as error:  # ONNX Runtime's own have no common class
             reason = "what it says of itself does not hold"

@@ -13,8 +13,7 @@ from lookbook.errors import DamagedFileError
 from lookbook.images.specification import Polarity, Preprocessing, check_version
 from lookbook.inference.thresholds import CalibrationSet
 from lookbook.recipes import NamedRecipe
-from lookbook.runs.ranges import Number
-from lookbook.runs.schema import Validation
+from lookbook.runs.schema import Number, Validation
 
 
 class Data(Struct, frozen=True):
@@ -69,10 +68,16 @@ class ModelCard(Document, Struct, frozen=True, kw_only=True):
             shape[2:] in {(), (3,)},
             self.input_dtype == ("float32" if len(shape) == 1 else "uint8"),
             math.isfinite(self.temperature),
-            self.preprocessing == Preprocessing.of(shape, self.polarity),
+            self.preprocessing
+            == Preprocessing.of(shape, self.polarity, photographs=self.cuts_out_photographs),
         )
         if not all(right):
             raise ValueError("what it says of itself does not hold")
+
+    @property
+    def cuts_out_photographs(self) -> bool:
+        """Whether what lies in the middle of photographs is cut out before it answers."""
+        return self.preprocessing is not None and self.preprocessing.cuts_out
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:

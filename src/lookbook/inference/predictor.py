@@ -15,15 +15,16 @@ import numpy as np
 
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.images.batch import Request
+from lookbook.images.photographs import Cutout, Prepared, prepare, read_for
 from lookbook.images.pool import Pool
-from lookbook.images.preprocessing import fit_image, match_all, read_image, to_8_bit
+from lookbook.images.preprocessing import match_all, to_8_bit
 from lookbook.inference.inputs import Input, list_inputs, name_of, refuse_other_names, unreadable
 from lookbook.inference.model import Model, Outputs
 from lookbook.inference.thresholds import Thresholds, Verdict, judge
 from lookbook.runs.store import Run, as_run
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float32, Shaped, UInt8
+    from jaxtyping import Float32, Shaped, UInt8
     from PIL import Image
 
     from lookbook.images.specification import Preprocessing
@@ -52,12 +53,15 @@ class Prediction:
     inverted: bool = False
     #: how strange the image is to the model, about 1 for those it learnt from
     novelty: float = 0.0
-    #: stranger than nearly all validation images: perhaps none of the classes
+    #: stranger than nearly all validation images: perhaps none of the classes; or a photograph in
+    #: which nothing stands out
     strange: bool = False
     #: less sure than an answer should be, of those that were asked for
     unsure: bool = False
     #: classes of the set that was asked for, the likeliest first
     likely: tuple[int, ...] | None = None
+    #: of a photograph: a small copy, and the mask of what the model saw of it
+    cutout: Cutout | None = None
 
     def __repr__(self) -> str:
         return f"Prediction({self.source!r}, {self.name!r}, {self.confidence:.4f})"
@@ -103,6 +107,7 @@ class Sample:
     image: UInt8[np.ndarray, "H W *C"]
     inverted: bool = False
     truth: int | None = None
+    cutout: Cutout | None = None
 
 
 class Predictor:
@@ -190,7 +195,7 @@ class Predictor:
 
         def request(places: range) -> Request:
             paths = files[places.start : places.stop]
-            return Request(paths, steps.size, steps.colour, polarity=self.model.polarity)
+            return Request(paths, steps.size, steps.colour, steps=steps)
 
         pool = Pool(len(files), request, ahead=min(MOST_AHEAD, BYTES_AHEAD // n_bytes))
         with closing(pool.batches()) as batches:
@@ -203,7 +208,9 @@ class Predictor:
                         continue
                     if place in batch.dim:
                         warnings.warn(LookbookWarning(batch.dim[place]), stacklevel=3)
-                    yield Sample(name, next(images), next(inverted))
+                    yield Sample(
+                        name, next(images), next(inverted), cutout=batch.cutouts.get(place)
+                    )
 
     def samples(self, given: Input, name: str) -> list[Sample | InputError]:
         """Return the images of one input as the model takes them, or why it does not.
@@ -212,16 +219,19 @@ class Predictor:
         """
         try:
             decoded = self.decode(given, name)
-            images, inverted = self.preprocess(decoded)
+            prepared = self.preprocess(decoded)
         except InputError as error:
             error.source = name_of(given, name)
             return [error]
         shape = self.model.input_shape
         if isinstance(decoded, np.ndarray) and np.asarray(given).shape not in (shape, (*shape, 1)):
-            names = [f"{name}[{i}]" for i in range(len(images))]
+            names = [f"{name}[{i}]" for i in range(len(prepared))]
         else:
             names = [name_of(given, name)]
-        return [Sample(*each) for each in zip(names, images, map(bool, inverted), strict=True)]
+        return [
+            Sample(name, each.image, each.inverted, cutout=each.cutout)
+            for name, each in zip(names, prepared, strict=True)
+        ]
 
     def decode(
         self, given: Input, name: str = "input 0"
@@ -239,21 +249,22 @@ class Predictor:
             refuse_other_names(given)
         steps, shape = self._steps(), self.model.input_shape
         if isinstance(given, str | Path):
-            return read_image(Path(given), steps.size, colour=steps.colour)
+            return read_for(Path(given), steps)
         if isinstance(given, Image.Image):
             return to_8_bit(given, name_of(given, name))
         images = np.asarray(given)
         alone = images.shape in (shape, (*shape, 1))
         return self.model.validate(images[None] if alone else images)
 
-    def preprocess(
-        self, decoded: Image.Image | Shaped[np.ndarray, "N *shape"]
-    ) -> tuple[Shaped[np.ndarray, "N *shape"], Bool[np.ndarray, "N"]]:
-        """Return images of the model's size, colour and polarity, and which were inverted."""
+    def preprocess(self, decoded: Image.Image | Shaped[np.ndarray, "N *shape"]) -> list[Prepared]:
+        """Return images of the model's size, colour and polarity, and what was done to each.
+
+        Where the model's steps say so, what lies in the middle of a photograph is cut out.
+        """
         if not isinstance(decoded, np.ndarray):
-            steps = self._steps()
-            decoded = fit_image(decoded, steps.size, colour=steps.colour)[None]
-        return match_all(decoded, self.model.polarity)
+            return [prepare(decoded, self._steps())]
+        images, inverted = match_all(decoded, self.model.polarity)
+        return [Prepared(*each) for each in zip(images, map(bool, inverted), strict=True)]
 
     def batch(self, samples: Iterable[Sample | InputError]) -> Iterator[list[Sample | InputError]]:
         """Put as many images together as are answered at once; errors keep their places."""
@@ -291,7 +302,7 @@ class Predictor:
 
     def _judge(self, sample: Sample, probs: Float32[np.ndarray, "K"], novelty: Any) -> Prediction:
         """Say what there is to an answer."""
-        likely = None
+        likely, nothing_found = None, bool(sample.cutout and sample.cutout.is_whole)
         if self.thresholds.likely is not None:
             order = np.argsort(-probs, kind="stable")
             likely = tuple(int(k) for k in order if probs[k] >= self.thresholds.likely)
@@ -303,9 +314,10 @@ class Predictor:
             truth=sample.truth,
             inverted=sample.inverted,
             novelty=float(novelty),
-            strange=self.thresholds.is_strange(float(novelty)),
+            strange=self.thresholds.is_strange(float(novelty)) or nothing_found,
             unsure=self.thresholds.is_unsure(float(probs.max())),
             likely=likely,
+            cutout=sample.cutout,
         )
 
     def _steps(self) -> Preprocessing:

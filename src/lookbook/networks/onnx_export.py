@@ -53,6 +53,7 @@ def describe(
     calibration: CalibrationSet | None,
     data: Data,
     licence: str = UNSTATED,
+    photographs: bool = False,
 ) -> ModelCard:
     """Return what a model file says of itself.
 
@@ -75,6 +76,8 @@ def describe(
         What sets the thresholds.
     data
         What it was trained on.
+    photographs
+        Whether what lies in the middle of photographs is cut out before the model answers.
     """
     shape = images.shape[1:]
     return ModelCard(
@@ -88,7 +91,7 @@ def describe(
         data=data,
         licence=licence,
         lookbook=version("lookbook"),
-        preprocessing=Preprocessing.of(shape, polarity),
+        preprocessing=Preprocessing.of(shape, polarity, photographs=photographs),
         input_shape=shape,
         input_dtype="uint8" if images.dtype == np.uint8 else "float32",
         views=_views(classifier),
