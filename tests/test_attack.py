@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from attack import cage
+from lookbook.cli import process
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,3 +70,23 @@ def test_the_cage_finds_each_kind_of_fault(tmp_path, monkeypatch):
     found = {one.number: one.kind for one in cage.run(Faults(), list(range(7)), 0, tmp_path)}
     expected = ("traceback", "died", "hang", "hang", "memory", "noise", "silent")
     assert found == dict(enumerate(expected))
+
+
+class Kept(Faults):
+    """The same in a process that keeps what it freed, as one that trained does."""
+
+    def start(self, folder):
+        del folder
+        process.tune()
+        blocks = [bytearray(b"x") * (16 * 2**20) for _ in range(20)]
+        blocks.clear()
+        assert cage.status("VmRSS") > 300
+
+
+def test_memory_that_was_freed_before_is_not_overlooked_when_it_is_taken_again(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cage, "MEGABYTES", 50)
+    (found,) = cage.run(Kept(), [4], 0, tmp_path)
+    assert found.kind == "memory"
+    assert found.megabytes in range(95, 105)

@@ -7,6 +7,7 @@ control characters to the terminal, or give a wrong answer without a word.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -226,6 +227,8 @@ def _work(attack: Attack, numbers: list[int], seed: int, folder: Path, writing: 
 
 def _try(act: Act, number: int) -> Outcome:
     """Try one case in this process, within its limits."""
+    # what was freed and kept, as `process.tune` asks for, would be taken again and not be seen
+    ctypes.CDLL(None).malloc_trim(0)
     used, before = time.process_time(), status("VmRSS")
     resource.setrlimit(resource.RLIMIT_CPU, (int(used) + SECONDS + 1, resource.RLIM_INFINITY))
     Path("/proc/self/clear_refs").write_text("5")
