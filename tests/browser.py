@@ -37,12 +37,19 @@ def chromium(*flags: str) -> Iterator[Browser]:
 
 @contextmanager
 def opened(
-    browser: Browser, path: Path, anchor: str = "", *, width: int = 1280, dark: bool = False
+    browser: Browser,
+    path: Path,
+    anchor: str = "",
+    *,
+    width: int = 1280,
+    dark: bool = False,
+    locale: str = "en-US",
 ) -> Iterator[Page]:
     """Open a file without any network; fail on errors in the console and on requests."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light",
+        locale=locale,
         reduced_motion="reduce",  # anchors are reached at once
     )
     context.set_offline(True)

@@ -1,4 +1,4 @@
-"""`lookbook report`: of probabilities of another program, and wrong use."""
+"""`lookbook report` and `export`: of another program's probabilities, wrong use, language."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from browser import opened
 from conftest import lookbook
+from lookbook.core.templates import texts
 
 
 def test_probabilities_in_a_damaged_file_are_refused(bars, tmp_path):
@@ -73,3 +74,24 @@ def test_a_place_that_cannot_be_written_is_named_by_its_flag(hard_run, tmp_path)
             f"error: cannot write {place}: No such file or directory; choose another place with "
             f"{words[-2]}"
         )
+
+
+@pytest.mark.parametrize(
+    ("asked", "locale", "expected"),
+    [
+        (["--lang", "ko"], "en-US", "ko"),
+        (["--lang", "ko"], "ko-KR", "ko"),
+        ([], "ko-KR", "ko"),
+        ([], "en-US", "en"),
+    ],
+)
+def test_a_page_to_try_opens_in_the_language_asked_for_or_the_browsers(
+    browser, own_run, asked, locale, expected
+):
+    ended = lookbook("export", own_run.folder, "--to", "html", *asked, cwd=own_run.folder)
+    assert ended.returncode == 0, ended.stderr
+    with opened(browser, own_run.folder / "try.html", locale=locale) as shown:
+        assert shown.locator("html").get_attribute("lang") == expected
+        assert shown.locator("#clear").inner_text() == texts("exports/try", expected)["clear"]
+        shown.locator("#lang").click()
+        assert shown.locator("html").get_attribute("lang") == {"ko": "en", "en": "ko"}[expected]

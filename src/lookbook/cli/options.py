@@ -68,7 +68,7 @@ Language = Annotated[
         envvar="LOOKBOOK_LANG",
         callback=_set_language,
         is_eager=True,  # so that what else is wrong is said in it
-        help="Language of results and errors, and of a report.",
+        help="Language of results, errors and pages.",
     ),
 ]
 Size = Annotated[

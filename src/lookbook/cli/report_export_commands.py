@@ -10,7 +10,7 @@ import typer
 
 from lookbook.cli import data_commands, options, process, progress, results, terminal
 from lookbook.core import files
-from lookbook.core.translation import t
+from lookbook.core.translation import language, t
 from lookbook.errors import InputError
 from lookbook.runs import store
 
@@ -200,7 +200,9 @@ def _export_int8(run: Run, target: Path) -> None:
 def _export_page(run: Run, target: Path) -> None:
     from lookbook.exports import web_demo
 
-    written = web_demo.write_web_demo(run, target)
+    # English is what nobody asked for: who opens it may have a browser that speaks Korean
+    lang = None if language() == "en" else language()
+    written = web_demo.write_web_demo(run, target, lang)
     size = t("{size:.1f} MB, needs no network", size=written.stat().st_size / 1e6)
     data = run.conditions.data.name
     rows = [(t("page"), f"{written}  ({size})")]

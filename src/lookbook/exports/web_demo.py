@@ -120,6 +120,8 @@ class Words(Struct, frozen=True, kw_only=True, rename="camel"):
     classes: tuple[str, ...]
     preprocessing: Preprocessing | None
     weaknesses: list[str]
+    #: in which the page opens; None: in the browser's
+    lang: Lang | None
     #: the probability from which an answer is sure, the novelty from which an image is strange
     sure_from: float | None
     strange_from: float | None
@@ -128,8 +130,10 @@ class Words(Struct, frozen=True, kw_only=True, rename="camel"):
     samples: Samples = Samples()
 
 
-def write_web_demo(run: Run, out: Path) -> Path:
+def write_web_demo(run: Run, out: Path, lang: Lang | None = None) -> Path:
     """Write the page on a run's model; return the file, of at most 4 MB.
+
+    It opens in one of its languages, or in that of the browser.
 
     The page asks nothing of any network: weights are in it, and as many test images as there is
     room for. It answers as the model file does, images that are photographed, dropped, pasted or
@@ -145,7 +149,7 @@ def write_web_demo(run: Run, out: Path) -> Path:
         The file cannot be written.
     """
     model = open_model(run)
-    network, words = describe(model), _words(run, model)
+    network, words = describe(model), _words(run, model, lang)
     bare = len(_page(run, network, words))
     if bare > MOST_BYTES:
         instead = write_call("export", str(run.folder), to="folder")
@@ -252,13 +256,14 @@ def _step(step: onnx_graph.Step, many: _Numbers, exact: _Numbers) -> Step:
 # ---- what stands around it ----
 
 
-def _words(run: Run, model: Model) -> Words:
+def _words(run: Run, model: Model, lang: Lang | None) -> Words:
     """Return what the page says of the model, without sample images."""
     thresholds = Thresholds.of(model.calibration)
     return Words(
         classes=model.classes,
         preprocessing=model.preprocessing,
         weaknesses=model.card.weaknesses,
+        lang=lang,
         sure_from=thresholds.sure,
         strange_from=thresholds.strange,
         about=_about(run),

@@ -9,7 +9,7 @@ const MOST_PIXELS = 89478485, MOST_SHOWN = 20;
 
 // ---- language and theme ----
 
-let lang = (navigator.language || "en").toLowerCase().startsWith("ko") ? "ko" : "en";
+let lang = (MODEL.lang || navigator.language || "en").toLowerCase().startsWith("ko") ? "ko" : "en";
 const t = (key, values = {}) => MODEL.texts[lang][key].replace(/{(\w+)}/g, (all, name) => values[name] ?? all);
 const percent = (share, digits = 1) => t("percent").replace("{}", (100 * share).toFixed(digits));
 const grouped = (n) => n.toLocaleString("en");
