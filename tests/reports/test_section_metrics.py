@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
-from made_reports import written
+from made_reports import made_answers, written
+from msgspec import structs
+from PIL import Image
 
 import lookbook
-from browser import opened
+from browser import axe_violations, opened
 from conftest import lookbook as program
+from conftest import made_images
 from lookbook.core.templates import LANGS
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import resolve
-from lookbook.reports import page
+from lookbook.evaluation.analysis import analyse
+from lookbook.evaluation.evaluate import judge
+from lookbook.evaluation.photographs import evaluate_photographs
+from lookbook.reports import page, report_data
+from lookbook.reports.context import Answers
+from lookbook.reports.report_data import SeenPhotographs
+from lookbook.runs.photograph_schema import (
+    KindScore,
+    PhotographConditions,
+    PhotographEvaluation,
+    PhotographExample,
+)
+from lookbook.runs.store import read_run
 
 
 def test_every_number_is_the_one_of_evaluate(browser, pages, hard_run):
@@ -125,3 +141,154 @@ def test_fashion_mnist_is_judged_by_what_others_reached(browser, tmp_path):
         "best published 96.9\u00a0%",
         "this model 100.0\u00a0%",
     } <= set(named)
+
+
+# ---- photographs ----
+
+
+@pytest.fixture(scope="module")
+def photographed(hard_run, tmp_path_factory):
+    """A run that was measured on photographs of its classes, and of nothing, with their folder."""
+    folder = tmp_path_factory.mktemp("photographed")
+    images, labels = made_images(30, seed=7)
+    images[::4] = 0  # answered somehow
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = folder / "photos" / ("top", "middle", "bottom")[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).resize((100, 120), 0).save(place / f"{number}.png")
+    (folder / "photos" / "noise").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "photos" / "noise" / "1.png")
+    (folder / "photos" / "noise" / "2.png").write_bytes(b"no image")
+    run = read_run(shutil.copytree(hard_run.folder, folder / "bars-1"))
+    with pytest.warns(UserWarning, match="left out 1 file"):
+        evaluate_photographs(run, folder / "photos")
+    for lang in LANGS:
+        page.write_run_report(report_data.collect(run), folder / f"{lang}.html", lang)
+    return run, folder
+
+
+def test_photographs_are_shown_as_they_were_measured(browser, photographed):
+    run, folder = photographed
+    found = run.photographs()
+    for lang in LANGS:
+        with opened(browser, folder / f"{lang}.html") as shown:
+            part = shown.locator("#photographs")
+            values = part.locator("data").evaluate_all(
+                "all => Object.fromEntries(all.map(one => [one.dataset.metric, one.value]))"
+            )
+            rows = [row.all_inner_texts() for row in _cells(part.locator(".kinds tbody tr"))]
+            cells = part.locator(".matrix tbody td").all_inner_texts()
+            hits = part.locator(".matrix tbody td.hit").count()
+            sprites = part.locator(".kinds .p").count()
+            said = part.inner_text()
+        names = ("accuracy", "accuracy_top_half", "unknown_refused", "refused", "ece")
+        assert values == {f"photographs-{name}": str(getattr(found, name)) for name in names}
+        assert [row[0] for row in rows] == ["top", "middle", "bottom", "noise"]
+        for row, one in zip(rows, found.per_kind, strict=True):
+            right = "–" if one.right is None else f"{100 * one.right / one.n:.0f}"
+            assert (row[1], row[2].rstrip("\u00a0%")) == (str(one.n), right)
+        counts = [n for one in found.per_kind for n in one.answers]
+        assert cells == [str(n) if n else "" for n in counts]
+        assert hits == 3
+        assert sprites == len(found.examples) > 8
+        assert found.conditions.started[:10] in said
+        assert str(folder) not in said
+
+
+def _cells(rows):
+    return [row.locator("th, td") for row in rows.all()]
+
+
+def test_the_part_on_photographs_is_for_everybody(browser, photographed):
+    _, folder = photographed
+    for lang, dark, width in (("en", True, 1280), ("ko", False, 360)):
+        with opened(browser, folder / f"{lang}.html", width=width, dark=dark) as shown:
+            assert axe_violations(shown) == []
+            assert shown.evaluate("document.documentElement.scrollWidth") <= width
+            korean = re.search("[가-힣]", shown.locator("#photographs .claim").inner_text())
+            assert bool(korean) == (lang == "ko")
+
+
+def test_examples_whose_files_are_gone_or_changed_are_left_out(photographed, tmp_path):
+    run, folder = photographed
+    run = read_run(shutil.copytree(run.folder, tmp_path / "bars-1"))
+    elsewhere = shutil.copytree(folder / "photos", tmp_path / "photos")
+    found = run.photographs()
+    moved = structs.replace(found.conditions, data=str(elsewhere))
+    (run.folder / "photographs.json").write_text(
+        json.dumps(structs.replace(found, conditions=moved).to_json())
+    )
+    predictor = lookbook.Predictor(run)
+    assert len(report_data.see_photographs(run, predictor).examples) == len(found.examples)
+    gone, changed = (
+        found.examples[0],
+        next(one for one in found.examples if one.answer != found.examples[0].answer),
+    )
+    shutil.copy(elsewhere / gone.file, elsewhere / changed.file)
+    (elsewhere / gone.file).unlink()
+    left = [one for one, _ in report_data.see_photographs(run, predictor).examples]
+    assert left == [one for one in found.examples if one not in (gone, changed)]
+
+
+def made_photographs(classes):
+    """What photographs of two kinds of Fashion-MNIST might show, and of one that it lacks."""
+
+    def score(kind, names, answers, right):
+        counts = [answers.get(name, 0) for name in classes]
+        return KindScore(
+            kind=kind, classes=names, n=sum(counts), right=right, refused=1, strange=1,
+            answers=counts, most_wrong="Bag",
+        )  # fmt: skip
+
+    shares = {
+        "accuracy_garments": 0.5, "accuracy_with_shoes": 0.625, "accuracy_groups": 0.75,
+        "accuracy_top_half": 0.6, "unknown_refused": 0.5, "garments_refused": 0.25,
+    }  # fmt: skip
+    general = {"accuracy": 0.625, "refused": 0.25}
+    return PhotographEvaluation(
+        **shares, **general, ece=0.1, n=10, classes=list(classes),
+        standard_errors=dict.fromkeys(shares | general, 0.0125),
+        per_kind=[
+            score("dress", ["Dress"], {"Dress": 2, "Bag": 2}, 2),
+            score("shoes", ["Sandal", "Sneaker", "Ankle boot"], {"Sneaker": 3, "Bag": 1}, 3),
+            score("hat", [], {"Bag": 2}, None),
+        ],
+        examples=[
+            PhotographExample(file="dress/<b>.jpg", kind="dress", answer="Dress",
+                              probability=0.9, right=True),
+        ],
+        conditions=PhotographConditions(
+            run="a", recipe="b", data="/home/me/photos", sha256="0" * 64, files=12, unreadable=2,
+            lacking=["skirt"], seed=0, started="2026-01-02T03:04:05+00:00", seconds=1.0,
+        ),
+    )  # fmt: skip
+
+
+def test_garments_shoes_and_groups_are_named_where_the_data_has_them(tmp_path):
+    source = resolve("fashion-mnist")
+    classes = source.published.classes
+    images, labels, probs = made_answers(60, 10, (28, 28))
+    test = Dataset(images, labels, classes)
+    found = made_photographs(classes)
+    seen = SeenPhotographs(found, [(found.examples[0], images[0])])
+    answers = Answers(
+        test, probs, judge(probs, labels, classes), analyse(test, probs), title="t",
+        source=source, photographs=seen,
+    )  # fmt: skip
+    text = written(page.write_report(answers, tmp_path / "a.html"))
+    part = text[text.index('<section id="photographs"') :]
+    assert "Of photographs of garments it names 50.0 % rightly (± 1.2)." in part
+    assert 'data-metric="photographs-accuracy_groups" value="0.75">75.0 % ± 1.2<' in part
+    assert "<dt>known kinds refused" not in part.partition("</section>")[0]
+    assert "10 photographs in the folder photos, measured on 2026-01-02." in part
+    assert "The model learnt from Fashion-MNIST alone" in part
+    assert "2 further files could not be read." in part
+    assert "There were no photographs of skirt." in part
+    assert "/home/me" not in part
+    assert 'title="dress/&lt;b&gt;.jpg"' in part
+    assert "Groups are upper body, trousers, dress and shoes." in part
+
+
+def test_a_run_without_photographs_has_no_part_on_them(pages):
+    assert '<section id="photographs"' not in written(pages["en"])

@@ -13,14 +13,8 @@ if TYPE_CHECKING:
     from lookbook.exports.int8 import Comparison
     from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
-    from lookbook.runs.schema import (
-        Evaluation,
-        KindScore,
-        OwnResult,
-        PhotographEvaluation,
-        ThresholdScores,
-        Weakness,
-    )
+    from lookbook.runs.photograph_schema import KindScore, PhotographEvaluation
+    from lookbook.runs.schema import Evaluation, OwnResult, ThresholdScores, Weakness
     from lookbook.runs.store import Run
 
 

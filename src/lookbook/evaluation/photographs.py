@@ -19,11 +19,13 @@ from lookbook.core.names import few, plain, text
 from lookbook.data.image_folder import left_out, list_kinds
 from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.evaluation import metrics
+from lookbook.evaluation.selection import choose_photographs
 from lookbook.inference.predictor import Prediction, Predictor
-from lookbook.runs.schema import (
+from lookbook.runs.photograph_schema import (
     KindScore,
     PhotographConditions,
     PhotographEvaluation,
+    PhotographExample,
     PhotographScores,
 )
 from lookbook.runs.store import PHOTOGRAPHS, Run, as_run
@@ -79,6 +81,8 @@ class Answers:
     strange: Bool[np.ndarray, "N"]
     #: number of the kind of each
     labels: Int64[np.ndarray, "N"]
+    #: their files, from the folder on
+    files: tuple[str, ...] = ()
 
 
 def evaluate_photographs(
@@ -139,7 +143,11 @@ def measure(run: Run, photos: str | Path, tell: Tell) -> PhotographEvaluation:
         started=now,
         seconds=time.perf_counter() - start,
     )
-    return PhotographEvaluation(**structs.asdict(scores), conditions=conditions)
+    return PhotographEvaluation(
+        **structs.asdict(scores),
+        examples=_examples(answers, found.kinds, classes),
+        conditions=conditions,
+    )
 
 
 # ---- which photographs, and what is right for them ----
@@ -227,23 +235,28 @@ def answer(
     InputError
         None of a kind that it knows can be read.
     """
-    rows: list[tuple[Float[np.ndarray, "K"], bool, bool, int]] = []
+    rows: list[tuple[Float[np.ndarray, "K"], bool, bool, int, str]] = []
     unreadable = []
     for path, label, one in _each(predictor, photographs, tell):
         if isinstance(one, InputError):
             unreadable.append(path)
         else:
-            rows.append((one.probs, one.verdict != "answer", one.strange, label))
+            name = text(path.relative_to(photographs.folder).as_posix())
+            rows.append((one.probs, one.verdict != "answer", one.strange, label, name))
     if unreadable:
         _warn(left_out(unreadable, "no images, or damaged"))
-    if not any(photographs.kinds[label].right for *_, label in rows):
+    if not any(photographs.kinds[label].right for *_, label, _ in rows):
         raise InputError(
             f"{photographs.folder} holds no photograph that can be read of a kind that the model "
             "knows; add some"
         )
-    probs, refused, strange, labels = zip(*rows, strict=True)
+    probs, refused, strange, labels, files = zip(*rows, strict=True)
     answers = Answers(
-        np.stack(probs).astype(np.float64), np.array(refused), np.array(strange), np.array(labels)
+        np.stack(probs).astype(np.float64),
+        np.array(refused),
+        np.array(strange),
+        np.array(labels),
+        files,
     )
     return answers, unreadable
 
@@ -387,6 +400,24 @@ def _score(answers: Answers, number: int, kind: Kind, classes: Sequence[str]) ->
         answers=counts.tolist(),
         most_wrong=classes[int(wrong.argmax())] if wrong.any() else None,
     )
+
+
+def _examples(
+    answers: Answers, kinds: Sequence[Kind], classes: Sequence[str]
+) -> list[PhotographExample]:
+    """Return the photographs that a report shows, with the answers to them."""
+    right, _ = _hits(answers, kinds)
+    confidence, top = answer_probability(answers.probs, kinds), answers.probs.argmax(axis=1)
+    return [
+        PhotographExample(
+            file=answers.files[index],
+            kind=kinds[answers.labels[index]].name,
+            answer=classes[top[index]],
+            probability=float(confidence[index]),
+            right=bool(right[index]) if kinds[answers.labels[index]].right else None,
+        )
+        for index in choose_photographs(answers.labels, right, confidence)
+    ]
 
 
 def _keep(run: Run, found: PhotographEvaluation, before: PhotographEvaluation | None) -> None:

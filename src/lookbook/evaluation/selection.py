@@ -21,8 +21,9 @@ SHOWN_SIDE = 64
 #: example images of a class, fewer of each where there are many, and classes that have some
 EXAMPLES, FEWER, MANY, MOST_CLASSES = 16, 5, 20, 50
 #: images of each class that are shown as its surest, and as many as its hardest
-#: images of each class that are shown as its surest, and as many as its hardest
 FEW = 5
+#: photographs of each kind that are shown as the surest right answers, and as many as wrong ones
+MOST_PHOTOGRAPHS = 3
 
 
 def choose_shown(
@@ -96,6 +97,23 @@ def extremes(
     order = members[np.argsort(of_truth[members], kind="stable")]
     surest = order[right[order]][::-1][:FEW]
     return surest, order[~np.isin(order, surest)][:FEW]
+
+
+def choose_photographs(
+    labels: Int64[np.ndarray, "N"], right: Bool[np.ndarray, "N"], confidence: Float[np.ndarray, "N"]
+) -> list[int]:
+    """Choose the surest right answers to photographs of each kind, then the surest wrong ones.
+
+    >>> choose_photographs(np.array([0, 1, 0]), np.array([False, True, True]), np.array([0.9] * 3))
+    [2, 0, 1]
+    """
+    order = np.argsort(-confidence, kind="stable")
+    return [
+        int(index)
+        for kind in np.unique(labels)
+        for hit in (True, False)
+        for index in order[(labels[order] == kind) & (right[order] == hit)][:MOST_PHOTOGRAPHS]
+    ]
 
 
 def draw(n: int, most: int) -> Int64[np.ndarray, "M"]:

@@ -13,7 +13,8 @@ from lookbook.errors import DamagedFileError
 from lookbook.images.specification import Polarity, Preprocessing, check_version
 from lookbook.inference.thresholds import CalibrationSet
 from lookbook.recipes import NamedRecipe
-from lookbook.runs.schema import Number, Validation
+from lookbook.runs.ranges import Number
+from lookbook.runs.schema import Validation
 
 
 class Data(Struct, frozen=True):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lookbook.evaluation.analysis import Analysis
     from lookbook.evaluation.audit import Findings
     from lookbook.inference.model import Model
+    from lookbook.reports.report_data import SeenPhotographs
     from lookbook.runs.schema import Scores
     from lookbook.runs.store import Run
 
@@ -47,6 +48,7 @@ class Answers:
     run: Run | None = None
     model: Model | None = None
     source: DataSource | None = None
+    photographs: SeenPhotographs | None = None
 
     @property
     def published(self) -> BuiltinDataset | None:

@@ -135,6 +135,7 @@ def write_run_report(collected: ReportData, out: Path, lang: Lang = "en") -> Pat
         run=collected.run,
         model=collected.model,
         source=collected.run.source,
+        photographs=collected.photographs,
     )
     return write_report(answers, out, lang)
 
@@ -222,6 +223,7 @@ def _sections(context: Context) -> dict[str, Section | None]:
         "trust": section_metrics.calibration(context),
         "map": section_answers.the_map(context),
         "robustness": section_model.robustness(context),
+        "photographs": section_metrics.photographs(context),
     }
 
 

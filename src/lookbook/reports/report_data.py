@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from lookbook.core.files import open_plain, write_bytes
 from lookbook.data.corrections import apply
 from lookbook.data.dataset import Dataset
-from lookbook.errors import LookbookWarning, OutputError
+from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.evaluation.analysis import Analysis, analyse
 from lookbook.evaluation.audit import Findings, audit
 from lookbook.evaluation.evaluate import evaluate_part
@@ -24,9 +25,10 @@ from lookbook.runs.schema import Evaluation
 from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32
+    from jaxtyping import Float32, UInt8
 
     from lookbook.inference.model import Model
+    from lookbook.runs.photograph_schema import PhotographEvaluation, PhotographExample
 
 #: file in the run; another version of what it holds has another number
 ANALYSIS = "analysis.npz"
@@ -47,6 +49,14 @@ Tell = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
+class SeenPhotographs:
+    """What photographs showed, and some of them as the model saw them."""
+
+    found: PhotographEvaluation
+    examples: list[tuple[PhotographExample, UInt8[np.ndarray, "H W *C"]]]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All that is known of a run."""
 
@@ -60,6 +70,8 @@ class ReportData:
     found: Evaluation
     analysis: Analysis
     findings: Findings
+    #: None where it was not measured on photographs
+    photographs: SeenPhotographs | None
 
 
 def collect(run: Run, tell: Tell = lambda _step, _done: None) -> ReportData:
@@ -102,6 +114,7 @@ def collect(run: Run, tell: Tell = lambda _step, _done: None) -> ReportData:
         found,
         Analysis.from_arrays(kept),
         Findings.from_arrays(kept),
+        see_photographs(run, predictor),
     )
 
 
@@ -119,6 +132,25 @@ def examine_data(
     judged = cross_validation.out_of_fold(training, test, mirror=mirror)
     _begin(tell, "duplicates")
     return audit(training, test, judged)
+
+
+def see_photographs(run: Run, predictor: Predictor) -> SeenPhotographs | None:
+    """Return what photographs showed, with examples; None where nothing was measured on them.
+
+    Examples whose file is gone, or has another answer by now, are left out.
+    """
+    found = run.photographs()
+    if found is None:
+        return None
+    folder = Path(found.conditions.data)
+    there = [one for one in found.examples if (folder / one.file).is_file()]
+    answers = predictor.predict_each([folder / one.file for one in there])
+    examples = [
+        (one, seen.image)
+        for one, seen in zip(there, answers, strict=True)
+        if not isinstance(seen, InputError) and seen.name == one.answer
+    ]
+    return SeenPhotographs(found, examples)
 
 
 def _mirrors(run: Run) -> bool:

@@ -1,4 +1,4 @@
-"""Report sections on accuracy and calibration: interval, comparison, reliability, coverage."""
+"""Report sections on figures: accuracy beside others, reliability, coverage, photographs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from lookbook.evaluation import metrics
 from lookbook.inference.thresholds import COVERAGE
 from lookbook.reports import charts
 from lookbook.reports.charts import Axis, Line
-from lookbook.reports.context import Context, Fact, Number, Section, grouped
+from lookbook.reports.context import Context, Fact, Number, Section, Tile, grouped
+from lookbook.runs.photograph_schema import KindScore, PhotographEvaluation
 from lookbook.runs.schema import Evaluation, ThresholdScores
+
+#: kinds, or classes, beyond which there is no table of kinds by classes
+MOST_CELLS = 20
+#: figures of photographs beside the accuracy, in the order of the page
+FIGURES = (
+    *("accuracy_with_shoes", "accuracy_groups", "accuracy_top_half"),
+    *("unknown_refused", "garments_refused", "refused"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +59,44 @@ class CalibrationSection(Section):
     by_chance: Number
     coverage: str
     thresholds: ThresholdNumbers | None
+
+
+@dataclass(frozen=True)
+class KindRow:
+    """How photographs of one kind were answered, and some of them."""
+
+    name: str
+    n: str
+    #: None where no class is right
+    right: Number | None
+    refused: Number
+    #: whether to refuse is right, as no class is
+    unknown: bool
+    taken: str
+    #: the surest right answers, and the surest wrong ones; of a kind that has no right class all
+    hits: list[Tile]
+    misses: list[Tile]
+
+
+@dataclass(frozen=True)
+class KindCell:
+    """How often a class was the answer to a kind, how dark that is drawn, whether it is right."""
+
+    count: str
+    shade: float
+    hit: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotographsSection(Section):
+    """How a model recognises photographs."""
+
+    claim: Number
+    facts: list[Fact]
+    rows: list[KindRow]
+    #: for each kind a cell for each class; none where there are too many
+    cells: list[list[KindCell]]
+    how: list[str]
 
 
 def verdict(context: Context) -> VerdictSection:
@@ -265,3 +312,122 @@ def _thresholds(context: Context, scores: ThresholdScores) -> ThresholdNumbers:
         set_size=Number(f"{scores.set_size:.2f}", "set_size", scores.set_size),
         refused=share("refused", scores.refused),
     )
+
+
+def photographs(context: Context) -> PhotographsSection | None:
+    """Show how the model recognises photographs; None where that was not measured."""
+    seen = context.answers.photographs
+    if seen is None:
+        return None
+    found = seen.found
+    many = max(len(found.per_kind), len(found.classes)) > MOST_CELLS
+    return PhotographsSection(
+        claim=_claim_of_photographs(context, found),
+        facts=_photograph_facts(context, found),
+        rows=[_kind_row(context, one) for one in found.per_kind],
+        cells=[] if many else [_kind_cells(found, one) for one in found.per_kind],
+        how=_how_photographed(context, found),
+        note=_note_of_photographs(context, found),
+    )
+
+
+def _claim_of_photographs(context: Context, found: PhotographEvaluation) -> Number:
+    """Say in one sentence how many photographs are recognised."""
+    name, key, share = "accuracy", "claim", found.accuracy
+    if found.accuracy_garments is not None:
+        name, key, share = "accuracy_garments", "claim_garments", found.accuracy_garments
+    error = f"{100 * found.standard_errors[name]:.1f}"
+    said = context.t(f"photographs.{key}", share=context.percent(share), error=error)
+    return _figure(said, name, share)
+
+
+def _note_of_photographs(context: Context, found: PhotographEvaluation) -> str:
+    """Say how figures are to be read."""
+    grouped = ["groups"] if found.accuracy_groups is not None else []
+    return " ".join(context.t(f"photographs.{key}") for key in ("mean", *grouped))
+
+
+def _photograph_facts(context: Context, found: PhotographEvaluation) -> list[Fact]:
+    """List the figures that this model has, with their standard errors."""
+    facts = []
+    for name in FIGURES:
+        share = getattr(found, name)
+        if share is None or (name == "refused" and found.garments_refused is not None):
+            continue
+        text = context.t(
+            "photographs.share",
+            share=context.percent(share),
+            error=f"{100 * found.standard_errors[name]:.1f}",
+        )
+        facts.append(Fact(context.t(f"photographs.{name}"), _figure(text, name, share)))
+    ece = _figure(context.percent(found.ece), "ece", found.ece)
+    return [*facts, Fact(context.t("photographs.ece"), ece)]
+
+
+def _figure(text: str, name: str, value: float) -> Number:
+    """Return a figure of photographs, which has the name of one of the test part."""
+    return Number(text, f"photographs-{name}", value)
+
+
+def _kind_row(context: Context, one: KindScore) -> KindRow:
+    """Say how photographs of a kind were answered, and show some."""
+    seen = context.answers.photographs
+    examples = seen.examples if seen else []
+    tiles: dict[bool, list[Tile]] = {True: [], False: []}
+    for index, (example, image) in enumerate(examples):
+        if example.kind == one.kind:
+            about = context.t(
+                "photographs.example",
+                kind=one.kind,
+                answer=example.answer,
+                share=context.percent(example.probability),
+            )
+            at = context.gallery.add("photographs", index, image)
+            tiles[example.right is True].append(Tile(at, about, example.file))
+    answers, wrong = seen.found if seen else None, one.most_wrong
+    taken = ""
+    if answers is not None and wrong is not None:
+        count = one.answers[answers.classes.index(wrong)]
+        taken = context.t("photographs.taken", name=wrong, n=grouped(count))
+    right = None if one.right is None else one.right / one.n
+    refused = one.refused / one.n
+    return KindRow(
+        name=one.kind,
+        n=grouped(one.n),
+        right=None if right is None else Number(context.percent(right, 0), "", 100 * right),
+        refused=Number(context.percent(refused, 0), "", 100 * refused),
+        unknown=right is None,
+        taken=taken,
+        hits=tiles[True],
+        misses=tiles[False],
+    )
+
+
+def _kind_cells(found: PhotographEvaluation, one: KindScore) -> list[KindCell]:
+    """Return how often each class was the answer to a kind; the more often, the darker."""
+    cells = []
+    for name, count in zip(found.classes, one.answers, strict=True):
+        share, hit = count / one.n, name in one.classes
+        shade = share if hit else float(np.sqrt(share))
+        cells.append(KindCell(grouped(count) if count else "", round(shade, 3), hit))
+    return cells
+
+
+def _how_photographed(context: Context, found: PhotographEvaluation) -> list[str]:
+    """Say which photographs these are, what was not read, and when it was measured."""
+    conditions = found.conditions
+    lines = [
+        context.t(
+            "photographs.measured",
+            n=grouped(found.n),
+            folder=conditions.data.replace("\\", "/").rsplit("/", 1)[-1],
+            date=conditions.started[:10],
+        )
+    ]
+    if context.answers.published:
+        lines.append(context.t("photographs.learnt", title=context.answers.published.title))
+    if conditions.unreadable:
+        lines.append(context.t("photographs.unreadable", n=grouped(conditions.unreadable)))
+    if conditions.lacking:
+        lines.append(context.t("photographs.lacking", names=", ".join(conditions.lacking)))
+    return lines

@@ -6,7 +6,6 @@ are not named may be there, too: they are passed over.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -17,19 +16,19 @@ from lookbook import recipes
 from lookbook.core.document import Document
 from lookbook.core.environment import Environment, Machine
 from lookbook.images.specification import SIDES, Polarity
-
-Number = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
-Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
-Seconds = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-Some = Annotated[int, Meta(ge=1, le=2**53)]
-Side = Annotated[int, Meta(ge=8, le=224)]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-#: a path, or the name of built-in data
-Place = Annotated[str, Meta(min_length=1, max_length=4096, pattern="^[^\x00]+$")]
-Classes = Annotated[list[str], Meta(min_length=2, max_length=200)]
-
+from lookbook.runs.photograph_schema import PhotographEvaluation
+from lookbook.runs.ranges import (
+    Classes,
+    Count,
+    Digest,
+    Number,
+    Place,
+    Positive,
+    Seconds,
+    Share,
+    Side,
+    Some,
+)
 
 #: why a trained network is not to be relied on: see `metrics.weaknesses`
 Weakness = Literal["under_one_epoch", "not_above_commonest"]
@@ -290,80 +289,6 @@ class ExternalEvaluation(Evaluation, frozen=True, kw_only=True):
 
     #: None where it was not evaluated yet
     own: OwnResult | None
-
-
-class KindScore(Document, Struct, frozen=True, kw_only=True):
-    """How photographs of one kind were answered."""
-
-    kind: str
-    #: any of these is right; none where the photographs show none of the model's classes
-    classes: list[str]
-    n: Some
-    #: whose most probable class is right, refused or not; None where none can be
-    right: Count | None
-    #: told as "not sure" or "not one of these", and as the latter
-    refused: Count
-    strange: Count
-    #: how often each class is the most probable one, in their order
-    answers: list[Count]
-    #: the most frequent wrong one
-    most_wrong: str | None
-
-
-class PhotographScores(Document, Struct, frozen=True, kw_only=True):
-    """What answers to photographs are worth: see `evaluation.photographs.judge`."""
-
-    accuracy: Share
-    #: None where the data has no kinds of photographs of its own, or the folder lacks them
-    accuracy_garments: Share | None
-    accuracy_with_shoes: Share | None
-    accuracy_top_half: Share
-    accuracy_groups: Share | None
-    #: None where there are no photographs of something else
-    unknown_refused: Share | None
-    garments_refused: Share | None
-    refused: Share
-    ece: Share
-    n: Some
-    #: of the shares of that name
-    standard_errors: dict[str, Share]
-    per_kind: list[KindScore]
-    classes: Classes
-
-    def __post_init__(self) -> None:
-        names, k = {*self.classes}, len(self.classes)
-        for one in self.per_kind:
-            if not names.issuperset([*one.classes, one.most_wrong or self.classes[0]]):
-                raise ValueError("it names classes that are none of them")
-        counts = [sum(one.answers) for one in self.per_kind if len(one.answers) == k]
-        if counts != [one.n for one in self.per_kind] or sum(counts) != self.n:
-            raise ValueError("the answers must count the photographs of each kind")
-
-
-class PhotographConditions(Document, Struct, frozen=True, kw_only=True):
-    """Which photographs a model answered, and when."""
-
-    run: str
-    recipe: str
-    #: the folder
-    data: str
-    #: of names and content of their files
-    sha256: Digest
-    #: those that could not be read count here alone
-    files: Some
-    unreadable: Count
-    #: kinds of which there are none
-    lacking: list[str]
-    seed: int
-    #: in UTC
-    started: str
-    seconds: Seconds
-
-
-class PhotographEvaluation(PhotographScores, frozen=True, kw_only=True):
-    """`photographs.json`: what a run's model does on photographs."""
-
-    conditions: PhotographConditions
 
 
 class Request(Struct, forbid_unknown_fields=True):

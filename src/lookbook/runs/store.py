@@ -49,7 +49,8 @@ from lookbook.runs.schema import Conditions, EpochRecord, Metrics
 
 if TYPE_CHECKING:
     from lookbook.data.sources import DataSource
-    from lookbook.runs.schema import Evaluation, PhotographEvaluation
+    from lookbook.runs.photograph_schema import PhotographEvaluation
+    from lookbook.runs.schema import Evaluation
 
 _PARTS = ("recipe", "history", "metrics", "conditions")
 WEIGHTS = "weights.safetensors"

@@ -1,0 +1,20 @@
+"""Ranges of what documents hold: numbers, counts, shares, names."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from msgspec import Meta
+
+Number = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
+Seconds = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Some = Annotated[int, Meta(ge=1, le=2**53)]
+Side = Annotated[int, Meta(ge=8, le=224)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+#: a path, or the name of built-in data
+Place = Annotated[str, Meta(min_length=1, max_length=4096, pattern="^[^\x00]+$")]
+Classes = Annotated[list[str], Meta(min_length=2, max_length=200)]
