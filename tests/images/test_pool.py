@@ -14,6 +14,7 @@ from PIL import Image
 from lookbook.images import pool
 from lookbook.images.batch import Request
 from lookbook.images.pool import Pool
+from lookbook.images.specification import Preprocessing
 
 NEXT = Pool._next
 
@@ -125,9 +126,29 @@ def test_files_of_a_killed_worker_are_read_here(files, workers, monkeypatch):
 
 
 def test_grey_images_of_another_polarity_are_inverted_by_whoever_reads_them(files, workers):
-    found = list(pool_of(files, polarity="light on dark").batches())
+    steps = Preprocessing.of((9, 12), "light on dark")
+    found = list(pool_of(files, steps=steps).batches())
     inverted = np.concatenate([batch.inverted for _, batch in found])
     images = np.concatenate([batch.images for _, batch in found])
     assert np.flatnonzero(inverted).tolist() == [*range(192, 200)]
     assert images[199, 0, 0] == 255 - 199
+    assert len(workers) == 2
+
+
+def test_photographs_are_cut_out_by_whoever_reads_them(tmp_path, workers):
+    for number in range(30):
+        photograph = Image.new("RGB", (120, 160), "white")
+        photograph.paste("navy", (30 + number, 40, 70 + number, 120))
+        photograph.save(tmp_path / f"{number:02}.png")
+    files = [str(path) for path in sorted(tmp_path.iterdir())]
+    steps = Preprocessing.of((28, 28), "light on dark", photographs=True)
+
+    def request(places):
+        return Request(files[places.start : places.stop], (28, 28), colour=False, steps=steps)
+
+    found = [batch for _, batch in Pool(len(files), request, 1000).batches()]
+    assert all(batch.inverted.all() for batch in found)
+    assert sum(len(batch.cutouts) for batch in found) == 30
+    images = np.concatenate([batch.images for batch in found])
+    assert (images[:, 1:-1, 8:-8] > 0).all()
     assert len(workers) == 2

@@ -184,14 +184,14 @@ def test_a_file_that_does_not_say_how_images_are_prepared_means_version_1(run, t
 
 def test_a_file_whose_images_are_prepared_by_unknown_steps_is_refused(run, tmp_path):
     newer = rewritten(
-        run, tmp_path / "newer.onnx", lambda about: about["preprocessing"].update(version=2)
+        run, tmp_path / "newer.onnx", lambda about: about["preprocessing"].update(version=3)
     )
     for refused in (Model.open, lambda path: lookbook.predict(path, tmp_path / "a.png")):
         with pytest.raises(InputError) as caught:
             refused(newer)
         assert str(caught.value) == (
-            f"{newer} takes images that are prepared by steps of version 2, and this lookbook "
-            "knows those of version 1; install the newest lookbook"
+            f"{newer} takes images that are prepared by steps of version 3, and this lookbook "
+            "knows those up to version 2; install the newest lookbook"
         )
 
 

@@ -64,4 +64,4 @@ def test_values_that_no_model_has_are_refused(wrong):
 
 def test_steps_of_another_version_are_told_apart_from_damage():
     with pytest.raises(UnknownVersionError):
-        ModelCard.from_json(WHOLE | {"preprocessing": {"version": 2, "new": True}})
+        ModelCard.from_json(WHOLE | {"preprocessing": {"version": 3, "new": True}})

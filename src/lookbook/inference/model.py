@@ -78,7 +78,8 @@ class Model:
         except UnknownVersionError as error:
             raise InputError(
                 f"{path} takes images that are prepared by steps of version {error.version}, and "
-                f"this lookbook knows those of version {VERSIONS[-1]}; install the newest lookbook"
+                f"this lookbook knows those up to version {VERSIONS[-1]}; install the newest "
+                "lookbook"
             ) from error
         except Exception as error:  # ONNX Runtime's own have no common class
             reason = "what it says of itself does not hold"
