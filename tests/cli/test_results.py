@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from msgspec import structs
 from sklearn.metrics import balanced_accuracy_score
 
 from lookbook.cli import results
+from lookbook.core import translation
 from lookbook.evaluation.evaluate import evaluate, judge
 from lookbook.runs.schema import Evaluation, Measured
 
@@ -64,3 +67,26 @@ def test_classes_with_few_test_images_are_told(own_run):
     assert "warning            fewer than 5 test images show middle (4): what" in (
         results.evaluation(found)
     )
+
+
+@pytest.mark.parametrize(
+    ("lang", "expected"),
+    [
+        ("en", ["time", "1 min 45 s", "1 min 30 s of it before it was stopped or killed"]),
+        ("ko", ["시간", "1분 45초", "그중 1분 30초: 멈추거나 강제로 끝나기 전"]),
+    ],
+)
+def test_the_time_of_a_resumed_training_is_that_of_all_its_parts(own_run, lang, expected):
+    """The fit counts what went before, the process does not."""
+    spent = {"imports": 2.0, "data": 1.0, "fit": 100.0, "calibration": 1.0, "export": 0.5}
+    run = replace(own_run, conditions=structs.replace(own_run.conditions, seconds=spent))
+    translation.set_language(lang)
+    try:
+        lines = results.trained(run, 15.0, 90.0).splitlines()
+        alone = results.trained(run, 105.0)
+    finally:
+        translation.set_language("en")
+    at = next(i for i, line in enumerate(lines) if line.startswith(expected[0]))
+    assert lines[at].split(None, 1)[1].split("  (")[0] == expected[1]
+    assert lines[at + 1].strip() == expected[2]
+    assert alone.splitlines() == [*lines[: at + 1], *lines[at + 2 :]]

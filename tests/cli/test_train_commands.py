@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from PIL import Image
 from conftest import lookbook, made_images
 from lookbook.cli import train_commands
 from lookbook.runs.store import read_run
+from lookbook.training.callbacks import Callback
+from lookbook.training.pipeline import train
 
 RUN = "runs/bars-tutorial-1"
 
@@ -152,3 +155,26 @@ def test_ctrl_c_stops_at_the_step_and_keeps_a_usable_run(bars, tmp_path):
     assert "Traceback" not in err
     assert f"next: lookbook evaluate {RUN}" in out
     assert lookbook("evaluate", RUN, cwd=tmp_path).returncode == 0
+
+
+class Aged(Callback):
+    """Lets a training have gone on for 100 s, and stops it at its first step."""
+
+    def on_step_end(self, state):
+        state._clock._start -= 100
+        state.stop()
+
+
+def test_a_resumed_training_says_how_long_all_of_it_took(bars, tmp_path):
+    train(str(bars), "tutorial", epochs=1, out=tmp_path / "run", callbacks=[Aged()])
+    ended = lookbook("train", "--resume", "run", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    whole, before = re.search(
+        r"^time +(1 min \d+ s)  \(.*\bfit 1 min \d+ s.*\n +(1 min \d+ s) of it before it was "
+        r"stopped or killed\n",
+        ended.stdout,
+        re.MULTILINE,
+    ).groups()
+    assert int(whole.split()[2]) >= int(before.split()[2]) >= 40
+    fit = read_run(tmp_path / "run").metrics.fit_seconds
+    assert 60 + int(whole.split()[2]) >= fit - 1

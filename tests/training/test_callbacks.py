@@ -11,7 +11,7 @@ import pytest
 import lookbook
 from conftest import made_images
 from lookbook.recipes import QUICK, SMALL, Recipe
-from lookbook.training.callbacks import Callback, StopWhen
+from lookbook.training.callbacks import Callback, StopWhen, TimeBefore
 from lookbook.training.loop import fit
 from lookbook.training.pipeline import resume, train
 
@@ -154,3 +154,11 @@ def test_a_function_is_asked_after_each_step():
     fitted = fit(made_images(100, seed=0), None, TINY, 3, callbacks=[StopWhen(lambda: next(asked))])
     assert [record.images for record in fitted.history] == [38]
     assert len(list(asked)) == 8
+
+
+def test_the_time_before_a_training_was_resumed_is_noted(data, tmp_path):
+    stopped = train(data, QUICK, out=tmp_path / "run", callbacks=[StopAt("on_step_end", 3)])
+    before = TimeBefore()
+    run = resume(tmp_path / "run", callbacks=[before])
+    assert 0 < before.seconds <= stopped.history[-1].seconds
+    assert before.seconds < run.history[0].seconds

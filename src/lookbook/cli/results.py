@@ -66,12 +66,15 @@ def run_table(runs: list[Run]) -> str:
     return terminal.table(rows)
 
 
-def trained(run: Run, whole: float) -> str:
-    """Write how a training ended: accuracy on validation, and where the `whole` time went."""
-    seconds = dict(run.conditions.seconds)
+def trained(run: Run, took: float, before: float = 0.0) -> str:
+    """Write how a training ended: accuracy on validation, and where the time went.
+
+    This process took some seconds; of a training that was resumed, the fit did `before`, too.
+    """
+    seconds, whole = dict(run.conditions.seconds), took + before
     seconds["saving and the rest"] = whole - sum(seconds.values())
     parts = [
-        f"{t(name)} {terminal.duration(took)}" for name, took in seconds.items() if took >= 0.05
+        f"{t(name)} {terminal.duration(each)}" for name, each in seconds.items() if each >= 0.05
     ]
     epochs = run.metrics.epochs
     lines = [
@@ -79,6 +82,9 @@ def trained(run: Run, whole: float) -> str:
         (t("time"), f"{terminal.duration(whole)}  ({', '.join(parts)})"),
         (t("run"), str(run.folder)),
     ]
+    if before:
+        said = t("{time} of it before it was stopped or killed", time=terminal.duration(before))
+        lines.insert(2, ("", said))
     if found := run.metrics.validation:
         accuracy = terminal.percent(found.accuracy, 2)
         if run.conditions.final:

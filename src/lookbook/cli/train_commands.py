@@ -98,8 +98,9 @@ def train(
     """Train a classifier on the training part; the test part is not read."""
     if resume is not None:
         _refuse_beside(context, "resume", "the run says itself what it is made of")
-        run = _resume(resume)
+        run, before = _resume(resume)
     else:
+        before = 0.0
         seconds = None if budget is None else _seconds(budget)
         if seconds is not None and epochs is not None:
             raise InputError("--budget and --epochs both say when training ends; give one of them")
@@ -119,7 +120,7 @@ def train(
             corrections=corrections,
         )
         run = _train(request)
-    print(f"\n{results.trained(run, process.seconds_so_far())}")
+    print(f"\n{results.trained(run, process.seconds_so_far(), before)}")
     terminal.suggest(
         terminal.command_line("evaluate", run.folder), terminal.command_line("report", run.folder)
     )
@@ -154,17 +155,19 @@ def _train(request: TrainRequest, elsewhere: float = 0.0) -> Run:
         )
 
 
-def _resume(run: str) -> Run:
+def _resume(run: str) -> tuple[Run, float]:
+    """Go on with a training; return the seconds that it was fitted before, too."""
     store.read_request(run)  # says what is wrong before torch is imported
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline
-        from lookbook.training.callbacks import Listener, StopWhen
+        from lookbook.training.callbacks import Listener, StopWhen, TimeBefore
 
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
-        return pipeline.resume_since(
-            process.seconds_so_far(), run, callbacks=[Listener(tell), StopWhen(should_stop)]
-        )
+        before = TimeBefore()
+        callbacks = [Listener(tell), StopWhen(should_stop), before]
+        resumed = pipeline.resume_since(process.seconds_so_far(), run, callbacks=callbacks)
+        return resumed, before.seconds
 
 
 def _go_on(run: Run) -> str:

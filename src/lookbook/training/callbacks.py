@@ -103,6 +103,18 @@ class StopWhen(Callback):
             state.stop()
 
 
+@dataclass
+class TimeBefore(Callback):
+    """Notes how long the fit of a resumed training took before it was stopped or killed."""
+
+    seconds: float = 0.0
+
+    def on_train_begin(self, state: TrainingState) -> None:
+        """Note what the checkpoint counted: the training goes on from it already."""
+        if state.stage == "training":
+            self.seconds = state.counted().seconds
+
+
 class EpochLog(Callback):
     """Tells the logger "lookbook" of each epoch, at level INFO."""
 
