@@ -12,15 +12,15 @@ seeds. Masks are measured where DIR holds photographs of bench/photographs/masks
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
 from bench.harness import files
 from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
@@ -30,6 +30,8 @@ from bench.harness.record import Record
 from lookbook.cli import progress
 from lookbook.core.files import write_bytes
 from lookbook.evaluation.photographs import measure
+from lookbook.images.photographs import cut_out, read_for
+from lookbook.images.specification import Preprocessing
 from lookbook.runs.store import Run, read_run
 
 if TYPE_CHECKING:
@@ -37,14 +39,13 @@ if TYPE_CHECKING:
 
     from bench.harness.record import Results
 
-    #: photograph → where the garment is, of the photograph's size
-    Segment: TypeAlias = Callable[[Path], Bool[np.ndarray, "H W"]]
-
 NAME = "recognition"
 #: outlines of photographs, drawn by hand
 MASKS = ROOT / "bench" / "photographs" / "masks.json"
 #: intersection over union from which on a mask is of use
 USEFUL = 0.6
+#: Pillow fills the pixels that an outline touches, too: it is drawn so many times larger
+FINER = 4
 
 
 @dataclass(frozen=True)
@@ -100,30 +101,30 @@ def _has(found: dict[str, Any], row: Row) -> bool:
 # ---- masks ----
 
 
-def drawn_masks(folder: Path) -> Iterator[tuple[Path, Bool[np.ndarray, "H W"]]]:
-    """Yield the photographs of a folder whose masks were drawn by hand, with these masks."""
+def overlaps(folder: Path) -> Iterator[float]:
+    """Yield how well masks of a folder's photographs agree with those that were drawn by hand."""
+    steps = Preprocessing.of((28, 28), "light on dark", photographs=True)
     for name, drawn in sorted(json.loads(MASKS.read_text(encoding="utf-8")).items()):
         path = folder.joinpath(*Path(name).parts[-2:])
-        if path.is_file():
-            with Image.open(path) as image:
-                width, height = ImageOps.exif_transpose(image).size
-            yield path, fill(drawn, (height, width))
+        if steps is not None and path.is_file():
+            mask = cut_out(read_for(path, steps)).mask
+            yield overlap(mask, fill(drawn, mask.shape))
 
 
-def fill(drawn: dict[str, Any], size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+def fill(drawn: dict[str, Any], size: tuple[int, ...]) -> Bool[np.ndarray, "H W"]:
     """Return a drawn mask at a size (height, width), whatever size it was drawn at.
 
-    >>> square = {"size": [4, 4], "polygons": [[[0, 0], [1, 0], [1, 3], [0, 3]]], "holes": []}
+    >>> square = {"size": [4, 4], "polygons": [[[0, 0], [2, 0], [2, 4], [0, 4]]], "holes": []}
     >>> fill(square, (4, 4)).sum(axis=0).tolist()
     [4, 4, 0, 0]
     """
-    scale = [size[1] / drawn["size"][1], size[0] / drawn["size"][0]]
-    mask = Image.new("1", size[::-1])
+    down, across = (FINER * side / of for side, of in zip(size, drawn["size"], strict=True))
+    mask = Image.new("1", (FINER * size[1], FINER * size[0]))
     pen = ImageDraw.Draw(mask)
     for inside, shapes in ((1, drawn["polygons"]), (0, drawn["holes"])):
         for shape in shapes:
-            pen.polygon([(x * scale[0], y * scale[1]) for x, y in shape], fill=inside)
-    return np.asarray(mask)
+            pen.polygon([(x * across, y * down) for x, y in shape], fill=inside)
+    return np.asarray(mask)[FINER // 2 :: FINER, FINER // 2 :: FINER]
 
 
 def overlap(one: Bool[np.ndarray, "H W"], other: Bool[np.ndarray, "H W"]) -> float:
@@ -135,16 +136,16 @@ def overlap(one: Bool[np.ndarray, "H W"], other: Bool[np.ndarray, "H W"]) -> flo
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
-def measure_masks(folder: Path, segment: Segment) -> dict[str, Any] | None:
+def measure_masks(folder: Path) -> dict[str, Any] | None:
     """Return how well masks agree with those drawn by hand; None where there are none of these."""
-    overlaps = [overlap(segment(path), drawn) for path, drawn in drawn_masks(folder)]
-    if not overlaps:
+    found = list(overlaps(folder))
+    if not found:
         return None
-    useful = sum(each >= USEFUL for each in overlaps) / len(overlaps)
+    useful = sum(each >= USEFUL for each in found) / len(found)
     return {
         "folder": folder.resolve().name,
-        "n": len(overlaps),
-        "median": median(overlaps),
+        "n": len(found),
+        "median": median(found),
         "useful": useful,
     }
 
@@ -272,7 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = [read_run(name) for name in args.runs]
     now = conditions([folder.resolve().name for folder in args.folders])
     record = measure_all(args.folders, runs)
-    results = record.results(NAME, now, trial=False, entries={"masks": []})
+    masks = [found for folder in args.folders if (found := measure_masks(folder))]
+    results = record.results(NAME, now, trial=False, entries={"masks": masks})
     print("\n".join(tables(results)))
     return 0 if files.finish(results, args.out, redraw, whole=True) else 1
 

@@ -321,7 +321,11 @@ def photographs(context: Context) -> PhotographsSection | None:
         return None
     found = seen.found
     many = max(len(found.per_kind), len(found.classes)) > MOST_CELLS
+    model = context.answers.model
+    steps = model.preprocessing if model is not None else None
+    read = "read_cut" if steps is not None and steps.cuts_out else "read"
     return PhotographsSection(
+        read=context.t(f"photographs.{read}"),
         claim=_claim_of_photographs(context, found),
         facts=_photograph_facts(context, found),
         rows=[_kind_row(context, one) for one in found.per_kind],
