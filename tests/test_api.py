@@ -129,3 +129,67 @@ def test_8_bits_leave_the_log_of_other_programs_alone(caplog):
         root.handle(advice)
     assert caplog.messages == ["another thread's", "one of root's"]
     assert (root.filters, root.handlers, logging.root.manager.disable) == before
+
+
+IMAGES, LABELS = made_images(30, seed=0)
+PROBS = np.eye(3)[LABELS]
+
+
+def fit(**options):
+    return lookbook.LookbookClassifier(**options).fit(IMAGES, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("train", {"recipe": 5}, "`recipe` must be str or Recipe, got 5"),
+        ("train", {"out": 5}, "`out` must be str or PathLike, got 5"),
+        ("train", {"corrections": 5}, "`corrections` must be str or PathLike, got 5"),
+        ("train", {"size": (28, "28")}, "`size` must be int, got '28'"),
+        ("train", {"callbacks": 5}, "`callbacks` must be Iterable, got 5"),
+        ("train", {"tell": 5}, "`tell` must be Callable, got 5"),
+        ("resume", {"should_stop": "no"}, "`should_stop` must be Callable, got 'no'"),
+        ("load", {"size": "a"}, "`size` must be int or tuple or list, got 'a'"),
+        ("load", {"size": ("a", 9)}, "`size` must be 8 to 224 pixels, got 'a'"),
+        ("load", {"size": (9, 9, 9)}, "`size` must be a side, or height and width, got (9, 9, 9)"),
+        ("load", {"channels": "a"}, "`channels` must be Integral, got 'a'"),
+        ("list_runs", {"root": 5}, "`root` must be str or PathLike, got 5"),
+        ("evaluate", {"data": 5}, "expected the name or the path of data, got int"),
+        ("export", {"to": ["html"]}, "no form ['html'] to export to; expected int8, html, folder"),
+        ("export", {"out": 5}, "`out` must be str or PathLike, got 5"),
+        ("predict", {"coverage": "a"}, "`coverage` must be Real, got 'a'"),
+        ("predict", {"sets": True}, "`sets` must be Real, got True"),
+        ("load_network", {"run": 5}, "expected a run, its folder or its name, got int"),
+        ("report", {"classes": 5}, "`classes` must be Iterable, got 5"),
+        ("report", {"classes": [1, 2, 3]}, "`classes` must be str, got 1"),
+        ("report", {"lang": "fr"}, "`lang` must be 'en' or 'ko', got 'fr'"),
+        ("report", {"lang": ["ko"]}, "`lang` must be 'en' or 'ko', got ['ko']"),
+        ("report", {"out": 5}, "`out` must be str or PathLike, got 5"),
+        ("Model.open", {"path": 5}, "`path` must be str or PathLike, got 5"),
+        ("fit", {"recipe": 5}, "`recipe` must be str or Recipe, got 5"),
+        ("fit", {"epochs": "5"}, "`epochs` must be Real, got '5'"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_in_one_sentence(
+    own_run, bars, monkeypatch, name, arguments, expected
+):
+    monkeypatch.chdir(own_run.folder.parent.parent)
+    needed = {
+        "train": {"data": str(bars), "epochs": 1},
+        "resume": {"run": own_run.folder},
+        "load": {"data": str(bars)},
+        "export": {"run": own_run, "to": "html"},
+        "evaluate": {"run": own_run},
+        "predict": {"source": own_run, "inputs": "test:0"},
+        "report": {"images": IMAGES, "labels": LABELS, "probs": PROBS},
+    }.get(name, {})
+    called = {"fit": fit, "Model.open": lookbook.Model.open}.get(name) or public(name)
+    with pytest.raises(InputError) as caught:
+        called(**needed | arguments)
+    assert str(caught.value) == expected
+
+
+def test_a_network_is_loaded_by_the_name_of_its_run(own_run):
+    weights = lookbook.load_network(str(own_run.folder)).state_dict()
+    expected = lookbook.load_network(own_run).state_dict()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)

@@ -22,6 +22,8 @@ command line alone can do, stands as a command.
 from __future__ import annotations
 
 import errno
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 #: what the system calls a name that cannot be that of a file, or not of such a one
 NAMES = (
@@ -96,6 +98,33 @@ def describe(error: OSError) -> str:
         name = f"{name[:90]}…{name[-90:]}"
     remedy = _REMEDIES.get(error.errno or 0, "check the name")
     return f"{name}: {error.strerror or error}; {remedy}"
+
+
+def check_types(**arguments: tuple[object, Any]) -> None:
+    """Refuse arguments of another type, or another value than the literals; a bool is no number.
+
+    >>> check_types(size=(28, int | tuple | None), lang=("ko", Literal["en", "ko"]))
+    >>> check_types(size=("a", int | tuple | None))
+    Traceback (most recent call last):
+    lookbook.errors.InputError: `size` must be int or tuple, got 'a'
+    >>> check_types(lang=("fr", Literal["en", "ko"]))
+    Traceback (most recent call last):
+    lookbook.errors.InputError: `lang` must be 'en' or 'ko', got 'fr'
+
+    Raises
+    ------
+    InputError
+        Naming the first of them.
+    """
+    for name, (value, kind) in arguments.items():
+        kinds = get_args(kind) or (kind,)
+        if get_origin(kind) is Literal:
+            right, expected = value in kinds, [repr(each) for each in kinds]
+        else:
+            right = isinstance(value, kinds) and (type(value) is not bool or bool in kinds)
+            expected = [each.__name__ for each in kinds if each is not NoneType]
+        if not right:
+            raise InputError(f"`{name}` must be {' or '.join(expected)}, got {value!a}")
 
 
 def write_call(function: str, *arguments: object, **named: object) -> str:

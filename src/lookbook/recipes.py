@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Literal
 
 from lookbook.core.document import Document
-from lookbook.errors import InputError, closest
+from lookbook.errors import InputError, check_types, closest
 
 #: images from which on the fast recipes are as they are written
 MANY = 20_000
@@ -71,6 +72,7 @@ class Recipe(NamedRecipe):
         InputError
             `epochs` is not a finite number above 0.
         """
+        check_types(epochs=(epochs, Real | None))
         if epochs is None:
             return self
         if not 0 < epochs < math.inf:
@@ -189,8 +191,8 @@ RECIPES = {
 }
 
 
-def find_recipe(name: str) -> Recipe:
-    """Return the recipe of that name.
+def find_recipe(recipe: str | Recipe) -> Recipe:
+    """Return the recipe of that name, or the recipe itself.
 
     >>> find_recipe("tutorial").batch_size
     32
@@ -200,9 +202,12 @@ def find_recipe(name: str) -> Recipe:
     InputError
         There is no recipe of that name; the message lists those that exist.
     """
-    if name not in RECIPES:
+    check_types(recipe=(recipe, str | Recipe))
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe not in RECIPES:
         known = list(RECIPES)
         raise InputError(
-            f"no recipe is called '{name}'{closest(name, known)}; recipes: {', '.join(known)}"
+            f"no recipe is called '{recipe}'{closest(recipe, known)}; recipes: {', '.join(known)}"
         )
-    return RECIPES[name]
+    return RECIPES[recipe]

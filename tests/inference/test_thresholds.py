@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookbook.core.arrays import softmax
-from lookbook.inference.thresholds import CalibrationSet
+from lookbook.inference.thresholds import CalibrationSet, Thresholds
 from made_logits import made
 
 
@@ -38,6 +38,12 @@ def test_sets_hold_the_truth_often_enough_however_few_vouch_for_it(n):
         kept = CalibrationSet.of(probs[:n], labels[:n], novelties[:n])
         held.append(probs[n, labels[n]] >= kept.likely_from(0.9))
     assert np.mean(held) > 0.9 - 2.5 * np.sqrt(0.09 / 300)
+
+
+def test_shares_are_numbers_of_any_kind():
+    kept = CalibrationSet.of(*said(100, seed=0))
+    shares = {"coverage": np.float32(0.5), "sets": np.int64(1)}
+    assert Thresholds.of(kept, **shares) == Thresholds.of(kept, coverage=0.5, sets=1)
 
 
 def test_so_few_images_vouch_for_all_classes_alone():

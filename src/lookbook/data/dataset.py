@@ -13,7 +13,7 @@ import numpy as np
 from lookbook.core.names import few, plain
 from lookbook.data.array_checks import CLASSES, as_images, dim_levels
 from lookbook.data.image_folder import unknown_classes
-from lookbook.errors import InputError, LookbookWarning
+from lookbook.errors import InputError, LookbookWarning, check_types
 from lookbook.images.preprocessing import find_polarity, match_all
 from lookbook.images.specification import SIDES, Polarity
 
@@ -147,6 +147,8 @@ def _check(dataset: Dataset) -> None:
         raise InputError(
             f"expected {CLASSES[0]} to {CLASSES[1]} classes, got {len(classes)}; add or join some"
         )
+    for name in classes:
+        check_types(classes=(name, str))
     names = list(map(plain, classes))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

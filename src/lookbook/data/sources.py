@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -26,7 +27,7 @@ from lookbook.data.splits import (
     split_arrays,
     without_size,
 )
-from lookbook.errors import InputError, closest
+from lookbook.errors import InputError, check_types, closest
 from lookbook.images.reading import read_images
 from lookbook.images.specification import SIDES
 
@@ -104,6 +105,24 @@ def load(
         A built-in dataset could not be fetched.
     """
     return resolve(data).load(part, size=size, channels=channels)
+
+
+def _as_size(size: int | Size | None) -> Size | None:
+    """Return height and width of a side, or of both; refuse what no image can have.
+
+    >>> _as_size(28), _as_size((16, 9)), _as_size(None)
+    ((28, 28), (16, 9), None)
+    """
+    check_types(size=(size, int | tuple | list | None))
+    if size is None:
+        return None
+    sides = [size, size] if isinstance(size, int) else list(size)
+    for side in sides:
+        if not isinstance(side, Integral) or not SIDES[0] <= side <= SIDES[1]:
+            raise InputError(f"`size` must be {SIDES[0]} to {SIDES[1]} pixels, got {side!a}")
+    if len(sides) != 2:
+        raise InputError(f"`size` must be a side, or height and width, got {size!a}")
+    return sides[0], sides[1]
 
 
 def load_data(data: str | Path = "fashion-mnist") -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -211,10 +230,8 @@ class DataSource(ABC):
             raise InputError(
                 f"part is one of {known}, got {part!r}{closest(str(part), list(PARTS))}"
             )
-        size = (size, size) if isinstance(size, int) else size
-        if size and not all(SIDES[0] <= side <= SIDES[1] for side in size):
-            raise InputError(f"`size` must be {SIDES[0]} to {SIDES[1]} pixels, got {max(size)}")
-        return self._load_part(part, size, channels)
+        check_types(channels=(channels, Integral | None))
+        return self._load_part(part, _as_size(size), channels)
 
     @abstractmethod
     def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset: ...

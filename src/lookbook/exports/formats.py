@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lookbook.core.files import MODEL, PAGE, check_free
-from lookbook.errors import InputError
+from lookbook.errors import InputError, check_types
 from lookbook.runs.store import Run, as_run
 
 Form = Literal["int8", "html", "folder"]
@@ -39,6 +39,7 @@ def export(run: Run | str | Path, to: Form, out: str | Path | None = None) -> Pa
     OutputError
         The place cannot be written.
     """
+    check_types(out=(out, str | os.PathLike | None))
     chosen = as_run(run)
     target = place(chosen, to, None if out is None else Path(out))
     from lookbook.exports import bundle, int8, web_demo  # noqa: PLC0415  # 0.5 s, not for a bad place
@@ -50,7 +51,7 @@ def export(run: Run | str | Path, to: Form, out: str | Path | None = None) -> Pa
 
 def place(run: Run, to: str, out: Path | None) -> Path:
     """Return where an export goes; refuse a bad place before any work is done for it."""
-    if to not in NAMES:
+    if to not in get_args(Form):  # of any type
         raise InputError(f"no form {to!r} to export to; expected {', '.join(get_args(Form))}")
     if out is None:
         own = run.folder / NAMES[to]

@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ import msgspec
 import numpy as np
 
 from lookbook.data.array_checks import advise_on_levels
-from lookbook.errors import DamagedFileError, InputError
+from lookbook.errors import DamagedFileError, InputError, check_types
 from lookbook.images.specification import VERSIONS, UnknownVersionError
 from lookbook.inference.model_card import ModelCard
 from lookbook.inference.runtime import open_session
@@ -70,6 +71,7 @@ class Model:
         DamagedFileError
             It is no model that this program wrote.
         """
+        check_types(path=(path, str | PathLike))
         path = Path(path)
         model = cls(_read(path))
         try:

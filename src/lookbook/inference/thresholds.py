@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 from msgspec import Meta, Struct, structs
 
 from lookbook.core.document import Document
-from lookbook.errors import InputError
+from lookbook.errors import InputError, check_types
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -139,6 +140,7 @@ class Thresholds:
         InputError
             A share is none, or is asked of a model that has no calibration set.
         """
+        check_types(coverage=(coverage, Real | None), sets=(sets, Real | None))
         for name, share in (("coverage", coverage), ("sets", sets)):
             if share is not None and not 0 < share <= 1:
                 raise InputError(f"{name} is a share above 0 and up to 1, got {share}")

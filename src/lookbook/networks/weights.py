@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import safetensors.torch
 
 from lookbook.networks.classifier import build_classifier
+from lookbook.runs.store import Run, as_run
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from lookbook.runs.store import Run
 
-
-def load_network(run: Run) -> nn.Module:
-    """Return a run's network with its weights, to go on with in torch.
+def load_network(run: Run | str | Path) -> nn.Module:
+    """Return the network of a run, its folder or its name, with its weights, to go on in torch.
 
     Raises
     ------
+    InputError
+        There is no such run.
     DamagedFileError
         The weights are not those that the run wrote.
     """
+    run = as_run(run)
     run.check_files()
     data = run.conditions.data
     shape = (1, *data.size, *([3] if data.channels == 3 else []))

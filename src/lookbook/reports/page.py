@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from lookbook.core.files import encode, write_bytes
 from lookbook.core.templates import LANGS, Lang, fill, json_in_page, render
 from lookbook.data.array_checks import as_images, as_labels
 from lookbook.data.dataset import Dataset
-from lookbook.errors import InputError
+from lookbook.errors import InputError, check_types
 from lookbook.evaluation import probabilities
 from lookbook.evaluation.analysis import analyse
 from lookbook.evaluation.evaluate import judge
@@ -82,6 +84,11 @@ def report(
     >>> report(images, labels, np.eye(2)[labels], out=getfixture("tmp_path") / "a.html").name
     'a.html'
     """
+    check_types(
+        classes=(classes, Iterable | None),
+        out=(out, str | PathLike),
+        lang=(lang, Lang),
+    )
     probs = np.asarray(probs)
     if probs.ndim != 2:
         raise InputError(

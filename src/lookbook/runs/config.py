@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from lookbook.core.document import Document
-from lookbook.errors import InputError
+from lookbook.errors import InputError, check_types
 from lookbook.recipes import STANDARD, Recipe
 from lookbook.runs.places import check_target, check_text, free_folder
 
 if TYPE_CHECKING:
     from lookbook.data.sources import DataSource
-
-
-#: types of what is asked for in Python; the command line has made sure of them
-_KINDS: dict[str, tuple[type, ...]] = {
-    "epochs": (int, float),
-    "seed": (int,),
-    "size": (int, tuple),
-    "final": (bool,),
-    "mirror": (bool,),
-    "budget": (int, float),
-}
 
 
 @dataclass(frozen=True)
@@ -89,12 +79,19 @@ class TrainRequest:
 
     def _check_types(self) -> None:
         """Refuse what would be trained by, and could not be read again: `final=1`."""
-        for name, kinds in _KINDS.items():
-            value = getattr(self, name)
-            left_out = value is None and name not in ("seed", "final")
-            if not left_out and type(value) not in kinds:
-                expected = " or ".join(kind.__name__ for kind in kinds)
-                raise InputError(f"`{name}` must be {expected}, got {value!a}")
+        check_types(
+            recipe=(self.recipe, Recipe | None),
+            epochs=(self.epochs, int | float | None),
+            seed=(self.seed, int),
+            out=(self.out, str | PathLike | None),
+            size=(self.size, int | tuple | None),
+            final=(self.final, bool),
+            mirror=(self.mirror, bool | None),
+            budget=(self.budget, int | float | None),
+            corrections=(self.corrections, str | PathLike | None),
+        )
+        for side in self.size if isinstance(self.size, tuple) else ():
+            check_types(size=(side, int))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ from lookbook.errors import (
     LookbookError,
     LookbookWarning,
     OutputError,
+    check_types,
     describe,
     write_call,
 )
@@ -248,6 +249,7 @@ def list_runs(root: str | Path = ROOT) -> list[Run]:
     OSError
         The folder itself cannot be read.
     """
+    check_types(root=(root, str | os.PathLike))
     found, root = [], Path(root)
     for folder in sorted(root.iterdir()) if root.exists() else []:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from lookbook.core.arrays import sample, softmax
 from lookbook.core.environment import Environment, processor, versions
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import DataSource, resolve
-from lookbook.errors import LookbookWarning, TrainingError
+from lookbook.errors import LookbookWarning, TrainingError, check_types
 from lookbook.evaluation import metrics
 from lookbook.inference.model_card import Data, ModelCard
 from lookbook.inference.thresholds import CalibrationSet
@@ -121,7 +121,7 @@ def train(
     """
     request = TrainRequest(
         resolve(data),
-        find_recipe(recipe) if isinstance(recipe, str) else recipe,
+        None if recipe is None else find_recipe(recipe),
         epochs=epochs,
         seed=seed,
         out=out,
@@ -200,6 +200,11 @@ def _all_callbacks(
     callbacks: Sequence[Callback], tell: Tell | None, should_stop: Callable[[], bool] | None
 ) -> list[Callback]:
     """Return the callbacks, and the two functions as such."""
+    check_types(
+        callbacks=(callbacks, Iterable),
+        tell=(tell, Callable | None),
+        should_stop=(should_stop, Callable | None),
+    )
     heard = EpochLog() if tell is None else Listener(tell)
     return [heard, *callbacks, *([] if should_stop is None else [StopWhen(should_stop)])]
 
