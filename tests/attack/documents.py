@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lookbook.evaluation.evaluate import evaluate
+from lookbook.evaluation.photographs import evaluate_photographs
 from lookbook.recipes import TUTORIAL
 
 from . import mutate
@@ -21,6 +22,7 @@ READERS = {
     "metrics.json": ("runs", "evaluate", "predict", "report"),
     "conditions.json": ("runs", "evaluate", "predict", "runs", "evaluate", "predict", "export"),
     "evaluation.json": ("runs", "evaluate", "runs", "evaluate", "runs", "evaluate", "figures"),
+    "photographs.json": ("report", "photos"),
     "analysis.npz": ("report",),
     "request.json": ("runs", "resume"),
 }
@@ -28,10 +30,12 @@ READERS = {
 OFTEN = (
     *("recipe.json",) * 4, *("history.json",) * 4, *("metrics.json",) * 4,
     *("conditions.json",) * 7, *("evaluation.json",) * 8, "analysis.npz", *("request.json",) * 3,
+    *("photographs.json",) * 2,
 )  # fmt: skip
 WORDS = {
     "runs": ("runs",),
     "evaluate": ("evaluate", "one"),
+    "photos": ("evaluate", "one", "--photos", "photos"),
     "predict": ("predict", "one", "test:0", "image.png"),
     "figures": ("figures", "one", "--out", "figures"),
     "report": ("report", "one", "--out", "report.html"),
@@ -55,9 +59,13 @@ class Documents(Attack):
         np.savez(folder / "data.npz", train_images=images, train_labels=labels,
                  test_images=images[:9], test_labels=labels[:9])  # fmt: skip
         Image.fromarray(images[0]).save(folder / "image.png")
+        for label in ("0", "other"):
+            (folder / "photos" / label).mkdir(parents=True)
+            Image.fromarray(images[0]).save(folder / "photos" / label / "1.png")
         recipe = TUTORIAL.with_epochs(2)
         for name in ("one", "two"):
             evaluate(train(str(folder / "data.npz"), recipe, out=folder / "runs" / name))
+        evaluate_photographs(folder / "runs" / "one", folder / "photos")
         asked = iter(range(2))
         train(str(folder / "data.npz"), recipe, out=folder / "runs" / "three",
               should_stop=lambda: next(asked, None) is None)  # fmt: skip
