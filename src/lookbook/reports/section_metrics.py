@@ -358,11 +358,7 @@ def _photograph_facts(context: Context, found: PhotographEvaluation) -> list[Fac
         share = getattr(found, name)
         if share is None or (name == "refused" and found.garments_refused is not None):
             continue
-        text = context.t(
-            "photographs.share",
-            share=context.percent(share),
-            error=f"{100 * found.standard_errors[name]:.1f}",
-        )
+        text = f"{context.percent(share)} ± {100 * found.standard_errors[name]:.1f}"
         facts.append(Fact(context.t(f"photographs.{name}"), _figure(text, name, share)))
     ece = _figure(context.percent(found.ece), "ece", found.ece)
     return [*facts, Fact(context.t("photographs.ece"), ece)]
