@@ -48,12 +48,14 @@ SHORTER = {
 
 
 def lay_out_mine(folder: Path) -> None:
-    """Write what the pages call the reader's own: `mine/` with two classes, and `photo.jpg`."""
+    """Write what the pages call the reader's own: `mine/`, `photos/` and `photo.jpg`."""
     for k, name in enumerate(("cat", "dog")):
         (folder / "mine" / name).mkdir(parents=True)
         for i, image in enumerate(made_images(40, seed=k)[0]):
             Image.fromarray(image).save(folder / "mine" / name / f"{i}.jpg")
-    Image.fromarray(np.zeros((50, 40), np.uint8)).save(folder / "photo.jpg")
+    (folder / "photos").mkdir()
+    for path in ("photo.jpg", "photos/1.jpg", "photos/2.jpg"):
+        Image.fromarray(np.zeros((50, 40), np.uint8)).save(folder / path)
 
 
 def run_all(ran: list[list[str]], folder: Path) -> None:
@@ -82,9 +84,10 @@ def test_the_commands_of_the_tutorial_and_the_how_to_run_as_they_stand(demo, tmp
         shutil.copytree(demo / name, tmp_path / name)
     lay_out_mine(tmp_path)
     ran = [*commands("docs/tutorial.md"), *commands("docs/own-images.md")]
-    assert len(ran) == 16
+    assert len(ran) == 17
     run_all(ran, tmp_path)
     assert (tmp_path / "pair.png").exists()
+    assert len((tmp_path / "predictions.csv").read_text("ascii").splitlines()) == 1 + 2
 
 
 @pytest.mark.slow

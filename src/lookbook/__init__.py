@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lookbook.evaluation.evaluate import evaluate
     from lookbook.exports.formats import export
     from lookbook.inference.model import Model
-    from lookbook.inference.prediction import predict
+    from lookbook.inference.prediction import predict, write_table
     from lookbook.inference.predictor import Prediction, Predictor
     from lookbook.networks.weights import load_network
     from lookbook.recipes import RECIPES, Recipe
@@ -55,6 +55,7 @@ _HOMES = {
     "report": "reports.page",
     "resume": "training.pipeline",
     "train": "training.pipeline",
+    "write_table": "inference.prediction",
 }
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "report",
     "resume",
     "train",
+    "write_table",
 ]
 
 

@@ -44,6 +44,7 @@ INNER = {
     "its 16-bit levels end at {high} of 65,535; save them with 8 bits",
     "its 16-bit levels end at {high} of 65,535; multiply them by {n}",
     "{n} of {all} images have no answer",
+    "{n} of {all} images have no answer: {names}; the column error of {path} says why",
     "cannot write the output: {error:t}",
 }
 #: what stays English in a Korean sentence: code, commands, options, names of files and of keys

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lookbook
 from conftest import made_images
+from kinds import SHAPES, squares
 from lookbook.cli import results
+from lookbook.core.csv_tables import read_csv
 from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError
 from lookbook.estimator import LookbookClassifier
@@ -26,7 +29,7 @@ from lookbook.inference.prediction import (
     predict_each,
     predict_examples,
 )
-from lookbook.inference.predictor import Prediction
+from lookbook.inference.predictor import Prediction, Predictor
 from lookbook.recipes import TUTORIAL
 from lookbook.training.pipeline import train
 
@@ -397,3 +400,44 @@ def test_a_figure_that_cannot_be_is_refused_before_any_answer(call, folder):
         code, out, err = call("predict", RUN, *images, "--figure", figure)
         assert (code, out) == (2, "")
         assert err.splitlines()[-1].startswith(message)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_table_of_predictions_holds_what_they_say(shape, kind, tmp_path):
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    images, numbers = squares(shape, 60)
+    labels = np.array(["고양이", "=1+1", "a, b", 'dog "x"'])[numbers]
+    model = LookbookClassifier(epochs=1, random_state=0).fit(images, labels).model_
+    found = lookbook.predict(model, images)
+    path = lookbook.write_table(iter(found), tmp_path / f"table.{kind}")
+    if kind == "csv":
+        rows = [row for _, row in read_csv(path, "")[1]]
+        assert (path.read_bytes()[:3], rows[0]["error"]) == (b"\xef\xbb\xbf", "")
+    elif kind == "jsonl":
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    else:
+        from pyarrow import parquet
+
+        rows = parquet.read_table(path).to_pylist()
+    assert len(rows) == len(found) == 60
+    for row, one in zip(rows, found, strict=True):
+        order = sorted(range(4), key=lambda k: (-one.probs[k], k))
+        assert row["file"] == one.source
+        assert row["class"] == one.name
+        assert row["second_class"] == one.classes[order[1]]
+        assert float(row["probability"]) == one.confidence
+        assert float(row["second_probability"]) == float(one.probs[order[1]])
+        assert str(row["unsure"]).lower() == str(one.unsure).lower()
+        assert str(row["novel"]).lower() == str(one.strange).lower()
+
+
+def test_names_that_utf_8_cannot_hold_are_written_as_they_are_read(run, tmp_path):
+    name = os.fsencode(tmp_path) + b"/" + "고양이".encode("cp949") + b".png"
+    Path(os.fsdecode(name)).write_bytes(b"no image")
+    answers = Predictor(run).predict_each([os.fsdecode(name)])
+    for kind in ("csv", "jsonl"):
+        written = lookbook.write_table(answers, tmp_path / f"table.{kind}").read_text("utf-8")
+        answers = Predictor(run).predict_each([os.fsdecode(name)])
+        assert f"{tmp_path}/고양이.png" in written

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -10,6 +13,7 @@ from msgspec import Struct, field
 
 from lookbook.cli import options, progress, results, terminal
 from lookbook.core.document import Document
+from lookbook.core.names import few
 from lookbook.core.translation import t
 from lookbook.errors import InputError
 from lookbook.runs import store
@@ -115,6 +119,12 @@ def predict(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a table of all answers into this file: CSV, JSON lines (.jsonl) or Parquet."
+        ),
+    ] = None,
 ) -> None:
     """Say what images show, with the probability of every class."""
     if not run.endswith(".onnx"):
@@ -125,10 +135,16 @@ def predict(
     named = list_inputs(inputs)
     if figure is not None:
         _check_figure(figure, len(named))
-    answers = prediction.predict_each(run, named, coverage=coverage, sets=sets)
-    shown = _Answers(run, len(named), as_json=as_json, keep=figure is not None)
-    for answer in answers:
-        shown.add(answer)
+    if out is not None:
+        prediction.check_table(out, sets=sets)
+    shown = _Answers(run, len(named), as_json=as_json, keep=figure is not None, out=out)
+    with closing(prediction.predict_each(run, named, coverage=coverage, sets=sets)) as answers:
+        if out is None:
+            for answer in answers:
+                shown.add(answer)
+        else:
+            with progress.show_images() as tell:
+                prediction.write_table(shown.pass_on(answers, tell), out)
     shown.end(figure)
 
 
@@ -144,48 +160,84 @@ def _check_figure(path: Path, n: int) -> None:
 
 
 class _Answers:
-    """Shows answers as they come: in full, or of many one a line, or as JSON in the end."""
+    """Shows answers as they come: in full, or of many one a line, or as JSON in the end.
 
-    def __init__(self, run: str, n: int, *, as_json: bool, keep: bool) -> None:
-        self._run, self._n, self._as_json, self._keep = run, n, as_json, keep
+    Of those that stand in a table it shows how many there are of each verdict.
+    """
+
+    def __init__(self, run: str, n: int, *, as_json: bool, keep: bool, out: Path | None) -> None:
+        self._run, self._n, self._as_json, self._keep, self._out = run, n, as_json, keep, out
         self._kept: list[Prediction] = []
         self._documents: list[_PredictionDocument] = []
         self._failures: list[InputError] = []
-        self._first: Prediction | None = None
+        self._n_failed, self._verdicts = 0, Counter[str]()
+        #: the answer that is to be looked at next: the first one, or the least sure of a table
+        self._next: Prediction | None = None
 
     def add(self, answer: Prediction | InputError) -> None:
         """Show one answer, or why there is none."""
         if isinstance(answer, InputError):
-            self._failures.append(answer)
-            terminal.say_error(str(answer))
+            self._n_failed += 1
+            self._failures = [*self._failures, answer][:4]
+            if self._out is None:
+                terminal.say_error(str(answer))
             return
+        self._verdicts[answer.verdict] += 1
         if self._keep:
             self._kept.append(answer)
         if self._as_json:
             self._documents.append(_PredictionDocument.of(answer))
+        elif self._out is not None:
+            pass
         elif self._n > MOST_IN_FULL:
             print(results.answer_line(answer))
         else:
-            print(("\n" if self._first else "") + results.prediction(answer))
-        self._first = self._first or answer
+            print(("\n" if self._next else "") + results.prediction(answer))
+        less_sure = self._next and self._out and answer.confidence < self._next.confidence
+        if less_sure or not self._next:
+            self._next = answer
+
+    def pass_on(
+        self, answers: Iterable[Prediction | InputError], tell: Callable[[int, int], None]
+    ) -> Iterator[Prediction | InputError]:
+        """Give answers to a table, and tell how many there were."""
+        for n, answer in enumerate(answers, 1):
+            self.add(answer)
+            yield answer
+            tell(n, self._n)
 
     def end(self, figure: Path | None) -> None:
         """Draw, say what can be done next, and end with a code that says whether some failed."""
         drawn = _draw_predictions(self._kept, figure) if figure and self._kept else None
-        if self._as_json and self._documents:
-            terminal.print_json([one.to_json() for one in self._documents])
-        elif drawn:
+        if self._as_json:
+            if self._documents:
+                terminal.print_json([one.to_json() for one in self._documents])
+        else:
+            self._show_end(drawn)
+        if self._n_failed:
+            self._end_with_failures()
+
+    def _show_end(self, drawn: Path | None) -> None:
+        """Print what was written, and what can be done next."""
+        if self._out is not None:
+            print(results.table_of_answers(self._out, self._verdicts, self._n_failed))
+        if drawn:
             print(f"\n{t('drawn')} {drawn}")
-        elif self._first:
+        elif self._next:
             again = terminal.command_line(
-                "predict", self._run, self._first.source, "--figure", "prediction.png"
+                "predict", self._run, self._next.source, "--figure", "prediction.png"
             )
             terminal.suggest(again, apart=True)
-        if self._failures:
-            if self._n > MOST_IN_FULL:
-                failed = f"{len(self._failures):,} of {self._n:,} images have no answer"
-                terminal.say_error(failed)
-            raise typer.Exit(self._failures[0].exit_code)
+
+    def _end_with_failures(self) -> None:
+        failed = f"{self._n_failed:,} of {self._n:,} images have no answer"
+        if self._out is not None:
+            names = few([each.source for each in self._failures])
+            terminal.say_error(f"{failed}: {names}; the column error of {self._out} says why")
+            raise typer.Exit(1)
+        if self._n > MOST_IN_FULL:
+            terminal.say_error(failed)
+        raise typer.Exit(self._failures[0].exit_code)
 
 
 class _PredictionDocument(Document, Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookbook.cli import terminal
@@ -398,6 +399,23 @@ def _likely(one: Prediction) -> list[str]:
     names = ", ".join(terminal.visible(one.classes[k]) for k in one.likely)
     none = t("no class; it is too unsure of all of them")
     return [t("likely: {names}", names=names or none)]
+
+
+def table_of_answers(path: Path, verdicts: Mapping[str, int], n_failed: int) -> str:
+    """Write where a table of answers is, and how many there are of each verdict."""
+    n = sum(verdicts.values()) + n_failed
+    lines = [(t("wrote"), str(path)), (t("images"), f"{n:,}")]
+    counts = {
+        t("not sure"): verdicts["not sure"],
+        t("not one of these"): verdicts["not one of these"],
+        t("no answer"): n_failed,
+    }
+    lines += [
+        (what, f"{count:,}  ({terminal.percent(count / n)})")
+        for what, count in counts.items()
+        if count
+    ]
+    return terminal.labelled(lines)
 
 
 def comparison(found: Comparison) -> str:

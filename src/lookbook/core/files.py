@@ -8,13 +8,16 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from lookbook.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 #: how the head of a page begins that this program wrote, and how a model file does
 PAGE, MODEL = b'<meta name="generator" content="lookbook ', b"lookbook"
@@ -48,14 +51,58 @@ def write_bytes(path: Path, content: bytes, *, argument: str | None = "out") -> 
     OutputError
         The disk is full, or the place cannot be written.
     """
+    with open_whole(path, argument=argument) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_whole(path: Path, *, argument: str | None = "out") -> Iterator[BinaryIO]:
+    """Open a file that stands at its place when the block ends, and does not if that fails.
+
+    `argument` is as for `write_bytes`.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place cannot be written; while it is written to, too.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with _as_output_error(path, argument):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write_synced(fresh, content)
+        fresh.unlink(missing_ok=True)  # a link of that name would be written through
+        file = io.BufferedRandom(_NamedFile(fresh, path, argument))
+    try:
+        yield file
+        with _as_output_error(path, argument):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
             fresh.replace(path)
-        finally:
+    finally:
+        with suppress(OSError):
+            file.close()  # which writes what is left of it
+        with _as_output_error(path, argument):
             fresh.unlink(missing_ok=True)
+
+
+class _NamedFile(io.FileIO):
+    """A new file whose errors say what it is to become: others may be read in the same block."""
+
+    def __init__(self, fresh: Path, path: Path, argument: str | None) -> None:
+        super().__init__(fresh, "x+")
+        self._path, self._argument = path, argument
+
+    def write(self, block: Buffer, /) -> int:
+        with _as_output_error(self._path, self._argument):
+            return super().write(block)
+
+
+@contextmanager
+def _as_output_error(path: Path, argument: str | None) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
     except OSError as error:
         raise cannot_write(path, error, argument=argument) from error
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from lookbook.core import tables
+from lookbook.core.names import text
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import load
 from lookbook.errors import InputError
@@ -67,7 +71,7 @@ def predict_each(
     *,
     coverage: float | None = None,
     sets: float | None = None,
-) -> Iterator[Prediction | InputError]:
+) -> Generator[Prediction | InputError]:
     """Predict as `predict` does, batch by batch: of what cannot be answered it gives the error."""
     opened = open_source(source)
     predictor = Predictor(opened, coverage=coverage, sets=sets)
@@ -112,6 +116,77 @@ def _load_test(source: Run | Model) -> Dataset:
         )
     height, width, *channels = source.input_shape
     return load(data.name, "test", size=(height, width), channels=3 if channels else 1)
+
+
+#: columns of a table of answers; without an answer all are empty but for the first and the last
+COLUMNS: tables.Columns = {
+    "file": str,
+    "class": str,
+    "probability": float,
+    "second_class": str,
+    "second_probability": float,
+    "unsure": bool,
+    "novel": bool,
+    "error": str,
+}
+
+
+def write_table(answers: Iterable[Prediction | InputError], out: str | Path) -> Path:
+    """Write answers as a table with a row each, in their order; its columns are `COLUMNS`.
+
+    Parameters
+    ----------
+    answers
+        What `predict` returned, or what `Predictor.predict_each` yields: then no more than a few
+        are in memory, and an input without an answer is a row with its error.
+    out
+        The file: CSV (.csv), JSON lines (.jsonl) or Parquet (.parquet, which needs
+        `lookbook[parquet]`). It is written whole, or not at all; only an earlier table is replaced.
+
+    Raises
+    ------
+    InputError
+        The ending is another one, or the file is there and is no such table.
+    OutputError
+        It cannot be written.
+    """
+    out = Path(out)
+    with tables.open_table(out, COLUMNS) as table:
+        for each in answers:
+            table.add(_row_of(each))
+    return out
+
+
+def check_table(out: Path, *, sets: float | None) -> None:
+    """Refuse a place for a table before any work is done, and what it has no column for.
+
+    Raises
+    ------
+    InputError
+        As `write_table`.
+    """
+    if sets is not None:
+        raise InputError(
+            "a table has no column for the likely classes; leave `sets` out, or have them as JSON"
+        )
+    tables.check_table(out, COLUMNS)
+
+
+def _row_of(answer: Prediction | InputError) -> tables.Row:
+    """Return what a table says of an input."""
+    if isinstance(answer, InputError):
+        return text(answer.source), None, None, None, None, None, None, text(str(answer))
+    first, second = (int(k) for k in np.argsort(-answer.probs, kind="stable")[:2])
+    return (
+        text(answer.source),
+        answer.classes[first],
+        float(answer.probs[first]),
+        answer.classes[second],
+        float(answer.probs[second]),
+        answer.unsure,
+        answer.strange,
+        None,
+    )
 
 
 def predict_examples(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -169,14 +169,20 @@ class Predictor:
         InputError
             A file is no image, or an array is none that the model takes.
         """
-        return only_answers(self.predict_each(list_inputs(inputs)))
+        return only_answers(self.predict_each(inputs))
 
-    def predict_each(self, inputs: Iterable[Input]) -> Iterator[Prediction | InputError]:
-        """Yield what `predict` returns; for what cannot be answered the error.
+    def predict_each(self, inputs: Input | Iterable[Input]) -> Generator[Prediction | InputError]:
+        """Yield what `predict` returns; for what cannot be answered the error, with its `source`.
 
-        Of a list, every core reads files ahead; of an iterator no more is taken than is answered.
+        Every core reads files ahead; of an iterator no more is taken than is answered.
+
+        Raises
+        ------
+        InputError
+            Something is none that can be predicted.
         """
-        return self.answer_each(self.read_each(inputs))
+        given = inputs if isinstance(inputs, Iterator) else list_inputs(inputs)
+        return self.answer_each(self.read_each(given))
 
     def read_each(self, inputs: Iterable[Input], first: int = 0) -> Iterator[Sample | InputError]:
         """Yield the images of inputs, of which the first has that number, as `predict_each`."""
@@ -295,7 +301,7 @@ class Predictor:
 
     def answer_each(
         self, samples: Iterable[Sample | InputError]
-    ) -> Iterator[Prediction | InputError]:
+    ) -> Generator[Prediction | InputError]:
         """Yield the answers to images as the model takes them, batch by batch."""
         for together in self.batch(samples):
             yield from self.answer(together)
