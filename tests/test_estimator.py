@@ -7,15 +7,19 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+import kinds
 from conftest import made_images
-from lookbook import LookbookClassifier
+from kinds import SHAPES
+from lookbook import LookbookClassifier, Predictor
 from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
 
@@ -255,3 +259,37 @@ def test_fashion_mnist_flat_and_scaled(fashion):
     classifier.fit(fashion.images[:6000].reshape(6000, 784) / 255.0, fashion.labels[:6000])
     assert classifier.model_.input_shape == (28, 28)
     assert classifier.score(test.images, test.labels) > 0.75
+
+
+# ---- image files ----
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_image_files_are_answered_as_by_a_predictor(shape, tmp_path):
+    images, numbers = kinds.squares(shape, 60)
+    labels = np.array(["고양이", "a b", "dog", "cow"])[numbers]
+    classifier = LookbookClassifier(epochs=1, random_state=0).fit(images, labels)
+    paths = [tmp_path / f"고양이 {number:02}.png" for number in range(12)]
+    for number, (path, image) in enumerate(zip(paths, images, strict=False)):
+        shown = Image.fromarray(255 - image if number % 3 else image)
+        shown.resize((31, 40) if number % 2 else shape[1::-1]).save(path)
+    expected = Predictor(classifier.model_).predict(paths)
+    forms = ([*map(str, paths)], tuple(paths), np.array([*map(str, paths)]), pd.Series(paths))
+    for form in forms:
+        probs = classifier.predict_proba(form)
+        np.testing.assert_array_equal(probs, [one.probs for one in expected])
+        assert classifier.predict(form).tolist() == [one.name for one in expected]
+    assert classifier.score(paths[:1], labels[:1]) in (0, 1)
+
+
+def test_a_file_that_is_no_image_is_named():
+    images, labels = squares()
+    classifier = LookbookClassifier(epochs=1, random_state=0).fit(images, labels)
+    with pytest.raises(InputError, match=r"no image file none\.png; check the name"):
+        classifier.predict(["none.png"])
+    features = np.random.default_rng(0).random((60, 5))
+    table = LookbookClassifier(epochs=1, random_state=0).fit(features, labels[:60])
+    with pytest.raises(InputError, match=r"^this model takes rows of 5 features and no images"):
+        table.predict(["none.png"])
+    with pytest.raises(ValueError, match=r"Expected 2D array"):
+        classifier.predict([])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -42,7 +43,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     Images come as (N, H, W), (N, H, W, 3), or flat as (N, H·W) where they are square; uint8, or
     floats from 0 to 1 (flat ones: bytes divided by 255). Any other table of numbers is taken as
     rows of features, which are brought to mean 0 and spread 1 inside the model; where they look
-    like grey levels, a warning says so.
+    like grey levels, a warning says so. To predict, a list of image files does, too: they are
+    answered as by `lookbook.Predictor`.
 
     Parameters
     ----------
@@ -160,10 +162,12 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         Raises
         ------
         InputError
-            `X` is not what the classifier was fitted on.
+            `X` is not what the classifier was fitted on, or a file is no image.
         """
         check_is_fitted(self)
         predictor = Predictor(self.model_)
+        if _are_files(X):
+            return np.stack([answer.probs for answer in predictor.predict(X)])
         inputs, _ = match_all(self._validate_prediction(X), self.model_.polarity)
         return predictor.outputs(inputs).probs
 
@@ -236,6 +240,12 @@ def _is_stack(X: Any) -> bool:  # noqa: N803  # scikit-learn's name
     if hasattr(X, "ndim"):
         return bool(X.ndim > 2)
     return isinstance(X, (list, tuple)) and np.ndim(X) > 2
+
+
+def _are_files(X: Any) -> bool:  # noqa: N803  # scikit-learn's name
+    """Say whether these are names of files, in a list, an array or a column of a table."""
+    names = list(X) if isinstance(X, list | tuple) or getattr(X, "ndim", 0) == 1 else []
+    return bool(names) and all(isinstance(name, str | Path) for name in names)
 
 
 def _are_grey_levels(table: Shaped[np.ndarray, "N D"]) -> bool:
