@@ -13,7 +13,9 @@ import time
 
 import pytest
 
+from kinds import write_folder
 from lookbook.cli import progress
+from lookbook.core.listeners import tell_images
 from lookbook.training.callbacks import Progress
 
 
@@ -75,3 +77,93 @@ def test_a_pipe_is_told_of_many_images_now_and_then(monkeypatch, capsys):
         "25/100 images, about 36.0 s left",
         "50/100 images, about 24.0 s left",
     ]
+
+
+class Clock:
+    """Time that stands still between what is told."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+
+    def tell(self, n, *steps):
+        for seconds, done in steps:
+            self.now += seconds
+            tell_images(done, n)
+
+
+def test_a_pipe_is_told_of_a_reading_that_takes_long(monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    with progress.show_reading():
+        clock.tell(100, (0, 0), (9, 30), (2, 50), (8, 90), (3, 99), (1, 100))
+        clock.tell(40, (0, 0), (9, 10), (9, 30), (2, 40))
+    assert capsys.readouterr().err.splitlines() == [
+        "reading  50/100 images, about 11.0 s left",
+        "reading  99/100 images, about 0.22 s left",
+        "reading  30/40 images, about 6.0 s left",
+    ]
+    clock.tell(10, (20, 5))
+    assert capsys.readouterr().err == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_is_left_as_it_was_when_a_reading_is_interrupted(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    clock = Clock(monkeypatch)
+
+    def read():
+        with progress.show_reading():
+            clock.tell(100, (0, 0), (0.875, 10), (0.25, 12), (0.125, 13), (0.125, 14))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read()
+    assert shown.getvalue() == (
+        "\x1b[2Kreading  12/100 images, about 8.2 s left\r"
+        "\x1b[2Kreading  14/100 images, about 8.4 s left\r"
+        "\x1b[2K"
+    )
+
+
+def test_a_short_reading_shows_nothing_in_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    clock = Clock(monkeypatch)
+    with progress.show_reading():
+        clock.tell(100, (0, 0), (0.5, 40), (0.25, 90), (0.25, 100))
+    assert shown.getvalue() == ""
+
+
+def test_nothing_is_shown_of_a_reading_where_only_results_are(monkeypatch, capsys):
+    monkeypatch.setattr(progress.terminal, "is_quiet", lambda: True)
+    clock = Clock(monkeypatch)
+    with progress.show_reading():
+        clock.tell(10, (0, 0), (60, 5))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_bar_of_a_training_shows_the_reading_before_it(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    clock = Clock(monkeypatch)
+    with progress.show_progress():
+        clock.tell(100, (0, 0), (2, 20))
+    lines = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown.getvalue()).splitlines()
+    (line,) = {line.rstrip() for line in lines if "reading" in line}
+    assert len(line) <= 80
+    assert line.startswith("reading ")
+    assert line.endswith(" 20/100 images, about 8.0 s left")
+
+
+def test_a_command_shows_how_far_its_readings_are(call, monkeypatch, tmp_path):
+    heard = []
+    monkeypatch.setattr(progress._ImagesLine, "tell", lambda _, *each: heard.append(each))
+    album = write_folder(tmp_path / "album", (12, 10), {"a": 30, "b": 30})
+    code, _, said = call("look", album)
+    assert (code, said) == (0, "")
+    ends = [each for each in heard if each[0] in (0, each[1])]
+    assert ends == [(0, 48), (48, 48), (0, 12), (12, 12)]

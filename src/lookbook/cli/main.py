@@ -20,6 +20,7 @@ from lookbook.cli import (
     evaluate_commands,
     options,
     process,
+    progress,
     report_export_commands,
     terminal,
     train_commands,
@@ -57,7 +58,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             try:
-                with _harmless_errors():
+                with _harmless_errors(), progress.show_reading():
                     return super().invoke(ctx)
             finally:
                 sys.stdout.flush()  # a full disk shows here, while there is still someone to tell

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lookbook.cli import terminal
+from lookbook.core.listeners import listen
 from lookbook.core.translation import t, translate
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: seconds after which a long epoch tells of itself where nobody sees a moving bar
 QUIET = 10.0
+#: seconds after which something that moves is shown
+SOON = 1.0
 #: columns below which the moving bar is a short one, so that its line still fits
 NARROW = 100
 
@@ -75,7 +78,19 @@ def _moving_bar() -> Iterator[Tell]:
             if progress.epoch_ended:
                 bars.console.print(epoch_line(progress), highlight=False, soft_wrap=True)
 
-        yield tell
+        start = time.monotonic()
+
+        def tell_reading(done: int, n: int) -> None:
+            nonlocal start
+            if done in (0, n):
+                start = time.monotonic()
+                bars.reset(task, description="", total=None, now="")
+            else:
+                now = images_line(done, n, time.monotonic() - start)
+                bars.update(task, description=t("reading"), completed=done, total=n, now=now)
+
+        with listen(tell_reading):
+            yield tell
 
 
 def _now(progress: Progress, *, narrow: bool) -> str:
@@ -146,22 +161,49 @@ def show_download() -> Iterator[Any]:
 @contextmanager
 def show_images() -> Iterator[Callable[[int, int], None]]:
     """Give a listener for work on many images: how many are done, and how long all still takes."""
-    if terminal.is_quiet():
-        yield _say_nothing
-        return
-    start = last = time.monotonic()
-
-    def tell(done: int, n: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _pause():
-            last = now
-            _write_over(images_line(done, n, now - start))
-
+    line = _ImagesLine(str)
     try:
-        yield tell
+        yield line.tell
     finally:
-        if last > start and sys.stderr.isatty():
+        line.clear()
+
+
+@contextmanager
+def show_reading() -> Iterator[None]:
+    """Show how far each reading of image files is that comes in a block and takes its time."""
+    line = _ImagesLine(lambda what: f"{t('reading')}  {what}")
+    try:
+        with listen(line.tell):
+            yield
+    finally:
+        line.clear()
+
+
+class _ImagesLine:
+    """A line that says how many images are done, where that takes longer than a moment."""
+
+    def __init__(self, write: Callable[[str], str]) -> None:
+        self._write = write
+        self._start = self._last = time.monotonic()
+
+    def tell(self, done: int, n: int) -> None:
+        """Show it anew where it is time to; none done is the start of another work."""
+        now = time.monotonic()
+        if done in (0, n):
+            self.clear()
+            self._start = self._last = now
+        elif now - self._last >= max(_pause(), 0 if self._stands else SOON):
+            self._last = now
+            if not terminal.is_quiet():
+                _write_over(self._write(images_line(done, n, now - self._start)))
+
+    @property
+    def _stands(self) -> bool:
+        return self._last > self._start
+
+    def clear(self) -> None:
+        """Leave nothing of it in a terminal."""
+        if self._stands and sys.stderr.isatty() and not terminal.is_quiet():
             _clear_line()
 
 

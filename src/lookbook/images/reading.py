@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lookbook.core.listeners import tell_images
 from lookbook.core.names import few, text
 from lookbook.errors import InputError
 from lookbook.images.batch import USUAL_SIZE, Batch, Request, to_usual_size
@@ -82,9 +83,11 @@ class _Reading:
     def read(self) -> None:
         """Read them all."""
         n = len(self._paths)
+        tell_images(0, n)
         with closing(Pool(n, self._request, ahead=n).batches()) as batches:
             for first, batch in batches:
                 self._keep(first, batch)
+                tell_images(first + batch.n, n)
 
     def _request(self, places: range) -> Request:
         return Request(self._paths[places.start : places.stop], self._size, self._colour)
