@@ -62,8 +62,9 @@ SPEEDS = {"speed": "amd-epyc-zen3-avx2", "speed-bfloat16": "amd-epyc-zen4-bfloat
 def module_table() -> str:
     """Return a Markdown table of the packages and their modules: name and first line."""
     rows = []
-    for package in sorted(path.parent for path in SOURCE.glob("*/__init__.py")):
-        rows.append(f"| **`{package.name}/`** | **{_first_line(package / '__init__.py')}** |")
+    for package in sorted(path.parent for path in SOURCE.glob("*/**/__init__.py")):
+        name = package.relative_to(SOURCE)
+        rows.append(f"| **`{name}/`** | **{_first_line(package / '__init__.py')}** |")
         rows += [_row(path) for path in sorted(package.glob("*.py")) if path.stem != "__init__"]
     rows.append("| **beside the packages** | |")
     rows += [_row(path) for path in sorted(SOURCE.glob("*.py")) if "__" not in path.stem]

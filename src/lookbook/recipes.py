@@ -10,6 +10,11 @@ from typing import Literal
 from lookbook.core.document import Document
 from lookbook.errors import InputError, check_types, closest
 
+#: why a recipe that simulates photographs trains on nothing else
+NO_GARMENTS = (
+    "the recipe simulates photographs of garments, and knows those of Fashion-MNIST alone; take "
+    "another recipe for other images: `recipe='standard'`"
+)
 #: images from which on the fast recipes are as they are written
 MANY = 20_000
 
@@ -57,6 +62,9 @@ class Recipe(NamedRecipe):
     shift: int = 0
     #: move, zoom, turn, stretch and relight each image, at most so much: see `augment`
     distort: float = 0.0
+    #: share of the images that each epoch shows as photographs might show them; of garments alone:
+    #: see `training.simulation`
+    photographs: float = 0.0
     #: compute in bfloat16 where the device is faster in it than in float32; in a run's
     #: `recipe.json` and `request.json`: it was, and a resumed training goes on like that
     half: bool = False
@@ -185,9 +193,19 @@ LARGE = replace(
 #: fewer than 100,000 parameters
 COMPACT = replace(STRONG, name="compact", widths=(32, 40, 48, 56, 64), epochs=40)
 
+#: for photographs of garments: half of what it learns from are simulated ones
+PHOTO = replace(
+    STRONG,
+    name="photo",
+    epochs=24,
+    hardest=1.0,
+    label_smoothing=0.1,
+    photographs=0.5,
+)
+
 RECIPES = {
     recipe.name: recipe
-    for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, LARGE, COMPACT)
+    for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, LARGE, COMPACT, PHOTO)
 }
 
 

@@ -103,6 +103,18 @@ def test_a_twin_goes_on_too(data, tmp_path):
     assert run.metrics["validation"] == whole.metrics["validation"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 5])
+def test_simulated_photographs_go_on_too(tmp_path, steps):
+    """Stopped within what is simulated at once, and after it."""
+    recipe = replace(CONV, batch_size=200, epochs=0.03, photographs=0.5, label_smoothing=0.1)
+    whole = train("fashion-mnist", recipe, out=tmp_path / "whole")
+    train("fashion-mnist", recipe, out=tmp_path / "run", should_stop=stop_after(steps))
+    run = resume(tmp_path / "run")
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
+    assert run.model.read_bytes() == whole.model.read_bytes()
+
+
 KEEPS_EACH_EPOCH = """
 import time
 from lookbook.cli import main

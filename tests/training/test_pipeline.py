@@ -14,7 +14,7 @@ from lookbook.data.sources import load
 from lookbook.errors import InputError
 from lookbook.inference.model import Model
 from lookbook.networks.weights import load_network
-from lookbook.recipes import QUICK, SMALL, STANDARD, TUTORIAL, Recipe
+from lookbook.recipes import PHOTO, QUICK, SMALL, STANDARD, TUTORIAL, Recipe
 from lookbook.runs.data_parts import load_part
 from lookbook.training.loop import fit
 from lookbook.training.pipeline import train
@@ -137,6 +137,16 @@ def test_a_dense_recipe_cannot_mirror(bars, tmp_path):
         "the recipe 'tutorial' is a dense network, which sees images as they are; leave `mirror` "
         "out, or take a convolutional one: `recipe='standard'`"
     )
+
+
+def test_what_simulates_photographs_trains_on_garments_alone(bars, tmp_path):
+    with pytest.raises(InputError) as caught:
+        train(str(bars), PHOTO, out=tmp_path / "run")
+    assert str(caught.value) == (
+        "the recipe simulates photographs of garments, and knows those of Fashion-MNIST alone; "
+        "take another recipe for other images: `recipe='standard'`"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_tells_only_changes_that_were_made(tmp_path):

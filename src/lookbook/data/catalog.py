@@ -45,6 +45,22 @@ class PhotographKind:
 
 
 @dataclass(frozen=True)
+class Garments:
+    """What classes of garments have, by which photographs of them are simulated."""
+
+    #: may have long sleeves
+    sleeved: tuple[int, ...]
+    #: have legs; their upper part is shorts
+    trousers: tuple[int, ...]
+    #: their lower part is a skirt
+    dresses: tuple[int, ...]
+    #: come in pairs
+    shoes: tuple[int, ...]
+    #: their levels are those of hats, too
+    plain: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class BuiltinDataset:
     """A published dataset of IDX files: where it comes from and how it is verified."""
 
@@ -74,6 +90,8 @@ class BuiltinDataset:
     references: dict[str, float] = field(default_factory=dict)
     #: kinds of photographs that its models are measured on
     photograph_kinds: tuple[PhotographKind, ...] = ()
+    #: what its classes are, where photographs of them can be simulated
+    garments: Garments | None = None
 
 
 def _mnist_files(prefix: str = "", test: str = "t10k") -> dict[tuple[Part, str], str]:
@@ -138,6 +156,9 @@ FASHION_MNIST = BuiltinDataset(
         "tutorial": 0.8863,
         "best": 0.9691,  # fine-tuned DARTS: Tanveer et al. (2020)
     },
+    garments=Garments(
+        sleeved=(0, 2, 4, 6), trousers=(1,), dresses=(3,), shoes=(5, 7, 9), plain=(0, 8)
+    ),
     photograph_kinds=(  # of alexeygrigorev/clothing-dataset-small, CC0
         PhotographKind("t-shirt", ("T-shirt/top",), "upper body"),
         PhotographKind("pants", ("Trouser",), "trousers"),

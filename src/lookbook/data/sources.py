@@ -14,7 +14,7 @@ import numpy as np
 
 from lookbook.core import names
 from lookbook.data import image_folder
-from lookbook.data.catalog import BUILTIN, BuiltinDataset
+from lookbook.data.catalog import BUILTIN, BuiltinDataset, Garments
 from lookbook.data.dataset import Dataset, warn, warn_odd
 from lookbook.data.download import fetch, find_builtin, is_fetched, load_kept
 from lookbook.data.idx import idx_files, is_training, load_idx
@@ -191,6 +191,11 @@ class DataSource(ABC):
         [True, False, True]
         """
         return True
+
+    @property
+    def garments(self) -> Garments | None:
+        """What its classes are, where photographs of them can be simulated."""
+        return self.published.garments if self.published else None
 
     @property
     def examples(self) -> tuple[int, ...]:

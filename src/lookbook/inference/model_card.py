@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from lookbook.core.document import Document
 from lookbook.errors import DamagedFileError
 from lookbook.images.specification import Polarity, Preprocessing, check_version
-from lookbook.inference.thresholds import CalibrationSet
+from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.recipes import NamedRecipe
 from lookbook.runs.ranges import Number
 from lookbook.runs.schema import Validation
@@ -60,6 +60,8 @@ class ModelCard(Document, Struct, frozen=True, kw_only=True):
     input_shape: Annotated[tuple[Annotated[int, Meta(gt=0)], ...], Meta(min_length=1, max_length=3)]
     input_dtype: Literal["uint8", "float32"]
     views: Views | None
+    #: of a model that cuts out what photographs show: how sure its answers to these are
+    photographs: PhotographCalibration | UnsetType | None = UNSET
     #: of its weights and arithmetic, where it was quantized
     bits: Literal[8] | UnsetType = UNSET
 
@@ -71,6 +73,7 @@ class ModelCard(Document, Struct, frozen=True, kw_only=True):
             math.isfinite(self.temperature),
             self.preprocessing
             == Preprocessing.of(shape, self.polarity, photographs=self.cuts_out_photographs),
+            self.cuts_out_photographs or self.photographs is UNSET,
         )
         if not all(right):
             raise ValueError("what it says of itself does not hold")

@@ -160,6 +160,11 @@ class Predictor:
     ) -> None:
         self.model = open_model(open_source(source))
         self.thresholds = Thresholds.of(self.model.calibration, coverage=coverage, sets=sets)
+        #: how sure answers to photographs are, where the model cuts out what these show
+        self.on_photographs = self.model.card.photographs or None
+        photographs = self.on_photographs and self.on_photographs.calibration
+        kept = photographs or self.model.calibration
+        self.photograph_thresholds = Thresholds.of(kept, coverage=coverage, sets=sets)
 
     def predict(self, inputs: Input | Iterable[Input]) -> list[Prediction]:
         """Return the answers to image files, folders of them, PIL images and arrays.
@@ -308,10 +313,14 @@ class Predictor:
 
     def _judge(self, sample: Sample, probs: Float32[np.ndarray, "K"], novelty: Any) -> Prediction:
         """Say what there is to an answer."""
-        likely, nothing_found = None, bool(sample.cutout and sample.cutout.is_whole)
-        if self.thresholds.likely is not None:
+        likely, nothing_found, thresholds = None, False, self.thresholds
+        if sample.cutout:
+            nothing_found, thresholds = sample.cutout.is_whole, self.photograph_thresholds
+            if self.on_photographs:
+                probs = self.on_photographs.temper(probs[None])[0]
+        if thresholds.likely is not None:
             order = np.argsort(-probs, kind="stable")
-            likely = tuple(int(k) for k in order if probs[k] >= self.thresholds.likely)
+            likely = tuple(int(k) for k in order if probs[k] >= thresholds.likely)
         return Prediction(
             sample.source,
             sample.image,
@@ -320,8 +329,8 @@ class Predictor:
             truth=sample.truth,
             inverted=sample.inverted,
             novelty=float(novelty),
-            strange=self.thresholds.is_strange(float(novelty)) or nothing_found,
-            unsure=self.thresholds.is_unsure(float(probs.max())),
+            strange=thresholds.is_strange(float(novelty)) or nothing_found,
+            unsure=thresholds.is_unsure(float(probs.max())),
             likely=likely,
             cutout=sample.cutout,
         )

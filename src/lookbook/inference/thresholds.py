@@ -17,7 +17,7 @@ from lookbook.core.document import Document
 from lookbook.errors import InputError, check_types
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int64
+    from jaxtyping import Float, Float32, Int64
 
 #: labels below which nothing is fitted
 FEWEST_LABELS = 50
@@ -108,6 +108,25 @@ class CalibrationSet(Document, Struct, frozen=True):
     def strange_from(self) -> float:
         """Return the novelty beyond which an image is strange: that of 3 in 100 images."""
         return float(np.quantile(self.novelties, USUAL, method="higher"))
+
+
+class PhotographCalibration(Struct, frozen=True):
+    """What a model said about simulated photographs, where those are harder than its own images."""
+
+    #: probabilities are raised to it, then they sum to 1 again: below 1 they say less
+    power: Annotated[float, Meta(gt=0, le=400)]
+    calibration: CalibrationSet
+
+    def temper(self, probs: Float[np.ndarray, "N K"]) -> Float32[np.ndarray, "N K"]:
+        """Return probabilities as they hold for photographs.
+
+        >>> probs = np.array([[0.8, 0.2]])
+        >>> set_ = CalibrationSet(1, (0.5,), (0.5,), (1.0,))
+        >>> PhotographCalibration(0.5, set_).temper(probs).round(3).tolist()
+        [[0.6669999957084656, 0.3330000042915344]]
+        """
+        powers = np.asarray(probs, np.float64) ** self.power
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import torch
+from msgspec import UNSET
 
 from lookbook.errors import TrainingError
 from lookbook.images.specification import Preprocessing
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from jaxtyping import Shaped
 
     from lookbook.images.specification import Polarity
-    from lookbook.inference.thresholds import CalibrationSet
+    from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
     from lookbook.networks.classifier import Classifier
     from lookbook.recipes import Recipe
     from lookbook.runs.schema import Validation, Weakness
@@ -54,6 +55,7 @@ def describe(
     data: Data,
     licence: str = UNSTATED,
     photographs: bool = False,
+    on_photographs: PhotographCalibration | None = None,
 ) -> ModelCard:
     """Return what a model file says of itself.
 
@@ -78,6 +80,8 @@ def describe(
         What it was trained on.
     photographs
         Whether what lies in the middle of photographs is cut out before the model answers.
+    on_photographs
+        How sure its answers to these are.
     """
     shape = images.shape[1:]
     return ModelCard(
@@ -95,6 +99,7 @@ def describe(
         input_shape=shape,
         input_dtype="uint8" if images.dtype == np.uint8 else "float32",
         views=_views(classifier),
+        photographs=on_photographs if photographs else UNSET,
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from lookbook.core.document import Document
 from lookbook.errors import InputError, check_types
-from lookbook.recipes import STANDARD, Recipe
+from lookbook.recipes import NO_GARMENTS, STANDARD, Recipe
 from lookbook.runs.places import check_target, check_text, free_folder
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class TrainRequest:
                 f"the recipe '{recipe.name}' is a dense network, which sees images as they are; "
                 "leave `mirror` out, or take a convolutional one: `recipe='standard'`"
             )
+        if recipe is not None and recipe.photographs and self.source.garments is None:
+            raise InputError(NO_GARMENTS)
         check_text(f"the recipe's name {named!a}", named)
         check_text(f"the path of the data, {str(self.source)!a},", str(self.source))
         check_text(f"the path of the data, {self.source.identity!a},", self.source.identity)

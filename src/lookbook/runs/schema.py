@@ -52,6 +52,7 @@ class Recipe(Struct):
     mirror: bool = False
     shift: Count = 0
     distort: Seconds = 0.0
+    photographs: Share = 0.0
     half: bool = False
 
 

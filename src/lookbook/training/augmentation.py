@@ -1,4 +1,4 @@
-"""Augmentation of batches: horizontal flip, translate, affine, color jitter."""
+"""Augmentation of batches: horizontal flip, translate, affine, color jitter, photographs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from lookbook.errors import InputError
+from lookbook.recipes import NO_GARMENTS
+from lookbook.training.simulation.photographs import simulate
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Bool, Float, Int64, Shaped
     from torch import Tensor
 
+    from lookbook.data.catalog import Garments
     from lookbook.recipes import Recipe
     from lookbook.training.sampler import Sampler
 
@@ -111,3 +118,27 @@ def augment(
         batch = affine(batch, uniforms[:, 2:7], recipe.distort)
         batch = color_jitter(batch, uniforms[:, 7:], recipe.distort)
     return batch
+
+
+def as_photographs(
+    batch: Shaped[Tensor, "N 1 H W"],
+    labels: Int64[Tensor, "N"],
+    share: float,
+    garments: Garments | None,
+    draws: Sequence[tuple[slice, torch.Generator]],
+) -> tuple[Float[Tensor, "N 1 H W"], Int64[Tensor, "N"]]:
+    """Show a share of each step's images as photographs might show them; labels as `simulate`.
+
+    Raises
+    ------
+    InputError
+        Nothing is known of garments that the images show.
+    """
+    if garments is None:
+        raise InputError(NO_GARMENTS)
+    images, seen = batch.float().cpu(), labels.cpu().clone()
+    for part, generator in draws:
+        n = part.stop - part.start
+        chosen = torch.rand(n, generator=generator).argsort()[: round(share * n)] + part.start
+        images[chosen], seen[chosen] = simulate(images[chosen], seen[chosen], garments, generator)
+    return images.to(batch.device), seen.to(batch.device)

@@ -21,17 +21,19 @@ from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.scaling import Components
 from lookbook.runs.schema import Counted, EpochRecord
-from lookbook.training.augmentation import augment
+from lookbook.training.augmentation import as_photographs, augment
 from lookbook.training.calibration import answer, find_sure
 from lookbook.training.callbacks import Callback, Progress
 from lookbook.training.optimizers import build_optimizer, rate_at
 from lookbook.training.sampler import Sampler
+from lookbook.training.simulation.photographs import NONE
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float, Float32, Int64, Shaped
     from torch import Tensor
 
+    from lookbook.data.catalog import Garments
     from lookbook.recipes import Recipe
     from lookbook.training.optimizers import Optimizer
 
@@ -63,6 +65,7 @@ def fit(
     seconds: float | None = None,
     stage: str = "training",
     callbacks: Sequence[Callback] = (),
+    garments: Garments | None = None,
 ) -> Fitted:
     """Train the recipe's network; the same seed on the same machine gives the same weights.
 
@@ -85,6 +88,8 @@ def fit(
         What callbacks and checkpoints call this fit.
     callbacks
         What hears of it and may stop it, in this order; at its begin in the opposite one.
+    garments
+        What the classes are, for a recipe that simulates photographs.
 
     Raises
     ------
@@ -126,7 +131,10 @@ def fit(
         if recipe.network == "conv" and batch.dim() == 4:
             batch = augment(batch, recipe, sampler, chosen)
         answers = labels.index_select(0, places)
-        targets = _soften(answers, n_classes, recipe.label_smoothing)
+        if recipe.photographs:
+            draws = [(part, sampler.generator(part)) for part in parts]
+            batch, answers = as_photographs(batch, answers, recipe.photographs, garments, draws)
+        targets = _soften(answers, n_classes, recipe)
         for part in parts:
             with autocast:
                 logits = network(batch[part]).float()
@@ -179,16 +187,24 @@ def epochs_done(history: Sequence[EpochRecord]) -> float:
 
 
 def _soften(
-    answers: Int64[Tensor, "N"], n_classes: int, smoothing: float
+    answers: Int64[Tensor, "N"], n_classes: int, recipe: Recipe
 ) -> Int64[Tensor, "N"] | Float[Tensor, "N K"]:
     """Return targets: classes, or where smoothing is asked for, their probabilities.
 
-    PyTorch's own smoothing costs a quarter of a step of the dense network.
+    PyTorch's own smoothing costs a quarter of a step of the dense network. What shows none of the
+    classes is to get the same probability for each.
+    Source: Hendrycks et al. (2019), "Deep anomaly detection with outlier exposure".
     """
-    if smoothing == 0:
+    smoothing = recipe.label_smoothing
+    if smoothing == 0 and not recipe.photographs:
         return answers
-    softened = torch.full((len(answers), n_classes), smoothing / n_classes, device=answers.device)
-    return softened.scatter_(1, answers[:, None], 1 - smoothing + smoothing / n_classes)
+    shape = len(answers), n_classes
+    softened = torch.full(shape, smoothing / n_classes, device=answers.device)
+    right = 1 - smoothing + smoothing / n_classes
+    softened.scatter_(1, answers[:, None].clamp_min(0), right)
+    if recipe.photographs:
+        softened[answers == NONE] = 1 / n_classes
+    return softened
 
 
 class TrainingState:

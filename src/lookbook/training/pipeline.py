@@ -23,7 +23,7 @@ from lookbook.data.sources import DataSource, resolve
 from lookbook.errors import LookbookWarning, TrainingError, check_types
 from lookbook.evaluation import metrics
 from lookbook.inference.model_card import Data, ModelCard
-from lookbook.inference.thresholds import CalibrationSet
+from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
 from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
@@ -33,7 +33,7 @@ from lookbook.runs.data_parts import TrainingParts
 from lookbook.runs.schema import Conditions, Metrics
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
-from lookbook.training.calibration import calibrate, learn_novelty
+from lookbook.training.calibration import calibrate, calibrate_photographs, learn_novelty
 from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, Tell
 from lookbook.training.checkpoints import ResumePoint
 from lookbook.training.loop import Fitted, epochs_done, fit
@@ -257,14 +257,14 @@ def _train(
     # sums of floats depend on how many threads share them
     on = config.threads or torch.get_num_threads()
     with threads(on):
-        fitted, calibration = _fit(config, parts, [*callbacks, point], seconds)
+        fitted, calibration, photographs = _fit(config, parts, [*callbacks, point], seconds)
     if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
     measured = _measured(fitted, parts, seconds)
     with _timed(seconds, "export"):
         images = sample(parts.whole.images, 64)
-        card = _card(fitted.classifier, images, parts, recipe, measured, calibration)
+        card = _card(fitted.classifier, images, parts, recipe, measured, calibration, photographs)
         blobs = _blobs(fitted.classifier, images, card, point)
     hashes = {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()}
     conditions = _conditions(config, parts, started=started, on=on, seconds=seconds, sha256=hashes)
@@ -280,7 +280,7 @@ def _fit(
     parts: TrainingParts,
     callbacks: Sequence[Callback],
     seconds: dict[str, float],
-) -> tuple[Fitted, CalibrationSet | None]:
+) -> tuple[Fitted, CalibrationSet | None, PhotographCalibration | None]:
     """Fit on a part, or `final` on the whole; calibrate by images that were not learnt from."""
     fit_on = partial(
         fit,
@@ -289,6 +289,7 @@ def _fit(
         seed=config.seed,
         seconds=config.fit_seconds,
         callbacks=callbacks,
+        garments=parts.source.garments,
     )
     training, validation = _arrays(parts.training), _arrays(parts.validation)
     learnt = _arrays(parts.learnt)
@@ -302,7 +303,12 @@ def _fit(
             twin = fit_on(training, validation, stage="calibration twin")
             learn_novelty(twin.classifier, training)
             fitted, judge = _take_answers(fitted, twin), twin.classifier
-        return fitted, calibrate(fitted, judge, validation)
+        calibration, photographs = calibrate(fitted, judge, validation), None
+        garments = parts.source.garments
+        if garments is not None:
+            judge.temperature.copy_(fitted.classifier.temperature)
+            photographs = calibrate_photographs(judge, validation, garments, config.seed)
+        return fitted, calibration, photographs
 
 
 def _measured(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -> Metrics:
@@ -367,6 +373,7 @@ def _card(
     recipe: Recipe,
     measured: Metrics,
     calibration: CalibrationSet | None,
+    photographs: PhotographCalibration | None,
 ) -> ModelCard:
     """Return what the model file says of itself."""
     source = parts.source
@@ -384,6 +391,7 @@ def _card(
             Path(source.identity).name, source.published is not None, parts.data.train_sha256
         ),
         licence=_licence(source),
+        on_photographs=photographs,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import hashlib
 import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -117,6 +118,15 @@ class Sampler:
             uniforms = torch.rand(self._n, 12, generator=generator)
             self._uniforms = self.epoch, uniforms
         return uniforms[chosen]
+
+    def generator(self, part: slice) -> torch.Generator:
+        """Return what draws all that is left to chance in a step on this part of the next images.
+
+        It depends on the step alone: the same wherever a training goes on from.
+        """
+        step = self._seed, self.epoch, self._done + part.start
+        digest = hashlib.sha256(repr(step).encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
     def note(self, chosen: Int64[Tensor, "M"], losses: Float[Tensor, "L"]) -> None:
         """Take down the losses of the first images of `chosen`: those that steps were done on."""

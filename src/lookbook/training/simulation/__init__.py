@@ -1,0 +1,1 @@
+"""Simulated photographs of garments, made from images of a catalogue."""
