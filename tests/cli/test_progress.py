@@ -74,8 +74,8 @@ def test_a_pipe_is_told_of_many_images_now_and_then(monkeypatch, capsys):
         for done in (10, 25, 30, 50):
             tell(done, 100)
     assert capsys.readouterr().err.splitlines() == [
-        "25/100 images, about 36.0 s left",
-        "50/100 images, about 24.0 s left",
+        "25/100 images, about 40.0 s left",
+        "50/100 images, about 25.0 s left",
     ]
 
 

@@ -86,7 +86,8 @@ def _moving_bar() -> Iterator[Tell]:
                 start = time.monotonic()
                 bars.reset(task, description="", total=None, now="")
             else:
-                now = images_line(done, n, time.monotonic() - start)
+                left = (time.monotonic() - start) * (n - done) / done
+                now = images_line(done, n, left)
                 bars.update(task, description=t("reading"), completed=done, total=n, now=now)
 
         with listen(tell_reading):
@@ -185,6 +186,9 @@ class _ImagesLine:
     def __init__(self, write: Callable[[str], str]) -> None:
         self._write = write
         self._start = self._last = time.monotonic()
+        #: how many were done, and when: of work that does not say when it starts, when the first
+        #: were, as until then processes and files were opened
+        self._first: tuple[int, float] | None = None
 
     def tell(self, done: int, n: int) -> None:
         """Show it anew where it is time to; none done is the start of another work."""
@@ -192,10 +196,15 @@ class _ImagesLine:
         if done in (0, n):
             self.clear()
             self._start = self._last = now
-        elif now - self._last >= max(_pause(), 0 if self._stands else SOON):
+            self._first = (0, now) if done == 0 else None
+            return
+        before, since = self._first = self._first or (done, now)
+        if now - self._last >= max(_pause(), 0 if self._stands else SOON):
             self._last = now
+            sure = done > before and now - since >= SOON
+            left = (now - since) * (n - done) / (done - before) if sure else None
             if not terminal.is_quiet():
-                _write_over(self._write(images_line(done, n, now - self._start)))
+                _write_over(self._write(images_line(done, n, left)))
 
     @property
     def _stands(self) -> bool:
@@ -207,15 +216,16 @@ class _ImagesLine:
             _clear_line()
 
 
-def images_line(done: int, n: int, seconds: float) -> str:
-    """Write how many images are done, and how long all still takes.
+def images_line(done: int, n: int, left: float | None) -> str:
+    """Write how many images are done, and how long all still takes, if that is known.
 
-    >>> images_line(1200, 3000, 20.0)
-    '1,200/3,000 images, about 30.0 s left'
+    >>> images_line(1200, 3000, 30.0), images_line(1, 3000, None)
+    ('1,200/3,000 images, about 30.0 s left', '1/3,000 images')
     """
     what = t("{done:,}/{all:,} images", done=done, all=n)
-    left = terminal.duration(seconds * (n - done) / done)
-    return t("{what}, about {time} left", what=what, time=left)
+    if left is None:
+        return what
+    return t("{what}, about {time} left", what=what, time=terminal.duration(left))
 
 
 def _pause() -> float:
