@@ -16,8 +16,18 @@ from kinds import SHAPES, squares
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.estimator import LookbookClassifier
 from lookbook.images import pool
+from lookbook.images.photographs import CUTOUT_BYTES
+from lookbook.images.specification import Preprocessing
+from lookbook.inference import model
 from lookbook.inference.model import Model
-from lookbook.inference.predictor import BATCH, Prediction, Predictor, Sample
+from lookbook.inference.predictor import (
+    BATCH,
+    BYTES_AHEAD,
+    MOST_AHEAD,
+    Prediction,
+    Predictor,
+    Sample,
+)
 
 
 @pytest.fixture
@@ -231,6 +241,40 @@ def test_inputs_of_all_kinds_are_answered_in_their_order(predictor, files, tmp_p
     assert [each.source for each in found[n + 2 : n + 4]] == [
         str(each) for each in inputs[-n - 2 : -n]
     ]
+
+
+def test_of_many_files_a_session_that_waits_without_spinning_says_the_same(run, files, monkeypatch):
+    opened = []
+    open_session = model.open_session
+
+    def noted(content, *, spins=True):
+        opened.append(spins)
+        return open_session(content, spins=spins)
+
+    monkeypatch.setattr(model, "open_session", noted)
+    few = Predictor(run).predict(files)
+    monkeypatch.setattr("lookbook.inference.predictor.MANY", len(files) - 1)
+    predictor = Predictor(run)
+    assert_same(predictor.predict(files), few)
+    assert opened == [True, True, False]
+    assert pickle.loads(pickle.dumps(predictor)).model == Predictor(run).model
+
+
+def test_photographs_that_wait_for_others_take_little_memory(predictor, files, monkeypatch):
+    asked = []
+
+    class Noted(pool.Pool):
+        def __init__(self, n, request, ahead):
+            asked.append(ahead)
+            super().__init__(n, request, ahead)
+
+    monkeypatch.setattr("lookbook.inference.predictor.Pool", Noted)
+    predictor.predict(files)
+    steps = Preprocessing.of((12, 10), "light on dark", photographs=True)
+    monkeypatch.setattr(predictor, "_steps", lambda: steps)
+    predictor.predict(files)
+    assert asked == [MOST_AHEAD, BYTES_AHEAD // (120 + CUTOUT_BYTES)]
+    assert asked[1] > 2 * BATCH
 
 
 def test_notes_on_dark_images_are_told_whoever_reads_them(predictor, files, workers):

@@ -107,13 +107,13 @@ def read_batch(request: Request) -> Batch:
 
 
 def _read(path: Path, request: Request, size: tuple[int, int]) -> Image.Image:
-    if request.steps:
+    if request.steps is not None:
         return read_for(path, request.steps, request.max_memory)
     return read_image(path, size, colour=request.colour, max_memory=request.max_memory)
 
 
 def _prepare(image: Image.Image, request: Request, size: tuple[int, int]) -> Prepared:
-    if request.steps:
+    if request.steps is not None:
         return prepare(image, request.steps)
     return Prepared(fit_image(image, size, colour=request.colour), inverted=False)
 

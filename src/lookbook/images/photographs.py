@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FINER = 2
 #: size for which photographs are read: see `read_image`
 READ_FOR = (2 * FINER * LONGEST // FIRST_STEP,) * 2
+#: bytes of what is kept of a photograph, at most: colours, and the mask
+CUTOUT_BYTES = 4 * (FINER * LONGEST) ** 2
 #: share of the pixels that are darker, and lighter, than the levels that become these two
 TAIL, LEVELS = 0.05, (70.0, 225.0)
 #: levels between them, at the least: folds of a plain garment stay faint

@@ -15,7 +15,7 @@ import numpy as np
 
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.images.batch import Request
-from lookbook.images.photographs import Cutout, Prepared, prepare, read_for
+from lookbook.images.photographs import CUTOUT_BYTES, Cutout, Prepared, prepare, read_for
 from lookbook.images.pool import Pool
 from lookbook.images.preprocessing import match_all, to_8_bit
 from lookbook.inference.inputs import Input, list_inputs, name_of, refuse_other_names, unreadable
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 BATCH = 64
 #: most images of files that are read ahead, and their bytes
 MOST_AHEAD, BYTES_AHEAD = 2048, 2**25
+#: files beyond which a session is opened that suits a pool: it takes some milliseconds
+MANY = 500
 #: classes whose probabilities are all shown; of more, the ten most probable are
 MOST_SHOWN = 20
 
@@ -202,7 +204,10 @@ class Predictor:
 
     def _read_files(self, files: list[str]) -> Iterator[Sample | InputError]:
         """Yield the images of files, which are read by a pool of processes."""
-        steps, n_bytes = self._steps(), math.prod(self.model.input_shape)
+        steps = self._steps()
+        n_bytes = math.prod(self.model.input_shape) + steps.cuts_out * CUTOUT_BYTES
+        if len(files) > MANY:
+            self.model = self.model.beside_others()
 
         def request(places: range) -> Request:
             paths = files[places.start : places.stop]
