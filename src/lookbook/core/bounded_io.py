@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ class BoundedFile(io.BufferedReader):
     def __init__(self, path: Path, calls: int = UNBOUNDED, room: int = UNBOUNDED) -> None:
         super().__init__(io.FileIO(path))
         self.calls, self.room = calls, room
+        self._length = os.fstat(self.fileno()).st_size
 
     def restart(self, calls: int = UNBOUNDED, room: int = UNBOUNDED) -> None:
         """Go back to its start, with other bounds."""
@@ -43,8 +45,9 @@ class BoundedFile(io.BufferedReader):
         ValueError
             That was too much.
         """
-        asked = self.room + 1 if size is None or size < 0 else min(size, self.room + 1)
-        content = super().read(asked)
+        asked = self._length if size is None or size < 0 else min(size, self._length)
+        # memory for all that is asked is taken at once: no more than the file has, and one too many
+        content = super().read(min(asked, self.room + 1))
         self.calls -= 1
         self.room -= len(content)
         if self.calls < 0 or self.room < 0:
