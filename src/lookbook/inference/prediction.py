@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookbook.core import tables
 from lookbook.core.names import text
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import load
 from lookbook.errors import InputError
 from lookbook.images.preprocessing import match_polarity
+from lookbook.inference import tables
 from lookbook.inference.inputs import TEST, Input, is_test, list_inputs
 from lookbook.inference.model import Model
 from lookbook.inference.predictor import (

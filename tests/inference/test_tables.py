@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lookbook.core import tables
 from lookbook.core.csv_tables import read_csv
-from lookbook.core.tables import check_table, open_table
 from lookbook.errors import InputError, OutputError
+from lookbook.inference import tables
+from lookbook.inference.tables import check_table, open_table
 
 COLUMNS = {"file": str, "share": float, "novel": bool, "error": str}
 KINDS = (".csv", ".jsonl", ".parquet", ".CSV")
