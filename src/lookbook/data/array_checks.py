@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookbook.core.names import few
 from lookbook.errors import InputError
 from lookbook.images.specification import SIDES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from jaxtyping import Int64, Shaped, UInt8
 
 #: fewest and most classes
@@ -192,3 +196,13 @@ def numbered(labels: Int64[np.ndarray, "N"]) -> tuple[str, ...]:
             "number the classes from 0"
         )
     return tuple(str(number) for number in range(highest + 1))
+
+
+def unknown_classes(
+    data: str | Path, strangers: Sequence[str], classes: Sequence[str]
+) -> InputError:
+    """Return the error for classes that a model does not know."""
+    return InputError(
+        f"{data} has classes that the model does not know: {few(strangers)}; it knows "
+        f"{few(classes)}; give them the same names, or take them out"
+    )

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lookbook.core.names import few, plain
-from lookbook.data.array_checks import CLASSES, as_images, dim_levels
-from lookbook.data.image_folder import unknown_classes
+from lookbook.data.array_checks import CLASSES, as_images, dim_levels, unknown_classes
 from lookbook.errors import InputError, LookbookWarning, check_types
 from lookbook.images.preprocessing import find_polarity, match_all
 from lookbook.images.specification import SIDES, Polarity

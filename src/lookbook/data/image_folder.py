@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lookbook.core.names import few, plain, text
-from lookbook.data.array_checks import CLASSES
+from lookbook.data.array_checks import CLASSES, unknown_classes
 from lookbook.errors import InputError
 from lookbook.images.preprocessing import SUFFIXES, read_size
 
@@ -243,7 +243,7 @@ def _describe_inner(around: Path, by_name: dict[str, list[Path]]) -> Iterator[st
 
 def _hint(folder: Path) -> str:
     """Say what may be meant, where class folders lack."""
-    links = sum(path.is_symlink() for path in _visible(folder))
+    links = sum(entry.is_symlink() for entry in _entries(folder))
     if links:
         return f" (links are not followed: {links} stand there)"
     inner = folder
@@ -267,10 +267,6 @@ def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
             f"the folder {text(str(folder))} cannot be read: {error.strerror}; allow reading it, "
             "or take it out"
         ) from error
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [Path(entry.path) for entry in _entries(folder)]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -372,9 +368,7 @@ def list_labelled(folder: Path, classes: Sequence[str]) -> Files:
 
 
 def list_kinds(folder: Path) -> tuple[Files, list[str]]:
-    """List the image files in the folders of a folder, whatever they are called, and their names.
-
-    The files are sorted, and their labels are numbers of the names.
+    """List the image files in all folders of a folder, and the names of these.
 
     Raises
     ------
@@ -382,21 +376,7 @@ def list_kinds(folder: Path) -> tuple[Files, list[str]]:
         There are none.
     """
     kinds = {name: text(paths[0].name) for name, paths in _by_name(_folders(folder)).items()}
-    files = list_files(Layout(folder, {"train": folder}, kinds), "train")
-    together = sorted(zip(files.labels, files.paths, strict=True))
-    files.labels = [label for label, _ in together]
-    files.paths = [path for _, path in together]
-    return files, list(kinds)
-
-
-def unknown_classes(
-    data: str | Path, strangers: Sequence[str], classes: Sequence[str]
-) -> InputError:
-    """Return the error for classes that a model does not know."""
-    return InputError(
-        f"{data} has classes that the model does not know: {few(strangers)}; it knows "
-        f"{few(classes)}; give them the same names, or take them out"
-    )
+    return list_files(Layout(folder, {"train": folder}, kinds), "train"), list(kinds)
 
 
 def list_images(folder: str | Path) -> tuple[list[str], list[str]]:

@@ -185,10 +185,10 @@ def find_photographs(
     pairs = list(zip(files.paths, (names[label] for label in files.labels), strict=True))
     if others := [path for path, name in pairs if name not in of_name]:
         _warn(left_out(others, "in folders of other kinds than are measured"))
-    kept = [(path, of_name[name]) for path, name in pairs if name in of_name]
-    return Photographs(
-        folder, kinds, tuple(path for path, _ in kept), tuple(label for _, label in kept)
+    labels, paths = zip(
+        *sorted((of_name[name], path) for path, name in pairs if name in of_name), strict=True
     )
+    return Photographs(folder, kinds, paths, labels)
 
 
 def _match(
