@@ -238,6 +238,21 @@ def own_run(run: Run, tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
+def cutting_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on bars of 28×28 whose model cuts out photographs; not to be changed."""
+    from lookbook.data.sources import NpzSource
+    from lookbook.training.pipeline import train
+
+    folder = tmp_path_factory.mktemp("cutting")
+    images, labels = made_images(700, seed=3)
+    images = images[:, 1:11].repeat(3, axis=1).repeat(3, axis=2)[:, 1:29, 1:29]
+    np.savez(folder / "bars.npz", images=images, labels=labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NpzSource, "cuts_out_photographs", True)
+        return train(str(folder / "bars.npz"), TUTORIAL.with_epochs(3), out=folder / "run")
+
+
+@pytest.fixture(scope="session")
 def parts() -> list[Dataset]:
     """Bars with wrong labels in each part: of every fortieth image. Not to be changed."""
     made = []

@@ -24,6 +24,7 @@ from lookbook.cli import results
 from lookbook.errors import LookbookWarning
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports.bundle import write_bundle
+from lookbook.images import segmentation
 from lookbook.images.preprocessing import fit_image, match_polarity, read_image
 from lookbook.inference.model import Model
 from lookbook.inference.predictor import Predictor
@@ -32,6 +33,7 @@ from lookbook.recipes import TUTORIAL
 from lookbook.runs.data_parts import load_part
 from lookbook.runs.store import read_run
 from lookbook.training.pipeline import train
+from made_photographs import COLOURS, made
 
 NODE_MODULES = Path(sys.prefix) / "web" / "node_modules"
 
@@ -187,7 +189,10 @@ def test_python_needs_onnx_runtime_numpy_and_pillow_alone(kit):
             for node in ast.walk(ast.parse(text))
             if isinstance(node, (ast.Import, ast.ImportFrom))
         }
-    assert names - set(sys.stdlib_module_names) == {"onnxruntime", "numpy", "PIL", "picture"}
+    # `cutout` lies in folders of models that cut out photographs
+    wanted = {"onnxruntime", "numpy", "PIL", "picture", "cutout"}
+    assert names - set(sys.stdlib_module_names) == wanted
+    assert not (kit / "cutout.py").exists()
 
 
 # ---- JavaScript ----
@@ -280,7 +285,7 @@ def changed(kit: Path, folder: Path, change) -> Path:
 
 @pytest.mark.browser
 def test_steps_that_the_examples_do_not_know_are_refused(kit, tmp_path):
-    folder = changed(kit, tmp_path / "kit", lambda about: about["preprocessing"].update(version=2))
+    folder = changed(kit, tmp_path / "kit", lambda about: about["preprocessing"].update(version=3))
     for run, name in ((run_python, "picture.py"), (run_node, "predict.mjs")):
         ended = run(folder, next(folder.glob("sample.*")))
         assert ended.returncode != 0
@@ -309,6 +314,74 @@ def test_a_folder_of_an_older_model_says_how_images_are_prepared(some_run, tmp_p
     folder = write_bundle(some_run, tmp_path / "kit")
     written = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     assert written == older | {"preprocessing": steps}
+
+
+# ---- photographs, where the model's steps say that they are cut out ----
+
+
+@pytest.fixture(scope="module")
+def cutting_kit(cutting_run):
+    return write_bundle(cutting_run, cutting_run.folder.parent / "kit")
+
+
+@pytest.mark.slow
+def test_python_cuts_out_as_prediction_does(cutting_kit, cutting_run, tmp_path):
+    paths = [tmp_path / f"{k}.png" for k in range(len(COLOURS) + 2)]
+    for path, colours in zip(paths, COLOURS.values(), strict=False):
+        Image.fromarray(made(*colours)[0]).resize((501, 700)).save(path)
+    Image.new("RGB", (40, 30), "teal").save(paths[-2])  # nothing stands out
+    Image.new("L", (28, 28), 250).save(paths[-1])  # of the model's size
+    ended = run_python(cutting_kit, *paths)
+    assert ended.returncode == 0, ended.stderr
+    for line, expected in zip(
+        ended.stdout.splitlines(), Predictor(cutting_run).predict(paths), strict=True
+    ):
+        answer, _, beside = line.removeprefix(f"{expected.source}: ").partition("  (")
+        words = results.answer_line(expected).removeprefix(f"{expected.source}: ")
+        assert answer == words.partition("  (")[0].replace("\u00a0", " ")
+        cutout = expected.cutout
+        note = "seen inverted" if cutout is None else (
+            "nothing stands out" if cutout.is_whole else "cut out")  # fmt: skip
+        assert beside == f"novelty {expected.novelty:.2f}, {note})"
+
+
+def test_python_makes_the_same_pixels_of_a_photograph(cutting_kit, cutting_run, tmp_path):
+    code = (
+        "import sys, numpy as np\nfrom picture import see\n"
+        "np.save(sys.argv[1], np.stack([see(path)[0] for path in sys.argv[2:]]))"
+    )
+    paths = []
+    for seed, size in enumerate([(300, 400), (640, 427), (1501, 1001), (1, 10_000), (2, 3)]):
+        paths.append(tmp_path / f"{seed}.{'jpg' if seed % 2 else 'png'}")
+        image = Image.fromarray(made(*COLOURS["grey on wood"], seed=seed)[0])
+        image.resize(size, Image.Resampling.BICUBIC).save(paths[-1])
+    command = [sys.executable, "-c", code, tmp_path / "found.npy", *paths]
+    subprocess.run(command, cwd=cutting_kit, check=True)
+    expected = [one.image for one in Predictor(cutting_run).predict(paths)]
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), expected)
+
+
+def test_cutting_out_needs_scipy_and_two_files_more(cutting_kit):
+    copied = (cutting_kit / "segmentation.py").read_bytes()
+    assert copied == Path(segmentation.__file__).read_bytes()
+    assert len((cutting_kit / "cutout.py").read_text().splitlines()) < 50
+    card = (cutting_kit / "README.md").read_text(encoding="utf-8")
+    assert "`pip install onnxruntime numpy pillow scipy`" in card
+    assert "what lies in its middle is cut out" in card
+
+
+@pytest.mark.browser
+def test_javascript_takes_what_was_cut_out(cutting_kit, tmp_path):
+    folder = shutil.copytree(cutting_kit, tmp_path / "kit")
+    Image.fromarray(made(*COLOURS["dark on light"])[0]).save(folder / "photo.jpg")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    (make,) = re.findall(r"^python -c .*", card, re.MULTILINE)
+    subprocess.run([sys.executable, *shlex.split(make)[1:]], cwd=folder, check=True)
+    ended = run_node(folder, folder / "photo.pgm")
+    assert ended.returncode == 0, ended.stderr
+    same = run_python(folder, folder / "photo.jpg")
+    alike = r": (.*)  \(novelty ([\d.]+)"
+    assert re.findall(alike, ended.stdout) == re.findall(alike, same.stdout)
 
 
 # ---- one verdict everywhere ----

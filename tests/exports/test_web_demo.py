@@ -32,6 +32,7 @@ from lookbook.errors import ExportError, LookbookWarning
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports import web_demo
 from lookbook.images.preprocessing import fit_image, match_polarity, read_image
+from lookbook.images.specification import VERSIONS
 from lookbook.inference.model import Model
 from lookbook.inference.prediction import predict
 from lookbook.inference.thresholds import Thresholds
@@ -378,12 +379,12 @@ def test_the_page_swaps_light_and_dark_where_prediction_does(
 
 def test_the_page_holds_the_steps_of_its_model(browser, page, some_run):
     with opened(browser, page) as shown:
-        found = shown.evaluate("() => [MODEL.preprocessing, Photo.VERSION]")
-    assert found == [Model.open(some_run.model).about["preprocessing"], 1]
+        found = shown.evaluate("() => [MODEL.preprocessing, Photo.VERSIONS]")
+    assert found == [Model.open(some_run.model).about["preprocessing"], list(VERSIONS)]
 
 
 def test_a_page_that_does_not_know_the_steps_refuses_pictures_and_says_why(browser, page, tmp_path):
-    path = changed(page, tmp_path, '"version":1', '"version":2')
+    path = changed(page, tmp_path, '"version":1', '"version":3')
     Image.new("L", (30, 40), 250).save(tmp_path / "photo.png")
     with opened(browser, path) as shown:
         shown.locator("#file").set_input_files(tmp_path / "photo.png")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lookbook.core.arrays import softmax
-from lookbook.data.sources import load
+from lookbook.data.sources import NpzSource, load, resolve
 from lookbook.errors import InputError
 from lookbook.inference.model import Model
 from lookbook.networks.weights import load_network
@@ -55,6 +55,19 @@ def test_the_model_file_holds_the_scaling_and_the_temperature(more_bars, tmp_pat
     logits, probs, _ = Model.open(run.model).predict(test.images)
     assert run.metrics["temperature"] != 1
     np.testing.assert_allclose(probs, softmax(logits / run.metrics["temperature"]), atol=1e-5)
+
+
+def test_the_data_says_whether_its_model_cuts_out_photographs(bars, tmp_path, monkeypatch):
+    plain = train(str(bars), TINY, out=tmp_path / "plain")
+    monkeypatch.setattr(NpzSource, "cuts_out_photographs", True)
+    cutting = train(str(bars), TINY, out=tmp_path / "cutting")
+    cards = [Model.open(each.model).about for each in (plain, cutting)]
+    steps = [card.pop("preprocessing") for card in cards]
+    assert cards[0] == cards[1]
+    assert steps[1] == steps[0] | {"version": 2, "segmentation": "grabcut"}
+    weights = [each.weights.read_bytes() for each in (plain, cutting)]
+    assert weights[0] == weights[1]
+    assert resolve("fashion-mnist").cuts_out_photographs
 
 
 def test_two_runs_of_the_same_seed_write_the_same_weights(bars, tmp_path):

@@ -198,6 +198,15 @@ class DataSource(ABC):
         return self.published.garments if self.published else None
 
     @property
+    def cuts_out_photographs(self) -> bool:
+        """Whether its images show things cut out, so that photographs are to be cut out for them.
+
+        >>> [resolve(data).cuts_out_photographs for data in ("fashion-mnist", "mnist", "./mine")]
+        [True, False, False]
+        """
+        return bool(self.published and self.published.photograph_kinds)
+
+    @property
     def examples(self) -> tuple[int, ...]:
         """Test images that its figures show; none where nobody chose some."""
         return ()

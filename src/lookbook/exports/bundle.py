@@ -58,8 +58,8 @@ def write_bundle(run: Run, folder: Path) -> Path:
             # of an older model, too, how images are prepared
             about = model.about | {"preprocessing": model.preprocessing}
             (scratch / "about.json").write_text(to_json(about), encoding="utf-8")
-            for name in EXAMPLES:
-                (scratch / name).write_text(_read(name), encoding="utf-8")
+            for name, text in _examples(model).items():
+                (scratch / name).write_text(text, encoding="utf-8")
             suffix = "pgm" if len(model.input_shape) == 2 else "ppm"
             if test is not None:
                 Image.fromarray(test.images[0]).save(scratch / f"sample.{suffix}")
@@ -73,6 +73,16 @@ def write_bundle(run: Run, folder: Path) -> Path:
     except OSError as error:
         raise cannot_write(folder, error, unchanged=True) from error
     return folder
+
+
+def _examples(model: Model) -> dict[str, str]:
+    """Return the files of examples, by name; cutting out photographs takes two more."""
+    examples = {name: _read(name) for name in EXAMPLES}
+    if model.card.cuts_out_photographs:
+        segmentation = files("lookbook.images").joinpath("segmentation.py")
+        examples["cutout.py"] = _read("cutout.py")
+        examples["segmentation.py"] = segmentation.read_text(encoding="utf-8")
+    return examples
 
 
 def _read(name: str) -> str:

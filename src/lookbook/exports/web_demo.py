@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from lookbook.runs.schema import ThresholdScores, Validation
     from lookbook.runs.store import Run
 
-#: scripts of the page, in the order in which they stand in it
+#: scripts of the page, in the order in which they stand in it, and those that cut out photographs
 SCRIPTS = ("exports/engine.js", "exports/photo.js", "exports/try.js")
+CUTTING = tuple(
+    f"exports/{name}.js" for name in ("minimum_cut", "segmentation", "cutout", "outline")
+)
 #: bytes that a page may take
 MOST_BYTES = 4_000_000
 #: weights of a network beyond which they are kept in half precision: 2.4 MB in base64
@@ -170,9 +173,10 @@ def has_samples(page: Path) -> bool:
 
 
 def _page(run: Run, network: Network, words: Words) -> bytes:
+    cuts_out = words.preprocessing is not None and words.preprocessing.cuts_out
     page = fill(
         "exports/try",
-        SCRIPTS,
+        (*CUTTING, *SCRIPTS) if cuts_out else SCRIPTS,
         title=run.source.title,
         texts=texts("exports/try", "en"),
         document=json_in_page(network, words),

@@ -392,6 +392,7 @@ def _card(
         ),
         licence=_licence(source),
         on_photographs=photographs,
+        photographs=source.cuts_out_photographs,
     )
 
 

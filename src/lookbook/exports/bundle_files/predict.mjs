@@ -9,7 +9,8 @@ const ort = createRequire(import.meta.url)("onnxruntime-node");
 const here = (name) => new URL(name, import.meta.url);
 const about = JSON.parse(readFileSync(here("about.json"), "utf8"));
 const { classes, input_shape: shape, calibration } = about;
-const { version = 1, polarity } = about.preprocessing ?? about; // without them: version 1
+// without them: version 1; version 2 says more of pictures that are not of the model's size, which it takes alone
+const { version = 1, polarity } = about.preprocessing ?? about;
 const [height, width, channels = 1] = shape;
 // where too few pictures could tell, nothing is doubted
 const limits = calibration?.thresholds ?? { sure: 0, strange: Infinity };
@@ -60,7 +61,7 @@ function complain({ message }) {
 }
 
 const paths = process.argv.slice(2);
-if (version !== 1) complain({ message: "about.json tells of steps that predict.mjs does not know: export both anew" });
+if (version !== 1 && version !== 2) complain({ message: "about.json tells of steps that predict.mjs does not know: export both anew" });
 else if (paths.length === 0) complain({ message: "usage: node predict.mjs PICTURE.pgm" });
 else {
   const session = await ort.InferenceSession.create(readFileSync(here("model.onnx")));

@@ -12,8 +12,8 @@ from picture import about, see
 limits = (about["calibration"] or {}).get("thresholds", {"sure": 0, "strange": float("inf")})
 
 
-def verdict(confidence, novelty):
-    if novelty > limits["strange"]:
+def verdict(confidence, novelty, note):
+    if novelty > limits["strange"] or note == "nothing stands out":
         return "not one of these? most likely "
     return "not sure; most likely " if confidence < limits["sure"] else ""
 
@@ -29,15 +29,14 @@ session = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"))
 failed = False
 for path in sys.argv[1:]:
     try:
-        image, inverted = see(path)
+        image, note = see(path)
     except Exception as error:  # what Pillow raises on damage has no common class
         print(harmless(f"{path} cannot be read: {error}"), file=sys.stderr)
         failed = True
         continue
     (p,), (novelty,) = session.run(["probs", "novelty"], {"images": image[None]})
-    said = (
-        f"{verdict(float(p.max()), novelty)}{about['classes'][p.argmax()]}, {100 * p.max():.1f} %"
-    )
-    beside = f"novelty {novelty:.2f}{', seen inverted' if inverted else ''}"
+    said = f"{verdict(float(p.max()), novelty, note)}{about['classes'][p.argmax()]}"
+    said += f", {100 * p.max():.1f} %"
+    beside = f"novelty {novelty:.2f}{note and ', '}{note}"
     print(harmless(f"{path}: {said}  ({beside})"))
 sys.exit(2 if failed else 0)

@@ -1,9 +1,9 @@
 "use strict";
-/* A picture of any size → the bytes that the model expects, by the arithmetic of `photos.py` and of
-   Pillow, on which that stands: the same bytes here as there. */
+/* A picture of any size → the bytes that the model expects, by the arithmetic of `images/preprocessing.py` and
+   of Pillow, on which that stands: the same bytes here as there. */
 const Photo = (() => {
   /** Of the steps: `images/specification.py`. */
-  const VERSION = 1;
+  const VERSIONS = [1, 2];
 
   /** As Python rounds: halves to the even number. */
   const round = (x) => {
@@ -11,24 +11,18 @@ const Photo = (() => {
     return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
   };
 
-  /** RGBA of a canvas → grey (ITU-R 601-2, fixed point) or RGB. */
+  /** RGBA of a canvas → grey (ITU-R 601-2, fixed point), or RGB, of which every fourth level is skipped. */
   const fromCanvas = ({ data, width, height }, channels) => {
-    const values = new Uint8Array(width * height * channels);
-    for (let i = 0; i < width * height; i++) {
-      const r = data[4 * i], g = data[4 * i + 1], b = data[4 * i + 2];
-      if (channels === 1) values[i] = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
-      else {
-        values[3 * i] = r;
-        values[3 * i + 1] = g;
-        values[3 * i + 2] = b;
-      }
-    }
+    if (channels === 3) return { values: data, width, height, channels, step: 4 };
+    const values = new Uint8Array(width * height);
+    for (let i = 0; i < values.length; i++) values[i] = grey(data, 4 * i);
     return { values, width, height, channels };
   };
+  const grey = (levels, at) => (levels[at] * 19595 + levels[at + 1] * 38470 + levels[at + 2] * 7471 + 0x8000) >> 16;
 
   /** Averages over squares of `by` pixels; those at the right and lower border may be smaller. */
-  const reduce = ({ values, width, height, channels }, by) => {
-    if (by === 1) return { values, width, height, channels };
+  const reduce = ({ values, width, height, channels, step = channels }, by) => {
+    if (by === 1 && step === channels) return { values, width, height, channels };
     const w = Math.ceil(width / by), h = Math.ceil(height / by), out = new Uint8Array(w * h * channels);
     for (let y = 0; y < h; y++)
       for (let x = 0; x < w; x++) {
@@ -38,7 +32,7 @@ const Photo = (() => {
         for (let c = 0; c < channels; c++) {
           let sum = n >> 1;
           for (let yy = y * by; yy < bottom; yy++)
-            for (let xx = x * by; xx < right; xx++) sum += values[(yy * width + xx) * channels + c];
+            for (let i = (yy * width + x * by) * step + c, end = (yy * width + right) * step; i < end; i += step) sum += values[i];
           out[(y * w + x) * channels + c] = Math.floor((sum * multiplier) / 2 ** 24);
         }
       }
@@ -54,7 +48,7 @@ const Photo = (() => {
     const context = canvas.getContext("2d", { willReadFrequently: true });
     const w = Math.ceil(width / by), h = Math.ceil(height / by), values = new Uint8Array(w * h * channels);
     let transparent = false, excess = 0; // of lightness over that of the lightest quarter
-    const draw = (ground) => {
+    const drawn = (ground, take) => {
       for (let top = 0; top < height; top += rows) {
         context.clearRect(0, 0, width, canvas.height);
         if (ground) {
@@ -62,21 +56,24 @@ const Photo = (() => {
           context.fillRect(0, 0, width, canvas.height);
         }
         context.drawImage(picture, 0, -top);
-        const strip = context.getImageData(0, 0, width, Math.min(rows, height - top));
-        if (!ground) {
-          const grey = fromCanvas(strip, 1).values;
-          for (let i = 0; i < grey.length; i++) {
-            const alpha = strip.data[4 * i + 3];
-            transparent ||= alpha < 255;
-            excess += alpha * (grey[i] - 191);
-          }
-        }
-        values.set(reduce(fromCanvas(strip, channels), by).values, (top / by) * w * channels);
+        take(context.getImageData(0, 0, width, Math.min(rows, height - top)), top);
       }
     };
-    draw(null);
-    if (transparent) draw(excess > 0 ? "black" : "white");
+    const keep = (strip, top) => values.set(reduce(fromCanvas(strip, channels), by).values, (top / by) * w * channels);
+    drawn(null, (strip, top) => {
+      transparent ||= isTransparent(strip);
+      keep(strip, top);
+    });
+    if (transparent) {
+      drawn(null, ({ data }) => { for (let i = 0; i < data.length; i += 4) excess += data[i + 3] * (grey(data, i) - 191); });
+      drawn(excess > 0 ? "black" : "white", keep);
+    }
     return { values, width: w, height: h, channels };
+  };
+
+  const isTransparent = ({ data }) => {
+    for (let i = 3; i < data.length; i += 4) if (data[i] < 255) return true;
+    return false;
   };
 
   /** The median of the outermost pixels, for each channel. */
@@ -163,5 +160,14 @@ const Photo = (() => {
     return { values: inverted ? values.map((level) => 255 - level) : values, inverted };
   };
 
-  return { see, VERSION };
+  /** A picture or a canvas → what the model takes by its steps, and what was done to it; of a photograph, too,
+      which pixels of a small copy the model saw. */
+  const prepare = (picture, { size: [height, width], channels, polarity, segmentation }) => {
+    const isOwnSize = picture.width === width && picture.height === height;
+    if (!segmentation || isOwnSize) return see(picture, [height, width, channels], polarity);
+    const cutout = Cutout.cutOut(picture);
+    return { values: Cutout.asCatalogue(cutout, height, width), inverted: true, cutout };
+  };
+
+  return { see, prepare, read, reduce, resize, grey, round, VERSIONS };
 })();

@@ -56,20 +56,23 @@ let current = null;
 function look(pixels, known = {}) {
   const start = performance.now();
   const said = answer(pixels);
-  current = { pixels, ...said, ...known, ms: performance.now() - start };
+  current = { pixels, ...said, ...known, ms: performance.now() - start + (known.preparing ?? 0) };
   showAnswer();
 }
 
-/** Let it look at a picture or canvas of any size; one that is `live` changes all the time. */
-function lookAt(picture, live = false) {
-  if (STEPS.version !== Photo.VERSION) {
+/** Let it look at a picture or canvas of any size; one that is `live` changes all the time, of one that is
+    `drawn` nothing is cut out. */
+function lookAt(picture, { live = false, drawn = false } = {}) {
+  if (!Photo.VERSIONS.includes(STEPS.version)) {
     current = null;
     showAnswer();
     say("trouble", t("unknown_steps"));
     return;
   }
-  const { values, inverted } = Photo.see(picture, [...STEPS.size, STEPS.channels], STEPS.polarity);
-  look(values, { inverted, live });
+  const start = performance.now();
+  const { values, ...made } = Photo.prepare(picture, drawn ? { ...STEPS, segmentation: undefined } : STEPS);
+  const preparing = performance.now() - start;
+  look(values, { ...made, live, preparing });
 }
 
 function paint(canvas, pixels) {
@@ -101,7 +104,17 @@ function speak() {
   }, 1000);
 }
 
+/** Show what was cut out of a photograph: a line around it, and its ground faded. */
+function showOutline() {
+  const { cutout } = current ?? {}, isShown = cutout && !cutout.isWhole;
+  const line = isShown ? Outline.path(cutout.mask, cutout.width, cutout.height) : "";
+  if (isShown) $("outline").setAttribute("viewBox", `0 0 ${cutout.width} ${cutout.height}`);
+  const ground = isShown ? `M0 0H${cutout.width}V${cutout.height}H0Z${line}` : "";
+  [ground, line, line].forEach((d, i) => $("outline").children[i].setAttribute("d", d));
+}
+
 function showAnswer() {
+  showOutline();
   const seen = t(current ? "seen" : "seen_nothing", { height: HEIGHT, width: WIDTH });
   $("seen").setAttribute("aria-label", seen);
   if (current) showVerdict();
@@ -121,17 +134,18 @@ function showVerdict() {
   paint($("seen"), current.pixels);
   const { probs } = current;
   const first = probs.indexOf(Math.max(...probs)), name = MODEL.classes[first];
-  const strange = MODEL.strangeFrom !== null && current.novelty > MODEL.strangeFrom;
+  const nothingFound = Boolean(current.cutout?.isWhole);
+  const strange = nothingFound || (MODEL.strangeFrom !== null && current.novelty > MODEL.strangeFrom);
   const unsure = MODEL.sureFrom !== null && probs[first] < MODEL.sureFrom;
   const values = { name, percent: percent(probs[first]), sure: percent(MODEL.sureFrom ?? 0) };
   say("said", strange ? t("not_these") : unsure ? t("not_sure") : name);
   say("sure", strange || unsure ? "" : values.percent);
-  say("doubt", strange ? t("if_one", values) : unsure ? t("most_likely", values) : "");
+  say("doubt", strange ? t(nothingFound ? "nothing_found" : "if_one", values) : unsure ? t("most_likely", values) : "");
   const isSample = current.truth !== undefined, notes = [];
   say("kind", isSample ? "" : learntFrom());
   if (isSample)
     notes.push(t(current.truth === first ? "truth_right" : "truth_wrong", { name: MODEL.classes[current.truth] }));
-  if (current.inverted) notes.push(t("inverted"));
+  if (current.inverted && !nothingFound) notes.push(t(current.cutout ? "cut_out" : "inverted"));
   say("note", notes.join(" "));
   say("time", t("time", { ms: current.ms.toFixed(1) }));
   // blue and red are for what is known to be right and wrong; what is refused has no filled bar
@@ -203,7 +217,7 @@ function stage(shown) {
   $("pen").hidden = shown !== "pad";
   if (shown !== "video") stopCamera();
   relabel("camera", shown === "video" ? "keep" : "camera");
-  relabel("hint", shown === "video" ? "hint_video" : "hint");
+  relabel("hint", shown === "video" ? "hint_video" : STEPS.segmentation ? "hint_photograph" : "hint");
   $("hint").hidden = shown === "pad";
   $("pad-help").hidden = $("clear").hidden = shown !== "pad";
   $("draw").setAttribute("aria-pressed", shown === "pad");
@@ -333,7 +347,7 @@ function frame() {
 
 function watch() {
   if (!stream) return;
-  if ($("video").videoWidth) lookAt(frame(), true);
+  if ($("video").videoWidth) lookAt(frame(), { live: true });
   setTimeout(() => requestAnimationFrame(watch), 100);
 }
 
@@ -387,7 +401,7 @@ let isDue = false;
 function lookSoon() {
   if (isDue) return;
   isDue = true;
-  requestAnimationFrame(() => { isDue = false; if (!$("pad").hidden) lookAt($("pad"), true); });
+  requestAnimationFrame(() => { isDue = false; if (!$("pad").hidden) lookAt($("pad"), { live: true, drawn: true }); });
 }
 
 function drawTo(x, y) {
