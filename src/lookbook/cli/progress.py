@@ -84,7 +84,7 @@ def _moving_bar() -> Iterator[Tell]:
             nonlocal start
             if done in (0, n):
                 start = time.monotonic()
-                bars.reset(task, description="", total=None, now="")
+                bars.reset(task, description="", now="")
             else:
                 left = (time.monotonic() - start) * (n - done) / done
                 now = images_line(done, n, left)
