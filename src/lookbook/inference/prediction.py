@@ -84,13 +84,14 @@ def _samples(
     """Yield the images of all inputs, the test images among them; or why there are none."""
     test = None
     polarity = polarity_of(opened) if isinstance(opened, Run) else opened.polarity
-    numbered = enumerate(inputs)
-    for are_tests, together in groupby(numbered, lambda each: _is_test(each[1])):
+    n = 0
+    for are_tests, together in groupby(inputs, _is_test):
+        given = list(together)
+        n += len(given)
         if not are_tests:
-            (first, given), *others = together
-            yield from predictor.read_each([given, *(each for _, each in others)], first)
+            yield from predictor.read_each(given, n - len(given))
             continue
-        for _, name in together:
+        for name in given:
             try:
                 test = test or _load_test(opened)
                 yield read_test(test, _index(str(name), len(test)), polarity)
