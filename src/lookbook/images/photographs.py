@@ -29,7 +29,7 @@ TAIL, LEVELS = 0.05, (70.0, 225.0)
 #: levels between them, at the least: folds of a plain garment stay faint
 LEAST_CONTRAST = 40.0
 #: pixels of the model, across which levels are blurred on either side
-BLUR = 2.0
+BLUR = 1.5
 #: darkest level of what was cut out, so that its outline stays
 DARKEST = 20.0
 
