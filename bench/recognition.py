@@ -3,6 +3,7 @@
 ::
 
     python -m bench recognition DIR … --runs RUN …   bench/results/…/recognition.*
+    python -m bench recognition DIR … --runs RUN … --adapt OTHERS    also models that saw OTHERS
     python -m bench recognition --redraw             the table again, from the .json alone
 
 DIR holds a folder of photographs for each kind: see docs/recognition.md. Runs of one recipe are its
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from bench.adaptation import measure_adapted
 from bench.harness import files
 from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
 from bench.harness.page import markdown, table
@@ -209,7 +211,11 @@ def _cell(row: Row, runs: list[dict[str, Any]]) -> str:
 
 
 def _kind_table(found: list[dict[str, Any]]) -> list[str]:
-    """Write how the photographs of each kind were answered, by all runs of a recipe together."""
+    """Write how the photographs of each kind were answered, by all runs of a recipe together.
+
+    Models that saw other photographs refuse none, and have rows of their own above alone.
+    """
+    found = [one for one in found if one["refused"] is not None]
     names = _names(found)
     heads = [f"{name}: {what}" for name in names for what in ("right", "refused", "taken for")]
     rows = []
@@ -265,6 +271,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--runs", nargs="+", default=[], metavar="RUN", help="folders of runs, or their names"
     )
+    parser.add_argument(
+        "--adapt",
+        type=Path,
+        metavar="OTHERS",
+        help="rows of their own: adapted to these photographs without their labels, and with ten "
+        "labels of each kind",
+    )
     args = parser.parse_args(arguments)
     if args.redraw is not None:
         return files.redraw_only(args.redraw, NAME, redraw)
@@ -273,6 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = [read_run(name) for name in args.runs]
     now = conditions([folder.resolve().name for folder in args.folders])
     record = measure_all(args.folders, runs)
+    if args.adapt:
+        for folder, run in product(args.folders, runs):
+            record.measurements += measure_adapted(run, folder, args.adapt)
     masks = [found for folder in args.folders if (found := measure_masks(folder))]
     results = record.results(NAME, now, trial=False, entries={"masks": masks})
     print("\n".join(tables(results)))
