@@ -377,7 +377,8 @@ def test_javascript_takes_what_was_cut_out(cutting_kit, tmp_path):
     card = (folder / "README.md").read_text(encoding="utf-8")
     (make,) = re.findall(r"^python -c .*", card, re.MULTILINE)
     subprocess.run([sys.executable, *shlex.split(make)[1:]], cwd=folder, check=True)
-    ended = run_node(folder, folder / "photo.pgm")
+    assert "node predict.mjs --cut-out photo.pgm" in card
+    ended = run_node(folder, "--cut-out", folder / "photo.pgm")
     assert ended.returncode == 0, ended.stderr
     same = run_python(folder, folder / "photo.jpg")
     alike = r": (.*)  \(novelty ([\d.]+)"

@@ -35,7 +35,7 @@ def test_about_a_quarter_of_the_validation_part_is_not_sure(more_bars, tmp_path)
     )
 
 
-@pytest.mark.skip(reason="no model cuts out photographs yet")
+@pytest.mark.slow
 def test_photographs_of_garments_have_a_calibration_of_their_own(tmp_path, bars):
     """Simulated ones of the validation part: a likelihood that no other power makes greater."""
     run = train("fashion-mnist", QUICK, epochs=0.2, out=tmp_path / "run")

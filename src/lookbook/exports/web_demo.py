@@ -117,6 +117,14 @@ class Samples(Struct, frozen=True):
     pixels: str = ""
 
 
+class OnPhotographs(Struct, frozen=True, rename="camel"):
+    """How sure answers to photographs are: see `PhotographCalibration`."""
+
+    power: float
+    sure_from: float | None
+    strange_from: float | None
+
+
 class Words(Struct, frozen=True, kw_only=True, rename="camel"):
     """What the page says of the model and its answers, in all languages."""
 
@@ -128,6 +136,8 @@ class Words(Struct, frozen=True, kw_only=True, rename="camel"):
     #: the probability from which an answer is sure, the novelty from which an image is strange
     sure_from: float | None
     strange_from: float | None
+    #: None where photographs are answered as all images are
+    photographs: OnPhotographs | None
     about: About
     texts: dict[Lang, dict[str, str]]
     samples: Samples = Samples()
@@ -165,6 +175,15 @@ def write_web_demo(run: Run, out: Path, lang: Lang | None = None) -> Path:
         words = structs.replace(words, samples=_samples(test, MOST_BYTES - bare))
     write_bytes(out, _page(run, network, words))
     return out
+
+
+def _on_photographs(model: Model) -> OnPhotographs | None:
+    """Return how sure answers to photographs are."""
+    found = model.card.photographs
+    if not found:
+        return None
+    thresholds = Thresholds.of(found.calibration)
+    return OnPhotographs(found.power, thresholds.sure, thresholds.strange)
 
 
 def has_samples(page: Path) -> bool:
@@ -270,6 +289,7 @@ def _words(run: Run, model: Model, lang: Lang | None) -> Words:
         lang=lang,
         sure_from=thresholds.sure,
         strange_from=thresholds.strange,
+        photographs=_on_photographs(model),
         about=_about(run),
         texts={lang: texts("exports/try", lang) for lang in LANGS},
     )

@@ -20,16 +20,18 @@ def cut_out(photograph, size):
 def as_catalogue(grey, mask, size):  # light on black, in one range, as large as fits in the middle
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    grey, mask = grey[part], mask[part]
-    levels = np.sort(grey[mask])
-    low, high = (levels[int(share * (len(levels) - 1))] for share in (0.05, 0.95))
-    lit = np.clip(70 + (grey - low) * (155 / max(high - low, 40)), 20, 255) * mask
+    grey, mask = grey[part], mask[part].astype(float)
     scale = min(size[0] / mask.shape[0], size[1] / mask.shape[1])
     down, across = (max(1, round(side * scale)) for side in mask.shape)
-    shrunk = averages(mask.shape[0], down) @ lit @ averages(mask.shape[1], across).T
+    cover = averages(mask.shape[0], down) @ mask @ averages(mask.shape[1], across).T
+    rows, columns = triangles(mask.shape[0], down), triangles(mask.shape[1], across).T
+    levels = (rows @ (grey * mask) @ columns) / np.maximum(rows @ mask @ columns, 1e-3)
+    inside = np.sort(levels[cover >= min(0.5, cover.max())])
+    low, high = (inside[int(share * (len(inside) - 1))] for share in (0.05, 0.95))
+    lit = np.clip(70 + (levels - low) * (155 / max(high - low, 40)), 20, 255) * cover
     top, left = (size[0] - down) // 2, (size[1] - across) // 2
     image = np.zeros(size, np.uint8)
-    image[top : top + down, left : left + across] = np.floor(shrunk + 0.5)
+    image[top : top + down, left : left + across] = np.floor(lit + 0.5)
     return image
 
 
@@ -37,3 +39,10 @@ def averages(before, after):  # the part of each pixel that each new one covers
     edges, pixels = np.arange(after + 1)[:, None] * before / after, np.arange(before)
     covered = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
     return np.maximum(covered, 0) * after / before
+
+
+def triangles(before, after):  # shares that fall to 1.5 new pixels beside the middle of each
+    step = before / after
+    middles = (np.arange(after)[:, None] + 0.5) * step
+    shares = np.maximum(1 - np.abs(np.arange(before) + 0.5 - middles) / (1.5 * max(step, 1)), 0)
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -1,6 +1,7 @@
 // Say what pictures show, with the files of this folder. It takes pixels: README.md says how to make them.
 //   npm install onnxruntime-node
 //   node predict.mjs PICTURE.pgm     (or PPM, in colour; of the model's size, 8 bits)
+//   node predict.mjs --cut-out PHOTO.pgm     (made of a photograph, as README.md says)
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 process.env.ORT_DISABLE_TELEMETRY ??= "1"; // before ONNX Runtime is loaded
@@ -8,12 +9,16 @@ const ort = createRequire(import.meta.url)("onnxruntime-node");
 
 const here = (name) => new URL(name, import.meta.url);
 const about = JSON.parse(readFileSync(here("about.json"), "utf8"));
-const { classes, input_shape: shape, calibration } = about;
+const { classes, input_shape: shape, calibration, photographs } = about;
 // without them: version 1; version 2 says more of pictures that are not of the model's size, which it takes alone
 const { version = 1, polarity } = about.preprocessing ?? about;
 const [height, width, channels = 1] = shape;
 // where too few pictures could tell, nothing is doubted
-const limits = calibration?.thresholds ?? { sure: 0, strange: Infinity };
+const usual = calibration?.thresholds ?? { sure: 0, strange: Infinity };
+const words = process.argv.slice(2), paths = words.filter((word) => word !== "--cut-out");
+// what was cut out of a photograph is harder: it has limits of its own
+const harder = words.length > paths.length ? photographs : undefined;
+const limits = harder?.calibration.thresholds ?? usual;
 
 function verdict(confidence, novelty) {
   if (novelty > limits.strange) return "not one of these? most likely ";
@@ -50,7 +55,8 @@ async function answer(session, path) {
   const pixels = pixelsOf(path), inverted = isInverted(pixels);
   const seen = inverted ? pixels.map((level) => 255 - level) : pixels; // light and dark swapped
   const { probs, novelty } = await session.run({ images: new ort.Tensor("uint8", seen, [1, ...shape]) });
-  const shares = Array.from(probs.data), first = shares.indexOf(Math.max(...shares)), [strangeness] = novelty.data;
+  const powers = Array.from(probs.data, (p) => p ** (harder?.power ?? 1)), sum = powers.reduce((a, b) => a + b);
+  const shares = powers.map((p) => (harder ? Math.fround(p / sum) : p)), first = shares.indexOf(Math.max(...shares)), [strangeness] = novelty.data;
   const said = `${verdict(shares[first], strangeness)}${classes[first]}, ${(100 * shares[first]).toFixed(1)} %`;
   return `${path}: ${said}  (novelty ${strangeness.toFixed(2)}${inverted ? ", seen inverted" : ""})`;
 }
@@ -60,7 +66,6 @@ function complain({ message }) {
   process.exitCode = 2;
 }
 
-const paths = process.argv.slice(2);
 if (version !== 1 && version !== 2) complain({ message: "about.json tells of steps that predict.mjs does not know: export both anew" });
 else if (paths.length === 0) complain({ message: "usage: node predict.mjs PICTURE.pgm" });
 else {

@@ -5,14 +5,17 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before ONNX Runtime is loaded
+import numpy as np
 import onnxruntime
 from picture import about, see
 
 # where too few pictures could tell, nothing is doubted
-limits = (about["calibration"] or {}).get("thresholds", {"sure": 0, "strange": float("inf")})
+none = {"sure": 0, "strange": float("inf")}
+usual = (about["calibration"] or {}).get("thresholds", none)
+photographs = about.get("photographs")  # what was cut out is harder: it has limits of its own
 
 
-def verdict(confidence, novelty, note):
+def verdict(confidence, novelty, note, limits):
     if novelty > limits["strange"] or note == "nothing stands out":
         return "not one of these? most likely "
     return "not sure; most likely " if confidence < limits["sure"] else ""
@@ -35,7 +38,11 @@ for path in sys.argv[1:]:
         failed = True
         continue
     (p,), (novelty,) = session.run(["probs", "novelty"], {"images": image[None]})
-    said = f"{verdict(float(p.max()), novelty, note)}{about['classes'][p.argmax()]}"
+    limits = usual
+    if photographs and note in ("cut out", "nothing stands out"):
+        p = p.astype(float) ** photographs["power"]
+        p, limits = (p / p.sum()).astype(np.float32), photographs["calibration"]["thresholds"]
+    said = f"{verdict(float(p.max()), novelty, note, limits)}{about['classes'][p.argmax()]}"
     said += f", {100 * p.max():.1f} %"
     beside = f"novelty {novelty:.2f}{note and ', '}{note}"
     print(harmless(f"{path}: {said}  ({beside})"))

@@ -56,8 +56,15 @@ let current = null;
 function look(pixels, known = {}) {
   const start = performance.now();
   const said = answer(pixels);
+  if (known.cutout && MODEL.photographs) said.probs = temper(said.probs, MODEL.photographs.power);
   current = { pixels, ...said, ...known, ms: performance.now() - start + (known.preparing ?? 0) };
   showAnswer();
+}
+
+/** Probabilities as they hold for photographs, which are harder: a power of each, in sum 1 again. */
+function temper(probs, power) {
+  const powers = Array.from(probs, (p) => p ** power), sum = powers.reduce((a, b) => a + b);
+  return powers.map((p) => p / sum);
 }
 
 /** Let it look at a picture or canvas of any size; one that is `live` changes all the time, of one that is
@@ -135,9 +142,10 @@ function showVerdict() {
   const { probs } = current;
   const first = probs.indexOf(Math.max(...probs)), name = MODEL.classes[first];
   const nothingFound = Boolean(current.cutout?.isWhole);
-  const strange = nothingFound || (MODEL.strangeFrom !== null && current.novelty > MODEL.strangeFrom);
-  const unsure = MODEL.sureFrom !== null && probs[first] < MODEL.sureFrom;
-  const values = { name, percent: percent(probs[first]), sure: percent(MODEL.sureFrom ?? 0) };
+  const { sureFrom, strangeFrom } = (current.cutout && MODEL.photographs) || MODEL;
+  const strange = nothingFound || (strangeFrom !== null && current.novelty > strangeFrom);
+  const unsure = sureFrom !== null && probs[first] < sureFrom;
+  const values = { name, percent: percent(probs[first]), sure: percent(sureFrom ?? 0) };
   say("said", strange ? t("not_these") : unsure ? t("not_sure") : name);
   say("sure", strange || unsure ? "" : values.percent);
   say("doubt", strange ? t(nothingFound ? "nothing_found" : "if_one", values) : unsure ? t("most_likely", values) : "");
