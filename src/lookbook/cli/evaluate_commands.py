@@ -187,15 +187,17 @@ class _Answers:
             self._kept.append(answer)
         if self._as_json:
             self._documents.append(_PredictionDocument.of(answer))
-        elif self._out is not None:
-            pass
-        elif self._n > MOST_IN_FULL:
-            print(results.answer_line(answer))
-        else:
-            print(("\n" if self._next else "") + results.prediction(answer))
+        elif self._out is None:
+            self._show(answer)
         less_sure = self._next and self._out and answer.confidence < self._next.confidence
         if less_sure or not self._next:
             self._next = answer
+
+    def _show(self, answer: Prediction) -> None:
+        if self._n > MOST_IN_FULL:
+            print(results.answer_line(answer))
+        else:
+            print(("\n" if self._next else "") + results.prediction(answer))
 
     def pass_on(
         self, answers: Iterable[Prediction | InputError], tell: Callable[[int, int], None]
