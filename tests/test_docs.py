@@ -44,6 +44,7 @@ def commands(page: str) -> list[list[str]]:
 SHORTER = {
     "--seed 0": "--seed 0 --epochs 1",
     "--budget 10s": "--budget 3s",
+    "--recipe photo": "--recipe photo --epochs 0.1",
 }
 
 
@@ -73,8 +74,9 @@ def test_the_commands_of_the_readme_run_as_they_stand(tmp_path):
     assert blocks("README.md", "sh")[1].startswith("pip install .\nlookbook ")
     lay_out_mine(tmp_path)
     ran = commands("README.md")
-    assert len(ran) == 4 + 2
+    assert len(ran) == 4 + 2 + 2
     run_all(ran, tmp_path)
+    assert (tmp_path / "seen.png").exists()
     assert (tmp_path / "runs" / "fashion-mnist-quick-1" / "report.html").exists()
 
 
