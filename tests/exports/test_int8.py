@@ -110,3 +110,18 @@ def test_the_command_says_which_to_use(some_run, tmp_path):
     assert re.search(r"\n(use it|keep model\.onnx)", ended.stdout)
     assert ended.stderr == ""
     assert (some_run.folder / "model.int8.onnx").exists()
+
+
+def test_photographs_are_cut_out_and_doubted_as_before(cutting_run, tmp_path):
+    small = Model.open(int8.quantize(cutting_run, tmp_path / "small.onnx").path)
+    model = Model.open(cutting_run.model)
+    assert small.preprocessing == model.preprocessing
+    assert small.preprocessing.version == 2
+    kept = [each.card.photographs or None for each in (small, model)]
+    assert (kept[0] is None) == (kept[1] is None)
+    if kept[0]:
+        images = load_part(cutting_run, "test").images
+        mine, theirs = (each.predict(images).novelty for each in (small, model))
+        ratio = kept[0].calibration.strange_from / kept[1].calibration.strange_from
+        assert ratio == pytest.approx(np.median(mine / theirs), rel=0.05)
+        assert kept[0].power == kept[1].power

@@ -17,6 +17,7 @@ from lookbook.exports import web_demo
 from lookbook.images.photographs import prepare, read_for
 from lookbook.images.segmentation import _Graph
 from lookbook.images.specification import Preprocessing
+from lookbook.inference.model import Model
 from lookbook.inference.predictor import Predictor
 from made_photographs import COLOURS, made
 
@@ -90,6 +91,23 @@ def test_where_nothing_stands_out_the_page_says_so(browser, page, cutting_run, t
         assert outline(shown) == ""
         shown.locator("#lang").click()
         expect(shown.locator("#doubt")).to_contain_text("배경과 뚜렷이 구분되는 것이 없어")
+
+
+def test_how_sure_it_is_of_photographs_is_told(browser, page, cutting_run, tmp_path):
+    known = Model.open(cutting_run.model).card.photographs or None
+    Image.fromarray(made(*COLOURS["dark on light"])[0]).save(tmp_path / "photo.png")
+    with opened(browser, page) as shown:
+        facts = shown.locator("#facts li", has_text="Of photographs “not sure” is said below")
+        expect(facts).to_have_count(0 if known is None else 1)
+        show(shown, tmp_path / "photo.png")
+        kind = shown.locator("#kind")
+        if known is None:
+            expect(kind).to_contain_text("A picture of another kind")
+        else:
+            expect(kind).to_contain_text("How sure it is of photographs was set by simulated ones")
+            expect(facts).to_contain_text(f"below {100 * known.calibration.thresholds.sure:.1f} %")
+        shown.locator("#lang").click()
+        assert "{" not in shown.locator("#answer").inner_text()
 
 
 def outline(shown) -> str:

@@ -175,18 +175,24 @@ def _recalibrate(
     """Return a card with thresholds of its own: 8 bits blur what novelty is judged by.
 
     A `final` run learnt from the validation part, so that its own answers to it tell too little:
-    its thresholds are those of the twin, with novelties as much greater as they are here.
+    its thresholds are those of the twin, with novelties as much greater as they are here. So are
+    those for photographs.
     """
-    kept = card.calibration
+    ratio = float(np.median(mine.novelty / np.maximum(theirs.novelty, 1e-6)))
+    if photographs := card.photographs or None:
+        unlike = _stranger(photographs.calibration, ratio)
+        card = structs.replace(card, photographs=structs.replace(photographs, calibration=unlike))
     if not final:
         own = CalibrationSet.of(mine.probs, labels, mine.novelty)
         measured = metrics.on_validation(mine.probs, labels, "this network in 8 bits")
         return structs.replace(card, calibration=own, validation=measured)
-    if kept is None:
-        return card
-    ratio = float(np.median(mine.novelty / np.maximum(theirs.novelty, 1e-6)))
-    own = structs.replace(kept, novelties=tuple(novelty * ratio for novelty in kept.novelties))
-    return structs.replace(card, calibration=own)
+    kept = card.calibration and _stranger(card.calibration, ratio)
+    return structs.replace(card, calibration=kept)
+
+
+def _stranger(kept: CalibrationSet, ratio: float) -> CalibrationSet:
+    """Return a calibration set whose novelties are so many times as great."""
+    return structs.replace(kept, novelties=tuple(novelty * ratio for novelty in kept.novelties))
 
 
 @contextmanager

@@ -142,15 +142,17 @@ function showVerdict() {
   const { probs } = current;
   const first = probs.indexOf(Math.max(...probs)), name = MODEL.classes[first];
   const nothingFound = Boolean(current.cutout?.isWhole);
-  const { sureFrom, strangeFrom } = (current.cutout && MODEL.photographs) || MODEL;
+  const ofPhotographs = current.cutout && MODEL.photographs, { sureFrom, strangeFrom } = ofPhotographs || MODEL;
+  const suited = (key) => (ofPhotographs ? `${key}_photograph` : key); // to what its limits come from
   const strange = nothingFound || (strangeFrom !== null && current.novelty > strangeFrom);
   const unsure = sureFrom !== null && probs[first] < sureFrom;
   const values = { name, percent: percent(probs[first]), sure: percent(sureFrom ?? 0) };
   say("said", strange ? t("not_these") : unsure ? t("not_sure") : name);
   say("sure", strange || unsure ? "" : values.percent);
-  say("doubt", strange ? t(nothingFound ? "nothing_found" : "if_one", values) : unsure ? t("most_likely", values) : "");
+  say("doubt", strange ? t(nothingFound ? "nothing_found" : suited("if_one"), values)
+    : unsure ? t(suited("most_likely"), values) : "");
   const isSample = current.truth !== undefined, notes = [];
-  say("kind", isSample ? "" : learntFrom());
+  say("kind", isSample ? "" : learntFrom(suited("other_kind")));
   if (isSample)
     notes.push(t(current.truth === first ? "truth_right" : "truth_wrong", { name: MODEL.classes[current.truth] }));
   if (current.inverted && !nothingFound) notes.push(t(current.cutout ? "cut_out" : "inverted"));
@@ -163,10 +165,10 @@ function showVerdict() {
 }
 
 /** What it was trained on, and what that means for a picture from elsewhere. */
-function learntFrom() {
+function learntFrom(key = "other_kind") {
   const { data, title, trainingPictures } = MODEL.about;
   const ground = { "light on dark": "look_light", "dark on light": "look_dark" }[STEPS.polarity] ?? "look_grey";
-  return t("other_kind", {
+  return t(key, {
     n: grouped(trainingPictures), height: HEIGHT, width: WIDTH,
     shows: t(data ? `shows_${data}` : "shows_own", { title }), look: t(CHANNELS === 3 ? "look_colour" : ground),
   });
@@ -199,6 +201,7 @@ function showFacts() {
     ...(validation ? [measured(final ? "fact_twin" : "fact_validation", validation)] : []),
     ...(test ? [measured("fact_test", test)] : []),
     ...(MODEL.sureFrom === null ? [t("fact_uncalibrated")] : [t("fact_percent"), doubts(test?.thresholds)]),
+    ...(MODEL.photographs ? [doubtsOfPhotographs(MODEL.photographs)] : []),
     t("fact_limits"),
     source ? t("fact_source", source) : t("fact_no_licence"),
   ];
@@ -215,6 +218,10 @@ function doubts(measured) {
   const { answered, right, refused } = measured;
   const found = { unsure: percent(1 - answered), right: percent(right), refused: percent(refused) };
   return `${set} ${t("fact_thresholds_test", found)}`;
+}
+
+function doubtsOfPhotographs({ sureFrom, strangeFrom }) {
+  return t("fact_photographs", { sure: percent(sureFrom), strange: strangeFrom.toFixed(2) });
 }
 
 // ---- ways to show something ----
