@@ -91,6 +91,22 @@ def test_files_are_read_in_colour_and_small_enough(tmp_path):
     assert read_for(tmp_path / "large.jpg", plain).mode == "L"
 
 
+@pytest.mark.parametrize("size", [(1600, 1200), (900, 767), (385, 700)])
+def test_a_file_and_its_image_are_prepared_alike(tmp_path, size):
+    image = photograph(size)
+    noise = np.random.default_rng(0).integers(0, 40, (*size[::-1], 3), np.uint8)
+    Image.fromarray(np.asarray(image) // 2 + noise).save(tmp_path / "photograph.png")
+    file, own = (
+        prepare(given, STEPS)
+        for given in (
+            read_for(tmp_path / "photograph.png", STEPS),
+            Image.open(tmp_path / "photograph.png"),
+        )
+    )
+    np.testing.assert_array_equal(own.cutout.photograph, file.cutout.photograph)
+    np.testing.assert_array_equal(own.image, file.image)
+
+
 def test_grey_is_that_of_pillow():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8))
     expected = np.asarray(ImageOps.grayscale(image))

@@ -92,7 +92,8 @@ def cut_out(image: Image.Image) -> Cutout:
     from PIL import Image  # noqa: PLC0415
 
     longest = FINER * LONGEST
-    copy = shrink(image.convert("RGB"), (longest, longest))
+    # what was read from a file is as small already: the same comes of an image of PIL
+    copy = shrink(image.convert("RGB"), READ_FOR)
     scale = longest / max(copy.size)
     size = max(1, round(copy.width * scale)), max(1, round(copy.height * scale))
     copy = copy.resize(size, Image.Resampling.BILINEAR)
