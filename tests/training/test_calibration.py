@@ -18,7 +18,7 @@ from lookbook.data.splits import split_validation
 from lookbook.inference.model import Model
 from lookbook.networks.weights import load_network
 from lookbook.recipes import QUICK, STANDARD
-from lookbook.training.calibration import SIMULATED, TEMPERATURES, fit_temperature
+from lookbook.training.calibration import FEWER_SIMULATED, TEMPERATURES, fit_temperature
 from lookbook.training.pipeline import train
 from lookbook.training.simulation.photographs import simulate_all
 from made_logits import made
@@ -42,7 +42,9 @@ def test_photographs_of_garments_have_a_calibration_of_their_own(tmp_path, bars)
     card = Model.open(run.model).card
     network = load_network(run)
     _, validation = split_validation(load("fashion-mnist", "train"), seed=0)
-    images, labels = (sample(each, SIMULATED) for each in (validation.images, validation.labels))
+    images, labels = (
+        sample(each, FEWER_SIMULATED) for each in (validation.images, validation.labels)
+    )
     seen, labels = simulate_all(images, labels, FASHION_MNIST.garments, seed=0)
     seen, labels = seen[labels >= 0], labels[labels >= 0]
     with torch.no_grad():

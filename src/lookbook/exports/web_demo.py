@@ -182,7 +182,7 @@ def _on_photographs(model: Model) -> OnPhotographs | None:
     found = model.card.photographs
     if not found:
         return None
-    thresholds = Thresholds.of(found.calibration)
+    thresholds = found.ask()
     return OnPhotographs(found.power, thresholds.sure, thresholds.strange)
 
 

@@ -164,9 +164,9 @@ class Predictor:
         self.thresholds = Thresholds.of(self.model.calibration, coverage=coverage, sets=sets)
         #: how sure answers to photographs are, where the model cuts out what these show
         self.on_photographs = self.model.card.photographs or None
-        photographs = self.on_photographs and self.on_photographs.calibration
-        kept = photographs or self.model.calibration
-        self.photograph_thresholds = Thresholds.of(kept, coverage=coverage, sets=sets)
+        self.photograph_thresholds = self.thresholds
+        if self.on_photographs:
+            self.photograph_thresholds = self.on_photographs.ask(coverage=coverage, sets=sets)
 
     def predict(self, inputs: Input | Iterable[Input]) -> list[Prediction]:
         """Return the answers to image files, folders of them, PIL images and arrays.

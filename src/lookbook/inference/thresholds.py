@@ -26,6 +26,8 @@ KEPT = 501
 #: share of the images that get an answer, or whose set of classes holds the right one, where
 #: nothing else is asked for
 COVERAGE = 0.9
+#: the same of photographs: 0.9 would let pass more shorts, hats and skirts than it gains garments
+PHOTOGRAPH_COVERAGE = 0.87
 #: share of the images of a calibration set that count as usual
 USUAL = 0.97
 
@@ -116,6 +118,16 @@ class PhotographCalibration(Struct, frozen=True):
     #: probabilities are raised to it, then they sum to 1 again: below 1 they say less
     power: Annotated[float, Meta(gt=0, le=400)]
     calibration: CalibrationSet
+    #: where nothing else is asked for, whatever a file says; what runs beside it goes by them
+    thresholds: Thresholds | None = None
+
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "thresholds", self.ask(sets=COVERAGE))
+
+    def ask(self, *, coverage: float | None = None, sets: float | None = None) -> Thresholds:
+        """Return thresholds for photographs, as `Thresholds.of` does for other images."""
+        usual = PHOTOGRAPH_COVERAGE if coverage is None else coverage
+        return Thresholds.of(self.calibration, coverage=usual, sets=sets)
 
     def temper(self, probs: Float[np.ndarray, "N K"]) -> Float32[np.ndarray, "N K"]:
         """Return probabilities as they hold for photographs.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from lookbook.data.catalog import Garments
     from lookbook.networks.classifier import Classifier
+    from lookbook.recipes import Recipe
     from lookbook.training.loop import Fitted, Labelled
 
 #: bounds of the temperature; beyond them the images say nothing about it (all right, say)
@@ -36,8 +37,10 @@ TEMPERATURES = (0.05, 20.0)
 UNSURE = 0.25
 #: images that go through the network at once where nothing is learnt
 EVALUATION_BATCH = 1000
-#: photographs that are simulated, 0.5 ms each
-SIMULATED = 1000
+#: photographs that are simulated to calibrate by: where the network learnt from some, and elsewhere
+SIMULATED, FEWER_SIMULATED = 2000, 300
+#: seconds that each takes on one core, at the most
+SIMULATING = 8e-4
 
 
 def calibrate(fitted: Fitted, judge: Classifier, validation: Labelled) -> CalibrationSet | None:
@@ -56,13 +59,13 @@ def calibrate(fitted: Fitted, judge: Classifier, validation: Labelled) -> Calibr
 
 
 def calibrate_photographs(
-    classifier: Classifier, validation: Labelled, garments: Garments, seed: int
+    classifier: Classifier, validation: Labelled, garments: Garments, recipe: Recipe, seed: int
 ) -> PhotographCalibration | None:
     """Return how sure a calibrated classifier may be of photographs, by simulated ones.
 
     They are made of the validation part. None where there are too few.
     """
-    images, labels = (sample(each, SIMULATED) for each in validation)
+    images, labels = (sample(each, simulated_by(recipe)) for each in validation)
     seen, labels = simulate_all(images, labels, garments, seed)
     seen, labels = seen[labels != NONE], labels[labels != NONE]
     if len(labels) < FEWEST_LABELS:
@@ -73,6 +76,11 @@ def calibrate_photographs(
     kept = CalibrationSet.of(softmax(logits / temperature), labels, novelties(classifier, seen))
     power = float(classifier.temperature) / temperature
     return None if kept is None else PhotographCalibration(power, kept)
+
+
+def simulated_by(recipe: Recipe) -> int:
+    """Return how many photographs are simulated to calibrate by."""
+    return SIMULATED if recipe.photographs else FEWER_SIMULATED
 
 
 def fit_temperature(logits: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) -> float:

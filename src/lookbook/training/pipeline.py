@@ -33,7 +33,13 @@ from lookbook.runs.data_parts import TrainingParts
 from lookbook.runs.schema import Conditions, Metrics
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
-from lookbook.training.calibration import calibrate, calibrate_photographs, learn_novelty
+from lookbook.training.calibration import (
+    SIMULATING,
+    calibrate,
+    calibrate_photographs,
+    learn_novelty,
+    simulated_by,
+)
 from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, Tell
 from lookbook.training.checkpoints import ResumePoint
 from lookbook.training.loop import Fitted, epochs_done, fit
@@ -219,6 +225,8 @@ def _plan(
         return Plan(suited.with_epochs(request.epochs), None, torch.get_num_threads())
     with _timed(seconds, "planning"):
         spent = time.perf_counter() - start
+        if request.source.garments is not None:
+            spent += SIMULATING * simulated_by(recipe or STANDARD)
         shapes = _arrays(learnt), len(parts.validation), len(learnt.classes)
         fits = 1 + request.final
         return plan(request.budget - spent, *shapes, recipe=recipe, fits=fits, spent=spent)
@@ -307,7 +315,9 @@ def _fit(
         garments = parts.source.garments
         if garments is not None:
             judge.temperature.copy_(fitted.classifier.temperature)
-            photographs = calibrate_photographs(judge, validation, garments, config.seed)
+            photographs = calibrate_photographs(
+                judge, validation, garments, config.recipe, config.seed
+            )
         return fitted, calibration, photographs
 
 

@@ -18,7 +18,7 @@ const usual = calibration?.thresholds ?? { sure: 0, strange: Infinity };
 const words = process.argv.slice(2), paths = words.filter((word) => word !== "--cut-out");
 // what was cut out of a photograph is harder: it has limits of its own
 const harder = words.length > paths.length ? photographs : undefined;
-const limits = harder?.calibration.thresholds ?? usual;
+const limits = harder?.thresholds ?? usual;
 
 function verdict(confidence, novelty) {
   if (novelty > limits.strange) return "not one of these? most likely ";

@@ -41,7 +41,7 @@ for path in sys.argv[1:]:
     limits = usual
     if photographs and note in ("cut out", "nothing stands out"):
         p = p.astype(float) ** photographs["power"]
-        p, limits = (p / p.sum()).astype(np.float32), photographs["calibration"]["thresholds"]
+        p, limits = (p / p.sum()).astype(np.float32), photographs["thresholds"]
     said = f"{verdict(float(p.max()), novelty, note, limits)}{about['classes'][p.argmax()]}"
     said += f", {100 * p.max():.1f} %"
     beside = f"novelty {novelty:.2f}{note and ', '}{note}"
