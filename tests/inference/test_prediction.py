@@ -22,6 +22,7 @@ from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError
 from lookbook.estimator import LookbookClassifier
 from lookbook.evaluation.evaluate import evaluate
+from lookbook.images.photographs import Cutout
 from lookbook.inference.model import Model
 from lookbook.inference.prediction import (
     choose_examples,
@@ -296,11 +297,17 @@ def test_the_command_takes_a_model_file_and_says_its_doubts(call, calibrated, tm
 
 def test_a_terminal_says_not_sure_where_it_is_not():
     image, probs = np.zeros((12, 10), np.uint8), np.array([0.4, 0.6], np.float32)
+    cut, whole = (Cutout(np.zeros((9, 9, 3), np.uint8), np.eye(9) < most) for most in (1, 2))
     for doubts, expected in (
         ({}, "dog, 60.0 %"),
         ({"unsure": True}, "not sure; most likely dog, 60.0 %"),
         ({"strange": True, "unsure": True}, "not one of these? most likely dog, 60.0 %"),
         ({"inverted": True, "likely": (1,)}, "dog, 60.0 %  (seen inverted)  likely: dog"),
+        ({"inverted": True, "cutout": cut}, "dog, 60.0 %  (cut out)"),
+        (
+            {"inverted": True, "cutout": whole, "strange": True},
+            "not one of these? most likely dog, 60.0 %  (nothing stands out)",
+        ),
     ):
         one = Prediction("a.png", image, probs, ("cat", "dog"), **doubts)
         assert results.prediction(one).splitlines()[0] == f"a.png: {expected.partition('  ')[0]}"

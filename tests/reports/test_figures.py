@@ -12,7 +12,9 @@ from PIL import Image
 from lookbook import plots
 from lookbook.data.dataset import Dataset
 from lookbook.errors import InputError, OutputError
+from lookbook.images.photographs import Cutout, cut_out
 from lookbook.inference.predictor import Prediction
+from made_photographs import COLOURS, made
 
 NAMES = ("cat", "dog", "cow")
 
@@ -193,3 +195,25 @@ def test_an_ending_that_is_none_of_a_figure_is_refused(tmp_path, name):
     assert str(caught.value) == (
         f"{tmp_path / name} has no ending of a figure; expected one of {', '.join(plots.ENDINGS)}"
     )
+
+
+def test_a_photograph_is_drawn_with_its_outline_beside_what_the_model_saw():
+    photograph, truth = made(*COLOURS["dark on light"])
+    cutout = cut_out(Image.fromarray(photograph).resize((144, 192)))
+    plain = Cutout(np.full((192, 144, 3), 90, np.uint8), np.ones((192, 144), bool))
+    seen, probs = np.zeros((28, 28), np.uint8), np.float32([0.2, 0.8])
+    found = [
+        Prediction("shirt.jpg", seen, probs, ("top", "bag"), inverted=True, cutout=each)
+        for each in (cutout, plain, None)
+    ]
+    cells = np.reshape(plots.plot_predictions(found).axes, (3, 3))
+    np.testing.assert_array_equal(cells[0, 0].images[0].get_array(), cutout.photograph)
+    ends = cells[0, 0].collections[-1].get_paths()[0].get_extents()
+    rows, columns = (np.flatnonzero(truth.any(axis)) for axis in (1, 0))
+    expected = [2 * columns[0], 2 * rows[0], 2 * columns[-1] + 2, 2 * rows[-1] + 2]
+    np.testing.assert_allclose([*ends.min, *ends.max], expected, atol=3)
+    np.testing.assert_array_equal(cells[0, 1].images[0].get_array(), seen)
+    assert cells[0, 1].get_xlabel() == "what the model saw"
+    assert not cells[1, 0].collections
+    assert "nothing stands out" in cells[1, 0].get_xlabel()
+    assert not cells[2, 1].axison  # no photograph

@@ -349,8 +349,11 @@ VERDICTS: dict[Verdict, str] = {
 
 def answer_line(one: Prediction) -> str:
     """Write a prediction on one line, without its probabilities."""
-    inverted = f"  ({t('seen inverted')})" if one.inverted else ""
-    return f"{_answer(one)}{inverted}{''.join(f'  {said}' for said in _likely(one))}"
+    seen = t("seen inverted")
+    if one.cutout:
+        seen = t("nothing stands out") if one.cutout.is_whole else t("cut out")
+    said = [f"({seen})"] * one.inverted + _likely(one)
+    return "  ".join([_answer(one), *said])
 
 
 def prediction(one: Prediction) -> str:
@@ -383,10 +386,12 @@ def _answer(one: Prediction) -> str:
 
 def _beside(one: Prediction) -> list[str]:
     """Write what a reader has to know beside a prediction."""
-    said = []
-    if one.strange:
-        said.append(t("(it is unlike the images that the model learnt from)"))
-    if one.inverted:
+    if one.cutout and one.cutout.is_whole:
+        return [t("(nothing stands out from its ground: the model saw all of it)")]
+    said = [t("(it is unlike the images that the model learnt from)")] * one.strange
+    if one.cutout:
+        said.append(t("(what lies in its middle was cut out, and light and dark swapped)"))
+    elif one.inverted:
         swapped = "light and dark are swapped between it and what the model learnt from"
         said.append(f"({t('seen inverted')}: {t(swapped)})")
     return said

@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
+from scipy import ndimage
 
 from lookbook.core.files import cannot_write, open_plain
 from lookbook.errors import InputError
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
     from lookbook.data.dataset import Dataset
+    from lookbook.images.photographs import Cutout
     from lookbook.inference.predictor import Prediction
     from lookbook.runs.schema import EpochRecord
 
@@ -215,22 +217,46 @@ def plot_predictions(
 ) -> Figure:
     """Draw images, each beside the bar chart of its probabilities: blue right, red wrong.
 
-    The caption names the predicted class, its percentage and, where it is known, the true class.
+    Photographs are drawn with the outline that was found, and beside them what the model saw. The
+    caption names the predicted class, its percentage and, where it is known, the true class.
     """
     rows = -(-len(predictions) // columns)
     bars = max(len(p.shown_classes()) for p in predictions)
     # the names take room of their own, not from images and bars
     names = [class_name(p.classes, label) for p in predictions for label in p.shown_classes()]
+    photographs = any(p.cutout for p in predictions)
+    width, widths = (5.9, [1, 1, 1.1]) if photographs else (4.0, [1, 1.1])
     figure = new_figure(
-        (4.0 + room_for(names, 7.5)) * columns, (0.75 + 0.135 * max(bars, 9)) * rows
+        (width + room_for(names, 7.5)) * columns, (0.75 + 0.135 * max(bars, 9)) * rows
     )
-    cells = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.1] * columns)
+    each = len(widths)
+    cells = figure.subplots(rows, each * columns, squeeze=False, width_ratios=widths * columns)
     for axes in cells.flat:
         axes.set_axis_off()
     for position, prediction in enumerate(predictions):
         row, column = divmod(position, columns)
-        _draw_prediction(cells[row, 2 * column], cells[row, 2 * column + 1], prediction, texts)
+        first, *others, last = cells[row, each * column : each * (column + 1)]
+        _draw_prediction(first, last, prediction, texts)
+        if prediction.cutout:
+            _draw_image(others[0], prediction.image)
+            others[0].set_axis_on()
+            others[0].set_xlabel(texts["seen"], color="#5B626B", fontsize=8)
     return figure
+
+
+def _draw_cutout(axes: Axes, cutout: Cutout) -> None:
+    """Draw a photograph, its ground faded, and a line around what was cut out."""
+    _draw_image(axes, cutout.photograph)
+    height, width = cutout.mask.shape
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    if cutout.is_whole:
+        return
+    # steps of two pixels become a line
+    soft = ndimage.gaussian_filter(np.pad(cutout.mask, 1).astype(np.float64), 2.8, mode="constant")
+    across, down = np.arange(-1, width + 1), np.arange(-1, height + 1)
+    axes.contourf(across, down, soft, [-1, 0.5], colors="white", alpha=0.66)
+    for colour, line in (("white", 2.4), (INK, 1.1)):
+        axes.contour(across, down, soft, [0.5], colors=colour, linewidths=line)
 
 
 def _draw_prediction(
@@ -244,9 +270,14 @@ def _draw_prediction(
         truth = class_name(prediction.classes, prediction.truth, 14)
         caption += f"\n({texts['true'].format(truth)})"
     left.set_axis_on()
-    _draw_image(left, prediction.image)
+    if prediction.cutout:
+        _draw_cutout(left, prediction.cutout)
+    else:
+        _draw_image(left, prediction.image)
     if prediction.strange or prediction.unsure:
         caption = f"{texts['strange' if prediction.strange else 'unsure']}\n{caption}"
+    if prediction.cutout and prediction.cutout.is_whole:
+        caption += f"\n({texts['nothing found']})"
     left.set_xlabel(caption, color=colour, fontsize=9)
     left.set_title(drawable(prediction.source[-40:]), fontsize=8, color="#5B626B")
 
