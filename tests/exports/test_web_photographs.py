@@ -105,7 +105,7 @@ def test_how_sure_it_is_of_photographs_is_told(browser, page, cutting_run, tmp_p
             expect(kind).to_contain_text("A picture of another kind")
         else:
             expect(kind).to_contain_text("How sure it is of photographs was set by simulated ones")
-            expect(facts).to_contain_text(f"below {100 * known.calibration.thresholds.sure:.1f} %")
+            expect(facts).to_contain_text(f"below {100 * known.thresholds.sure:.1f} %")
         shown.locator("#lang").click()
         assert "{" not in shown.locator("#answer").inner_text()
 
