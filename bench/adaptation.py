@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Int64, UInt8
 
+    from lookbook.images.specification import Preprocessing
     from lookbook.networks.classifier import Classifier
 
 #: share of the norms' statistics that photographs decide: all of it costs garments, none shoes
@@ -57,8 +58,20 @@ def measure_adapted(run: Run, folder: Path, others: Path) -> list[dict[str, Any]
 Prepared = tuple[Photographs, "UInt8[np.ndarray, 'N H W']", "Int64[np.ndarray, 'N']"]
 
 
+#: steps and folder → what came of it: runs of one dataset share it
+_PREPARED: dict[tuple[Preprocessing | None, Path], Prepared] = {}
+
+
 def _prepare(run: Run, folder: Path) -> Prepared:
+    """Return a folder's photographs as the run's model takes them; read once for all runs."""
     predictor = Predictor(run)
+    key = predictor.model.preprocessing, folder.resolve()
+    if key not in _PREPARED:
+        _PREPARED[key] = _read(run, predictor, folder)
+    return _PREPARED[key]
+
+
+def _read(run: Run, predictor: Predictor, folder: Path) -> Prepared:
     found = find_photographs(folder, predictor.model.classes, run.source.published)
     samples = predictor.read_each(found.files)
     kept = [
