@@ -203,3 +203,10 @@ def test_other_kinds_of_pixels_are_cut_out_alike(browser, page, tmp_path, mode):
         found = shown.evaluate("Array.from(current.pixels)")
     expected = prepare(read_for(path, STEPS), STEPS).image
     np.testing.assert_array_equal(found, expected.ravel())
+
+
+def test_a_heic_photograph_is_refused_with_what_to_do(browser, page, tmp_path):
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with opened(browser, page) as shown:
+        shown.locator("#file").set_input_files(tmp_path / "photo.heic")
+        expect(shown.locator("#trouble")).to_contain_text("convert it to JPEG first")

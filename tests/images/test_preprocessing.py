@@ -399,3 +399,10 @@ def test_the_border_is_the_outermost_ring():
     colours = np.dstack([framed(7, 0), framed(8, 0), framed(9, 0)])
     assert border_median(colours).tolist() == [7, 8, 9]
     assert int(border_median(np.array([[5]], np.uint8))) == 5
+
+
+def test_a_heic_photograph_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "photo.jpg"  # whatever it is called
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(InputError, match=r"is a HEIC photograph, .*; convert it to JPEG first"):
+        read_image(path)

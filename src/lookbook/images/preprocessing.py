@@ -97,6 +97,11 @@ def read_image(
             f"{path} would unpack to more than {Image.MAX_IMAGE_PIXELS:,} pixels; shrink it first"
         ) from error
     except UnidentifiedImageError as error:
+        if decoding.is_heic(path):
+            raise InputError(
+                f"{path} is a HEIC photograph, which is not read; convert it to JPEG first (an "
+                "iPhone takes JPEG with Settings > Camera > Formats > Most Compatible)"
+            ) from error
         raise InputError(
             f"{path} is not an image that can be read; expected one of {', '.join(FORMATS)}"
         ) from error

@@ -276,11 +276,12 @@ async function showFile(file) {
     return;
   }
   const picture = await decode(file).catch(() => undefined);
+  const isHeic = !picture && /^ftyp(hei|hev|mif1|msf1)/.test(await file.slice(4, 12).text().catch(() => ""));
   if (mine !== asked) return;
   if (!picture) {
     current = null;
     showAnswer();
-    say("trouble", t(picture === null ? "too_large" : "no_picture", { name: file.name || "?" }));
+    say("trouble", t(picture === null ? "too_large" : isHeic ? "heic" : "no_picture", { name: file.name || "?" }));
     return;
   }
   stage("photo");
