@@ -193,14 +193,14 @@ LARGE = replace(
 #: fewer than 100,000 parameters
 COMPACT = replace(STRONG, name="compact", widths=(32, 40, 48, 56, 64), epochs=40)
 
-#: for photographs of garments: half of what it learns from are simulated ones
+#: for photographs of garments: a third of what it learns from are simulated ones
 PHOTO = replace(
     STRONG,
     name="photo",
-    epochs=24,
+    epochs=30,
     hardest=1.0,
     label_smoothing=0.1,
-    photographs=0.5,
+    photographs=0.35,
 )
 
 RECIPES = {

@@ -6,7 +6,7 @@ From where on an answer is "not sure", a class is likely, and an image "not one 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -27,7 +27,9 @@ KEPT = 501
 #: nothing else is asked for
 COVERAGE = 0.9
 #: the same of photographs: 0.9 would let pass more shorts, hats and skirts than it gains garments
-PHOTOGRAPH_COVERAGE = 0.87
+PHOTOGRAPH_COVERAGE = 0.84
+#: probability at which an answer is as likely wrong as right
+AS_LIKELY_WRONG = 0.5
 #: share of the images of a calibration set that count as usual
 USUAL = 0.97
 
@@ -125,9 +127,15 @@ class PhotographCalibration(Struct, frozen=True):
         structs.force_setattr(self, "thresholds", self.ask(sets=COVERAGE))
 
     def ask(self, *, coverage: float | None = None, sets: float | None = None) -> Thresholds:
-        """Return thresholds for photographs, as `Thresholds.of` does for other images."""
-        usual = PHOTOGRAPH_COVERAGE if coverage is None else coverage
-        return Thresholds.of(self.calibration, coverage=usual, sets=sets)
+        """Return thresholds for photographs, as `Thresholds.of` does for other images.
+
+        Without a `coverage`, an answer that is as likely wrong as right is "not sure".
+        """
+        if coverage is not None:
+            return Thresholds.of(self.calibration, coverage=coverage, sets=sets)
+        usual = Thresholds.of(self.calibration, coverage=PHOTOGRAPH_COVERAGE, sets=sets)
+        # a network that knows few photographs would answer most, and be wrong
+        return replace(usual, sure=max(usual.sure or 0, AS_LIKELY_WRONG))
 
     def temper(self, probs: Float[np.ndarray, "N K"]) -> Float32[np.ndarray, "N K"]:
         """Return probabilities as they hold for photographs.
