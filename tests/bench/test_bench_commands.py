@@ -21,7 +21,7 @@ OPTIONS = {
     },
     "uncertainty": {"--digits", "--seeds", "--recipes", "--trial", "--out", "--redraw"},
     "deployment": {"RUN", "--trial", "--out", "--redraw"},
-    "recognition": {"DIR", "--runs", "--out", "--redraw"},
+    "recognition": {"DIR", "--runs", "--adapt", "--out", "--redraw"},
     "report": {"FILE"},
 }
 

@@ -291,8 +291,21 @@ def _words(run: Run, model: Model, lang: Lang | None) -> Words:
         strange_from=thresholds.strange,
         photographs=_on_photographs(model),
         about=_about(run),
-        texts={lang: texts("exports/try", lang) for lang in LANGS},
+        texts={lang: _texts(model, lang) for lang in LANGS},
     )
+
+
+def _texts(model: Model, lang: Lang) -> dict[str, str]:
+    """Return the texts of the page: where nothing is cut out, none of what is said of that."""
+    found = texts("exports/try", lang)
+    if model.card.cuts_out_photographs:
+        return found
+    cutting = {"cut_out", "nothing_found", "fact_photographs"}
+    return {
+        name: text
+        for name, text in found.items()
+        if name not in cutting and not name.endswith("_photograph")
+    }
 
 
 def _about(run: Run) -> About:

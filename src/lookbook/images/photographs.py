@@ -153,8 +153,8 @@ def _averages(before: int, after: int) -> Float64[np.ndarray, "A B"]:
 def _triangles(before: int, after: int) -> Float64[np.ndarray, "A B"]:
     """Return shares that fall from the middle of each new pixel to `BLUR` new pixels beside it.
 
-    >>> (4 * _triangles(4, 4)[1]).tolist()
-    [1.0, 2.0, 1.0, 0.0]
+    >>> (5 * _triangles(4, 4)[1]).round(6).tolist()
+    [1.0, 3.0, 1.0, 0.0]
     """
     step = before / after
     middles = (np.arange(after)[:, None] + 0.5) * step

@@ -65,16 +65,18 @@ class CalibrationSet(Document, Struct, frozen=True):
         probs: Float[np.ndarray, "N K"],
         labels: Int64[np.ndarray, "N"],
         novelties: Float[np.ndarray, "N"],
+        kept: int = KEPT,
     ) -> Self | None:
-        """Keep what was said; None where fewer than 50 images say too little."""
+        """Keep so many ranks of what was said; None where fewer than 50 images say too little."""
         if len(labels) < FEWEST_LABELS:
             return None
         truths = probs[np.arange(len(labels)), labels]
         # down, so that an image at a threshold stays on its side
         sure, right = (
-            _ranks(np.floor(np.float64(each) * 1e7) / 1e7) for each in (probs.max(axis=1), truths)
+            _ranks(np.floor(np.float64(each) * 1e7) / 1e7, kept)
+            for each in (probs.max(axis=1), truths)
         )
-        return cls(len(labels), sure, right, _ranks(novelties))
+        return cls(len(labels), sure, right, _ranks(novelties, kept))
 
     def sure_from(self, coverage: float) -> float:
         """Return the probability that the most probable class of such a share of images reaches.
@@ -216,7 +218,7 @@ def judge(*, unsure: bool, strange: bool) -> Verdict:
     return "not sure" if unsure else "answer"
 
 
-def _ranks(values: Float[np.ndarray, "N"]) -> tuple[float, ...]:
+def _ranks(values: Float[np.ndarray, "N"], kept: int) -> tuple[float, ...]:
     """Sort values, and choose evenly spaced ones of many; seven digits say enough."""
-    ranks = np.linspace(0, len(values) - 1, min(len(values), KEPT)).round().astype(int)
+    ranks = np.linspace(0, len(values) - 1, min(len(values), kept)).round().astype(int)
     return tuple(float(f"{value:.7g}") for value in np.sort(values)[ranks])

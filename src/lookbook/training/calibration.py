@@ -39,6 +39,8 @@ UNSURE = 0.25
 EVALUATION_BATCH = 1000
 #: photographs that are simulated to calibrate by: where the network learnt from some, and elsewhere
 SIMULATED, FEWER_SIMULATED = 2000, 300
+#: ranks of what was said about them that a model file keeps: 6 kB
+KEPT_OF_PHOTOGRAPHS = 201
 #: seconds that each takes on one core, at the most
 SIMULATING = 8e-4
 
@@ -73,7 +75,8 @@ def calibrate_photographs(
     device = pick_device()
     logits = answer(lambda raw: classifier.to(device).look(raw)[0], (seen, labels), device, 0)
     temperature = fit_temperature(logits, labels)
-    kept = CalibrationSet.of(softmax(logits / temperature), labels, novelties(classifier, seen))
+    strange = novelties(classifier, seen)
+    kept = CalibrationSet.of(softmax(logits / temperature), labels, strange, KEPT_OF_PHOTOGRAPHS)
     power = float(classifier.temperature) / temperature
     return None if kept is None else PhotographCalibration(power, kept)
 
