@@ -352,3 +352,26 @@ def busy() -> Iterator[None]:
     for hog in hogs:
         hog.kill()
         hog.wait()
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Two workers at once, that read all but the first files; the processes that were started."""
+    from lookbook.images import pool
+
+    started, alone = [], pool.Pool._next
+
+    class Noted(pool.Worker):
+        def __init__(self) -> None:
+            super().__init__()
+            started.append(self)
+
+    def next_of_workers(self: pool.Pool) -> Any:
+        return self._done.get() if self._n_workers else alone(self)
+
+    monkeypatch.setattr(pool.Pool, "_next", next_of_workers)
+    monkeypatch.setattr(pool, "Worker", Noted)
+    monkeypatch.setattr(pool, "usable_cores", lambda: 3)
+    monkeypatch.setattr(pool, "WORTH_A_WORKER", 1e-12)
+    monkeypatch.setattr(pool, "SEEN", 0)
+    return started

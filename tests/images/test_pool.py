@@ -20,27 +20,6 @@ NEXT = Pool._next
 
 
 @pytest.fixture
-def workers(monkeypatch):
-    """Two workers at once, that read all but the first files; the processes that were started."""
-    started = []
-
-    class Noted(pool.Worker):
-        def __init__(self):
-            super().__init__()
-            started.append(self)
-
-    def next_of_workers(self):
-        return self._done.get() if self._n_workers else NEXT(self)
-
-    monkeypatch.setattr(Pool, "_next", next_of_workers)
-    monkeypatch.setattr(pool, "Worker", Noted)
-    monkeypatch.setattr(pool, "usable_cores", lambda: 3)
-    monkeypatch.setattr(pool, "WORTH_A_WORKER", 1e-12)
-    monkeypatch.setattr(pool, "SEEN", 0)
-    return started
-
-
-@pytest.fixture
 def files(tmp_path):
     paths = [str(tmp_path / f"{number:03}.png") for number in range(200)]
     for number, path in enumerate(paths):

@@ -17,36 +17,15 @@ from lookbook.images.batch import read_batch
 from lookbook.images.preprocessing import load_image
 from lookbook.images.reading import read_images
 
+#: the next batch, whoever reads it
+NEXT = pool.Pool._next
+
 
 def write(folder: Path, images: list[np.ndarray]) -> list[Path]:
     paths = [folder / f"{number:03}.png" for number in range(len(images))]
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
     return paths
-
-
-NEXT = pool.Pool._next
-
-
-@pytest.fixture
-def workers(monkeypatch):
-    """Two workers at once, that read all but the first files; the processes that were started."""
-    started = []
-
-    class Noted(pool.Worker):
-        def __init__(self):
-            super().__init__()
-            started.append(self)
-
-    def next_of_workers(self):
-        return self._done.get() if self._n_workers else NEXT(self)
-
-    monkeypatch.setattr(pool.Pool, "_next", next_of_workers)
-    monkeypatch.setattr(pool, "Worker", Noted)
-    monkeypatch.setattr(pool, "usable_cores", lambda: 3)
-    monkeypatch.setattr(pool, "WORTH_A_WORKER", 1e-12)
-    monkeypatch.setattr(pool, "SEEN", 0)
-    return started
 
 
 @pytest.mark.parametrize("shape", SHAPES)

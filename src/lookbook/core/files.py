@@ -7,7 +7,7 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -115,9 +115,20 @@ def check_free(path: Path, mark: bytes) -> None:
     InputError
         Another file is there, or it cannot be read.
     """
+    check_ours(path, lambda file: mark in file.read(2000))
+
+
+def check_ours(path: Path, is_ours: Callable[[BinaryIO], bool]) -> None:
+    """Make sure, before any work, that no file is there but one of ours.
+
+    Raises
+    ------
+    InputError
+        Another file is there, or it cannot be read.
+    """
     try:
         with open_plain(path) as file:
-            ours = mark in file.read(2000)
+            ours = is_ours(file)
     except FileNotFoundError:
         return
     except OSError as error:

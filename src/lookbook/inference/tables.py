@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from lookbook.core.csv_tables import to_csv
-from lookbook.core.files import encode, open_plain, open_whole
+from lookbook.core.files import check_ours, encode, open_whole
 from lookbook.errors import InputError
 
 #: names of the columns, and what is in them; any cell may be empty
@@ -24,30 +25,30 @@ FIRST_LINE = 2**16
 _MARK = "\ufeff".encode()
 
 
-class Table:
+class Table(ABC):
     """A table that is being written to a file."""
 
     def __init__(self, file: BinaryIO, columns: Columns) -> None:
         self._file, self._names = file, list(columns)
 
+    @abstractmethod
     def add(self, row: Row) -> None:
         """Write a row, at once or with others."""
-        raise NotImplementedError
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027  # nothing, where rows are written at once
         """Write what is left."""
 
-    def abandon(self) -> None:
+    def abandon(self) -> None:  # noqa: B027
         """Let go of a file that nobody will see."""
 
-    @staticmethod
+    @staticmethod  # noqa: B027
     def check() -> None:
         """Refuse what cannot be written here."""
 
     @staticmethod
+    @abstractmethod
     def is_one(file: BinaryIO, columns: Columns) -> bool:
         """Say whether a file holds such a table."""
-        raise NotImplementedError
 
 
 @contextmanager
@@ -98,15 +99,7 @@ def check_table(path: Path, columns: Columns) -> None:
             "lines) or .parquet"
         )
     kind.check()
-    try:
-        with open_plain(path) as file:
-            ours = kind.is_one(file, columns)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; choose another name") from error
-    if not ours:
-        raise InputError(f"{path} exists and was not written by lookbook; choose another name")
+    check_ours(path, lambda file: kind.is_one(file, columns))
 
 
 class _Csv(Table):
@@ -217,7 +210,7 @@ class _Parquet(Table):
 
 
 #: ending → the kind of table
-_KINDS = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+_KINDS: dict[str, type[Table]] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
 
 
 def _import_pyarrow() -> tuple[Any, Any]:
