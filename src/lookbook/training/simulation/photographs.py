@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from lookbook.images.photographs import DARKEST, LEAST_CONTRAST, LEVELS, TAIL
-from lookbook.training.simulation.draw import Box, Draw, Places, over
+from lookbook.training.simulation.draw import Box, Draw, Places, dilate, over
 from lookbook.training.simulation.shapes import hat, pair_from_above, pair_from_the_side
 
 if TYPE_CHECKING:
@@ -228,17 +228,19 @@ def _spread_sleeves(
     across = (here.x - middle) / half.clamp_min(0.05)
     spread = sleeved.view(-1, 1, 1, 1) & draw.chance(0.8) & _hang_down(garment, box, across)
     angle = torch.where(draw.chance(0.25), 0.0, draw.uniform(math.radians(-8), SPREAD))
+    which = spread.flatten()
     torso, sleeves = torch.ones_like(across), []
     for side in (-1, 1):
         seam = _seam(garment, side * across, draw)
         sleeve = (spread & (side * across > seam)).float()
         torso = torso - sleeve
-        turn = side * (angle + draw.normal(0.15)) * spread
+        turn = side * (angle + draw.normal(0.15))
         shoulder = middle + side * half * 0.475 * (1 + seam), box.top + 0.16 * box.height
-        sleeves.append(places.turned_about(turn, *shoulder).take(garment * sleeve))
+        about = (each[which] for each in (turn, *shoulder))
+        sleeves.append(places.chosen(which).turned_about(*about).take((garment * sleeve)[which]))
     seen = places.take(garment * torso)
     for sleeve in sleeves:
-        seen = over(seen, sleeve)
+        seen[which] = over(seen[which], sleeve)
     return seen
 
 
@@ -289,7 +291,7 @@ def _misjudge(
     taken = (ragged > draw.uniform(0.35, 0.65)) & ~(
         (draw.noise((5, 5), size) > 1.3) & draw.chance(0.12)
     )
-    near = F.max_pool2d(taken.float(), 9, 1, 4) > 0.5
+    near = dilate(taken, 4)
     ground = near & (draw.noise((5, 5), size) > 1.1) & draw.chance(0.12)
     shade = draw.uniform(0, 1) + 0.1 * draw.noise((7, 7), size)
     is_right = draw.chance(0.3)
