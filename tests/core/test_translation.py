@@ -21,6 +21,7 @@ from lookbook.cli import main as cli
 from lookbook.cli import progress, results, terminal
 from lookbook.core import translation
 from lookbook.errors import InputError, LookbookWarning
+from lookbook.inference.predictor import Seen
 
 CATALOGUE = json.loads(files("lookbook.core").joinpath("messages.ko.json").read_text("utf-8"))
 SOURCE = wording.Source()
@@ -33,6 +34,7 @@ TEXTS = {sample: (where, names) for where, sample, names in SOURCE.texts()}
 CHOSEN = {
     *progress.STEPS.values(),
     *filter(None, results.VERDICTS.values()),
+    *(seen for seen in get_args(Seen) if seen != "whole"),
     *("run", "recipe", "data", "accuracy", "fit", "started (UTC)"),
     *("imports", "planning", "calibration", "export", "saving and the rest", "calibration twin"),
 }

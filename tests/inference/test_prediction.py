@@ -33,6 +33,7 @@ from lookbook.inference.prediction import (
 from lookbook.inference.predictor import Prediction, Predictor
 from lookbook.recipes import TUTORIAL
 from lookbook.training.pipeline import train
+from made_photographs import COLOURS, made
 
 
 @pytest.mark.parametrize("number", ["٣", "²", "-1", "", "1.0", "90", "9" * 5000])
@@ -448,3 +449,30 @@ def test_names_that_utf_8_cannot_hold_are_written_as_they_are_read(run, tmp_path
         written = lookbook.write_table(answers, tmp_path / f"table.{kind}").read_text("utf-8")
         answers = Predictor(run).predict_each([os.fsdecode(name)])
         assert f"{tmp_path}/고양이.png" in written
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_table_and_json_say_what_the_model_saw_of_each_image(cutting_run, call, kind, tmp_path):
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(made(*COLOURS["dark on light"])[0]).save(folder / "a.jpg")
+    (folder / "b.jpg").write_bytes(b"no image")
+    Image.new("RGB", (40, 30), "teal").save(folder / "c.png")
+    Image.new("L", (28, 28), 250).save(folder / "d.png")  # of the model's size
+    found, out = lookbook.predict(cutting_run, [folder / "a.jpg"]), tmp_path / f"table.{kind}"
+    assert (found[0].seen, found[0].cutout.is_whole) == ("cut out", False)
+    code, said, _ = call("predict", cutting_run.folder, folder, "--out", out, "--json")
+    if kind == "csv":
+        rows = [row for _, row in read_csv(out, "")[1]]
+    elif kind == "jsonl":
+        rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    else:
+        from pyarrow import parquet
+
+        rows = parquet.read_table(out).to_pylist()
+    seen = ["cut out", "nothing stands out", "whole"]
+    assert code == 1
+    assert [row["seen"] or None for row in rows] == [seen[0], None, *seen[1:]]
+    assert [one["seen"] for one in json.loads(said)] == seen

@@ -20,7 +20,7 @@ from lookbook.runs import store
 from lookbook.runs.schema import ExternalEvaluation
 
 if TYPE_CHECKING:
-    from lookbook.inference.predictor import Prediction
+    from lookbook.inference.predictor import Prediction, Seen
     from lookbook.inference.thresholds import Verdict
     from lookbook.runs.store import Run
 
@@ -254,6 +254,7 @@ class _PredictionDocument(Document, Struct, frozen=True, kw_only=True):
     probs: list[float]
     classes: tuple[str, ...]
     inverted: bool
+    seen: Seen
     novelty: float
     verdict: Verdict
     strange: bool
@@ -273,6 +274,7 @@ class _PredictionDocument(Document, Struct, frozen=True, kw_only=True):
             probs=[float(p) for p in one.probs],
             classes=one.classes,
             inverted=one.inverted,
+            seen=one.seen,
             novelty=one.novelty,
             verdict=one.verdict,
             strange=one.strange,

@@ -349,9 +349,7 @@ VERDICTS: dict[Verdict, str] = {
 
 def answer_line(one: Prediction) -> str:
     """Write a prediction on one line, without its probabilities."""
-    seen = t("seen inverted")
-    if one.cutout:
-        seen = t("nothing stands out") if one.cutout.is_whole else t("cut out")
+    seen = t("seen inverted") if one.seen == "whole" else t(one.seen)
     said = [f"({seen})"] * one.inverted + _likely(one)
     return "  ".join([_answer(one), *said])
 
@@ -386,10 +384,10 @@ def _answer(one: Prediction) -> str:
 
 def _beside(one: Prediction) -> list[str]:
     """Write what a reader has to know beside a prediction."""
-    if one.cutout and one.cutout.is_whole:
+    if one.seen == "nothing stands out":
         return [t("(nothing stands out from its ground: the model saw all of it)")]
     said = [t("(it is unlike the images that the model learnt from)")] * one.strange
-    if one.cutout:
+    if one.seen == "cut out":
         said.append(t("(what lies in its middle was cut out, and light and dark swapped)"))
     elif one.inverted:
         swapped = "light and dark are swapped between it and what the model learnt from"

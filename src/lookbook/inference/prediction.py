@@ -119,7 +119,7 @@ def _load_test(source: Run | Model) -> Dataset:
     return load(data.name, "test", size=(height, width), channels=3 if channels else 1)
 
 
-#: columns of a table of answers; without an answer all are empty but for the first and the last
+#: columns of a table of answers; without an answer all are empty but for the file and the error
 COLUMNS: tables.Columns = {
     "file": str,
     "class": str,
@@ -129,6 +129,7 @@ COLUMNS: tables.Columns = {
     "unsure": bool,
     "novel": bool,
     "error": str,
+    "seen": str,
 }
 
 
@@ -176,7 +177,7 @@ def check_table(out: Path, *, sets: float | None) -> None:
 def _row_of(answer: Prediction | InputError) -> tables.Row:
     """Return what a table says of an input."""
     if isinstance(answer, InputError):
-        return text(answer.source), None, None, None, None, None, None, text(str(answer))
+        return text(answer.source), None, None, None, None, None, None, text(str(answer)), None
     first, second = (int(k) for k in np.argsort(-answer.probs, kind="stable")[:2])
     return (
         text(answer.source),
@@ -187,6 +188,7 @@ def _row_of(answer: Prediction | InputError) -> tables.Row:
         answer.unsure,
         answer.strange,
         None,
+        answer.seen,
     )
 
 

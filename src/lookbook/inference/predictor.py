@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,6 +37,10 @@ MOST_AHEAD, BYTES_AHEAD = 2048, 2**25
 MANY = 500
 #: classes whose probabilities are all shown; of more, the ten most probable are
 MOST_SHOWN = 20
+
+#: what a model saw of an image: the whole, what lies in the middle of a photograph, or the whole of
+#: one as nothing stands out from its ground
+Seen = Literal["whole", "cut out", "nothing stands out"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,13 @@ class Prediction:
     def verdict(self) -> Verdict:
         """What is made of it: an answer, "not sure", or "not one of these"."""
         return judge(unsure=self.unsure, strange=self.strange)
+
+    @property
+    def seen(self) -> Seen:
+        """What the model saw of the image."""
+        if self.cutout is None:
+            return "whole"
+        return "nothing stands out" if self.cutout.is_whole else "cut out"
 
     @property
     def right(self) -> bool | None:
