@@ -14,7 +14,8 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 from conftest import made_images, with_data
-from lookbook.cli import report_export_commands, results, terminal
+from lookbook.cli import results, terminal
+from lookbook.cli.commands import reports
 from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation.evaluate import _largest_losses, evaluate, load_samples
@@ -177,7 +178,7 @@ def test_figures_of_another_test_part_are_refused(own_data, change, what):
 
 
 def cli_figures(run):
-    report_export_commands._draw_figures(run, run.folder / "figures")
+    reports._draw_figures(run, run.folder / "figures")
 
 
 def test_an_evaluation_of_an_earlier_version_is_compared_too(own_data):

@@ -15,35 +15,27 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from lookbook.cli import (
-    data_commands,
-    evaluate_commands,
-    options,
-    process,
-    progress,
-    report_export_commands,
-    terminal,
-    train_commands,
-)
+from lookbook.cli import options, process, progress, terminal
+from lookbook.cli.commands import data, evaluate, reports, train
 from lookbook.core import translation
 from lookbook.core.translation import t, translate
 from lookbook.errors import NAMES, LookbookError, OutputError, describe
 
 #: the commands in the order of the help, each with what it does and an example
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
-    "fetch": (data_commands.fetch, "fashion-mnist"),
-    "look": (data_commands.look, "fashion-mnist --index 20000"),
-    "train": (train_commands.train, "fashion-mnist --budget 30s"),
-    "evaluate": (evaluate_commands.evaluate, "runs/fashion-mnist-tutorial-1"),
+    "fetch": (data.fetch, "fashion-mnist"),
+    "look": (data.look, "fashion-mnist --index 20000"),
+    "train": (train.train, "fashion-mnist --budget 30s"),
+    "evaluate": (evaluate.evaluate, "runs/fashion-mnist-tutorial-1"),
     "predict": (
-        evaluate_commands.predict,
+        evaluate.predict,
         "runs/fashion-mnist-tutorial-1 test:2000 test:800 coat.jpg",
     ),
-    "figures": (report_export_commands.figures, "runs/fashion-mnist-tutorial-1"),
-    "report": (report_export_commands.report, "runs/fashion-mnist-standard-1 --lang ko"),
-    "export": (report_export_commands.export, "runs/fashion-mnist-standard-1 --to html"),
-    "runs": (train_commands.list_runs, ""),
-    "demo": (train_commands.demo, ""),
+    "figures": (reports.figures, "runs/fashion-mnist-tutorial-1"),
+    "report": (reports.report, "runs/fashion-mnist-standard-1 --lang ko"),
+    "export": (reports.export, "runs/fashion-mnist-standard-1 --to html"),
+    "runs": (train.list_runs, ""),
+    "demo": (train.demo, ""),
 }
 
 

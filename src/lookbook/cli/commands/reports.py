@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lookbook.cli import data_commands, options, process, progress, results, terminal
+from lookbook.cli import options, process, progress, results, terminal
+from lookbook.cli.commands import data as data_commands
 from lookbook.core import files
 from lookbook.core.translation import language, t
 from lookbook.errors import InputError

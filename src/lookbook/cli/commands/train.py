@@ -14,16 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookbook import recipes
-from lookbook.cli import (
-    data_commands,
-    evaluate_commands,
-    options,
-    process,
-    progress,
-    report_export_commands,
-    results,
-    terminal,
-)
+from lookbook.cli import options, process, progress, results, terminal
+from lookbook.cli.commands import data as data_commands
+from lookbook.cli.commands import evaluate as evaluate_commands
+from lookbook.cli.commands import reports as report_commands
 from lookbook.core import files, translation
 from lookbook.core.translation import t
 from lookbook.errors import InputError
@@ -242,12 +236,12 @@ def demo() -> None:
         with _step(terminal.command_line("evaluate", run.folder), seconds):
             evaluate_commands.evaluate(str(run.folder))
         with _step(terminal.command_line("figures", run.folder), seconds):
-            report_export_commands.figures(str(run.folder))
+            report_commands.figures(str(run.folder))
         with _step(terminal.command_line("report", run.folder), seconds):
-            report_export_commands.report(str(run.folder), lang=translation.language())
+            report_commands.report(str(run.folder), lang=translation.language())
         files.write_document(run.folder / store.DEMO, Demo(seconds=seconds))
-    elif not (run.folder / report_export_commands.REPORTS[translation.language()]).exists():
-        report_export_commands.report(str(run.folder), lang=translation.language())
+    elif not (run.folder / report_commands.REPORTS[translation.language()]).exists():
+        report_commands.report(str(run.folder), lang=translation.language())
     print(_demo_summary(run))
 
 
@@ -273,7 +267,7 @@ def _demo_files(folder: Path) -> list[Path]:
     return [
         folder / store.DEMO,
         folder / store.EVALUATION,
-        *(folder / "figures" / name for name in report_export_commands.RUN_FIGURES),
+        *(folder / "figures" / name for name in report_commands.RUN_FIGURES),
         *(Path("look") / "fashion-mnist" / name for name in data_commands.LOOK_FIGURES),
     ]
 
@@ -292,7 +286,7 @@ def _demo_summary(run: Run) -> str:
         n=found.n,
         interval=terminal.interval(found.interval),
     )
-    page = run.folder / report_export_commands.REPORTS[translation.language()]
+    page = run.folder / report_commands.REPORTS[translation.language()]
     figures = t("{one} and {other}", one=run.folder / "figures", other="look/fashion-mnist")
     lines = [
         (t("time"), took),

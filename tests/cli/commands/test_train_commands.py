@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook, made_images
-from lookbook.cli import train_commands
+from lookbook.cli.commands import train as train_commands
 from lookbook.runs.store import read_run
 from lookbook.training.callbacks import Callback
 from lookbook.training.pipeline import train

@@ -1,0 +1,1 @@
+"""The commands, in modules of those that belong together: one verb a command."""
