@@ -35,13 +35,13 @@ def test_a_model_can_be_pickled_without_its_session(run):
     [
         (
             np.zeros((2, 10, 12), np.uint8),
-            "uint8 of shape (2, 10, 12); bring image files to size and colour with: "
-            "`lookbook.predict(model, image)`",
+            "uint8 of shape (2, 10, 12); images of any size are taken as files, or as PIL images "
+            "made of uint8: lookbook.predict(model, PIL.Image.fromarray(image))",
         ),
         (
             np.zeros((2, 12, 10, 3), np.uint8),
-            "uint8 of shape (2, 12, 10, 3); bring image files to size and colour with: "
-            "`lookbook.predict(model, image)`",
+            "uint8 of shape (2, 12, 10, 3); images of any size are taken as files, or as PIL "
+            "images made of uint8: lookbook.predict(model, PIL.Image.fromarray(image))",
         ),
         (
             np.full((2, 12, 10), 0.5),

@@ -134,6 +134,21 @@ def test_an_array_is_decoded_as_it_is_and_refused_where_the_model_does_not_take_
         predictor.decode(images[:, :5])
 
 
+@pytest.mark.parametrize("shape", [(400, 300, 3), (400, 300), (12, 10, 3)])
+@pytest.mark.parametrize("kind", ["uint8", "float64"])
+def test_what_is_advised_of_an_array_of_another_size_works(predictor, shape, kind):
+    image = np.zeros(shape, kind)
+    with pytest.raises(InputError) as caught:
+        predictor.predict(image)
+    advice = str(caught.value).partition(f", got {kind} of shape {shape}; ")[2]
+    assert advice == (
+        "images of any size are taken as files, or as PIL images made of uint8: "
+        "lookbook.predict(model, PIL.Image.fromarray(image))"
+    )
+    (found,) = lookbook.predict(predictor.model, Image.fromarray(image.astype("uint8")))
+    assert found.image.shape == (12, 10)
+
+
 def test_a_source_is_a_run_or_a_model_or_the_name_of_one(run, files):
     expected = Predictor(run).predict(files[:2])
     for source in (Model.open(run.model), run.folder, run.model, str(run.model)):

@@ -309,7 +309,10 @@ def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> s
     if inputs.shape == shape:
         return "; one image alone: images[None]"
     if inputs.shape[1:] != shape:
-        return "; bring image files to size and colour with: `lookbook.predict(model, image)`"
+        return (
+            "; images of any size are taken as files, or as PIL images made of uint8: "
+            "lookbook.predict(model, PIL.Image.fromarray(image))"
+        )
     if not len(inputs):
         return "; there is nothing to answer: leave empty batches out"
     return advise_on_levels(inputs, "images")
