@@ -16,6 +16,7 @@ NAMES = (
     "uncertainty",
     "deployment",
     "recognition",
+    "serving",
     "report",
 )
 

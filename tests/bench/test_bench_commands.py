@@ -22,6 +22,10 @@ OPTIONS = {
     "uncertainty": {"--digits", "--seeds", "--recipes", "--trial", "--out", "--redraw"},
     "deployment": {"RUN", "--trial", "--out", "--redraw"},
     "recognition": {"DIR", "--runs", "--adapt", "--out", "--redraw"},
+    "serving": {
+        *("RUN", "--parts", "--photos", "--rounds", "--seconds", "--minutes"),
+        *("--trial", "--out", "--redraw"),
+    },
     "report": {"FILE"},
 }
 

@@ -1,0 +1,97 @@
+"""Others' programs against the server: tritonclient, kserve's REST client, schemathesis."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from bench.harness import peer_process
+from bench.harness.peer_process import SCRIPTS, Peer, PeerError
+from bench.harness.record import Record
+from bench.serving.servers import LOOKBOOK, MODEL, Running, running
+from bench.serving.setting import Setting
+from lookbook.inference.model import Model
+
+CLIENTS = (
+    Peer(
+        "tritonclient",
+        "JSON and binary both ways, plain and gzip",
+        "serving_tritonclient.py",
+        requirements=("tritonclient[http]==2.73.0",),
+        environment="tritonclient",
+    ),
+    Peer(
+        "kserve's REST client",
+        "JSON and binary both ways",
+        "serving_kserve.py",
+        requirements=("kserve==0.21.0",),
+        environment="kserve",
+    ),
+)
+SCHEMATHESIS = Peer(
+    "schemathesis",
+    "requests made from the OpenAPI description, right and wrong",
+    "",
+    requirements=("schemathesis==4.32.0",),
+    environment="schemathesis",
+)
+#: largest difference of a probability that went through decimals
+NEAR = 1e-6
+
+
+def measure_clients(setting: Setting, record: Record) -> None:
+    """Let others' clients ask, then make requests from the OpenAPI description."""
+    with running(LOOKBOOK, setting.run.model, setting.server_core) as server:
+        for client in CLIENTS:
+            try:
+                found = _ask(client, setting, server)
+            except PeerError as error:
+                record.fail({"name": client.name}, str(error))
+            else:
+                record.measurements.append({"part": "clients", "name": client.name, **found})
+        found = _fuzz(setting, server)
+        record.measurements.append({"part": "clients", "name": SCHEMATHESIS.name, **found})
+
+
+def _ask(client: Peer, setting: Setting, server: Running) -> dict[str, object]:
+    python = peer_process.set_up(client)
+    images = setting.images[:16]
+    host, port = server.address
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs = Path(scratch) / "inputs.npz"
+        probs = Model.open(setting.run.model).predict(images).probs
+        np.savez(inputs, images=images, probs=probs)
+        command = [python, SCRIPTS / client.script, f"{host}:{port}", MODEL, inputs]
+        printed = peer_process.output_of([str(word) for word in command])
+    found = peer_process.parse(printed, {"n", "difference", "version"})
+    near = f"probabilities within {found['difference']:.0e}"
+    message = f"{found['version']}: {found['n']} ways, {near}"
+    return {"works": found["difference"] <= NEAR, "message": message, **found}
+
+
+def _fuzz(setting: Setting, server: Running) -> dict[str, object]:
+    """Run schemathesis for so many minutes, one seed after the other."""
+    program = peer_process.set_up(SCHEMATHESIS).with_name("st")
+    host, port = server.address
+    ended = subprocess.run(
+        fuzz_command(program, f"http://{host}:{port}", setting.minutes),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    cases = sum(int(n) for n in re.findall(r"(\d+) generated", ended.stdout))
+    alive = server.process.poll() is None
+    return {
+        "works": ended.returncode == 0 and alive,
+        "message": f"{setting.minutes:g} minutes, {cases:,} requests, exit code {ended.returncode}",
+        "said": ended.stdout[-4000:],
+    }
+
+
+def fuzz_command(program: Path, url: str, minutes: float) -> list[str]:
+    """Return the command of schemathesis: all its checks, within that time."""
+    return [str(program), "run", f"{url}/openapi.json", "--max-time", str(round(60 * minutes))]
