@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +17,18 @@ from sklearn.metrics import accuracy_score, log_loss
 from conftest import made_images, with_data
 from lookbook.cli import results, terminal
 from lookbook.cli.commands import reports
+from lookbook.core.listeners import listen
 from lookbook.data.sources import load
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation.evaluate import _largest_losses, evaluate, load_samples
 from lookbook.exports.bundle import write_bundle
 from lookbook.inference.model import Model
-from lookbook.inference.prediction import predict
+from lookbook.inference.prediction import predict, predict_each
+from lookbook.inference.predictor import Prediction
 from lookbook.reports.page import write_run_report
 from lookbook.reports.report_data import collect
-from lookbook.runs.schema import OwnResult
+from lookbook.runs.schema import OwnResult, ThresholdScores
+from made_photographs import COLOURS, made
 
 
 def test_the_kept_result_is_the_returned_one(own_run):
@@ -291,3 +295,71 @@ def test_other_data_that_does_not_fit_is_refused(own_run, tmp_path):
         evaluate(own_run, data=path)
     with pytest.raises(InputError, match="nowhere/else does not exist"):
         evaluate(own_run, data="nowhere/else")
+
+
+# ---- image files, where the model cuts out photographs ----
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Photographs of three classes, one in which nothing stands out, one 28×28, one damaged."""
+    folder = tmp_path / "photos" / "test"
+    for number, colours in enumerate([*COLOURS.values(), *COLOURS.values()]):
+        path = folder / str(number % 3) / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(made(*colours, seed=number)[0]).resize((300, 400)).save(path)
+    Image.new("RGB", (40, 30), "teal").save(folder / "0" / "plain.png")
+    Image.new("L", (28, 28), 250).save(folder / "1" / "small.png")
+    (folder / "2" / "damaged.jpg").write_bytes(path.read_bytes()[:500])
+    save_bars(tmp_path / "photos" / "train", names=("0", "1", "2"))
+    return tmp_path / "photos"
+
+
+def test_image_files_are_evaluated_as_predict_answers_them(cutting_run, photos, workers):
+    told = []
+    with (
+        listen(lambda done, n: told.append((done, n))),
+        pytest.warns(
+            LookbookWarning, match=r"^left out 1 file \(no images, or damaged\): .*ed\.jpg"
+        ),
+    ):
+        found = evaluate(cutting_run, data=photos)
+    paths = sorted((photos / "test").rglob("*.*"))
+    answers = [
+        one
+        for one in predict_each(cutting_run, paths, coverage=0.9, sets=0.9)
+        if isinstance(one, Prediction)
+    ]
+    assert Counter(one.seen for one in answers) == {
+        "cut out": 8, "nothing stands out": 1, "whole": 1
+    }  # fmt: skip
+    labels = np.array([int(Path(one.source).parent.name) for one in answers])
+    probs = np.stack([one.probs for one in answers])
+    confusion = np.zeros((3, 3), int)
+    np.add.at(confusion, (labels, probs.argmax(axis=1)), 1)
+    assert (found.n, found.conditions.part) == (10, "test")
+    assert found.confusion_matrix == confusion.tolist()
+    assert found.loss == pytest.approx(-np.log(probs[np.arange(10), labels]).mean(), rel=1e-5)
+    assert {(each.file, each.predicted, each.confidence) for each in found.largest_losses} == {
+        (str(Path(one.source).relative_to(photos)), one.name, one.confidence)
+        for one, label in zip(answers, labels, strict=True)
+        if one.label != label
+    }
+    sure = [one for one in answers if not one.unsure]
+    assert found.thresholds == ThresholdScores(
+        coverage=0.9,
+        answered=len(sure) / 10,
+        right=np.mean([one.label == int(Path(one.source).parent.name) for one in sure]),
+        held=np.mean([label in one.likely for one, label in zip(answers, labels, strict=True)]),
+        set_size=np.mean([len(one.likely) for one in answers]),
+        refused=np.mean([one.strange for one in answers]),
+    )
+    assert (told[0], told[-1]) == ((0, 11), (11, 11))
+    assert workers  # every core read
+
+
+def test_image_files_none_of_which_can_be_read_are_refused(cutting_run, photos):
+    for path in (photos / "test").rglob("*.*"):
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"^none of the 11 image files can be read \("):
+        evaluate(cutting_run, data=photos)

@@ -18,7 +18,7 @@ from lookbook.data.catalog import BUILTIN, BuiltinDataset, Garments
 from lookbook.data.dataset import Dataset, warn, warn_odd
 from lookbook.data.download import fetch, find_builtin, is_fetched, load_kept
 from lookbook.data.idx import idx_files, is_training, load_idx
-from lookbook.data.image_folder import PARTS, Layout, Part, left_out
+from lookbook.data.image_folder import PARTS, Files, Layout, Part, left_out
 from lookbook.data.npz import SPLIT, find_arrays, load_npz, open_npz
 from lookbook.data.splits import (
     choose_files,
@@ -250,6 +250,10 @@ class DataSource(ABC):
     @abstractmethod
     def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset: ...
 
+    def list_labelled(self, classes: tuple[str, ...]) -> Files | None:
+        """List the image files that `load_labelled` reads; None where it is made of arrays."""
+        return None
+
     def load_labelled(
         self, classes: tuple[str, ...], *, size: Size, channels: int
     ) -> tuple[Dataset, Labelled]:
@@ -415,12 +419,16 @@ class FolderSource(DataSource):
         parts = self.layout.parts
         return "test" if "test" in parts else "validation" if "validation" in parts else "split"
 
-    def load_labelled(
-        self, classes: tuple[str, ...], *, size: Size, channels: int
-    ) -> tuple[Dataset, Labelled]:
+    def list_labelled(self, classes: tuple[str, ...]) -> Files:
         files = image_folder.list_labelled(self.path, classes)
         for note in files.notes:
             warn(note)
+        return files
+
+    def load_labelled(
+        self, classes: tuple[str, ...], *, size: Size, channels: int
+    ) -> tuple[Dataset, Labelled]:
+        files = self.list_labelled(classes)
         labels = np.array(files.labels, dtype=np.int64)
         found = _read_files(files.paths, labels, classes, size, channels, self.path)
         return found, files.part or "all"

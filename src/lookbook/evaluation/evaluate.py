@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,16 @@ from msgspec import structs
 
 from lookbook.core.arrays import softmax
 from lookbook.core.files import write_document
+from lookbook.core.listeners import tell_images
 from lookbook.core.names import text
-from lookbook.data.dataset import Dataset, hash_arrays
+from lookbook.data.dataset import Dataset, hash_arrays, warn
+from lookbook.data.image_folder import left_out
 from lookbook.data.sources import resolve
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.evaluation import metrics
+from lookbook.images.reading import none_readable
 from lookbook.inference.model import Model, Outputs
-from lookbook.inference.predictor import Predictor
+from lookbook.inference.predictor import Prediction, Predictor
 from lookbook.inference.thresholds import COVERAGE
 from lookbook.runs.data_parts import load_part, polarity_of
 from lookbook.runs.schema import (
@@ -34,8 +37,11 @@ from lookbook.runs.schema import (
 from lookbook.runs.store import EVALUATION, Run, as_run
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int64
+    from collections.abc import Sequence
 
+    from jaxtyping import Bool, Float, Int64
+
+    from lookbook.data.image_folder import Files
     from lookbook.data.sources import DataSource
     from lookbook.inference.thresholds import CalibrationSet
 
@@ -56,8 +62,9 @@ def evaluate(run: Run | str | Path, *, data: str | Path | None = None) -> Evalua
         The run, its folder, or its name in `runs/`.
     data
         Other labelled images, of the same classes or of some of them: all in a folder of class
-        folders, an `.npz` file or a folder of IDX files, or its test part where it has one. What
-        they show stands beside the run's own evaluation, `own`, and is kept nowhere.
+        folders, an `.npz` file or a folder of IDX files, or its test part where it has one. Image
+        files are read as `predict` reads them: a model that cuts out photographs does. What they
+        show stands beside the run's own evaluation, `own`, and is kept nowhere.
 
     Returns
     -------
@@ -116,11 +123,54 @@ def _evaluate_elsewhere(run: Run, data: str | Path) -> ExternalEvaluation:
     run.check_files()
     start = time.perf_counter()
     about = run.conditions.data
-    source = resolve(data)
-    other, part = source.load_labelled(about.classes, size=about.size, channels=about.channels)
-    other = other.match(polarity_of(run))
-    found = _judge_model(run, source, part, other, start)
+    source, steps = resolve(data), Model.open(run.model).preprocessing
+    files = source.list_labelled(about.classes) if steps and steps.cuts_out else None
+    if files:
+        found = _evaluate_files(run, source, files, start)
+    else:
+        other, part = source.load_labelled(about.classes, size=about.size, channels=about.channels)
+        other = other.match(polarity_of(run))
+        found = _judge_model(run, source, part, other, start)
     return ExternalEvaluation(**structs.asdict(found), own=_own_result(run))
+
+
+def _evaluate_files(run: Run, source: DataSource, files: Files, start: float) -> Evaluation:
+    """Evaluate a run on image files as `predict` reads and judges them: photographs cut out."""
+    model = Model.open(run.model)
+    share = COVERAGE if model.calibration else None
+    predictor = Predictor(model, coverage=share, sets=share)
+    kept, answers = _answer_files(predictor, files.paths)
+    names = [text(files.paths[number].relative_to(source.path).as_posix()) for number in kept]
+    labels = np.array(files.labels, np.int64)[kept]
+    images = np.stack([one.image for one in answers])
+    part = Dataset(images, labels, model.classes, tuple(names))
+    said = Outputs(
+        np.stack([one.logits for one in answers if one.logits is not None]),
+        np.stack([one.probs for one in answers]),
+        np.array([one.novelty for one in answers]),
+    )
+    thresholds = _judge_verdicts(answers, labels) if share else None
+    return _judge_outputs(run, source, files.part or "all", part, start, said, thresholds)
+
+
+def _answer_files(
+    predictor: Predictor, paths: Sequence[Path]
+) -> tuple[list[int], list[Prediction]]:
+    """Return the answers to the files that can be read, without photographs, and which they are."""
+    kept, answers, damaged = [], [], []
+    tell_images(0, len(paths))
+    for number, one in enumerate(predictor.predict_each(paths)):
+        if isinstance(one, InputError):
+            damaged.append(paths[number])
+        else:
+            kept.append(number)
+            answers.append(replace(one, cutout=None))  # it takes 0.15 MB
+        tell_images(number + 1, len(paths))
+    if not answers:
+        raise none_readable(damaged)
+    if damaged:
+        warn(left_out(damaged, "no images, or damaged"))
+    return kept, answers
 
 
 def _own_result(run: Run) -> OwnResult | None:
@@ -143,11 +193,24 @@ def _judge_model(
     """Return what the answers of a run's model to a part of a source are worth."""
     predictor = Predictor(Model.open(run.model))
     said = said or predictor.outputs(test.images)
+    thresholds = judge_thresholds(predictor.model.calibration, said, test.labels)
+    return _judge_outputs(run, source, part, test, start, said, thresholds)
+
+
+def _judge_outputs(
+    run: Run,
+    source: DataSource,
+    part: str,
+    test: Dataset,
+    start: float,
+    said: Outputs,
+    thresholds: ThresholdScores | None,
+) -> Evaluation:
     return Evaluation(
         **structs.asdict(judge(said.probs, test.labels, test.classes)),
         largest_losses=_largest_losses(test, said.probs),
         uncalibrated_loss=metrics.log_loss(softmax(said.logits), test.labels),
-        thresholds=judge_thresholds(predictor.model.calibration, said, test.labels),
+        thresholds=thresholds,
         conditions=_conditions(run, source, part, test, start),
     )
 
@@ -271,16 +334,44 @@ def judge_thresholds(
     """
     if calibration is None:
         return None
-    confidence, right = said.probs.max(axis=1), said.probs.argmax(axis=1) == labels
-    sure = confidence >= calibration.sure_from(coverage)
+    right = said.probs.argmax(axis=1) == labels
+    sure = said.probs.max(axis=1) >= calibration.sure_from(coverage)
     likely = said.probs >= calibration.likely_from(coverage)
+    strange = said.novelty > calibration.strange_from
+    held = likely[np.arange(len(labels)), labels]
+    return _score_thresholds(coverage, right, sure, held, likely.sum(axis=1), strange)
+
+
+def _judge_verdicts(
+    answers: Sequence[Prediction], labels: Int64[np.ndarray, "N"]
+) -> ThresholdScores:
+    """Return what thresholds did, as `judge_thresholds`, to answers that were judged by them."""
+    sets = [one.likely or () for one in answers]
+    return _score_thresholds(
+        COVERAGE,
+        np.array([one.label for one in answers]) == labels,
+        ~np.array([one.unsure for one in answers]),
+        np.array([label in likely for label, likely in zip(labels, sets, strict=True)]),
+        np.array([len(likely) for likely in sets]),
+        np.array([one.strange for one in answers]),
+    )
+
+
+def _score_thresholds(
+    coverage: float,
+    right: Bool[np.ndarray, "N"],
+    sure: Bool[np.ndarray, "N"],
+    held: Bool[np.ndarray, "N"],
+    sizes: Int64[np.ndarray, "N"],
+    strange: Bool[np.ndarray, "N"],
+) -> ThresholdScores:
     return ThresholdScores(
         coverage=coverage,
         answered=float(sure.mean()),
         right=float(right[sure].mean()) if sure.any() else 0.0,
-        held=float(likely[np.arange(len(labels)), labels].mean()),
-        set_size=float(likely.sum(axis=1).mean()),
-        refused=float((said.novelty > calibration.strange_from).mean()),
+        held=float(held.mean()),
+        set_size=float(sizes.mean()),
+        refused=float(strange.mean()),
     )
 
 

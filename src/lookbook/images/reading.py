@@ -55,17 +55,21 @@ def read_images(
     images, kept = reading.images, np.flatnonzero(reading.is_read).tolist()
     damaged = [path for path, is_read in zip(paths, reading.is_read, strict=True) if not is_read]
     if images is None:
-        raise InputError(
-            f"none of the {len(paths)} image files can be read "
-            f"({few([text(str(path)) for path in sorted(damaged)])}); save them again, as PNG or "
-            "JPEG"
-        )
+        raise none_readable(damaged)
     if damaged:
         images = images[kept]
     if channels is None and all((image == image[..., :1]).all() for image in images):
         # grey, whatever the files call it: the channels are equal, one of them says it all
         images = np.ascontiguousarray(images[..., 0])
     return ReadImages(images, kept, damaged, [reading.dim[place] for place in sorted(reading.dim)])
+
+
+def none_readable(damaged: Sequence[Path]) -> InputError:
+    """Return the error for image files all of which are damaged."""
+    return InputError(
+        f"none of the {len(damaged)} image files can be read "
+        f"({few([text(str(path)) for path in sorted(damaged)])}); save them again, as PNG or JPEG"
+    )
 
 
 class _Reading:

@@ -68,6 +68,8 @@ class Prediction:
     likely: tuple[int, ...] | None = None
     #: of a photograph: a small copy, and the mask of what the model saw of it
     cutout: Cutout | None = None
+    #: what the network says, before temperature
+    logits: Float32[np.ndarray, "K"] | None = None
 
     def __repr__(self) -> str:
         return f"Prediction({self.source!r}, {self.name!r}, {self.confidence:.4f})"
@@ -316,7 +318,7 @@ class Predictor:
             return [each for each in together if isinstance(each, InputError)]
         rows = zip(*self.outputs(np.stack(images)), strict=True)
         return [
-            self._judge(each, *next(rows)[1:]) if isinstance(each, Sample) else each
+            self._judge(each, *next(rows)) if isinstance(each, Sample) else each
             for each in together
         ]
 
@@ -327,7 +329,13 @@ class Predictor:
         for together in self.batch(samples):
             yield from self.answer(together)
 
-    def _judge(self, sample: Sample, probs: Float32[np.ndarray, "K"], novelty: Any) -> Prediction:
+    def _judge(
+        self,
+        sample: Sample,
+        logits: Float32[np.ndarray, "K"],
+        probs: Float32[np.ndarray, "K"],
+        novelty: Any,
+    ) -> Prediction:
         """Say what there is to an answer."""
         likely, nothing_found, thresholds = None, False, self.thresholds
         if sample.cutout:
@@ -349,6 +357,7 @@ class Predictor:
             unsure=thresholds.is_unsure(float(probs.max())),
             likely=likely,
             cutout=sample.cutout,
+            logits=logits,
         )
 
     def _steps(self) -> Preprocessing:
