@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from lookbook.cli import options, process, progress, terminal
-from lookbook.cli.commands import data, evaluate, reports, train
+from lookbook.cli.commands import data, evaluate, reports, serve, train
 from lookbook.core import translation
 from lookbook.core.translation import t, translate
 from lookbook.errors import NAMES, LookbookError, OutputError, describe
@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "figures": (reports.figures, "runs/fashion-mnist-tutorial-1"),
     "report": (reports.report, "runs/fashion-mnist-standard-1 --lang ko"),
     "export": (reports.export, "runs/fashion-mnist-standard-1 --to html"),
+    "serve": (serve.serve, "runs/fashion-mnist-standard-1"),
     "runs": (train.list_runs, ""),
     "demo": (train.demo, ""),
 }

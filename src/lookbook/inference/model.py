@@ -160,13 +160,13 @@ class Model:
         """What it said about validation images, for thresholds; None where they were too few."""
         return self.card.calibration
 
-    def beside_others(self) -> Model:
+    def beside_others(self, threads: int | None = None) -> Model:
         """Return the same model for use beside processes that need the cores, too.
 
         Where others read image files, threads that spin took a third of all processor time.
         """
         model = Model(self.content)
-        vars(model)["_session"] = open_session(self.content, spins=False)
+        vars(model)["_session"] = open_session(self.content, spins=False, threads=threads)
         return model
 
     def _try_out(self) -> None:

@@ -20,18 +20,20 @@ def silence() -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
-def open_session(content: bytes, *, spins: bool = True) -> onnxruntime.InferenceSession:
+def open_session(
+    content: bytes, *, spins: bool = True, threads: int | None = None
+) -> onnxruntime.InferenceSession:
     """Return a session that computes what an ONNX file says.
 
-    Its threads spin while they wait for work, which answers single images sooner; or they leave the
-    processor to others.
+    Its threads, one for each core that we may use where no number is given, spin while they wait
+    for work, which answers single images sooner; or they leave the processor to others.
     """
     silence()
     import onnxruntime  # noqa: PLC0415  # 0.1 s, and not needed to pass a model on
 
     options = onnxruntime.SessionOptions()
     # ONNX Runtime would count the host's processors, not those we may use
-    options.intra_op_num_threads = usable_cores()
+    options.intra_op_num_threads = threads or usable_cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
     options.log_severity_level = 3
     # falling back, it would print what is wrong with a file, and try again with the same

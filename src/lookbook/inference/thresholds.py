@@ -17,7 +17,7 @@ from lookbook.core.document import Document
 from lookbook.errors import InputError, check_types
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float32, Int64
+    from jaxtyping import Bool, Float, Float32, Int64
 
 #: labels below which nothing is fitted
 FEWEST_LABELS = 50
@@ -205,6 +205,17 @@ class Thresholds:
     def is_strange(self, novelty: float) -> bool:
         """Say whether an image is unlike those that the model learnt from."""
         return self.strange is not None and novelty > self.strange
+
+    def judge_all(
+        self, confidences: Float[np.ndarray, "N"], novelties: Float[np.ndarray, "N"]
+    ) -> tuple[Bool[np.ndarray, "N"], Bool[np.ndarray, "N"]]:
+        """Return which of many images are strange, and which answers not sure.
+
+        >>> Thresholds(sure=0.5).judge_all(np.array([0.4, 0.9]), np.array([1.0, 9.0]))
+        (array([False, False]), array([ True, False]))
+        """
+        strange = novelties > (math.inf if self.strange is None else self.strange)
+        return strange, confidences < (0 if self.sure is None else self.sure)
 
 
 def judge(*, unsure: bool, strange: bool) -> Verdict:

@@ -1,0 +1,88 @@
+"""Answer requests over HTTP: the command `serve`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookbook.cli import options, terminal
+from lookbook.core.translation import t
+from lookbook.errors import InputError
+
+#: packages of the extra, as they are imported
+NEEDED = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client")
+
+
+def serve(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="PATH or NAME=PATH: a run, a model file, a bundle, or a folder of versions: 1, 2.",
+            autocompletion=options.complete_run,
+        ),
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for a free one.", min=0, max=65535)] = 8000,
+    workers: Annotated[
+        int, typer.Option(help="Processes that answer, which share the cores.", min=1, max=64)
+    ] = 1,
+    max_batch: Annotated[
+        int, typer.Option(help="Images that go through a network at once.", min=1, max=1000)
+    ] = 32,
+    max_queue: Annotated[
+        int,
+        typer.Option(help="Images that may wait in a worker; more are refused with 429.", min=1),
+    ] = 256,
+    max_body: Annotated[
+        int, typer.Option(help="Megabytes of a request, packed and unpacked.", min=1, max=1024)
+    ] = 32,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with a token that requests must carry: Authorization: Bearer …."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Address of a site whose pages may ask, too; can be given repeatedly."),
+    ] = None,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="Write a line on each request.")
+    ] = False,
+) -> None:
+    """Answer requests over HTTP: Open Inference Protocol, photographs, metrics."""
+    if not all(map(find_spec, NEEDED)):
+        raise InputError(
+            "lookbook serve needs packages that are not installed; install them: "
+            "pip install 'lookbook[serve]'"
+        )
+    from lookbook.serving import server
+    from lookbook.serving.repository import Source
+
+    settings = server.Settings(
+        sources=tuple(map(Source.parse, models)),
+        host=host,
+        port=port,
+        workers=workers,
+        max_batch=max_batch,
+        max_queue=max_queue,
+        max_body=max_body << 20,
+        token_file=token_file,
+        origins=tuple(allow_origin or ()),
+        logs_requests=log_requests,
+    )
+    listening = server.listen(host, port)
+    repository = server.load(settings)
+    address = listening.getsockname()[:2]
+    terminal.say(
+        t(
+            "serving {models} on http://{host}:{port}",
+            models=", ".join(repository.names),
+            host=address[0],
+            port=address[1],
+        )
+    )
+    server.run(settings, repository, listening)

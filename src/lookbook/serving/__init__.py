@@ -1,0 +1,1 @@
+"""HTTP server for models, the extra `serve`: Open Inference Protocol, photographs, metrics."""

@@ -1,0 +1,273 @@
+"""Batches of what is waiting: one bounded queue for all models, one thread that computes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lookbook.inference.model import Outputs
+from lookbook.serving.refusals import Refusal
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
+
+    from lookbook.serving.metrics import Metrics
+    from lookbook.serving.repository import ServedModel
+
+#: images that may wait or be in work, in all queues of a process
+MAX_QUEUE = 256
+#: images that go through a network at once
+MAX_BATCH = 32
+
+
+class Job:
+    """Images of one request, and what becomes of them."""
+
+    __slots__ = (
+        "done",
+        "error",
+        "images",
+        "is_cancelled",
+        "is_counted",
+        "model",
+        "outputs",
+        "tell",
+    )
+
+    def __init__(
+        self,
+        model: ServedModel,
+        images: Shaped[np.ndarray, "N *shape"],
+        tell: Callable[[Job], None],
+        *,
+        is_counted: bool,
+    ) -> None:
+        self.model, self.images, self.tell, self.is_counted = model, images, tell, is_counted
+        #: answers to the images so far, in their order
+        self.done: list[Outputs] = []
+        self.outputs: Outputs | None = None
+        self.error: Exception | None = None
+        self.is_cancelled = False
+
+
+class _Part(NamedTuple):
+    """Images of a job that go through the network together."""
+
+    job: Job
+    images: Shaped[np.ndarray, "N *shape"]
+    is_last: bool
+
+
+class Batcher:
+    """Answers images in batches of what waits, in the order in which they came.
+
+    Its methods are for the thread of the event loop alone. Nothing waits while nothing is in work.
+
+    Parameters
+    ----------
+    loop
+        Where answers are told.
+    max_queue
+        Images that may wait or be in work: more are refused.
+    metrics
+        Hears of batches and answers.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_queue: int, metrics: Metrics) -> None:
+        self.max_queue = max_queue
+        #: images that wait or are in work
+        self.n_images = 0
+        self._loop, self._metrics = loop, metrics
+        self._given: SimpleQueue[_Part | None] = SimpleQueue()
+        #: what the thread has taken, and not yet computed
+        self._waiting: deque[_Part] = deque()
+        self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether not one more image is taken."""
+        return self.n_images >= self.max_queue
+
+    def submit(
+        self,
+        model: ServedModel,
+        images: Shaped[np.ndarray, "N *shape"],
+        tell: Callable[[Job], None],
+        *,
+        is_counted: bool = True,
+    ) -> Job:
+        """Have images answered; `tell` hears of it in the loop's thread, unless it is cancelled.
+
+        Answers that are not counted as sure or not, are counted by who asks.
+
+        Raises
+        ------
+        Refusal
+            There is no room for them.
+        """
+        n = len(images)
+        if n > self.max_queue:
+            raise Refusal(413, f"expected {self.max_queue:,} images or fewer at once, got {n:,}")
+        self.check_room(n)
+        job = Job(model, images, tell, is_counted=is_counted)
+        self.n_images += n
+        size = model.max_batch
+        for start in range(0, n, size):
+            self._given.put(_Part(job, images[start : start + size], start + size >= n))
+        return job
+
+    def check_room(self, n: int = 1) -> None:
+        """Refuse images for which there is no room.
+
+        Raises
+        ------
+        Refusal
+            As said.
+        """
+        if self.n_images + n > self.max_queue:
+            raise Refusal(
+                429,
+                f"{self.n_images:,} images are waiting, and {self.max_queue:,} may; try again soon",
+                {"retry-after": "1"},
+            )
+
+    async def answer(
+        self, model: ServedModel, images: Shaped[np.ndarray, "N *shape"], *, is_counted: bool = True
+    ) -> Outputs:
+        """Return the answers to images; cancelled, it leaves the queue.
+
+        Raises
+        ------
+        Refusal
+            There is no room for them.
+        Exception
+            What the model raised.
+        """
+        told: asyncio.Future[None] = self._loop.create_future()
+
+        def tell(_job: Job) -> None:
+            if not told.done():
+                told.set_result(None)
+
+        job = self.submit(model, images, tell, is_counted=is_counted)
+        try:
+            await told
+        except asyncio.CancelledError:
+            self.cancel(job)
+            raise
+        return outputs_of(job)
+
+    def cancel(self, job: Job) -> None:
+        """Take a job out of the queue; what is in work ends unheard."""
+        if not job.is_cancelled and job.outputs is None and job.error is None:
+            job.is_cancelled = True
+            self.n_images -= len(job.images)
+
+    def close(self) -> None:
+        """End the thread, once all that was given is answered."""
+        self._given.put(None)
+        self._thread.join()
+
+    # ---- in the loop's thread ----
+
+    def _end(self, parts: list[_Part], outputs: Outputs | None, error: Exception | None) -> None:
+        """Hand out the answers to a batch."""
+        start = 0
+        for part in parts:
+            job, n = part.job, len(part.images)
+            if outputs is not None:
+                job.done.append(Outputs(*(each[start : start + n] for each in outputs)))
+            start += n
+            if job.is_cancelled or job.error is not None:
+                continue
+            if error is not None:
+                job.error = error
+            elif part.is_last:
+                job.outputs = job.done[0] if len(job.done) == 1 else _together(job.done)
+            else:
+                continue
+            self.n_images -= len(job.images)
+            job.tell(job)
+
+    # ---- in the thread that computes ----
+
+    def _work(self) -> None:
+        while parts := self._gather():
+            outputs, failure = None, None
+            try:
+                images = [part.images for part in parts]
+                together = images[0] if len(images) == 1 else np.concatenate(images)
+                model = parts[0].job.model
+                outputs = model.model.predict(together)
+                self._count(model, parts, outputs)
+            except Exception as error:  # noqa: BLE001  # told to who asked
+                failure = error
+            self._loop.call_soon_threadsafe(self._end, parts, outputs, failure)
+
+    def _count(self, model: ServedModel, parts: list[_Part], outputs: Outputs) -> None:
+        """Count a batch, and how sure its answers are."""
+        self._metrics.count_batch(model.name, len(outputs.novelty))
+        strange, unsure = model.thresholds.judge_all(outputs.probs.max(axis=1), outputs.novelty)
+        if not all(part.job.is_counted for part in parts):
+            rows = np.repeat(
+                [part.job.is_counted for part in parts], [*map(len, (p.images for p in parts))]
+            )
+            strange, unsure = strange[rows], unsure[rows]
+        self._metrics.count_answers(model.name, model.version, strange, unsure)
+
+    def _gather(self) -> list[_Part]:
+        """Wait for images; return those of one model that waited longest; none: it is the end."""
+        waiting = self._waiting
+        while True:
+            if not waiting:
+                if (part := self._given.get()) is None:
+                    return []
+                waiting.append(part)
+            while not self._given.empty():
+                if (part := self._given.get()) is None:
+                    self._given.put(None)  # for the next time: what came before it is answered
+                    break
+                waiting.append(part)
+            if parts := self._take():
+                return parts
+
+    def _take(self) -> list[_Part]:
+        """Take a batch out of what waits: the first, and others of its model; no cancelled ones."""
+        parts: list[_Part] = []
+        others: list[_Part] = []
+        n = 0
+        while self._waiting:
+            part = self._waiting.popleft()
+            if part.job.is_cancelled or part.job.error is not None:
+                continue
+            model = parts[0].job.model if parts else part.job.model
+            if part.job.model is not model:
+                others.append(part)
+            elif n + len(part.images) > model.max_batch:
+                others.append(part)
+                break
+            else:
+                parts.append(part)
+                n += len(part.images)
+        self._waiting.extendleft(reversed(others))
+        return parts
+
+
+def outputs_of(job: Job) -> Outputs:
+    """Return the answers of a job that has ended, or raise what its model raised."""
+    if job.error is not None:
+        raise job.error
+    if job.outputs is None:
+        raise RuntimeError("its answers are not there yet")
+    return job.outputs
+
+
+def _together(parts: list[Outputs]) -> Outputs:
+    return Outputs(*map(np.concatenate, zip(*parts, strict=True)))

@@ -1,0 +1,120 @@
+"""Connections: what has arrived is answered before one closes, and none may be slow for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+#: seconds in which a request must have arrived, head and body
+RECEIVE_SECONDS = 30.0
+#: seconds for which a connection without a request is kept
+IDLE_SECONDS = 75
+#: as Linux calls the filter of what a socket receives
+_SO_ATTACH_FILTER = 26
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of uvicorn that can be told to end, and is when it takes too long."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_ending = False
+        #: when what is being received began to arrive; None: nothing is
+        self.receiving_since: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being received or answered."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return is_answered and self.receiving_since is None and not self.pipeline
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take what nobody waits for any more out of the queue."""
+        is_waited_for = self.cycle is not None and not self.cycle.response_complete
+        super().connection_lost(exc)
+        if is_waited_for and self._task is not None:
+            self._task.cancel()  # leaves the queue
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived, and note since when a request does."""
+        if self.receiving_since is None:
+            self.receiving_since = self.loop.time()
+        super().data_received(data)
+
+    def on_message_complete(self) -> None:
+        """Note that a request has arrived."""
+        self.receiving_since = None
+        super().on_message_complete()
+
+    def on_headers_complete(self) -> None:
+        """Have a request answered; the last one where the connection is to end."""
+        super().on_headers_complete()
+        if self._is_ending:
+            self._close_after_last()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._task = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def end(self) -> None:
+        """Close after the answer to the last request that has arrived; until then answer."""
+        self._is_ending = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._close_after_last()
+
+    def _close_after_last(self) -> None:
+        """Let the last of the requests that wait here close the connection, and none before it."""
+        cycles = [cycle for cycle, _ in self.pipeline]
+        last = cycles[0] if cycles else self.cycle
+        for cycle in (self.cycle, *cycles):
+            cycle.keep_alive = cycle is not last
+
+    def close_if_late(self, now: float) -> None:
+        """Close if a request takes too long to arrive."""
+        since = self.receiving_since
+        if since is not None and now - since > RECEIVE_SECONDS:
+            self.transport.close()
+
+    def close_if_unused(self) -> None:
+        """Close if nothing has arrived, not even what nobody has read yet."""
+        if self.is_idle and not _has_bytes(self.transport.get_extra_info("socket")):
+            self.transport.close()
+
+
+def _has_bytes(connected: socket.socket | None) -> bool:
+    """Say whether bytes lie in a socket that nobody has read."""
+    if connected is None:
+        return False
+    try:
+        fresh = socket.socket(fileno=socket.dup(connected.fileno()))
+    except OSError:
+        return False
+    with fresh:
+        try:
+            return bool(fresh.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
+
+def refuse_new(listening: socket.socket) -> None:
+    """Let no further connection be made, where the system can do that; those made stay.
+
+    Without it, one may be made between the last that is accepted and the end of the socket, and is
+    then reset. A filter that takes no packet lets who connects try again until the socket is gone.
+    """
+    if sys.platform != "linux" or listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # one instruction: return 0, the number of bytes to keep
+    instruction = struct.pack("HBBI", 0x06, 0, 0, 0)
+    import ctypes  # noqa: PLC0415  # for the end alone
+
+    buffer = ctypes.create_string_buffer(instruction)
+    program = struct.pack("HL", 1, ctypes.addressof(buffer))
+    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

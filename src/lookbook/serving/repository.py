@@ -1,0 +1,251 @@
+"""Repository of models: runs, files and bundles by name, with versions that may come and go."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from lookbook.errors import InputError, LookbookError
+from lookbook.inference.model import Model
+from lookbook.inference.predictor import Predictor, open_model, open_source
+from lookbook.inference.thresholds import Thresholds
+from lookbook.serving.batch_sizes import answers_alike
+from lookbook.serving.refusals import Refusal
+from lookbook.serving.tensors import Signature
+
+#: what a model may be called: it stands in addresses
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_log = logging.getLogger("lookbook.serving")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as it was named: where it lies, and what it is called.
+
+    >>> Source.parse("clothes=runs/a")
+    Source(name='clothes', path=PosixPath('runs/a'))
+    >>> Source.parse("runs/a/model.onnx").name
+    'a'
+    """
+
+    name: str
+    path: Path
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return what PATH or NAME=PATH stands for.
+
+        Raises
+        ------
+        InputError
+            The name is none that can stand in an address.
+        """
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            name, path = _name_of(Path(text)), text
+        if not NAME.fullmatch(name):
+            raise InputError(
+                f"{name!r} cannot stand in an address as the name of a model; expected letters, "
+                "digits, '.', '_' and '-': NAME=PATH"
+            )
+        if not path:
+            raise InputError(f"{text!r} names no file or folder; expected NAME=PATH")
+        return cls(name, Path(path))
+
+
+def _name_of(path: Path) -> str:
+    """Return what a model is called where nothing is said: as its run's folder."""
+    place = path.resolve()
+    if place.suffix != ".onnx":
+        return place.name
+    return place.parent.name if place.name == "model.onnx" else place.stem
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A version of a model, ready to answer."""
+
+    name: str
+    version: str
+    model: Model
+    #: images that may go through the network together: answers do not depend on who is beside
+    max_batch: int
+
+    @classmethod
+    def load(
+        cls, source: Source, version: str, path: Path, *, threads: int, max_batch: int
+    ) -> Self:
+        """Open a model, and let it answer once.
+
+        Raises
+        ------
+        LookbookError
+            There is none, or it is not whole.
+        """
+        model = _open(path).beside_others(threads)
+        alike = answers_alike(model, min(max_batch, model.batch_size))
+        if alike < max_batch:
+            _log.warning(
+                "%s: at most %d images at once: of more, answers depend on their neighbours here",
+                source.name,
+                alike,
+            )
+        return cls(source.name, version, model, alike)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """What it takes and answers."""
+        return Signature.of(self.model)
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """From where on its answers are doubted."""
+        return Thresholds.of(self.model.calibration)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What answers image files."""
+        return Predictor(self.model)
+
+
+def _open(path: Path) -> Model:
+    """Open the model of a run, a file, or a bundle."""
+    if path.is_dir() and not (path / "conditions.json").exists() and (path / "model.onnx").exists():
+        return Model.open(path / "model.onnx")
+    return open_model(open_source(path if path.suffix == ".onnx" else str(path)))
+
+
+def versions_in(path: Path) -> dict[str, Path]:
+    """Return the versions that a folder holds, each in a subfolder that is a number."""
+    if not path.is_dir():
+        return {}
+    return {
+        each.name: each
+        for each in path.iterdir()
+        if _VERSION.fullmatch(each.name) and each.is_dir()
+    }
+
+
+@dataclass
+class Repository:
+    """Models by their names and versions.
+
+    Attributes
+    ----------
+    sources
+        What was named when the server was started.
+    threads
+        Threads with which each of them computes.
+    max_batch
+        Images that go through a network at once.
+    """
+
+    sources: list[Source]
+    threads: int
+    max_batch: int
+    _models: dict[str, dict[str, ServedModel]] = field(default_factory=dict)
+    #: versions that could not be opened, and what their folders were like then
+    _broken: dict[Path, tuple[float, ...]] = field(default_factory=dict)
+
+    def load(self) -> None:
+        """Open all models.
+
+        Raises
+        ------
+        LookbookError
+            One of them cannot be opened, or two have one name.
+        """
+        for source in self.sources:
+            if source.name in self._models:
+                raise InputError(
+                    f"two models are called {source.name!r}; give one of them another name: "
+                    f"NAME={source.path}"
+                )
+            versions = versions_in(source.path)
+            self._models[source.name] = {}
+            if versions:
+                self._refresh_versions(source)
+            else:
+                self._models[source.name] = {"1": self._load(source, "1", source.path)}
+            if not self._models[source.name]:
+                raise InputError(f"{source.path} holds versions, and none that can be opened")
+
+    def _load(self, source: Source, version: str, path: Path) -> ServedModel:
+        return ServedModel.load(
+            source, version, path, threads=self.threads, max_batch=self.max_batch
+        )
+
+    def refresh(self) -> None:
+        """Take versions that have come, and leave those that are gone; to be called now and then.
+
+        What answers at the moment is not touched: a dictionary is put in the place of another.
+        """
+        for source in self.sources:
+            if versions_in(source.path):
+                self._refresh_versions(source)
+
+    def _refresh_versions(self, source: Source) -> None:
+        found, known = versions_in(source.path), self._models[source.name]
+        fresh = {version: model for version, model in known.items() if version in found}
+        for version in sorted(found.keys() - known.keys(), key=int):
+            path = found[version]
+            looks = _looks(path)
+            if self._broken.get(path) == looks:
+                continue
+            try:
+                fresh[version] = self._load(source, version, path)
+            except (LookbookError, OSError) as error:
+                self._broken[path] = looks
+                _log.warning("%s: version %s is not taken: %s", source.name, version, error)
+            else:
+                _log.info("%s: version %s answers", source.name, version)
+        if fresh and fresh.keys() != known.keys():
+            self._models[source.name] = fresh
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all models, in the order in which they were given."""
+        return list(self._models)
+
+    def versions(self, name: str) -> list[str]:
+        """Return the versions of a model, the oldest first.
+
+        Raises
+        ------
+        Refusal
+            There is no such model.
+        """
+        return sorted(self._of(name), key=int)
+
+    def get(self, name: str, version: str | None = None) -> ServedModel:
+        """Return a version of a model, the newest where none is named.
+
+        Raises
+        ------
+        Refusal
+            There is no such model, or no such version of it.
+        """
+        versions = self._of(name)
+        if version is None:
+            return versions[max(versions, key=int)]
+        if version not in versions:
+            raise Refusal(
+                404, f"no version {version!r} of {name!r}; there are {self.versions(name)}"
+            )
+        return versions[version]
+
+    def _of(self, name: str) -> dict[str, ServedModel]:
+        if name not in self._models:
+            raise Refusal(404, f"no model {name!r}; there are {self.names}")
+        return self._models[name]
+
+
+def _looks(path: Path) -> tuple[float, ...]:
+    """Return what changes while a folder is filled."""
+    stats = [each.stat() for each in sorted(path.iterdir())]
+    return tuple(value for each in stats for value in (each.st_mtime, each.st_size))

@@ -1,0 +1,182 @@
+"""Server: sockets, the processes that share them, and an end that loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import select
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from lookbook.core.environment import usable_cores
+from lookbook.errors import InputError
+from lookbook.serving.application import Application, State
+from lookbook.serving.batcher import Batcher
+from lookbook.serving.connections import IDLE_SECONDS, Connection, refuse_new
+from lookbook.serving.limits import Token
+from lookbook.serving.metrics import Metrics
+from lookbook.serving.repository import Repository, Source
+
+#: connections that the system holds until they are accepted
+BACKLOG = 2048
+#: seconds between two looks for new versions
+REFRESH_SECONDS = 1.0
+#: seconds that clients have, once the server is to end, to send on open connections
+LINGER_SECONDS = 1.0
+#: seconds in which it must have ended
+END_SECONDS = 25.0
+_log = logging.getLogger("lookbook.serving")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server is started with; a worker gets them as they are."""
+
+    sources: tuple[Source, ...]
+    host: str
+    port: int
+    workers: int
+    max_batch: int
+    max_queue: int
+    max_body: int
+    token_file: Path | None = None
+    origins: tuple[str, ...] = ()
+    logs_requests: bool = False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises
+    ------
+    InputError
+        The address is none, is not ours, or is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise InputError(
+            f"no host {host!r}; expected a name or an address of this machine"
+        ) from error
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise InputError(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another `port`"
+        ) from error
+    return listening
+
+
+def load(settings: Settings) -> Repository:
+    """Open all models, for one of the workers."""
+    threads = max(1, usable_cores() // settings.workers)
+    repository = Repository(list(settings.sources), threads, settings.max_batch)
+    repository.load()
+    return repository
+
+
+def run(settings: Settings, repository: Repository, listening: socket.socket) -> None:
+    """Serve in this process, until SIGTERM or Ctrl-C."""
+    token = None if settings.token_file is None else Token.read(settings.token_file)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, repository, listening, token))
+
+
+def _loop_factory() -> Any:
+    """Return what makes event loops: uvloop's, which Windows does not have."""
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415
+
+    return uvloop.new_event_loop
+
+
+async def _serve(
+    settings: Settings, repository: Repository, listening: socket.socket, token: Token | None
+) -> None:
+    from lookbook.serving.routes import make_routes  # noqa: PLC0415  # 0.4 s
+
+    metrics = Metrics()
+    batcher = Batcher(asyncio.get_running_loop(), settings.max_queue, metrics)
+    state = State(
+        repository, batcher, metrics, settings.max_body, token,
+        logs_requests=settings.logs_requests,
+    )  # fmt: skip
+    application = Application(state, make_routes(state))
+    config = uvicorn.Config(
+        application, http=Connection, ws="none", lifespan="off", log_config=None,
+        access_log=False, server_header=False, date_header=False,
+        timeout_keep_alive=IDLE_SECONDS, backlog=BACKLOG,
+    )  # fmt: skip
+    refreshing = asyncio.create_task(_refresh(repository))
+    await Server(config, state, listening).serve(sockets=[listening])
+    refreshing.cancel()
+    batcher.close()
+
+
+async def _refresh(repository: Repository) -> None:
+    """Look for new versions, now and then."""
+    while True:
+        await asyncio.sleep(REFRESH_SECONDS)
+        await asyncio.to_thread(repository.refresh)
+
+
+class Server(uvicorn.Server):
+    """A server of uvicorn that answers what has arrived, on every connection, before it ends."""
+
+    def __init__(self, config: uvicorn.Config, state: State, listening: socket.socket) -> None:
+        super().__init__(config)
+        self._state, self._listening = state, listening
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Hear of a signal: from now on the server is not ready."""
+        self._state.is_ready = False
+        self.should_exit = True
+        del sig, frame
+
+    async def on_tick(self, counter: int) -> bool:
+        """Close connections on which a request takes too long to arrive."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self._connections()):
+                connection.close_if_late(now)
+        return await super().on_tick(counter)
+
+    def _connections(self) -> list[Connection]:
+        return [each for each in self.server_state.connections if isinstance(each, Connection)]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept what the system has accepted, answer what has arrived, close, end."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + END_SECONDS
+        with contextlib.suppress(OSError):
+            refuse_new(self._listening)
+        while select.select([self._listening], [], [], 0)[0]:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+        for server in self.servers:
+            server.close()
+        self._listening.close()
+        lingers = loop.time() + LINGER_SECONDS
+        while (connections := self._connections()) and loop.time() < ends:
+            for connection in connections:
+                connection.end()
+                if loop.time() > lingers:
+                    connection.close_if_unused()
+            await asyncio.sleep(0.02)
+        for connection in self._connections():
+            connection.transport.close()
+        del sockets
