@@ -36,7 +36,7 @@ SCHEMATHESIS = Peer(
     "schemathesis",
     "requests made from the OpenAPI description, right and wrong",
     "",
-    requirements=("schemathesis==4.32.0",),
+    requirements=("schemathesis==4.32.5",),
     environment="schemathesis",
 )
 #: largest difference of a probability that went through decimals

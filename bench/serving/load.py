@@ -139,7 +139,7 @@ class Clients:
 
     # ---- two kinds of load ----
 
-    def closed(self, seconds: float, *, most: int | None = None) -> Load:
+    def closed(self, seconds: float = 0.0, *, most: int | None = None) -> Load:
         """Send the next request of a connection once it has its answer; stop after that time.
 
         With `most`, stop once so many requests were sent, whatever the time. What is on its way
@@ -147,12 +147,12 @@ class Clients:
         """
         return self._run(seconds, None, most)
 
-    def paced(self, rate: float, seconds: float) -> Load:
+    def paced(self, rate: float, seconds: float = 0.0, *, most: int | None = None) -> Load:
         """Send so many requests a second, whether those before have their answers or not.
 
-        Latencies count from the moment when a request was due.
+        It ends as `closed`. Latencies count from the moment when a request was due.
         """
-        return self._run(seconds, rate, None)
+        return self._run(seconds, rate, most)
 
     def _run(self, seconds: float, rate: float | None, most: int | None) -> Load:
         load = self.load
@@ -162,12 +162,12 @@ class Clients:
             now = time.monotonic()
             ends = now >= end if most is None else sent >= most
             if not ends:
-                allowed = len(self.idle) if most is None else min(len(self.idle), most - sent)
-                due = allowed if rate is None else int((now - start) * rate) - sent
-                for _ in range(min(allowed, due)):
+                due = len(self.idle) if rate is None else int((now - start) * rate) - sent
+                due = due if most is None else min(due, most - sent)
+                load.late = max(load.late, due - len(self.idle))
+                for _ in range(min(due, len(self.idle))):
                     self._send(now if rate is None else start + sent / rate)
                     sent += 1
-                load.late = max(load.late, due - allowed)
             elif len(self.idle) == len(self.open):
                 break
             self._receive(0.0 if rate is not None and not ends else 0.05)

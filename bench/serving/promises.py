@@ -23,6 +23,8 @@ from bench.serving.setting import INFER, Setting, as_client, figures
 from lookbook.inference.model import Model, Outputs
 
 OUTPUTS = Outputs._fields
+#: of 1 to 8 images each: as many as the queue of 256 images takes, so that none is refused
+MOST_CONNECTIONS, MOST_IMAGES = 32, 8
 
 
 # ---- the same bits ----
@@ -32,7 +34,7 @@ def measure_identity(setting: Setting, record: Record) -> None:
     """Compare answers among many others with those to the same requests alone, bit by bit."""
     most = 2_000 if setting.trial else 100_000
     images = setting.images
-    sizes = np.random.default_rng(0).integers(1, 9, 400 if setting.trial else 2_000)
+    sizes = np.random.default_rng(0).integers(1, MOST_IMAGES + 1, 400 if setting.trial else 2_000)
     batches = [images[np.arange(i, i + n) % len(images)] for i, n in enumerate(sizes)]
     forms = (requests.in_binary, requests.in_json)
     asked = [forms[i % 2](batch, INFER, OUTPUTS) for i, batch in enumerate(batches)]
@@ -43,15 +45,15 @@ def measure_identity(setting: Setting, record: Record) -> None:
         expected[number] = body
         others[f"alone: {status}"] += status != 200
 
-    def compare(number: int, _: int, body: bytes) -> None:
-        others["answers that differ"] += body != expected[number]
+    def compare(number: int, status: int, body: bytes) -> None:
+        others["answers that differ"] += status == 200 and body != expected[number]
 
     with running(LOOKBOOK, setting.run.model, setting.server_core) as server, as_client(setting):
         first = Clients(server.address, asked, 1, keep)
-        first.closed(600, most=len(asked))
+        first.closed(most=len(asked))
         first.close()
-        clients = Clients(server.address, asked, 64, compare)
-        load = clients.closed(600, most=most)
+        clients = Clients(server.address, asked, MOST_CONNECTIONS, compare)
+        load = clients.closed(most=most)
         clients.close()
     record.measurements.append(
         {

@@ -88,11 +88,11 @@ def _idle(setting: Setting, found: Running, asked: list[bytes]) -> np.ndarray:
     """Return the seconds that each request took, in their order."""
     with as_client(setting):
         clients = Clients(found.address, asked, 1)
-        clients.closed(60, most=len(asked))  # once without pauses: what happens once, is over
+        clients.closed(most=len(asked))  # once without pauses: what happens once, is over
         clients.load.latencies.clear()
-        load = clients.paced(IDLE_RATE, len(asked) / IDLE_RATE)
+        load = clients.paced(IDLE_RATE, most=len(asked))
         clients.close()
-    return np.array(load.latencies[: len(asked)])
+    return np.array(load.latencies)
 
 
 def _alone(setting: Setting, n: int) -> list[float]:
