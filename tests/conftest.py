@@ -241,7 +241,7 @@ def own_run(run: Run, tmp_path: Path) -> Run:
 def cutting_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on bars of 28×28 whose model cuts out photographs; not to be changed."""
     from lookbook.data.catalog import Garments
-    from lookbook.data.sources import NpzSource
+    from lookbook.data.formats.npz import NpzSource
     from lookbook.training.pipeline import train
 
     folder = tmp_path_factory.mktemp("cutting")

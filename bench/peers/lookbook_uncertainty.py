@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from lookbook.cli import process
-from lookbook.data.idx import read_idx
+from lookbook.data.formats.idx import read_idx
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.inference.model import Model
 from lookbook.recipes import find_recipe

@@ -221,11 +221,11 @@ def test_a_full_output_is_told_and_a_closed_one_is_not(place, command):
 )
 def test_ctrl_c_before_the_first_step_writes_nothing(bars, tmp_path, command, message):
     code = (
-        "import signal\nfrom lookbook.cli import main\nfrom lookbook.data import sources\n"
+        "import signal\nfrom lookbook.cli import main\nfrom lookbook.data.formats import npz\n"
         # what starts in the background is given no Ctrl-C
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def interrupted(*_args, **_kwargs):\n    signal.raise_signal(signal.SIGINT)\n"
-        "sources.load_npz = interrupted\n"
+        "npz.load_npz = interrupted\n"
         f"import sys; sys.argv = ['lookbook', {command!r}, {str(bars)!r}]\n"
         "main.main()"
     )

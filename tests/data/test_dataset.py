@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_data import images_of
 
 from lookbook.data.dataset import Dataset
 from lookbook.errors import InputError
+from made_data import images_of
 
 
 @pytest.mark.parametrize(

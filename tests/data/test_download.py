@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_data import FILES, arrays_in, made_dataset
 
 import lookbook
 from lookbook.data import download
 from lookbook.data.catalog import BUILTIN, Archive, BuiltinDataset, Digest
 from lookbook.data.download import fetch, find_builtin, load_kept
 from lookbook.errors import DamagedFileError, DownloadError, InputError, OutputError
+from made_data import FILES, arrays_in, made_dataset
 
 FIRST = FILES["train", "images"]
 

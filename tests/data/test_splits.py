@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_data import fill, images_of, left_out, numbers_of, refusal, save_album, save_image
 
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import load, resolve
 from lookbook.data.splits import draw_test, split_validation, stratified_choice
 from lookbook.errors import InputError, LookbookWarning
+from made_data import fill, images_of, left_out, numbers_of, refusal, save_album, save_image
 
 
 @pytest.fixture

@@ -208,8 +208,9 @@ def test_an_evaluation_outlives_its_data_and_says_so(own_data):
     )
     run = with_data(run, name="mnist")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lookbook.data.sources.is_fetched", lambda _: False)
-        patch.setattr("lookbook.data.sources.fetch", None)  # nothing is fetched to compare with
+        patch.setattr("lookbook.data.formats.builtin_source.is_fetched", lambda _: False)
+        # nothing is fetched to compare with
+        patch.setattr("lookbook.data.formats.builtin_source.fetch", None)
         assert evaluate(run).n == 90
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 from conftest import with_data
 from lookbook.cli import results
 from lookbook.core.files import write_document
-from lookbook.data import image_folder
-from lookbook.data.sources import DataSource, load, resolve
+from lookbook.data.formats import image_folder
+from lookbook.data.formats.source import DataSource
+from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.exports.bundle import write_bundle

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from lookbook.core.arrays import softmax
-from lookbook.data.sources import NpzSource, load, resolve
+from lookbook.data.formats.npz import NpzSource
+from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError
 from lookbook.inference.model import Model
 from lookbook.networks.weights import load_network

@@ -19,7 +19,7 @@ from lookbook.images.specification import SIDES, Polarity
 if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped, UInt8
 
-    from lookbook.data.sources import DataSource
+    from lookbook.data.formats.source import DataSource
 
 #: test images of a class below which what is said of it may be chance
 FEW = 5

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookbook.data.catalog import BUILTIN, Archive, BuiltinDataset, Digest, Part
-from lookbook.data.idx import parse_content, read_content
-from lookbook.data.npz import DAMAGE, open_arrays
+from lookbook.data.formats.idx import parse_content, read_content
+from lookbook.data.formats.npz import DAMAGE, open_arrays
 from lookbook.errors import (
     DamagedFileError,
     DownloadError,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core import csv_tables
-from lookbook.data.npz import DAMAGE, open_arrays
+from lookbook.data.formats.npz import DAMAGE, open_arrays
 from lookbook.errors import InputError, LookbookWarning
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float32
 
     from lookbook.data.dataset import Dataset
-    from lookbook.data.sources import DataSource
+    from lookbook.data.formats.source import DataSource
     from lookbook.images.specification import Preprocessing
     from lookbook.inference.model_card import Views
     from lookbook.runs.schema import ThresholdScores, Validation

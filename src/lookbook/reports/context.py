@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lookbook.data.catalog import BuiltinDataset
     from lookbook.data.dataset import Dataset
-    from lookbook.data.sources import DataSource
+    from lookbook.data.formats.source import DataSource
     from lookbook.evaluation.analysis import Analysis
     from lookbook.evaluation.audit import Findings
     from lookbook.inference.model import Model

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, Int64, UInt8
 
-    from lookbook.data.sources import DataSource
+    from lookbook.data.formats.source import DataSource
     from lookbook.evaluation.audit import Findings
     from lookbook.reports.report_data import ReportData
 

@@ -15,7 +15,7 @@ from lookbook.recipes import NO_GARMENTS, STANDARD, Recipe
 from lookbook.runs.places import check_target, check_text, free_folder
 
 if TYPE_CHECKING:
-    from lookbook.data.sources import DataSource
+    from lookbook.data.formats.source import DataSource
 
 
 @dataclass(frozen=True)

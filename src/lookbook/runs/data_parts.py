@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lookbook.core.names import plain
-from lookbook.data import image_folder
 from lookbook.data.catalog import Part
 from lookbook.data.corrections import apply, read
 from lookbook.data.dataset import Dataset, join
-from lookbook.data.sources import DataSource, resolve
+from lookbook.data.formats import image_folder
+from lookbook.data.formats.source import DataSource
+from lookbook.data.sources import resolve
 from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.runs.config import TrainConfig, TrainRequest

@@ -49,7 +49,7 @@ from lookbook.runs.places import REQUEST, ROOT, list_unfinished, stands, unfinis
 from lookbook.runs.schema import Conditions, EpochRecord, Metrics
 
 if TYPE_CHECKING:
-    from lookbook.data.sources import DataSource
+    from lookbook.data.formats.source import DataSource
     from lookbook.runs.photograph_schema import PhotographEvaluation
     from lookbook.runs.schema import Evaluation
 

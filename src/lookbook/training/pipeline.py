@@ -19,7 +19,8 @@ import torch
 from lookbook.core.arrays import sample, softmax
 from lookbook.core.environment import Environment, processor, versions
 from lookbook.data.dataset import Dataset
-from lookbook.data.sources import DataSource, resolve
+from lookbook.data.formats.source import DataSource
+from lookbook.data.sources import resolve
 from lookbook.errors import LookbookWarning, TrainingError, check_types
 from lookbook.evaluation import metrics
 from lookbook.inference.model_card import Data, ModelCard

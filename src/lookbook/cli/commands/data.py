@@ -13,7 +13,7 @@ from lookbook.errors import InputError
 
 if TYPE_CHECKING:
     from lookbook.data.dataset import Dataset
-    from lookbook.data.sources import DataSource
+    from lookbook.data.formats.source import DataSource
 
 LOOK_FIGURES = ("balance.png", "picture.png", "pictures.png")
 

@@ -18,12 +18,13 @@ import numpy as np
 from lookbook.core.bounded_io import BoundedFile, fill
 from lookbook.data.array_checks import CLASSES, as_images, as_labels, numbered
 from lookbook.data.dataset import Dataset
+from lookbook.data.formats.source import ArraySource, Measured
 from lookbook.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
 
-    from lookbook.data.image_folder import Part
+    from lookbook.data.formats.image_folder import Part
 
 #: what readers of zip files and of array headers answer damage with, seen with 100,000 files that
 #: were changed at random
@@ -266,3 +267,14 @@ def open_npz(path: Path) -> Iterator[ArrayFile]:
             f"{path} cannot be read ({error}); expected arrays of numbers, as numpy.savez writes "
             "them (objects are refused)"
         ) from error
+
+
+class NpzSource(ArraySource):
+    """An .npz file, in whatever case its ending is."""
+
+    def measured_part(self) -> Measured:
+        with open_npz(self.path) as arrays:
+            return "test" if find_arrays(arrays, self.path) in SPLIT else "split"
+
+    def _load_arrays(self, part: Part) -> tuple[Dataset, bool]:
+        return load_npz(self.path, part)

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_data import images_of, left_out, numbers_of, refusal, save_npz
 
 from lookbook.data.dataset import Dataset
-from lookbook.data.npz import DAMAGE, MAX_LIST, open_arrays
+from lookbook.data.formats.npz import DAMAGE, MAX_LIST, open_arrays
 from lookbook.data.sources import load, resolve
 from lookbook.errors import DamagedFileError, InputError, LookbookError, LookbookWarning
 from lookbook.evaluation.probabilities import read
+from made_data import images_of, left_out, numbers_of, refusal, save_npz
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 9, 8), dtype=np.uint8)
 LABELS = np.arange(20) % 2

@@ -14,12 +14,13 @@ import numpy as np
 from lookbook.core.bounded_io import fill
 from lookbook.data.array_checks import numbered
 from lookbook.data.dataset import Dataset
+from lookbook.data.formats.source import ArraySource, Measured
 from lookbook.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
 
-    from lookbook.data.image_folder import Part
+    from lookbook.data.formats.image_folder import Part
 
 #: bytes of the largest content that is read: 2 million images of 28×28 and some
 MAX_BYTES = 2**31
@@ -158,3 +159,13 @@ def _pair(folder: Path, files: list[Path]) -> tuple[Path, Path]:
             "train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz"
         )
     return images[0], labels[0]
+
+
+class IdxSource(ArraySource):
+    """A folder of IDX files."""
+
+    def measured_part(self) -> Measured:
+        return "test" if len(set(map(is_training, idx_files(self.path)))) == 2 else "split"
+
+    def _load_arrays(self, part: Part) -> tuple[Dataset, bool]:
+        return load_idx(self.path, part)

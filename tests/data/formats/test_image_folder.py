@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_data import fill, left_out, numbers_of, refusal, save_album, save_image
 from PIL import Image
 
-from lookbook.data import image_folder
-from lookbook.data.image_folder import find_layout, list_files
+from lookbook.data.formats import image_folder
+from lookbook.data.formats.image_folder import find_layout, list_files
 from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError, LookbookWarning
+from made_data import fill, left_out, numbers_of, refusal, save_album, save_image
 
 
 @pytest.fixture

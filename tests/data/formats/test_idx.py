@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from made_data import images_of, numbers_of, refusal, write_idx
 
-from lookbook.data.idx import MAX_BYTES, read_idx
+from lookbook.data.formats.idx import MAX_BYTES, read_idx
 from lookbook.data.sources import load, resolve
 from lookbook.errors import DamagedFileError
+from made_data import images_of, numbers_of, refusal, write_idx
 
 
 @given(

@@ -1,0 +1,1 @@
+"""Formats of data: a source for each, and what reads it."""

@@ -1,0 +1,55 @@
+"""Built-in datasets as a data source: fetched where they are not here yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lookbook.data.dataset import Dataset, warn
+from lookbook.data.download import fetch, find_builtin, is_fetched, load_kept
+from lookbook.data.formats.source import DataSource, Measured, Size
+from lookbook.data.splits import no_validation, without_size
+
+if TYPE_CHECKING:
+    from lookbook.data.catalog import BuiltinDataset
+    from lookbook.data.formats.image_folder import Part
+
+
+class BuiltinSource(DataSource):
+    """A published dataset, by its name."""
+
+    @property
+    def published(self) -> BuiltinDataset:
+        return find_builtin(str(self.written))
+
+    @property
+    def identity(self) -> str:
+        return str(self.written)
+
+    @property
+    def title(self) -> str:
+        return self.published.title
+
+    @property
+    def mirrors_well(self) -> bool:
+        return self.published.mirrors_well
+
+    @property
+    def examples(self) -> tuple[int, ...]:
+        return self.published.examples
+
+    def is_here(self) -> bool:
+        return is_fetched(self.published)
+
+    def measured_part(self) -> Measured:
+        return "test"
+
+    def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset:
+        if part == "validation":
+            raise no_validation(self)
+        if part == "train" and self.path.exists():
+            warn(
+                f"./{self} is there, too; the built-in dataset is taken; write ./{self} for the "
+                "folder"
+            )
+        images, labels = load_kept(fetch(self.published), part)
+        return without_size(Dataset(images, labels, self.published.classes), size, self)
