@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Literal
@@ -17,6 +18,8 @@ NO_GARMENTS = (
 )
 #: images from which on the fast recipes are as they are written
 MANY = 20_000
+#: times as many images as the smallest class that make the largest one of uneven data
+UNEVEN = 1.5
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,18 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, LARGE, COMPACT, PHOTO)
 }
+
+
+def are_uneven(counts: Iterable[int]) -> bool:
+    """Say whether the largest class has more than 1.5 times the images of the smallest.
+
+    Classes without any image are not counted.
+
+    >>> are_uneven([300, 200]), are_uneven([301, 200, 0])
+    (False, True)
+    """
+    present = [count for count in counts if count > 0]
+    return bool(max(present) > UNEVEN * min(present))
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:

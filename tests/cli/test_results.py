@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from msgspec import structs
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from lookbook.cli import results
 from lookbook.core import translation
@@ -39,11 +39,53 @@ def test_guessing_the_commonest_class_is_said_to_be_guessing():
     assert not found.above_commonest
     lines = results.evaluation(found).splitlines()
     assert lines[1].startswith("balanced accuracy  33.33 %")
-    assert lines[2] == ("commonest class    89.69 %  (the accuracy of always answering often)")
-    assert lines[3].startswith("warning            not clearly better than always")
+    assert lines[2].startswith("macro F1           31.52 %")
+    assert lines[3] == ("commonest class    89.69 %  (the accuracy of always answering often)")
+    assert lines[4].startswith("warning            not clearly better than always")
     better = uneven(right=20)
     assert better.above_commonest
     assert "not clearly better" not in results.evaluation(better)
+
+
+def test_macro_f1_stands_beside_accuracy_of_uneven_classes_alone():
+    found = uneven(right=12)
+    assert found.macro_f1 == pytest.approx(f1_score(*answers(found), average="macro"))
+    assert f"macro F1           {100 * found.macro_f1:.2f} %" in results.evaluation(found)
+    labels = np.repeat([0, 1], [30, 20])
+    even = judge(np.eye(2)[labels], labels, ("cat", "dog"))
+    even = Evaluation(
+        **structs.asdict(even), uncalibrated_loss=1.0, thresholds=None, conditions=CONDITIONS
+    )
+    assert "balanced accuracy" in results.evaluation(even)
+    assert "macro F1" not in results.evaluation(even)
+
+
+def answers(found: Evaluation) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels and the answers that a confusion matrix counts."""
+    pairs = np.argwhere(np.array(found.confusion_matrix) > 0)
+    counts = [found.confusion_matrix[true][said] for true, said in pairs]
+    return tuple(np.repeat(pairs, counts, axis=0).T)
+
+
+def test_runs_show_both_beside_the_accuracy_of_uneven_classes_alone(own_run):
+    validation = own_run.metrics.validation
+    even, odd = (
+        replace(
+            own_run,
+            folder=own_run.folder / "not evaluated",
+            metrics=structs.replace(
+                own_run.metrics,
+                validation=structs.replace(
+                    validation, uneven=uneven, balanced_accuracy=0.5, macro_f1=0.4
+                ),
+            ),
+        )
+        for uneven in (False, True)
+    )
+    assert "balanced 50.0 %, macro F1 40.0 %" in results.run_table([odd])
+    assert "balanced" not in results.run_table([even])
+    assert "balanced 50.0 %, macro F1 40.0 %" in results.trained(odd, 1.0)
+    assert "balanced" not in results.trained(even, 1.0)
 
 
 def test_shares_of_nothing_are_no_zeros_in_the_terminal():

@@ -72,6 +72,24 @@ def test_balanced_accuracy_and_the_commonest_share_agree_with_scikit_learn(n, k,
     assert metrics.commonest_share(confusion.sum(axis=1)) == pytest.approx(always)
 
 
+@given(st.integers(1, 300), st.integers(2, 12), st.integers(0, 99))
+def test_macro_f1_agrees_with_scikit_learn(n, k, seed):
+    probs, labels = made(n, k, seed)
+    labels = labels // 2  # uneven, and some classes have no image
+    expected = sk.f1_score(labels, probs.argmax(axis=1), average="macro")
+    assert metrics.macro_f1(metrics.confusion_matrix(probs, labels)) == pytest.approx(expected)
+
+
+def test_validation_tells_whether_its_classes_are_uneven():
+    for counts, uneven in (((30, 20), False), ((31, 20), True)):
+        labels = np.repeat([0, 1], counts)
+        found = metrics.on_validation(np.eye(3)[np.zeros_like(labels)], labels, "this network")
+        assert found.uneven is uneven
+        assert found.balanced_accuracy == 0.5
+        f1 = sk.f1_score(labels, np.zeros_like(labels), average="macro")
+        assert found.macro_f1 == pytest.approx(f1)
+
+
 def test_interval_holds_the_truth_19_times_in_20():
     rng = np.random.default_rng(0)
     seen = rng.binomial(500, 0.93, 4000) / 500

@@ -68,6 +68,17 @@ def test_every_number_is_the_one_of_evaluate(browser, pages, hard_run):
                 assert abs(float(shown_as.replace(",", "")) - number) <= 1.001 * half, name
 
 
+def test_macro_f1_is_shown_of_uneven_classes_alone(tmp_path):
+    said = {"en": "macro F1 (mean F1 of the classes)", "ko": "매크로 F1(클래스별 F1의 평균)"}
+    for counts, shown in (((60, 40), False), ((61, 40), True)):
+        labels = np.repeat([0, 1], counts)
+        images = np.zeros((len(labels), 8, 8), np.uint8)
+        for lang, name in said.items():
+            out = tmp_path / f"{lang}.html"
+            lookbook.report(images, labels, np.eye(2)[labels], out=out, lang=lang)
+            assert (name in written(out)) is shown
+
+
 @pytest.mark.parametrize(
     ("wrong", "english", "korean"),
     [

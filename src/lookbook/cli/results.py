@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from lookbook.exports.int8 import Comparison
     from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
-    from lookbook.runs.photograph_schema import KindScore, PhotographEvaluation
-    from lookbook.runs.schema import Evaluation, OwnResult, ThresholdScores, Weakness
+    from lookbook.runs.schema import Evaluation, OwnResult, ThresholdScores, Validation, Weakness
     from lookbook.runs.store import Run
 
 
@@ -42,9 +41,10 @@ def run_table(runs: list[Run]) -> str:
         if evaluation is not None:
             accuracy = terminal.percent(evaluation.accuracy, 2)
             text = "{accuracy} validation" if evaluation.on_validation else "{accuracy} test"
-            shown = t(text, accuracy=accuracy)
+            shown = t(text, accuracy=accuracy) + _beside_accuracy(evaluation)
         elif validation:
-            shown = t("{accuracy} validation", accuracy=terminal.percent(validation.accuracy, 2))
+            accuracy = terminal.percent(validation.accuracy, 2)
+            shown = t("{accuracy} validation", accuracy=accuracy) + _beside_accuracy(validation)
         else:
             shown = t("not known")
         if weaknesses := run.metrics.weaknesses:
@@ -65,6 +65,17 @@ def run_table(runs: list[Run]) -> str:
             ]
         )
     return terminal.table(rows)
+
+
+def _beside_accuracy(found: Evaluation | Validation) -> str:
+    """Write what uneven classes ask for beside the accuracy."""
+    if not found.uneven or found.balanced_accuracy is None or found.macro_f1 is None:
+        return ""
+    return ", " + t(
+        "balanced {balanced}, macro F1 {f1}",
+        balanced=terminal.percent(found.balanced_accuracy),
+        f1=terminal.percent(found.macro_f1),
+    )
 
 
 def trained(run: Run, took: float, before: float = 0.0) -> str:
@@ -96,7 +107,7 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
             interval=terminal.interval(found.interval),
             n=found.n,
         )
-        lines.insert(0, (t("validation accuracy"), accuracy))
+        lines.insert(0, (t("validation accuracy"), accuracy + _beside_accuracy(found)))
     if weaknesses := run.metrics.weaknesses:
         lines += warnings_of(weaknesses)
         lines.append(("", t("give it more time (--budget, --epochs) or more images")))
@@ -205,7 +216,12 @@ def _baseline(found: Evaluation) -> list[tuple[str, str]]:
         share=terminal.percent(found.commonest_share, 2),
         name=terminal.visible(found.commonest),
     )
-    lines = [(t("balanced accuracy"), balanced), (t("commonest class"), commonest)]
+    f1 = t(
+        "{f1}  (the mean F1 of the classes: each counts the same)",
+        f1=terminal.percent(found.macro_f1, 2),
+    )
+    lines = [(t("balanced accuracy"), balanced), (t("macro F1"), f1)]
+    lines = [*lines[: 1 + found.uneven], (t("commonest class"), commonest)]
     if not found.above_commonest:
         weak = t("not clearly better than always answering the commonest class")
         lines.append((t("warning"), weak))
@@ -261,82 +277,6 @@ def _thresholds(found: ThresholdScores | None) -> list[tuple[str, str]]:
         (t("likely classes"), likely),
         (t("not one of these"), refused),
     ]
-
-
-def photographs(found: PhotographEvaluation) -> str:
-    """Write what photographs showed: the figures, then how each kind was answered."""
-    lines = [
-        *_recognised(found),
-        (t("surest half"), _with_error(found, "accuracy_top_half", t("right, of these alone"))),
-        *_refused(found),
-        (t("calibration error"), terminal.percent(found.ece, 2)),
-        (t("measured on"), _photographs_of(found)),
-    ]
-    rows = [[t("kind"), t("right"), t("refused"), t("photographs"), t("most often taken for")]]
-    rows += [_kind_row(found, one) for one in found.per_kind]
-    return f"{terminal.labelled(lines)}\n\n{terminal.table(rows, right={1, 2, 3})}"
-
-
-def _recognised(found: PhotographEvaluation) -> list[tuple[str, str]]:
-    """Write how many photographs are recognised, of the kinds that have a right class."""
-    if found.accuracy_with_shoes is None:
-        known = _names([one.kind for one in found.per_kind if one.classes])
-        return [(t("accuracy"), _with_error(found, "accuracy", known))]
-    one_class = _names([one.kind for one in found.per_kind if len(one.classes) == 1])
-    shoes = t("shoes too: any of their classes is right")
-    groups = t("upper body, trousers, dress, shoes")
-    lines = [
-        (t("garments"), _with_error(found, "accuracy_garments", one_class)),
-        (t("with shoes"), _with_error(found, "accuracy_with_shoes", shoes)),
-        (t("right group"), _with_error(found, "accuracy_groups", groups)),
-    ]
-    return lines if found.accuracy_garments is not None else lines[1:]
-
-
-def _refused(found: PhotographEvaluation) -> list[tuple[str, str]]:
-    """Write how many photographs are refused, rightly and wrongly."""
-    if found.garments_refused is None:
-        wrongly = _with_error(found, "refused", t("the others"))
-    else:
-        wrongly = _with_error(found, "garments_refused", t("garments"))
-    unknown = _names([one.kind for one in found.per_kind if not one.classes])
-    how = t('{names}: told as "not sure" or "not one of these"', names=unknown)
-    rightly = found.unknown_refused is not None
-    lines = [(t("refused rightly"), _with_error(found, "unknown_refused", how))] if rightly else []
-    return [*lines, (t("refused wrongly"), wrongly)]
-
-
-def _with_error(found: PhotographEvaluation, name: str, about: str) -> str:
-    """Write a share with its standard error, and what it is of."""
-    sign = "±" if terminal.can_show("±") else "+-"
-    share, error = terminal.percent(getattr(found, name)), 100 * found.standard_errors[name]
-    return f"{share} {sign} {error:.1f}  ({about})"
-
-
-def _names(kinds: list[str]) -> str:
-    return ", ".join(map(terminal.visible, kinds[:10])) + (", …" if len(kinds) > 10 else "")
-
-
-def _photographs_of(found: PhotographEvaluation) -> str:
-    """Write which photographs were measured on, and what there was not."""
-    conditions = found.conditions
-    said = [t("{n:,} photographs; each kind counts the same; with standard errors", n=found.n)]
-    if conditions.unreadable:
-        said.append(t("{n:,} cannot be read", n=conditions.unreadable))
-    if conditions.lacking:
-        said.append(t("none of {names}", names=_names(conditions.lacking)))
-    return f"{terminal.visible(conditions.data)}  ({', '.join(said)})"
-
-
-def _kind_row(found: PhotographEvaluation, one: KindScore) -> list[str]:
-    """Write how the photographs of a kind were answered."""
-    none = "–" if terminal.can_show("–") else "-"
-    wrong = none
-    if one.most_wrong is not None:
-        count = one.answers[found.classes.index(one.most_wrong)]
-        wrong = f"{terminal.visible(one.most_wrong)}  {count:,}"
-    right = none if one.right is None else terminal.percent(one.right / one.n)
-    return [one.kind, right, terminal.percent(one.refused / one.n), f"{one.n:,}", wrong]
 
 
 #: what is made of an answer → the words before its class; the same in all that shows answers

@@ -74,10 +74,10 @@ def evaluate(run: Run | str | Path, *, data: str | Path | None = None) -> Evalua
         (that of probabilities that are exactly true), `confusion_matrix` (true class by predicted
         class), `per_class`, `most_confused`, `classes`, `thresholds` (what those that validation
         images set do here: see `judge_thresholds`), `conditions`; and what uneven classes ask
-        for: `balanced_accuracy`, the `commonest` class, its `commonest_share`, and whether the
-        accuracy is clearly above that, `above_commonest`; and `largest_losses`, the mistakes whose
-        true class the model held least likely, with the names of their files. Of other data an
-        `ExternalEvaluation`, which also has `own`.
+        for: `balanced_accuracy`, `macro_f1`, the `commonest` class, its `commonest_share`, and
+        whether the accuracy is clearly above that, `above_commonest`; and `largest_losses`, the
+        mistakes whose true class the model held least likely, with the names of their files. Of
+        other data an `ExternalEvaluation`, which also has `own`.
 
     Raises
     ------
@@ -112,8 +112,6 @@ def evaluate_part(run: Run, test: Dataset | None, said: Outputs | None = None) -
 
 def _complete(kept: Evaluation) -> Evaluation:
     """Add what an evaluation by an earlier version lacks."""
-    if kept.commonest:
-        return kept
     confusion = np.array(kept.confusion_matrix)
     return structs.replace(kept, **asdict(metrics.baseline(confusion, tuple(kept.classes))))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lookbook.recipes import are_uneven
 from lookbook.runs.schema import ClassScore, Confused, Validation, Weakness
 
 if TYPE_CHECKING:
@@ -79,6 +80,16 @@ def balanced_accuracy(confusion: Int64[np.ndarray, "K K"]) -> float:
     """
     present = confusion.sum(axis=1)
     return float(np.mean(np.diagonal(confusion)[present > 0] / present[present > 0]))
+
+
+def macro_f1(confusion: Int64[np.ndarray, "K K"]) -> float:
+    """Return the mean F1 of the classes that have images or are answered: each counts the same.
+
+    >>> macro_f1(np.array([[8, 0], [1, 1]]))
+    0.803...
+    """
+    both = confusion.sum(axis=0) + confusion.sum(axis=1)
+    return float(np.mean(2 * np.diagonal(confusion)[both > 0] / both[both > 0]))
 
 
 def log_loss(probs: Float[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]) -> float:
@@ -262,13 +273,15 @@ class Baseline:
     #: whether the accuracy is clearly above that
     above_commonest: bool
     balanced_accuracy: float
+    macro_f1: float
 
 
 def baseline(confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...]) -> Baseline:
     """Return what always answering the commonest class would give, and whether this is better.
 
-    >>> baseline(np.array([[9, 0], [1, 0]]), ("cat", "dog"))
-    Baseline(commonest='cat', commonest_share=0.9, above_commonest=False, balanced_accuracy=0.5)
+    >>> found = baseline(np.array([[9, 0], [1, 0]]), ("cat", "dog"))
+    >>> found.commonest, found.commonest_share, found.above_commonest, found.balanced_accuracy
+    ('cat', 0.9, False, 0.5)
     """
     counts, n = confusion.sum(axis=1), int(confusion.sum())
     share = float(np.trace(confusion) / n)
@@ -278,6 +291,7 @@ def baseline(confusion: Int64[np.ndarray, "K K"], classes: tuple[str, ...]) -> B
         commonest_share=level,
         above_commonest=is_clearly_above(share, n, level),
         balanced_accuracy=balanced_accuracy(confusion),
+        macro_f1=macro_f1(confusion),
     )
 
 
@@ -314,13 +328,16 @@ def on_validation(
     """
     if len(probs) == 0:
         return None
-    share = accuracy(probs, labels)
+    share, confusion = accuracy(probs, labels), confusion_matrix(probs, labels)
     return Validation(
         accuracy=share,
         interval=wilson_interval(share, len(labels)),
         loss=log_loss(probs, labels),
         calibration_error=calibration_error(probs, labels),
         commonest_share=commonest_share(np.bincount(labels)),
+        uneven=are_uneven(np.bincount(labels)),
+        balanced_accuracy=balanced_accuracy(confusion),
+        macro_f1=macro_f1(confusion),
         n=len(labels),
         of=of,
     )

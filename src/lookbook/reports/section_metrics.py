@@ -168,6 +168,9 @@ def _facts(context: Context) -> list[Fact]:
     facts.append(
         _fact(context, "balanced", context.percent(balanced, 2), "balanced_accuracy", balanced)
     )
+    if found.uneven:
+        f1 = found.macro_f1
+        facts.append(_fact(context, "macro_f1", context.percent(f1, 2), "macro_f1", f1))
     if context.answers.published:  # of other data it stands on the line of accuracies
         share = found.commonest_share
         facts.append(_fact(context, "commonest", context.percent(share), "commonest_share", share))

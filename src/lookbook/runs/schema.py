@@ -85,6 +85,11 @@ class Validation(Document, Struct, frozen=True, kw_only=True):
     calibration_error: Share
     #: the accuracy of always answering the commonest class; 0: an earlier version did not say
     commonest_share: Share = 0.0
+    #: whether the largest class has more than 1.5 times the images of the smallest, and what each
+    #: class counts the same for; None: an earlier version did not say
+    uneven: bool = False
+    balanced_accuracy: Share | None = None
+    macro_f1: Share | None = None
     n: Some
     #: which network it is that answered
     of: str
@@ -234,6 +239,7 @@ class Scores(Document, Struct, frozen=True, kw_only=True):
     #: whether the accuracy is clearly above that
     above_commonest: bool = False
     balanced_accuracy: Share = 0.0
+    macro_f1: Share = 0.0
     #: of the calibrated probabilities
     loss: Number
     n: Some
@@ -245,6 +251,11 @@ class Scores(Document, Struct, frozen=True, kw_only=True):
     per_class: list[ClassScore]
     most_confused: list[Confused]
     classes: Classes
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the largest class has more than 1.5 times the images of the smallest."""
+        return recipes.are_uneven(one.n for one in self.per_class)
 
     def __post_init__(self) -> None:
         k = len(self.classes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 from msgspec import Struct, field
 
-from lookbook.cli import options, progress, results, terminal
+from lookbook.cli import options, photograph_results, progress, results, terminal
 from lookbook.core.document import Document
 from lookbook.core.names import few
 from lookbook.core.translation import t
@@ -82,7 +82,7 @@ def _evaluate_photographs(run: Run, photos: Path, *, as_json: bool) -> None:
     if as_json:
         terminal.print_json(found.to_json())
         return
-    print(results.photographs(found))
+    print(photograph_results.photographs(found))
     terminal.suggest(terminal.command_line("report", run.folder), apart=True)
 
 
