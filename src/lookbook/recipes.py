@@ -196,14 +196,14 @@ LARGE = replace(
 #: fewer than 100,000 parameters
 COMPACT = replace(STRONG, name="compact", widths=(32, 40, 48, 56, 64), epochs=40)
 
-#: for photographs of garments: a third of what it learns from are simulated ones
+#: for photographs of garments: three in ten images that it learns from are simulated ones
 PHOTO = replace(
     STRONG,
     name="photo",
-    epochs=30,
+    epochs=40,
     hardest=1.0,
     label_smoothing=0.1,
-    photographs=0.35,
+    photographs=0.3,
 )
 
 RECIPES = {
