@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from bench.harness import peer_process
 from bench.harness.peer_process import SCRIPTS, Peer, PeerError
 from bench.harness.record import Record
-from bench.serving.servers import LOOKBOOK, MODEL, Running, running
+from bench.serving.servers import LOOKBOOK, MLSERVER, MODEL, Running, running
 from bench.serving.setting import Setting
+from conformance import oip_v2
 from lookbook.inference.model import Model
 
 CLIENTS = (
@@ -55,6 +57,17 @@ def measure_clients(setting: Setting, record: Record) -> None:
                 record.measurements.append({"part": "clients", "name": client.name, **found})
         found = _fuzz(setting, server)
         record.measurements.append({"part": "clients", "name": SCHEMATHESIS.name, **found})
+
+
+def measure_conformance(setting: Setting, record: Record) -> None:
+    """Test both servers of the protocol for what it asks of them."""
+    for peer in (LOOKBOOK, MLSERVER):
+        with running(peer, setting.run.model, setting.server_core) as server:
+            host, port = server.address
+            results = list(oip_v2.run(oip_v2.Server(f"http://{host}:{port}", MODEL)))
+        record.measurements.append(
+            {"part": "conformance", "server": peer.name, "results": [asdict(r) for r in results]}
+        )
 
 
 def _ask(client: Peer, setting: Setting, server: Running) -> dict[str, object]:

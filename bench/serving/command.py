@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Setting, Record], None]] = {
     "stops": promises.measure_stops,
     "swaps": promises.measure_swaps,
     "clients": clients.measure_clients,
+    "conformance": clients.measure_conformance,
 }
 
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None, about: str | None) -> int:
     entries = {
         "model": f"recipe `{setting.run.recipe.name}` on {setting.run.conditions.data.name}",
         **{name: asdict(setting)[name] for name in ("server_core", "client_core")},
-        "servers": {each.name: each.about for each in SERVERS},
+        "servers": {each.name: ", ".join([each.about, *each.requirements]) for each in SERVERS},
     }
     results = record.results(NAME, now, trial=args.trial, entries=entries)
     whole = [*PARTS] == args.parts == parts

@@ -33,6 +33,8 @@ class Load:
     seconds: float = 0.0
     #: seconds from the moment when a request was due to the end of its answer, for each 200
     latencies: list[float] = field(default_factory=list)
+    #: the same from the moment when it was sent: on a free connection, which may have come later
+    on_the_way: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     #: answers with 200 on each connection
     answers: list[int] = field(default_factory=list)
@@ -207,7 +209,9 @@ class Clients:
         one.received, one.waits = b"", False
         self.load.statuses[status] += 1
         if status == 200:
-            self.load.latencies.append(time.monotonic() - one.due)
+            now = time.monotonic()
+            self.load.latencies.append(now - one.due)
+            self.load.on_the_way.append(now - one.sent)
             one.answers += 1
         if self.look is not None:
             self.look(one.number, status, body)

@@ -30,7 +30,7 @@ START, END = 60.0, 40.0
 LOOKBOOK = Peer("lookbook", "`lookbook serve`, one worker", "", ours=True)
 MLSERVER = Peer(
     "MLServer",
-    "MLServer 1.7.1 without parallel workers, a runtime that calls the session",
+    "without parallel workers; checks of inputs are left to its runtime, which has none here",
     "mlserver_onnx.py",
     # its parallel workers fail with later versions of uvloop
     requirements=("mlserver==1.7.1", "uvloop==0.21.0", "onnxruntime==1.32.0"),

@@ -97,6 +97,7 @@ def figures(load: Load) -> dict[str, object]:
         "rate": load.rate,
         "p50_ms": 1e3 * float(p50),
         "p99_ms": 1e3 * float(p99),
+        "p99_on_the_way_ms": 1e3 * float(np.quantile(load.on_the_way or [np.nan], 0.99)),
         "least_share": load.least_share,
         "statuses": {str(status): n for status, n in sorted(load.statuses.items())},
         "lost": len(load.lost),

@@ -27,12 +27,20 @@ OVERLOAD = {
     "part": "overload",
     "images": 16,
     "seconds": 60,
-    "at_capacity": {"offered": 900, "rate": 890, "p50_ms": 20, "p99_ms": 40, "late": 0},
+    "at_capacity": {
+        "offered": 900,
+        "rate": 890,
+        "p50_ms": 20,
+        "p99_ms": 40,
+        "p99_on_the_way_ms": 40,
+        "late": 0,
+    },
     "beyond": {
         "offered": 2700,
         "rate": 880,
         "p50_ms": 30,
         "p99_ms": 60,
+        "p99_on_the_way_ms": 60,
         "late": 0,
         "lost": 0,
         "statuses": {"200": 52800, "429": 109200},
@@ -71,7 +79,16 @@ PHOTOGRAPHS = [
 ]
 LATENCY = {"part": "latency", "kind": "JSON", "added_ms": [0.5, 1.0]}
 CLIENT = {"part": "clients", "name": "tritonclient", "works": True, "message": "12 ways"}
-ALL = [*RATES, OVERLOAD, IDENTITY, STOP, SWAPS, *PHOTOGRAPHS, LATENCY, CLIENT]
+CHECK = {"name": "id-returned", "level": "must", "outcome": "pass", "message": ""}
+CONFORMANCE = [
+    {"part": "conformance", "server": "lookbook", "results": [CHECK]},
+    {
+        "part": "conformance",
+        "server": "MLServer",
+        "results": [CHECK | {"outcome": "fail", "message": "id is None | 3"}],
+    },
+]
+ALL = [*CONFORMANCE, *RATES, OVERLOAD, IDENTITY, STOP, SWAPS, *PHOTOGRAPHS, LATENCY, CLIENT]
 
 
 def written(*measurements):
@@ -97,7 +114,7 @@ def goals(*measurements):
 
 def test_all_parts_have_goals():
     found = goals(*ALL)
-    assert len(found) == 2 + 1 + 4 + 1 + 2 + 1 + 2 + 1 + 1
+    assert len(found) == 2 + 1 + 4 + 1 + 2 + 1 + 2 + 1 + 1 + 1
     assert {*found.values()} == {True, False}
     assert [name for name, right in found.items() if not right] == [
         "binary, 16 connections: 3 times the better peer"
@@ -131,6 +148,7 @@ def test_all_parts_have_goals():
         (PHOTOGRAPHS[1], {"rate": 60}, "photographs of 400 px, with segmentation"),
         (PHOTOGRAPHS[0], {"rate": 50}, "photographs of 400 px, without"),
         (CLIENT, {"works": False}, "tritonclient works"),
+        (CONFORMANCE[0], {"results": CONFORMANCE[1]["results"]}, "all 1 conformance tests"),
     ],
 )
 def test_what_is_not_reached_is_said(measurement, change, goal):
@@ -156,6 +174,8 @@ def test_the_page_is_written_again_from_the_json_alone(tmp_path):
         "| lookbook | JSON | 16 | 4,000 | 4,000 to 4,000 | 1.00 | 2.00 | 0.95 | 25% | 10% |" in text
     )
     assert "- a: b" in text
+    assert r"| MLServer | id-returned | must | fail | id is None \| 3 |" in text
+    assert "lookbook: 1 of 1 checks pass." in text
 
 
 def test_what_is_kept_of_a_load():
