@@ -170,7 +170,7 @@ _COMMANDS = {
 }
 #: an argument, an argument with its value, or a call, as errors name them
 _MARKED = re.compile(
-    "`((?:budget|corrections|coverage|figure|final|mirror|out|recipe|sets|size)(?:='[a-z]+')?"
+    "`((?:budget|corrections|coverage|figure|final|mirror|out|port|recipe|sets|size)(?:='[a-z]+')?"
     rf"|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
 )
 

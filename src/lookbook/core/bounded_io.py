@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,21 +16,46 @@ BLOCK = 2**20
 UNBOUNDED = 2**62
 
 
+class NamedBytes(NamedTuple):
+    """The bytes of a file that lies nowhere, with its name; it is read as a path is."""
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_file(self) -> bool:
+        """Say that it is there, as a path does."""
+        return True
+
+    def open(self, mode: str = "rb") -> io.BytesIO:
+        """Open it for reading, as a path does."""
+        del mode
+        return io.BytesIO(self.content)
+
+
 class BoundedFile(io.BufferedReader):
     """A file for readers that trust what it says: what they may ask of it ends.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or its bytes.
     calls, room
         How many times it may be read from, and how many bytes in all; both can be changed later.
     """
 
-    def __init__(self, path: Path, calls: int = UNBOUNDED, room: int = UNBOUNDED) -> None:
-        super().__init__(io.FileIO(path))
+    def __init__(
+        self, path: Path | NamedBytes, calls: int = UNBOUNDED, room: int = UNBOUNDED
+    ) -> None:
+        if isinstance(path, NamedBytes):
+            super().__init__(path.open())
+            self.length = len(path.content)
+        else:
+            super().__init__(io.FileIO(path))
+            self.length = os.fstat(self.fileno()).st_size
         self.calls, self.room = calls, room
-        self._length = os.fstat(self.fileno()).st_size
 
     def restart(self, calls: int = UNBOUNDED, room: int = UNBOUNDED) -> None:
         """Go back to its start, with other bounds."""
@@ -45,7 +70,7 @@ class BoundedFile(io.BufferedReader):
         ValueError
             That was too much.
         """
-        asked = self._length if size is None or size < 0 else min(size, self._length)
+        asked = self.length if size is None or size < 0 else min(size, self.length)
         # memory for all that is asked is taken at once: no more than the file has, and one too many
         content = super().read(min(asked, self.room + 1))
         self.calls -= 1

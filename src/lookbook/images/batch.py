@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from lookbook.core.bounded_io import NamedBytes
 from lookbook.errors import InputError
 from lookbook.images.decoding import TooLargeError
 from lookbook.images.photographs import Prepared, prepare, read_for
@@ -34,9 +35,9 @@ _TOO_MUCH = (TooLargeError, MemoryError)
 
 
 class Request(NamedTuple):
-    """Image files that are to be read."""
+    """Image files that are to be read, by their names or as bytes."""
 
-    paths: Sequence[str]
+    paths: Sequence[str | NamedBytes]
     #: height and width; None: their own where all share one that a model takes, else the usual one
     size: tuple[int, int] | None
     colour: bool
@@ -83,7 +84,7 @@ def read_batch(request: Request) -> Batch:
         warnings.simplefilter("always")
         for place, path in enumerate(request.paths):
             try:
-                image = _read(Path(path), request, size or USUAL_SIZE)
+                image = _read(path, request, size or USUAL_SIZE)
             except InputError as error:
                 if request.max_memory is None or not isinstance(error.__cause__, _TOO_MUCH):
                     errors[place] = str(error)
@@ -106,7 +107,8 @@ def read_batch(request: Request) -> Batch:
     return Batch(len(request.paths), *together)
 
 
-def _read(path: Path, request: Request, size: tuple[int, int]) -> Image.Image:
+def _read(given: str | NamedBytes, request: Request, size: tuple[int, int]) -> Image.Image:
+    path = given if isinstance(given, NamedBytes) else Path(given)
     if request.steps is not None:
         return read_for(path, request.steps, request.max_memory)
     return read_image(path, size, colour=request.colour, max_memory=request.max_memory)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from lookbook.core.bounded_io import BoundedFile
+from lookbook.core.bounded_io import BoundedFile, NamedBytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -90,7 +90,7 @@ class Outline:
 
 
 def decode(
-    path: Path, least: tuple[int, int] | None = None, max_memory: int | None = None
+    path: Path | NamedBytes, least: tuple[int, int] | None = None, max_memory: int | None = None
 ) -> Image.Image:
     """Return an image with its pixels; a large JPEG may come smaller, but not below `least`.
 
@@ -147,7 +147,7 @@ def measure(path: Path) -> tuple[int, int] | None:
     return (width, height) if turned else (height, width)
 
 
-def is_heic(path: Path) -> bool:
+def is_heic(path: Path | NamedBytes) -> bool:
     """Say whether a file is a photograph as iPhones write them, whatever it is called."""
     with path.open("rb") as file:
         start = file.read(12)
@@ -195,7 +195,7 @@ def _look(file: BoundedFile, *, whole: bool = True) -> Outline:
     if start[:2] in (b"II", b"MM"):
         return _look_at_tiff(file, whole=whole)
     if start[8:] == b"WEBP":
-        return Outline(beside=os.fstat(file.fileno()).st_size)
+        return Outline(beside=file.length)
     return Outline()
 
 
@@ -267,10 +267,10 @@ def _checksum(file: BinaryIO, kind: bytes, length: int) -> bytes:
 # ---- JPEG ----
 
 
-def _look_at_jpeg(file: BinaryIO, *, whole: bool) -> Outline:
+def _look_at_jpeg(file: BoundedFile, *, whole: bool) -> Outline:
     """Walk through the markers: how many scans there are, and what is kept between them."""
     scans, pixels, samples, kept, layers = 0, 0, 0.0, False, 0
-    size = os.fstat(file.fileno()).st_size
+    size = file.length
     for marker, content in _segments(file):
         if marker in _FRAMES and len(content) > 6:
             height, width, layers = struct.unpack(">HHB", content[1:6])

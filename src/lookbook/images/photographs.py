@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, UInt8
     from PIL import Image
 
+    from lookbook.core.bounded_io import NamedBytes
     from lookbook.images.specification import Preprocessing
 
 #: the copy that is kept is so many times larger on a side than the one that is segmented
@@ -57,7 +58,9 @@ class Prepared(NamedTuple):
     cutout: Cutout | None = None
 
 
-def read_for(path: Path, steps: Preprocessing, max_memory: int | None = None) -> Image.Image:
+def read_for(
+    path: Path | NamedBytes, steps: Preprocessing, max_memory: int | None = None
+) -> Image.Image:
     """Open an image file as `prepare` takes it, far larger ones smaller: see `read_image`.
 
     Raises

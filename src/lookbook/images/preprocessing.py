@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, UInt8
     from PIL import Image
 
+    from lookbook.core.bounded_io import NamedBytes
+
 SUFFIXES = frozenset(
     (
         *(".apng", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm"),
@@ -48,7 +50,7 @@ def load_image(path: Path, size: tuple[int, int], *, colour: bool) -> UInt8[np.n
 
 
 def read_image(
-    path: Path,
+    path: Path | NamedBytes,
     size: tuple[int, int] | None = None,
     *,
     colour: bool | None = None,
@@ -63,7 +65,7 @@ def read_image(
     Parameters
     ----------
     path
-        The file.
+        The file, or its bytes.
     size
         Height and width that it is for: far larger images come smaller, as `fit_image` would
         make them first. Without it they come as they are.
@@ -218,7 +220,7 @@ def _dimness(image: Image.Image) -> str | None:
     return f"its 16-bit levels end at {high:,} of 65,535; {instead}"
 
 
-def _warn_dim(name: str | Path, dim: str | None) -> None:
+def _warn_dim(name: str | Path | NamedBytes, dim: str | None) -> None:
     if dim:
         warnings.warn(LookbookWarning(f"{name} is nearly black: {dim}"), stacklevel=3)
 

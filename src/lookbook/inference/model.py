@@ -160,13 +160,22 @@ class Model:
         """What it said about validation images, for thresholds; None where they were too few."""
         return self.card.calibration
 
-    def beside_others(self, threads: int | None = None) -> Model:
+    def beside_others(self) -> Model:
         """Return the same model for use beside processes that need the cores, too.
 
         Where others read image files, threads that spin took a third of all processor time.
         """
         model = Model(self.content)
-        vars(model)["_session"] = open_session(self.content, spins=False, threads=threads)
+        vars(model)["_session"] = open_session(self.content, spins=False)
+        return model
+
+    def on_one_core(self) -> Model:
+        """Return the same model for one thread: answers in a batch are those to each image alone.
+
+        See `serving.batch_sizes`.
+        """
+        model = Model(self.content)
+        vars(model)["_session"] = open_session(self.content, spins=False, threads=1)
         return model
 
     def _try_out(self) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from msgspec import Struct, field
 
+from lookbook.core.document import Document
 from lookbook.core.names import text
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import load
@@ -21,9 +23,11 @@ from lookbook.inference.predictor import (
     Prediction,
     Predictor,
     Sample,
+    Seen,
     only_answers,
     open_source,
 )
+from lookbook.inference.thresholds import Verdict
 from lookbook.runs.data_parts import load_as_given, load_part, polarity_of
 from lookbook.runs.store import Run
 
@@ -190,6 +194,47 @@ def _row_of(answer: Prediction | InputError) -> tables.Row:
         None,
         answer.seen,
     )
+
+
+class PredictionDocument(Document, Struct, frozen=True, kw_only=True):
+    """A prediction, as `predict --json` prints it, and the server answers."""
+
+    source: str = field(name="input")
+    name: str = field(name="class")
+    label: int
+    confidence: float
+    true_class: str | None
+    right: bool | None
+    probs: list[float]
+    classes: tuple[str, ...]
+    inverted: bool
+    seen: Seen
+    novelty: float
+    verdict: Verdict
+    strange: bool
+    unsure: bool
+    likely: list[str] | None
+
+    @classmethod
+    def of(cls, one: Prediction) -> Self:
+        """Return what is printed of a prediction."""
+        return cls(
+            source=one.source,
+            name=one.name,
+            label=one.label,
+            confidence=one.confidence,
+            true_class=None if one.truth is None else one.classes[one.truth],
+            right=one.right,
+            probs=[float(p) for p in one.probs],
+            classes=one.classes,
+            inverted=one.inverted,
+            seen=one.seen,
+            novelty=one.novelty,
+            verdict=one.verdict,
+            strange=one.strange,
+            unsure=one.unsure,
+            likely=None if one.likely is None else [one.classes[k] for k in one.likely],
+        )
 
 
 def predict_examples(

@@ -318,8 +318,7 @@ class Predictor:
             return [each for each in together if isinstance(each, InputError)]
         rows = zip(*self.outputs(np.stack(images)), strict=True)
         return [
-            self._judge(each, *next(rows)) if isinstance(each, Sample) else each
-            for each in together
+            self.judge(each, *next(rows)) if isinstance(each, Sample) else each for each in together
         ]
 
     def answer_each(
@@ -329,7 +328,7 @@ class Predictor:
         for together in self.batch(samples):
             yield from self.answer(together)
 
-    def _judge(
+    def judge(
         self,
         sample: Sample,
         logits: Float32[np.ndarray, "K"],

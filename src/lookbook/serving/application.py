@@ -14,6 +14,7 @@ from lookbook.serving import tensors
 from lookbook.serving.batcher import Batcher
 from lookbook.serving.limits import Disconnected, Headers, Receive, RequestIds, Token, read_body
 from lookbook.serving.metrics import Metrics
+from lookbook.serving.readers import Readers
 from lookbook.serving.refusals import Refusal
 from lookbook.serving.repository import Repository
 
@@ -34,6 +35,7 @@ class State:
 
     repository: Repository
     batcher: Batcher
+    readers: Readers
     metrics: Metrics
     max_body: int
     token: Token | None = None

@@ -1,11 +1,12 @@
-"""Batches of what is waiting: one bounded queue for all models, one thread that computes."""
+"""Batches of what is waiting: one bounded queue for all models, a thread for each core."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,8 +50,8 @@ class Job:
         is_counted: bool,
     ) -> None:
         self.model, self.images, self.tell, self.is_counted = model, images, tell, is_counted
-        #: answers to the images so far, in their order
-        self.done: list[Outputs] = []
+        #: answers to its parts so far, by the number of the first image
+        self.done: dict[int, Outputs] = {}
         self.outputs: Outputs | None = None
         self.error: Exception | None = None
         self.is_cancelled = False
@@ -60,8 +61,9 @@ class _Part(NamedTuple):
     """Images of a job that go through the network together."""
 
     job: Job
+    #: number of the first of them
+    start: int
     images: Shaped[np.ndarray, "N *shape"]
-    is_last: bool
 
 
 class Batcher:
@@ -77,18 +79,32 @@ class Batcher:
         Images that may wait or be in work: more are refused.
     metrics
         Hears of batches and answers.
+    threads
+        How many batches are computed at once, each by one core: with several cores to a batch,
+        ONNX Runtime parts it by load, and the last bits of `novelty` depend on where.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, max_queue: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        max_queue: int,
+        metrics: Metrics,
+        threads: int = 1,
+    ) -> None:
         self.max_queue = max_queue
         #: images that wait or are in work
         self.n_images = 0
         self._loop, self._metrics = loop, metrics
         self._given: SimpleQueue[_Part | None] = SimpleQueue()
-        #: what the thread has taken, and not yet computed
+        #: what the threads have taken, and not yet computed
         self._waiting: deque[_Part] = deque()
-        self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
-        self._thread.start()
+        self._turn = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batches-{i}", daemon=True)
+            for i in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def is_full(self) -> bool:
@@ -113,30 +129,46 @@ class Batcher:
             There is no room for them.
         """
         n = len(images)
-        if n > self.max_queue:
-            raise Refusal(413, f"expected {self.max_queue:,} images or fewer at once, got {n:,}")
         self.check_room(n)
         job = Job(model, images, tell, is_counted=is_counted)
         self.n_images += n
         size = model.max_batch
         for start in range(0, n, size):
-            self._given.put(_Part(job, images[start : start + size], start + size >= n))
+            self._given.put(_Part(job, start, images[start : start + size]))
         return job
 
     def check_room(self, n: int = 1) -> None:
-        """Refuse images for which there is no room.
+        """Refuse images for which there is no room now, or never is.
 
         Raises
         ------
         Refusal
             As said.
         """
+        if n > self.max_queue:
+            raise Refusal(413, f"expected {self.max_queue:,} images or fewer at once, got {n:,}")
         if self.n_images + n > self.max_queue:
             raise Refusal(
                 429,
                 f"{self.n_images:,} images are waiting, and {self.max_queue:,} may; try again soon",
                 {"retry-after": "1"},
             )
+
+    @contextmanager
+    def room_for(self, n: int) -> Iterator[None]:
+        """Keep room for images that are on their way.
+
+        Raises
+        ------
+        Refusal
+            There is none.
+        """
+        self.check_room(n)
+        self.n_images += n
+        try:
+            yield
+        finally:
+            self.n_images -= n
 
     async def answer(
         self, model: ServedModel, images: Shaped[np.ndarray, "N *shape"], *, is_counted: bool = True
@@ -171,9 +203,10 @@ class Batcher:
             self.n_images -= len(job.images)
 
     def close(self) -> None:
-        """End the thread, once all that was given is answered."""
+        """End the threads, once all that was given is answered."""
         self._given.put(None)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     # ---- in the loop's thread ----
 
@@ -183,23 +216,25 @@ class Batcher:
         for part in parts:
             job, n = part.job, len(part.images)
             if outputs is not None:
-                job.done.append(Outputs(*(each[start : start + n] for each in outputs)))
+                job.done[part.start] = Outputs(*(each[start : start + n] for each in outputs))
             start += n
             if job.is_cancelled or job.error is not None:
                 continue
             if error is not None:
                 job.error = error
-            elif part.is_last:
-                job.outputs = job.done[0] if len(job.done) == 1 else _together(job.done)
+            elif n == len(job.images):
+                job.outputs = job.done[0]
+            elif sum(len(each.novelty) for each in job.done.values()) == len(job.images):
+                job.outputs = _together([job.done[place] for place in sorted(job.done)])
             else:
                 continue
             self.n_images -= len(job.images)
             job.tell(job)
 
-    # ---- in the thread that computes ----
+    # ---- in the threads that compute ----
 
     def _work(self) -> None:
-        while parts := self._gather():
+        while parts := self._next():
             outputs, failure = None, None
             try:
                 images = [part.images for part in parts]
@@ -222,12 +257,17 @@ class Batcher:
             strange, unsure = strange[rows], unsure[rows]
         self._metrics.count_answers(model.name, model.version, strange, unsure)
 
+    def _next(self) -> list[_Part]:
+        with self._turn:
+            return self._gather()
+
     def _gather(self) -> list[_Part]:
         """Wait for images; return those of one model that waited longest; none: it is the end."""
         waiting = self._waiting
         while True:
             if not waiting:
                 if (part := self._given.get()) is None:
+                    self._given.put(None)  # for the next thread
                     return []
                 waiting.append(part)
             while not self._given.empty():

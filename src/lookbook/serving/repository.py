@@ -77,9 +77,7 @@ class ServedModel:
     max_batch: int
 
     @classmethod
-    def load(
-        cls, source: Source, version: str, path: Path, *, threads: int, max_batch: int
-    ) -> Self:
+    def load(cls, source: Source, version: str, path: Path, *, max_batch: int) -> Self:
         """Open a model, and let it answer once.
 
         Raises
@@ -87,7 +85,7 @@ class ServedModel:
         LookbookError
             There is none, or it is not whole.
         """
-        model = _open(path).beside_others(threads)
+        model = _open(path).on_one_core()
         alike = answers_alike(model, min(max_batch, model.batch_size))
         if alike < max_batch:
             _log.warning(
@@ -139,14 +137,11 @@ class Repository:
     ----------
     sources
         What was named when the server was started.
-    threads
-        Threads with which each of them computes.
     max_batch
         Images that go through a network at once.
     """
 
     sources: list[Source]
-    threads: int
     max_batch: int
     _models: dict[str, dict[str, ServedModel]] = field(default_factory=dict)
     #: versions that could not be opened, and what their folders were like then
@@ -176,9 +171,7 @@ class Repository:
                 raise InputError(f"{source.path} holds versions, and none that can be opened")
 
     def _load(self, source: Source, version: str, path: Path) -> ServedModel:
-        return ServedModel.load(
-            source, version, path, threads=self.threads, max_batch=self.max_batch
-        )
+        return ServedModel.load(source, version, path, max_batch=self.max_batch)
 
     def refresh(self) -> None:
         """Take versions that have come, and leave those that are gone; to be called now and then.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+import msgspec
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from lookbook.errors import InputError
+from lookbook.serving import uploads
+from lookbook.serving.limits import read_body
 from lookbook.serving.metrics import CONTENT_TYPE
 from lookbook.serving.refusals import Refusal
 
@@ -27,6 +31,8 @@ def make_routes(state: State) -> FastAPI:
     _add_errors(app)
     _add_health(app, state)
     _add_metadata(app, state)
+
+    _add_predict(app, state)
 
     @app.get("/metrics", response_class=Response)
     def metrics() -> Response:
@@ -97,6 +103,39 @@ def _add_metadata(app: FastAPI, state: State) -> None:
     async def model(name: str, version: str | None = None) -> dict[str, Any]:
         """Describe a model: its versions, what it takes and answers."""
         return describe(state.repository.get(name, version), state.repository.versions(name))
+
+
+def _add_predict(app: FastAPI, state: State) -> None:
+    """Add what answers image files."""
+
+    @app.post("/predict")
+    async def predict(
+        request: Request,
+        model: Annotated[
+            str | None, Query(description="Name; the first where none is given.")
+        ] = None,
+        version: Annotated[str | None, Query(description="The newest where none is given.")] = None,
+        coverage: Annotated[float | None, Query(gt=0, le=1)] = None,
+        sets: Annotated[float | None, Query(gt=0, le=1)] = None,
+    ) -> Response:
+        """Say what image files show: one as the body, or one or many as multipart/form-data."""
+        served = state.repository.get(model or state.repository.names[0], version)
+        state.batcher.check_room()
+        headers = dict(request.scope["headers"])
+        body = await read_body(request.receive, headers, state.max_body)
+        files = await uploads.files_in(body, request.headers, state.batcher.max_queue)
+        answers = await uploads.answer(state, served, files, coverage=coverage, sets=sets)
+        document: dict[str, Any] = {
+            "model_name": served.name,
+            "model_version": served.version,
+            "answers": [uploads.document(each) for each in answers],
+        }
+        failed = [each for each in answers if isinstance(each, InputError)]
+        if len(failed) == len(answers):
+            document["error"] = str(failed[0])
+        content = msgspec.json.encode(document)
+        status = 422 if "error" in document else 200
+        return Response(content, status, media_type="application/json")
 
 
 def describe(model: ServedModel, versions: list[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from lookbook.serving.batcher import Batcher
 from lookbook.serving.connections import IDLE_SECONDS, Connection, refuse_new
 from lookbook.serving.limits import Token
 from lookbook.serving.metrics import Metrics
+from lookbook.serving.readers import Readers
 from lookbook.serving.repository import Repository, Source
 
 #: connections that the system holds until they are accepted
@@ -82,8 +83,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def load(settings: Settings) -> Repository:
     """Open all models, for one of the workers."""
-    threads = max(1, usable_cores() // settings.workers)
-    repository = Repository(list(settings.sources), threads, settings.max_batch)
+    repository = Repository(list(settings.sources), settings.max_batch)
     repository.load()
     return repository
 
@@ -110,9 +110,11 @@ async def _serve(
     from lookbook.serving.routes import make_routes  # noqa: PLC0415  # 0.4 s
 
     metrics = Metrics()
-    batcher = Batcher(asyncio.get_running_loop(), settings.max_queue, metrics)
+    cores = max(1, usable_cores() // settings.workers)
+    batcher = Batcher(asyncio.get_running_loop(), settings.max_queue, metrics, cores)
+    readers = Readers(cores)
     state = State(
-        repository, batcher, metrics, settings.max_body, token,
+        repository, batcher, readers, metrics, settings.max_body, token,
         logs_requests=settings.logs_requests,
     )  # fmt: skip
     application = Application(state, make_routes(state))
@@ -125,6 +127,7 @@ async def _serve(
     await Server(config, state, listening).serve(sockets=[listening])
     refreshing.cancel()
     batcher.close()
+    readers.close()
 
 
 async def _refresh(repository: Repository) -> None:

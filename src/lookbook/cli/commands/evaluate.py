@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from msgspec import Struct, field
 
 from lookbook.cli import options, photograph_results, progress, results, terminal
-from lookbook.core.document import Document
 from lookbook.core.names import few
 from lookbook.core.translation import t
 from lookbook.errors import InputError
@@ -20,8 +18,8 @@ from lookbook.runs import store
 from lookbook.runs.schema import ExternalEvaluation
 
 if TYPE_CHECKING:
-    from lookbook.inference.predictor import Prediction, Seen
-    from lookbook.inference.thresholds import Verdict
+    from lookbook.inference.prediction import PredictionDocument
+    from lookbook.inference.predictor import Prediction
     from lookbook.runs.store import Run
 
 #: images up to which each answer is shown with all its probabilities, and of more on a line
@@ -168,7 +166,7 @@ class _Answers:
     def __init__(self, run: str, n: int, *, as_json: bool, keep: bool, out: Path | None) -> None:
         self._run, self._n, self._as_json, self._keep, self._out = run, n, as_json, keep, out
         self._kept: list[Prediction] = []
-        self._documents: list[_PredictionDocument] = []
+        self._documents: list[PredictionDocument] = []
         self._failures: list[InputError] = []
         self._n_failed, self._verdicts = 0, Counter[str]()
         #: the answer that is to be looked at next: the first one, or the least sure of a table
@@ -186,7 +184,9 @@ class _Answers:
         if self._keep:
             self._kept.append(answer)
         if self._as_json:
-            self._documents.append(_PredictionDocument.of(answer))
+            from lookbook.inference.prediction import PredictionDocument
+
+            self._documents.append(PredictionDocument.of(answer))
         elif self._out is None:
             self._show(answer)
         less_sure = self._next and self._out and answer.confidence < self._next.confidence
@@ -240,47 +240,6 @@ class _Answers:
         if self._n > MOST_IN_FULL:
             terminal.say_error(failed)
         raise typer.Exit(self._failures[0].exit_code)
-
-
-class _PredictionDocument(Document, Struct, frozen=True, kw_only=True):
-    """A prediction, as `predict --json` prints it."""
-
-    source: str = field(name="input")
-    name: str = field(name="class")
-    label: int
-    confidence: float
-    true_class: str | None
-    right: bool | None
-    probs: list[float]
-    classes: tuple[str, ...]
-    inverted: bool
-    seen: Seen
-    novelty: float
-    verdict: Verdict
-    strange: bool
-    unsure: bool
-    likely: list[str] | None
-
-    @classmethod
-    def of(cls, one: Prediction) -> Self:
-        """Return what is printed of a prediction."""
-        return cls(
-            source=one.source,
-            name=one.name,
-            label=one.label,
-            confidence=one.confidence,
-            true_class=None if one.truth is None else one.classes[one.truth],
-            right=one.right,
-            probs=[float(p) for p in one.probs],
-            classes=one.classes,
-            inverted=one.inverted,
-            seen=one.seen,
-            novelty=one.novelty,
-            verdict=one.verdict,
-            strange=one.strange,
-            unsure=one.unsure,
-            likely=None if one.likely is None else [one.classes[k] for k in one.likely],
-        )
 
 
 def _draw_predictions(found: list[Prediction], path: Path) -> Path:

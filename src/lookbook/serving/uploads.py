@@ -1,0 +1,114 @@
+"""Uploaded image files: from the body of a request to answers for people."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from lookbook.core.bounded_io import NamedBytes
+from lookbook.errors import InputError
+from lookbook.inference.prediction import PredictionDocument
+from lookbook.inference.predictor import Prediction, Predictor, Sample
+from lookbook.serving.refusals import Refusal
+
+if TYPE_CHECKING:
+    from lookbook.serving.application import State
+    from lookbook.serving.repository import ServedModel
+
+#: letters of a file's name that are kept
+MAX_NAME = 200
+_WHOLE = ("application/octet-stream", "")
+
+
+async def files_in(body: bytes, headers: Headers, max_files: int) -> list[NamedBytes]:
+    """Return the files that a body holds: the parts of a form, or the body itself.
+
+    Raises
+    ------
+    Refusal
+        It holds none, more than `max_files`, or something else.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        files = await _parts(body, headers, max_files)
+    elif kind in _WHOLE or kind.startswith("image/"):
+        files = [NamedBytes("image", body)] if body else []
+    else:
+        raise Refusal(
+            415,
+            f"expected an image as the body, or image files as multipart/form-data, got {kind!r}",
+        )
+    if not files:
+        raise Refusal(422, "expected one image file or more, got none")
+    return files
+
+
+async def _parts(body: bytes, headers: Headers, max_files: int) -> list[NamedBytes]:
+    """Return the files of a form."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(headers, stream(), max_files=max_files, max_fields=100)
+    parser.spool_max_size = len(body) + 1  # it is in memory already, and is bounded
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        message = getattr(error, "message", "") or "it has no boundary, or is cut short"
+        raise Refusal(400, f"the form cannot be read: {message}") from error
+    return [
+        NamedBytes((part.filename or name)[:MAX_NAME], await part.read())
+        for name, part in form.multi_items()
+        if isinstance(part, UploadFile)
+    ]
+
+
+async def answer(
+    state: State,
+    model: ServedModel,
+    files: Sequence[NamedBytes],
+    *,
+    coverage: float | None = None,
+    sets: float | None = None,
+) -> list[Prediction | InputError]:
+    """Return the answers to image files, in their order.
+
+    Raises
+    ------
+    Refusal
+        There is no room for them, or the model has no thresholds, or takes no images.
+    """
+    try:
+        predictor = Predictor(model.model, coverage=coverage, sets=sets)
+    except InputError as error:
+        raise Refusal(422, str(error)) from error
+    steps = model.model.preprocessing
+    if steps is None:
+        raise Refusal(
+            422, f"{model.name} takes rows of features and no images: use its infer route"
+        )
+    with state.batcher.room_for(len(files)):
+        samples = await state.readers.read(files, steps)
+    images = [each.image for each in samples if isinstance(each, Sample)]
+    if not images:
+        return [each for each in samples if isinstance(each, InputError)]
+    outputs = await state.batcher.answer(model, np.stack(images), is_counted=False)
+    rows = zip(*outputs, strict=True)
+    answers = [
+        predictor.judge(each, *next(rows)) if isinstance(each, Sample) else each for each in samples
+    ]
+    for each in answers:
+        if isinstance(each, Prediction):
+            state.metrics.count_verdict(model.name, model.version, each.verdict)
+    return answers
+
+
+def document(answered: Prediction | InputError) -> dict[str, Any]:
+    """Return what is said of a file: as `predict --json` prints it, or why there is no answer."""
+    if isinstance(answered, InputError):
+        return {"input": answered.source, "error": str(answered)}
+    return PredictionDocument.of(answered).to_json()

@@ -1,0 +1,96 @@
+"""Models by name and version."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lookbook.errors import DamagedFileError, InputError
+from lookbook.exports.formats import export
+from lookbook.runs.store import read_run
+from lookbook.serving.refusals import Refusal
+from lookbook.serving.repository import Repository, Source
+
+RUN = "runs/bars-tutorial-1"
+
+
+def loaded(*named: str | Path) -> Repository:
+    repository = Repository([Source.parse(str(each)) for each in named], max_batch=4)
+    repository.load()
+    return repository
+
+
+def test_a_run_a_file_and_a_bundle_are_models(place, tmp_path):
+    export(read_run(place / RUN), to="folder", out=tmp_path / "bundle")
+    shutil.copy(place / RUN / "model.onnx", tmp_path / "other.onnx")
+    repository = loaded(
+        place / RUN, f"clothes={place / RUN / 'model.onnx'}", tmp_path / "bundle",
+        tmp_path / "other.onnx",
+    )  # fmt: skip
+    assert repository.names == ["bars-tutorial-1", "clothes", "bundle", "other"]
+    assert {repository.get(name).model.classes for name in repository.names} == {
+        ("top", "middle", "bottom")
+    }
+    assert repository.versions("clothes") == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("a b=x", "cannot stand in an address"),
+        ("=x", "cannot stand in an address"),
+        ("a=", "names no file or folder"),
+        ("../../..", "cannot stand in an address"),
+    ],
+)
+def test_names_that_cannot_stand_in_an_address_are_refused(named, expected, monkeypatch):
+    monkeypatch.chdir("/")
+    with pytest.raises(InputError, match=expected):
+        Source.parse(named)
+
+
+def test_what_is_no_model_is_refused(place, tmp_path):
+    with pytest.raises(InputError, match="two models are called 'bars-tutorial-1'"):
+        loaded(place / RUN, place / RUN / "model.onnx")
+    with pytest.raises(InputError, match="no run"):
+        loaded(tmp_path / "nothing")
+    (tmp_path / "a.onnx").write_bytes(b"no model")
+    with pytest.raises(DamagedFileError, match="is not a model of lookbook"):
+        loaded(tmp_path / "a.onnx")
+    (tmp_path / "versions/1").mkdir(parents=True)
+    with pytest.raises(InputError, match="none that can be opened"):
+        loaded(tmp_path / "versions")
+
+
+def test_versions_come_and_go_and_the_newest_is_meant(place, tmp_path):
+    versions = tmp_path / "clothes"
+    shutil.copytree(place / RUN, versions / "2")
+    repository = loaded(versions)
+    assert (repository.names, repository.versions("clothes")) == (["clothes"], ["2"])
+    old = repository.get("clothes")
+    whole = (place / RUN / "model.onnx").read_bytes()
+    (versions / "10").mkdir()
+    repository.refresh()
+    (versions / "10/model.onnx").write_bytes(whole[:1000])  # as while it is copied
+    repository.refresh()
+    assert repository.get("clothes") is old
+    (versions / "10/model.onnx").write_bytes(whole)
+    repository.refresh()
+    assert repository.versions("clothes") == ["2", "10"]
+    assert repository.get("clothes").version == "10"
+    assert repository.get("clothes", "2") is old
+    shutil.rmtree(versions / "2")
+    repository.refresh()
+    assert repository.versions("clothes") == ["10"]
+    shutil.rmtree(versions / "10")
+    repository.refresh()
+    assert repository.versions("clothes") == ["10"]  # the last one stays
+
+
+@pytest.mark.parametrize(("name", "version"), [("b", None), ("a", "2"), ("a", "01"), ("", "")])
+def test_what_there_is_not_is_refused_with_what_there_is(place, name, version):
+    with pytest.raises(Refusal, match="there are") as refused:
+        loaded(f"a={place / RUN}").get(name, version)
+    assert refused.value.status == 404
