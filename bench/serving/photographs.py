@@ -44,9 +44,7 @@ def _measure(setting: Setting, model: Path, files: list[Path]) -> dict[str, obje
     asked = [requests.image_file(path.read_bytes()) for path in files]
     with running(LOOKBOOK, model, setting.server_core) as server, as_client(setting):
         clients = Clients(server.address, asked, CONNECTIONS)
-        clients.closed(seconds / 3)
-        clients.close()
-        clients = Clients(server.address, asked, CONNECTIONS)
+        clients.settle()
         load = clients.closed(seconds)
         clients.close()
     return {"alone": alone, **figures(load)}

@@ -119,8 +119,9 @@ def _overload(server: Running, asked: list[bytes], seconds: float) -> dict[str, 
 
 
 def _paced(server: Running, asked: list[bytes], rate: float, seconds: float) -> dict[str, Any]:
-    clients = Clients(server.address, asked, 1024)
+    clients = Clients(server.address, asked, 512)  # twice what the queue holds
     try:
+        clients.settle()
         return {"offered": rate, **figures(clients.paced(rate, seconds))}
     finally:
         clients.close()

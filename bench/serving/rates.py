@@ -50,6 +50,7 @@ def _ask(setting: Setting, server: Peer, found: Running) -> Iterator[dict[str, A
 def _load(found: Running, asked: list[bytes], n: int, seconds: float) -> dict[str, Any]:
     clients = Clients(found.address, asked, n)
     try:
+        clients.settle()
         return figures(clients.closed(seconds))
     finally:
         clients.close()
@@ -88,8 +89,7 @@ def _idle(setting: Setting, found: Running, asked: list[bytes]) -> np.ndarray:
     """Return the seconds that each request took, in their order."""
     with as_client(setting):
         clients = Clients(found.address, asked, 1)
-        clients.closed(most=len(asked))  # once without pauses: what happens once, is over
-        clients.load.latencies.clear()
+        clients.settle()
         load = clients.paced(IDLE_RATE, most=len(asked))
         clients.close()
     return np.array(load.latencies)

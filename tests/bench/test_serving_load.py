@@ -74,6 +74,18 @@ def test_every_answer_is_counted_and_requests_take_turns():
     assert load.rate == pytest.approx(30 / load.seconds)
 
 
+def test_what_settles_is_not_counted():
+    with serving(lambda *_: OK) as (listener, seen):
+        looked = []
+        clients = Clients(listener.getsockname(), ASKED, 4, lambda *each: looked.append(each))
+        clients.settle()
+        assert len(seen) == 4
+        load = clients.closed(most=8)
+        clients.close()
+    assert load.statuses == {200: 8}
+    assert sum(load.answers) == 8 == len(looked)
+
+
 def test_refusals_are_no_answers():
     load, _ = load_of(lambda _, number: OK if number % 2 else FULL, 2, most=20)
     assert load.statuses == {200: 10, 429: 10}
