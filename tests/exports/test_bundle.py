@@ -355,10 +355,39 @@ def test_python_makes_the_same_pixels_of_a_photograph(cutting_kit, cutting_run, 
         paths.append(tmp_path / f"{seed}.{'jpg' if seed % 2 else 'png'}")
         image = Image.fromarray(made(*COLOURS["grey on wood"], seed=seed)[0])
         image.resize(size, Image.Resampling.BICUBIC).save(paths[-1])
+    for name, save, _, _ in GOLDEN.values():  # palettes, 16 bits, transparency, CMYK
+        paths.append(tmp_path / name)
+        save(tmp_path / name)
     command = [sys.executable, "-c", code, tmp_path / "found.npy", *paths]
     subprocess.run(command, cwd=cutting_kit, check=True)
     expected = [one.image for one in Predictor(cutting_run).predict(paths)]
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak of memory")
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("turned", [1, 6])
+def test_python_takes_little_memory_for_the_largest_photograph(
+    cutting_kit, cutting_run, tmp_path, progressive, turned
+):
+    """Of 85 million pixels: 2 GB, where it is decoded whole and laid on a ground."""
+    code = (
+        "import sys, numpy as np\nfrom picture import see\n"
+        "np.save(sys.argv[1], see(sys.argv[2])[0])\n"
+        "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
+    )
+    image, exif = Image.fromarray(made(*COLOURS["dark on light"])[0]), Image.Exif()
+    exif[0x0112] = turned
+    image.resize((7980, 10640), Image.Resampling.BICUBIC).save(
+        tmp_path / "large.jpg", progressive=progressive, exif=exif
+    )
+    command = [sys.executable, "-c", code, tmp_path / "found.npy", tmp_path / "large.jpg"]
+    ended = subprocess.run(command, cwd=cutting_kit, check=True, capture_output=True, text=True)
+    assert int(ended.stdout) < 600_000  # kB
+    (expected,) = Predictor(cutting_run).predict([tmp_path / "large.jpg"])
+    found = np.load(tmp_path / "found.npy").astype(int)
+    assert np.abs(found - expected.image).mean() < 8
 
 
 def test_cutting_out_needs_scipy_and_two_files_more(cutting_kit):

@@ -8,7 +8,8 @@ from segmentation import LONGEST, segment
 def cut_out(photograph, size):
     """Return a photograph as the model takes it, and what was done to it."""
     longest = 2 * LONGEST
-    copy = photograph.reduce(max(1, max(photograph.size) // (2 * longest)))
+    copy = photograph if photograph.mode in ("L", "RGB") else photograph.convert("RGB")
+    copy = copy.reduce(max(1, max(copy.size) // (2 * longest))).convert("RGB")
     scale = longest / max(copy.size)
     w, h = (max(1, round(side * scale)) for side in copy.size)
     copy = copy.resize((w, h), Image.Resampling.BILINEAR)

@@ -25,25 +25,25 @@ def read(path):  # as the model takes it: padded with the colour of its border, 
 
 def see(path):  # the same, and what was done to it
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # 89 million pixels are too many
-    opened = Image.open(path, formats=["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
-    picture = ImageOps.exif_transpose(opened)
-    if picture.mode[0] in "IF":  # 16-bit grey keeps its upper 8 bits
-        if picture.mode == "F" or ((levels := np.asarray(picture)) >> 16).any():
+    image = Image.open(path, formats=["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
+    if image.width * image.height > 40e6:  # a JPEG is decoded smaller: it would take 2 GB
+        image.draft(None, (16 * max(height, width),) * 2)
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode[0] in "IF":  # 16-bit grey keeps its upper 8 bits
+        if image.mode == "F" or ((levels := np.asarray(image)) >> 16).any():
             raise ValueError("32-bit pixels have no fixed range")
-        layers = levels >> 8, np.where(levels == picture.info.get("transparency"), 0, 255)
-        picture = Image.merge("LA", [Image.fromarray(layer.astype(np.uint8)) for layer in layers])
-    picture = picture.convert("RGBA")  # what is transparent goes on a ground that contrasts
-    grey, alpha = (np.asarray(x, np.int32) for x in (picture.convert("L"), picture.getchannel("A")))
-    ground = "black" if (alpha * (grey - 191)).sum() > 0 else "white"
-    picture = Image.alpha_composite(Image.new("RGBA", picture.size, ground), picture)
-    if "segmentation" in steps and picture.size != (width, height):
-        return cut_out(picture.convert("RGB"), (height, width))
-    picture = picture.convert("RGB" if colour else "L")
-    picture = picture.reduce(max(1, int(max(picture.width / width, picture.height / height) / 16)))
-    scale = max(picture.width / width, picture.height / height)
-    w, h = max(picture.width, round(width * scale)), max(picture.height, round(height * scale))
-    whole = Image.new(picture.mode, (w, h), tuple(border(np.asarray(picture)).astype(int).tolist()))
-    whole.paste(picture, ((w - picture.width) // 2, (h - picture.height) // 2))
+        layers = levels >> 8, np.where(levels == image.info.get("transparency"), 0, 255)
+        image = Image.merge("LA", [Image.fromarray(layer.astype(np.uint8)) for layer in layers])
+    if image.has_transparency_data:  # what is transparent goes on a ground that contrasts
+        grey, alpha = (np.asarray(x, np.int32) for x in image.convert("RGBA").convert("LA").split())
+        ground = "black" if (alpha * (grey - 191)).sum() > 0 else "white"
+        image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image.convert("RGBA"))
+    if image.size != tuple(size := np.array([width, height])) and "segmentation" in steps:
+        return cut_out(image, (height, width))
+    image = image.convert("RGB" if colour else "L").reduce(max(1, int(max(image.size / size) / 16)))
+    w, h = np.maximum(image.size, np.rint(size * max(image.size / size)).astype(int)).tolist()
+    whole = Image.new(image.mode, (w, h), tuple(border(np.asarray(image)).astype(int).tolist()))
+    whole.paste(image, ((w - image.width) // 2, (h - image.height) // 2))
     out = np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
     odd = {"light on dark": border(out) > 191, "dark on light": border(out) < 64}
     return (255 - out, "seen inverted") if not colour and odd.get(steps["polarity"]) else (out, "")
