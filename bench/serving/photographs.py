@@ -26,7 +26,7 @@ def measure_photographs(setting: Setting, record: Record) -> None:
     """Send photographs to the model as it is, and to one that cuts nothing out of them."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        files = shrink(setting.photographs[:FILES], place)
+        files = resize(setting.photographs[:FILES], place)
         plain = place / "plain.onnx"
         plain.write_bytes(without_segmentation(Model.open(setting.run.model)).content)
         models = {"with segmentation": setting.run.model, "without": plain}
@@ -50,15 +50,16 @@ def _measure(setting: Setting, model: Path, files: list[Path]) -> dict[str, obje
     return {"alone": alone, **figures(load)}
 
 
-def shrink(paths: tuple[Path, ...], folder: Path) -> list[Path]:
+def resize(paths: tuple[Path, ...], folder: Path) -> list[Path]:
     """Write photographs as JPEG files of quality 85, the longer side of 400 pixels."""
     written = []
     for number, path in enumerate(paths):
         with Image.open(path) as image:
             small = ImageOps.exif_transpose(image).convert("RGB")
-        small.thumbnail((SIDE, SIDE))
+        by = SIDE / max(small.size)
+        sides = (round(by * small.width), round(by * small.height))
         written.append(folder / f"{number}.jpg")
-        small.save(written[-1], quality=85)
+        small.resize(sides, Image.Resampling.LANCZOS).save(written[-1], quality=85)
     return written
 
 
