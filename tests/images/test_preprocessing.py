@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 import warnings
@@ -406,3 +407,16 @@ def test_a_heic_photograph_is_refused_with_what_to_do(tmp_path):
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with pytest.raises(InputError, match=r"is a HEIC photograph, .*; convert it to JPEG first"):
         read_image(path)
+
+
+def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    path = tmp_path / "mine.png"
+    Image.new("L", (9, 9)).save(path)
+
+    def refuse(path):  # root may read everything: refuse by hand
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("lookbook.images.decoding.BoundedFile", refuse)
+    with pytest.raises(InputError) as caught:
+        read_image(path)
+    assert str(caught.value) == (f"{path} cannot be read: Permission denied; check its permissions")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from lookbook.errors import LookbookWarning
 from lookbook.inference.inputs import list_inputs
+from lookbook.inference.prediction import predict_each
 
 
 @pytest.fixture
@@ -75,3 +78,19 @@ def test_what_is_left_out_is_told(album):
     with pytest.warns(LookbookWarning) as told:
         assert list_inputs(["album"]) == [f"album/{name}" for name in INSIDE]
     assert [str(note.message)[:15] for note in told] == ["left out 1 file", "left out 1 file"]
+
+
+def test_a_file_where_nobody_may_look_costs_no_other_answer(run, tmp_path, monkeypatch):
+    image, locked = tmp_path / "own.png", tmp_path / "locked" / "a.png"
+    Image.new("L", (10, 12)).save(image)
+    look = Path.stat
+
+    def refuse(path, **options):  # root may look everywhere: refuse by hand
+        if path == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    error, answer = predict_each(run, list_inputs([locked, image]))
+    assert str(error) == f"{locked} cannot be read: Permission denied; check its permissions"
+    assert (error.source, answer.source) == (str(locked), str(image))

@@ -83,9 +83,8 @@ def read_image(
     """
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415  # only for files
 
-    if not path.is_file():
-        raise InputError(f"no image file {path}; check the name")
     try:
+        _check_there(path)
         with warnings.catch_warnings():
             # what Pillow says of odd tags names no file
             warnings.simplefilter("ignore")
@@ -109,12 +108,24 @@ def read_image(
         ) from error
     except decoding.TooLargeError as error:
         raise InputError(f"{path} {error}; shrink it first") from error
+    except InputError:
+        raise
+    except PermissionError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}; check its permissions"
+        ) from error
     except DAMAGE as error:
         raise InputError(
             f"{path} cannot be read ({error}); save it again, as a PNG or JPEG of 8 bits a channel"
         ) from error
     _warn_dim(path, dim)
     return image
+
+
+def _check_there(path: Path | NamedBytes) -> None:
+    """Refuse what is no file, before it is opened: a pipe would be waited for."""
+    if not path.is_file():
+        raise InputError(f"no image file {path}; check the name")
 
 
 def read_size(path: Path) -> tuple[int, int] | None:

@@ -36,7 +36,7 @@ def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
     """
     listed: list[Input] = []
     for given in [inputs] if _is_one(inputs) else _several(inputs):
-        if isinstance(given, str | Path) and not is_test(str(given)) and Path(given).is_dir():
+        if isinstance(given, str | Path) and not is_test(str(given)) and _is_folder(given):
             try:
                 names, notes = list_images(given)
             except InputError:
@@ -50,6 +50,14 @@ def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
         else:
             raise _no_input(given)
     return listed
+
+
+def _is_folder(path: str | Path) -> bool:
+    """Say whether this is a folder; what lies where nobody may look is none."""
+    try:
+        return Path(path).is_dir()
+    except PermissionError:
+        return False
 
 
 def _is_one(given: object) -> TypeGuard[Input]:
@@ -86,7 +94,7 @@ def refuse_other_names(name: str | Path) -> None:
             f"{name} is an address, and nothing is fetched from any; save the image, then name "
             "its file"
         )
-    if Path(name).is_dir():
+    if _is_folder(name):
         list_images(name)  # says that there are none
 
 
