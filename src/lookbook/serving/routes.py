@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from lookbook.errors import InputError
 from lookbook.serving import uploads
+from lookbook.serving.description import describe_all
 from lookbook.serving.limits import read_body
 from lookbook.serving.metrics import CONTENT_TYPE
 from lookbook.serving.refusals import Refusal
@@ -40,6 +41,13 @@ def make_routes(state: State) -> FastAPI:
         content = state.metrics.write(state.batcher.n_images)
         return Response(content, media_type=CONTENT_TYPE)
 
+    def openapi() -> dict[str, Any]:
+        """Return the description of what there is now: versions come and go."""
+        models = state.repository
+        versions = {version for name in models.names for version in models.versions(name)}
+        return describe_all(app, models.names, sorted(versions))
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
 
 
@@ -89,6 +97,7 @@ def _add_health(app: FastAPI, state: State) -> None:
 def _add_metadata(app: FastAPI, state: State) -> None:
     """Add what says which models there are, and what they take."""
 
+    @app.get("/v2/", include_in_schema=False)
     @app.get("/v2")
     async def server() -> dict[str, Any]:
         """Describe the server."""
