@@ -892,3 +892,11 @@ def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):
 def test_a_page_without_samples_is_not_said_to_have_some(own_run, tmp_path, monkeypatch):
     monkeypatch.setattr(web_demo, "load_samples", lambda _run: None)
     assert not web_demo.has_samples(web_demo.write_web_demo(own_run, tmp_path / "bare.html"))
+
+
+def test_both_languages_state_the_same_numbers():
+    said = [texts("exports/try", lang) for lang in LANGS]
+    # in Korean, 89 million is 8,900 times ten thousand
+    for key in said[0].keys() - {"too_large"}:
+        numbers = [set(re.findall(r"\d+", re.sub(r"\{.*?\}", "", each[key]))) for each in said]
+        assert numbers[0] == numbers[1], key
