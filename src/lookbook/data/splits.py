@@ -17,7 +17,8 @@ from lookbook.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
 
-    from lookbook.data.formats.image_folder import Files, Layout, Part
+    from lookbook.data.formats.image_files import Files
+    from lookbook.data.formats.image_folder import Layout, Part
     from lookbook.data.formats.source import DataSource
 
 #: share of the images that becomes the test part where the data has none

@@ -16,7 +16,7 @@ from lookbook.core.files import write_document
 from lookbook.core.listeners import tell_images
 from lookbook.core.names import text
 from lookbook.data.dataset import Dataset, hash_arrays, warn
-from lookbook.data.formats.image_folder import left_out
+from lookbook.data.formats.image_files import left_out
 from lookbook.data.sources import resolve
 from lookbook.errors import InputError, LookbookError, LookbookWarning, OutputError
 from lookbook.evaluation import metrics
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float, Int64
 
-    from lookbook.data.formats.image_folder import Files
+    from lookbook.data.formats.image_files import Files
     from lookbook.data.formats.source import DataSource
     from lookbook.inference.thresholds import CalibrationSet
 

@@ -16,7 +16,8 @@ from msgspec import structs
 
 from lookbook.core.files import open_plain, write_document
 from lookbook.core.names import few, plain, text
-from lookbook.data.formats.image_folder import left_out, list_kinds
+from lookbook.data.formats.image_files import left_out
+from lookbook.data.formats.image_folder import list_kinds
 from lookbook.errors import InputError, LookbookWarning, OutputError
 from lookbook.evaluation import metrics
 from lookbook.evaluation.selection import choose_photographs

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-from lookbook.data.formats.image_folder import list_images
+from lookbook.data.formats.image_files import list_images
 from lookbook.errors import InputError, LookbookWarning
 
 if TYPE_CHECKING:

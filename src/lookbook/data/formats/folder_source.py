@@ -11,7 +11,8 @@ import numpy as np
 from lookbook.core import names
 from lookbook.data.dataset import Dataset, warn
 from lookbook.data.formats import image_folder
-from lookbook.data.formats.image_folder import Files, Layout, Part, left_out
+from lookbook.data.formats.image_files import KINDS, Files, left_out
+from lookbook.data.formats.image_folder import Layout, Part
 from lookbook.data.formats.source import DataSource, Labelled, Measured, Size
 from lookbook.data.splits import choose_files, measured_on_validation, no_validation
 from lookbook.errors import InputError
@@ -80,7 +81,7 @@ class FolderSource(DataSource):
         if part == "train" and not dataset.counts.all():
             empty = layout.parts["train"] / dataset.classes[dataset.counts.argmin()]
             raise InputError(
-                f"{empty} holds no image that can be read; expected {image_folder.KINDS}; add "
+                f"{empty} holds no image that can be read; expected {KINDS}; add "
                 "some, or remove that folder"
             )
         return dataset

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lookbook.core import names
 from lookbook.data.dataset import Dataset, warn_odd
-from lookbook.data.formats.image_folder import PARTS, Files, Part
+from lookbook.data.formats.image_files import Files
+from lookbook.data.formats.image_folder import PARTS, Part
 from lookbook.data.splits import no_validation, split_arrays, without_size
 from lookbook.errors import InputError, check_types, closest
 from lookbook.images.specification import SIDES
