@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: scripts of the page, in the order in which they stand in it, and those that cut out photographs
 SCRIPTS = ("exports/engine.js", "exports/photo.js", "exports/try.js")
+#: the first of them, where a server answers
+SERVED = "exports/served.js"
 CUTTING = tuple(
     f"exports/{name}.js" for name in ("minimum_cut", "segmentation", "cutout", "outline")
 )
@@ -76,6 +78,15 @@ class Network(Struct, frozen=True, kw_only=True):
     half: bool
     many: str
     exact: str
+
+
+class ServedNetwork(Struct, frozen=True, kw_only=True):
+    """A model that a server answers for, as `served.js` takes it."""
+
+    #: height, width and channels
+    shape: tuple[int, ...]
+    #: address of its infer route, beside that of the page
+    server: str
 
 
 class ResultOnTest(Struct, frozen=True):
@@ -177,6 +188,18 @@ def write_web_demo(run: Run, out: Path, lang: Lang | None = None) -> Path:
     return out
 
 
+def served_page(run: Run, server: str, lang: Lang | None = None) -> bytes:
+    """Return the page on a run's model for a server that answers at that address."""
+    model = open_model(run)
+    words = _words(run, model, lang)
+    height, width = model.input_shape[:2]
+    for said in words.texts.values():
+        lead = said["lead_served"].replace("{height}×{width}", f"{height}×{width}")
+        said |= {"lead": lead, "footer": said["footer_served"]}
+    network = ServedNetwork(shape=(*model.input_shape, 1)[:3], server=server)
+    return _page(run, network, words, connect="; connect-src 'self'")
+
+
 def _on_photographs(model: Model) -> OnPhotographs | None:
     """Return how sure answers to photographs are."""
     found = model.card.photographs
@@ -191,16 +214,32 @@ def has_samples(page: Path) -> bool:
     return b'"samples":{"labels":[],' not in page.read_bytes()
 
 
-def _page(run: Run, network: Network, words: Words) -> bytes:
+def _page(run: Run, network: Network | ServedNetwork, words: Words, *, connect: str = "") -> bytes:
+    """Return the page; `connect` is the part of its policy that says what it may ask."""
+    scripts = SCRIPTS if isinstance(network, Network) else (SERVED, *SCRIPTS[1:])
     cuts_out = words.preprocessing is not None and words.preprocessing.cuts_out
     page = fill(
         "exports/try",
-        (*CUTTING, *SCRIPTS) if cuts_out else SCRIPTS,
+        (*CUTTING, *scripts) if cuts_out else scripts,
         title=run.source.title,
-        texts=texts("exports/try", "en"),
-        document=json_in_page(network, words),
+        texts=texts("exports/try", "en") | words.texts["en"],
+        document=json_in_page(network, words if connect else _alone(words)),
+        connect=connect,
     )
     return encode(page)
+
+
+def _alone(words: Words) -> Words:
+    """Leave out the texts that only a server's page says."""
+    kept = {
+        lang: {
+            name: text
+            for name, text in said.items()
+            if not name.endswith("_served") and name != "no_answer"
+        }
+        for lang, said in words.texts.items()
+    }
+    return structs.replace(words, texts=kept)
 
 
 # ---- the network ----
@@ -297,7 +336,7 @@ def _words(run: Run, model: Model, lang: Lang | None) -> Words:
 
 def _texts(model: Model, lang: Lang) -> dict[str, str]:
     """Return the texts of the page: where nothing is cut out, none of what is said of that."""
-    found = texts("exports/try", lang)
+    found = dict(texts("exports/try", lang))
     if model.card.cuts_out_photographs:
         return found
     cutting = {"cut_out", "nothing_found", "fact_photographs"}

@@ -11,8 +11,9 @@ from typing import Self
 
 from lookbook.errors import InputError, LookbookError
 from lookbook.inference.model import Model
-from lookbook.inference.predictor import Predictor, open_model, open_source
+from lookbook.inference.predictor import Predictor, open_model
 from lookbook.inference.thresholds import Thresholds
+from lookbook.runs.store import Run, read_run
 from lookbook.serving.batch_sizes import answers_alike
 from lookbook.serving.refusals import Refusal
 from lookbook.serving.tensors import Signature
@@ -66,7 +67,7 @@ def _name_of(path: Path) -> str:
     return place.parent.name if place.name == "model.onnx" else place.stem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ServedModel:
     """A version of a model, ready to answer."""
 
@@ -75,6 +76,8 @@ class ServedModel:
     model: Model
     #: images that may go through the network together: answers do not depend on who is beside
     max_batch: int
+    #: the run that it is of, where that is known
+    run: Run | None
 
     @classmethod
     def load(cls, source: Source, version: str, path: Path, *, max_batch: int) -> Self:
@@ -85,7 +88,8 @@ class ServedModel:
         LookbookError
             There is none, or it is not whole.
         """
-        model = _open(path).on_one_core()
+        run = _run_of(path)
+        model = (_open(path) if run is None else open_model(run)).on_one_core()
         alike = answers_alike(model, min(max_batch, model.batch_size))
         if alike < max_batch:
             _log.warning(
@@ -93,7 +97,7 @@ class ServedModel:
                 source.name,
                 alike,
             )
-        return cls(source.name, version, model, alike)
+        return cls(source.name, version, model, alike, run)
 
     @cached_property
     def signature(self) -> Signature:
@@ -111,11 +115,17 @@ class ServedModel:
         return Predictor(self.model)
 
 
+def _run_of(path: Path) -> Run | None:
+    """Return the run of that folder or name, or None where it is a file or a bundle."""
+    if path.suffix == ".onnx" or (path / "model.onnx").exists():
+        folder = path.parent if path.name == "model.onnx" else path
+        return read_run(folder) if (folder / "conditions.json").exists() else None
+    return read_run(path)
+
+
 def _open(path: Path) -> Model:
-    """Open the model of a run, a file, or a bundle."""
-    if path.is_dir() and not (path / "conditions.json").exists() and (path / "model.onnx").exists():
-        return Model.open(path / "model.onnx")
-    return open_model(open_source(path if path.suffix == ".onnx" else str(path)))
+    """Open a model file, or that of a bundle."""
+    return Model.open(path if path.suffix == ".onnx" else path / "model.onnx")
 
 
 def versions_in(path: Path) -> dict[str, Path]:

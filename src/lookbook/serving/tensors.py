@@ -150,6 +150,13 @@ def read(body: bytes, json_length: int | None, signature: Signature) -> Inferenc
     return Inference(images, _wanted(request), request.id)
 
 
+def _finite(rows: Shaped[np.ndarray, "N *shape"]) -> Shaped[np.ndarray, "N *shape"]:
+    """Refuse features that are NaN or infinite: they would spoil the batch that they get into."""
+    if not np.isfinite(rows).all():
+        raise Refusal(400, "features must not be NaN or infinite, and within those of float32")
+    return rows
+
+
 def _only_input(request: _Request, signature: Signature) -> _Input:
     """Return the input, which must be the one that the model has."""
     expected = signature.images
@@ -194,7 +201,8 @@ def _of_bytes(
             f"a tensor of {signature.images.datatype} and shape {list(shape)} has "
             f"{math.prod(shape) * dtype.itemsize:,} bytes, got {len(content):,}",
         )
-    return np.frombuffer(content, dtype).reshape(shape)
+    images = np.frombuffer(content, dtype).reshape(shape)
+    return images if dtype == np.uint8 else _finite(images)
 
 
 def _of_json(given: _Input, signature: Signature) -> Shaped[np.ndarray, "N *shape"]:
@@ -218,8 +226,8 @@ def _of_json(given: _Input, signature: Signature) -> Shaped[np.ndarray, "N *shap
             return np.frombuffer(bytes(flat), np.uint8).reshape(given.shape)
         except (ValueError, OverflowError) as error:
             raise Refusal(400, f"input {given.name!r}: expected whole numbers 0 to 255") from error
-    with np.errstate(over="ignore"):  # an infinite number is refused later
-        return np.array(flat, np.float32).reshape(given.shape)
+    with np.errstate(over="ignore"):  # an infinite number is refused
+        return _finite(np.array(flat, np.float32).reshape(given.shape))
 
 
 def _flattened(name: str, data: Raw, shape: tuple[int, ...], datatype: str) -> list[Any]:

@@ -28,8 +28,11 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 for a free one.", min=0, max=65535)] = 8000,
-    workers: Annotated[
-        int, typer.Option(help="Processes that answer, which share the cores.", min=1, max=64)
+    n_workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", help="Processes that answer, which share the cores.", min=1, max=64
+        ),
     ] = 1,
     max_batch: Annotated[
         int, typer.Option(help="Images that go through a network at once.", min=1, max=1000)
@@ -59,14 +62,14 @@ def serve(
             "lookbook serve needs packages that are not installed; install them: "
             "pip install 'lookbook[serve]'"
         )
-    from lookbook.serving import server
+    from lookbook.serving.http import server, workers
     from lookbook.serving.repository import Source
 
     settings = server.Settings(
         sources=tuple(map(Source.parse, models)),
         host=host,
         port=port,
-        workers=workers,
+        workers=n_workers,
         max_batch=max_batch,
         max_queue=max_queue,
         max_body=max_body << 20,
@@ -74,15 +77,15 @@ def serve(
         origins=tuple(allow_origin or ()),
         logs_requests=log_requests,
     )
-    listening = server.listen(host, port)
+    settings.token()  # says what is wrong with it before anything is opened
+    listening = server.bind(host, port)
     repository = server.load(settings)
-    address = listening.getsockname()[:2]
-    terminal.say(
-        t(
-            "serving {models} on http://{host}:{port}",
-            models=", ".join(repository.names),
-            host=address[0],
-            port=address[1],
-        )
-    )
-    server.run(settings, repository, listening)
+
+    def tell() -> None:
+        names = ", ".join(repository.names)
+        terminal.say(t("serving {models} on {url}", models=names, url=server.url_of(listening)))
+
+    if n_workers == 1:
+        server.run(settings, repository, listening, tell)
+    else:
+        workers.run(settings, listening, tell)

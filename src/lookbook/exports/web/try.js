@@ -54,12 +54,18 @@ let current = null;
 
 /** Let the model look at bytes of its own size. */
 function look(pixels, known = {}) {
-  const start = performance.now();
+  const start = performance.now(), mine = ++looked;
+  const show = (said) => {
+    if (mine !== looked) return; // a server may answer late
+    if (known.cutout && MODEL.photographs) said.probs = temper(said.probs, MODEL.photographs.power);
+    current = { pixels, ...said, ...known, ms: performance.now() - start + (known.preparing ?? 0) };
+    showAnswer();
+  };
   const said = answer(pixels);
-  if (known.cutout && MODEL.photographs) said.probs = temper(said.probs, MODEL.photographs.power);
-  current = { pixels, ...said, ...known, ms: performance.now() - start + (known.preparing ?? 0) };
-  showAnswer();
+  if (said.then) said.then(show, (error) => say("trouble", t("no_answer", { error: error.message })));
+  else show(said);
 }
+let looked = 0; // pictures that the model was shown
 
 /** Probabilities as they hold for photographs, which are harder: a power of each, in sum 1 again. */
 function temper(probs, power) {

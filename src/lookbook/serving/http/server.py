@@ -1,13 +1,15 @@
-"""Server: sockets, the processes that share them, and an end that loses no request."""
+"""Server: a socket, the processes that share it, and an end that loses no request."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import os
 import select
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,10 +19,11 @@ import uvicorn
 
 from lookbook.core.environment import usable_cores
 from lookbook.errors import InputError
-from lookbook.serving.application import Application, State
+from lookbook.serving import logs
 from lookbook.serving.batcher import Batcher
-from lookbook.serving.connections import IDLE_SECONDS, Connection, refuse_new
-from lookbook.serving.limits import Token
+from lookbook.serving.http.application import Application, State, allow_origins
+from lookbook.serving.http.connections import IDLE_SECONDS, Connection, refuse_new
+from lookbook.serving.http.limits import Token
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
 from lookbook.serving.repository import Repository, Source
@@ -38,7 +41,7 @@ _log = logging.getLogger("lookbook.serving")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server is started with; a worker gets them as they are."""
+    """What a server is started with; its workers get them, too."""
 
     sources: tuple[Source, ...]
     host: str
@@ -46,14 +49,19 @@ class Settings:
     workers: int
     max_batch: int
     max_queue: int
+    #: bytes
     max_body: int
     token_file: Path | None = None
     origins: tuple[str, ...] = ()
     logs_requests: bool = False
 
+    def token(self) -> Token | None:
+        """Read the token."""
+        return None if self.token_file is None else Token.read(self.token_file)
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket with an address; it does not listen yet.
 
     Raises
     ------
@@ -61,18 +69,16 @@ def listen(host: str, port: int) -> socket.socket:
         The address is none, is not ours, or is taken.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as error:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
         raise InputError(
             f"no host {host!r}; expected a name or an address of this machine"
         ) from error
+    family, kind, protocol, _, address = found[0]
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
-        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise InputError(
@@ -81,18 +87,46 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def url_of(listening: socket.socket) -> str:
+    """Return the address of a socket, as a browser takes it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def load(settings: Settings) -> Repository:
-    """Open all models, for one of the workers."""
+    """Open all models.
+
+    Raises
+    ------
+    LookbookError
+        As `Repository.load`.
+    """
     repository = Repository(list(settings.sources), settings.max_batch)
     repository.load()
     return repository
 
 
-def run(settings: Settings, repository: Repository, listening: socket.socket) -> None:
-    """Serve in this process, until SIGTERM or Ctrl-C."""
-    token = None if settings.token_file is None else Token.read(settings.token_file)
+def run(
+    settings: Settings,
+    repository: Repository,
+    listening: socket.socket,
+    tell: Callable[[], None],
+    parent: int | None = None,
+) -> None:
+    """Serve in this process until SIGTERM or Ctrl-C; `tell` hears when it answers.
+
+    Parameters
+    ----------
+    settings, repository, listening
+        What is served, and where.
+    tell
+        Called once.
+    parent
+        Number of the process that started this one; without it, it ends.
+    """
+    logs.set_up()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, repository, listening, token))
+        runner.run(_serve(settings, repository, listening, tell, parent))
 
 
 def _loop_factory() -> Any:
@@ -105,26 +139,32 @@ def _loop_factory() -> Any:
 
 
 async def _serve(
-    settings: Settings, repository: Repository, listening: socket.socket, token: Token | None
+    settings: Settings,
+    repository: Repository,
+    listening: socket.socket,
+    tell: Callable[[], None],
+    parent: int | None,
 ) -> None:
-    from lookbook.serving.routes import make_routes  # noqa: PLC0415  # 0.4 s
+    from lookbook.serving.http.routes import make_routes  # noqa: PLC0415  # 0.4 s
 
     metrics = Metrics()
     cores = max(1, usable_cores() // settings.workers)
     batcher = Batcher(asyncio.get_running_loop(), settings.max_queue, metrics, cores)
     readers = Readers(cores)
     state = State(
-        repository, batcher, readers, metrics, settings.max_body, token,
-        logs_requests=settings.logs_requests,
+        repository, batcher, readers, metrics, settings.max_body, settings.token(),
+        origins=settings.origins, logs_requests=settings.logs_requests,
     )  # fmt: skip
-    application = Application(state, make_routes(state))
+    application: Any = Application(state, make_routes(state))
+    if settings.origins:
+        application = allow_origins(application, settings.origins)
     config = uvicorn.Config(
-        application, http=Connection, ws="none", lifespan="off", log_config=None,
-        access_log=False, server_header=False, date_header=False,
+        application, http=Connection, proxy_headers=False, ws="none", lifespan="off",
+        log_config=None,        access_log=False, server_header=False, date_header=False,
         timeout_keep_alive=IDLE_SECONDS, backlog=BACKLOG,
     )  # fmt: skip
     refreshing = asyncio.create_task(_refresh(repository))
-    await Server(config, state, listening).serve(sockets=[listening])
+    await Server(config, state, listening, tell, parent).serve(sockets=[listening])
     refreshing.cancel()
     batcher.close()
     readers.close()
@@ -134,15 +174,30 @@ async def _refresh(repository: Repository) -> None:
     """Look for new versions, now and then."""
     while True:
         await asyncio.sleep(REFRESH_SECONDS)
-        await asyncio.to_thread(repository.refresh)
+        try:
+            await asyncio.to_thread(repository.refresh)
+        except OSError as error:  # a folder that goes while it is looked at
+            _log.warning("looking for versions: %s", error)
 
 
 class Server(uvicorn.Server):
     """A server of uvicorn that answers what has arrived, on every connection, before it ends."""
 
-    def __init__(self, config: uvicorn.Config, state: State, listening: socket.socket) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        state: State,
+        listening: socket.socket,
+        tell: Callable[[], None],
+        parent: int | None,
+    ) -> None:
         super().__init__(config)
-        self._state, self._listening = state, listening
+        self._state, self._listening, self._tell, self._parent = state, listening, tell, parent
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self._tell()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Hear of a signal: from now on the server is not ready."""
@@ -151,11 +206,13 @@ class Server(uvicorn.Server):
         del sig, frame
 
     async def on_tick(self, counter: int) -> bool:
-        """Close connections on which a request takes too long to arrive."""
+        """Close connections on which a request takes too long; end with who started this one."""
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
-            for connection in list(self._connections()):
+            for connection in self._connections():
                 connection.close_if_late(now)
+            if self._parent is not None and os.getppid() != self._parent:
+                self.handle_exit(0, None)
         return await super().on_tick(counter)
 
     def _connections(self) -> list[Connection]:
@@ -163,13 +220,14 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept what the system has accepted, answer what has arrived, close, end."""
+        del sockets
         loop = asyncio.get_running_loop()
         ends = loop.time() + END_SECONDS
         with contextlib.suppress(OSError):
             refuse_new(self._listening)
         while select.select([self._listening], [], [], 0)[0]:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.01)
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
         for server in self.servers:
             server.close()
         self._listening.close()
@@ -182,4 +240,3 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.02)
         for connection in self._connections():
             connection.transport.close()
-        del sockets

@@ -16,7 +16,7 @@ from lookbook.inference.predictor import Prediction, Predictor, Sample
 from lookbook.serving.refusals import Refusal
 
 if TYPE_CHECKING:
-    from lookbook.serving.application import State
+    from lookbook.serving.http.application import State
     from lookbook.serving.repository import ServedModel
 
 #: letters of a file's name that are kept

@@ -20,6 +20,8 @@ MAX_BODY = 32 << 20
 MAX_TOKEN = 4096
 #: packed forms of a body that are read → how zlib calls them
 _PACKED = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+#: routes that say nothing of a model, and are asked by what keeps the server running: no token
+OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

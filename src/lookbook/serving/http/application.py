@@ -9,10 +9,18 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from lookbook.errors import InputError
+from lookbook.errors import LookbookError
 from lookbook.serving import tensors
 from lookbook.serving.batcher import Batcher
-from lookbook.serving.limits import Disconnected, Headers, Receive, RequestIds, Token, read_body
+from lookbook.serving.http.limits import (
+    OPEN,
+    Disconnected,
+    Headers,
+    Receive,
+    RequestIds,
+    Token,
+    read_body,
+)
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
 from lookbook.serving.refusals import Refusal
@@ -39,6 +47,8 @@ class State:
     metrics: Metrics
     max_body: int
     token: Token | None = None
+    #: addresses of sites whose pages may ask
+    origins: tuple[str, ...] = ()
     #: false from the moment on when the server is told to end
     is_ready: bool = True
     logs_requests: bool = False
@@ -68,8 +78,7 @@ class Application:
                 route = scope["path"] if scope["path"] in _ROUTES else "other"
                 status = await self._other(scope, headers, request_id, receive, send)
         except (Disconnected, asyncio.CancelledError):
-            # who asked is gone: there is nobody to tell
-            pass
+            pass  # who asked is gone: there is nobody to tell
         finally:
             seconds = time.perf_counter() - start
             self._state.metrics.count_request(route, status, seconds)
@@ -101,9 +110,10 @@ class Application:
         except Refusal as refusal:
             await refuse(send, refusal, request_id)
             return refusal.status
-        except InputError as error:
-            await refuse(send, Refusal(400, str(error)), request_id)
-            return 400
+        except LookbookError as error:  # what it answered is no answer
+            _log.exception("%s", model.name, extra={"request_id": request_id.decode()})
+            await refuse(send, Refusal(500, str(error)), request_id)
+            return 500
         content, json_bytes = tensors.write(outputs, asked, model.name, model.version)
         kind = (
             [_JSON]
@@ -129,19 +139,32 @@ class Application:
             await send(message)
 
         try:
-            if self._state.token is not None and scope["path"] not in _OPEN:
+            if self._state.token is not None and scope["path"] not in OPEN:
                 self._state.token.check(headers)
             await self._others(scope, receive, send_on)
         except Refusal as refusal:
             await refuse(send, refusal, request_id)
             return refusal.status
+        except Exception:  # noqa: BLE001  # Starlette has told who asked, and passes it on
+            _log.exception("%s", scope["path"], extra={"request_id": request_id.decode()})
         return status
 
 
-#: routes that say nothing of a model, and are asked by what keeps the server running
-_OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
+def allow_origins(app: App, origins: tuple[str, ...]) -> App:
+    """Let pages of other sites ask, too."""
+    from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415  # only where asked for
+
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", tensors.JSON_LENGTH, "x-request-id"],
+        expose_headers=[tensors.JSON_LENGTH, "x-request-id", "retry-after"],
+    )
+
+
 #: those that are counted by their names: of others there may be any number
-_ROUTES = _OPEN | {"/", "/docs", "/openapi.json", "/metrics", "/predict", "/v2"}
+_ROUTES = OPEN | {"/", "/docs", "/openapi.json", "/metrics", "/predict", "/v2"}
 
 
 def _inference(path: str) -> tuple[str, str | None] | None:

@@ -3,7 +3,7 @@
 import pytest
 from fastapi import FastAPI
 
-from lookbook.serving import description
+from lookbook.serving.http import description
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from lookbook.errors import InputError
-from lookbook.serving.limits import Disconnected, RequestIds, Token, read_body
+from lookbook.serving.http.limits import Disconnected, RequestIds, Token, read_body
 from lookbook.serving.refusals import Refusal
 
 

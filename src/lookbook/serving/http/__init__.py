@@ -1,0 +1,1 @@
+"""HTTP: connections, limits, routes, and the processes that serve them."""

@@ -1,0 +1,237 @@
+"""Routes beside inference: health, metadata, image files, metrics, pages."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+
+from lookbook.errors import InputError
+from lookbook.serving.http import pages, uploads
+from lookbook.serving.http.description import describe_all
+from lookbook.serving.http.limits import read_body
+from lookbook.serving.metrics import CONTENT_TYPE
+from lookbook.serving.refusals import Refusal
+
+if TYPE_CHECKING:
+    from lookbook.serving.http.application import State
+    from lookbook.serving.repository import ServedModel
+
+Name = Annotated[str, Path(description="Name of a model.")]
+Version = Annotated[str, Path(description="Version of it.")]
+OptionalVersion = Annotated[str | None, Query(description="Version; the newest if left out.")]
+
+
+def make_routes(state: State) -> FastAPI:
+    """Return the application of all routes but inference."""
+    app = FastAPI(
+        title="lookbook", version=version_of("lookbook"), docs_url=None, redoc_url=None,
+        redirect_slashes=False,
+    )  # fmt: skip
+    _add_errors(app)
+    _add_health(app, state)
+    _add_metadata(app, state)
+    _add_infer(app)
+    _add_predict(app, state)
+    _add_metrics(app, state)
+    _add_pages(app, state)
+
+    def describe_now() -> dict[str, Any]:
+        """Return the description of what there is now: versions come and go."""
+        models = state.repository
+        versions = {version for name in models.names for version in models.versions(name)}
+        return describe_all(app, models.names, sorted(versions))
+
+    app.openapi = describe_now  # type: ignore[method-assign]  # the way that FastAPI documents
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Say all errors as the protocol does."""
+
+    @app.exception_handler(HTTPException)
+    async def of_starlette(_request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def of_the_server(_request: Request, _error: Exception) -> JSONResponse:
+        return JSONResponse({"error": "an error of the server; its log says more"}, 500)
+
+    @app.exception_handler(Refusal)
+    async def of_ours(_request: Request, refusal: Refusal) -> JSONResponse:
+        return JSONResponse({"error": refusal.reason}, refusal.status, refusal.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def of_parameters(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(each) for each in first["loc"])
+        return JSONResponse({"error": f"{place}: {first['msg']}"}, 422)
+
+
+def _add_health(app: FastAPI, state: State) -> None:
+    """Add what is asked by whoever keeps the server running: 400 is the protocol's "no"."""
+
+    @app.get("/v2/health/live")
+    async def live() -> dict[str, bool]:
+        """Say that the server runs."""
+        return {"live": True}
+
+    @app.get("/v2/health/ready")
+    async def ready(response: Response) -> dict[str, bool]:
+        """Say whether requests are welcome: 400 from the moment on when the server ends."""
+        response.status_code = 200 if state.is_ready else 400
+        return {"ready": state.is_ready}
+
+    def of_model(name: str, version: str | None, response: Response) -> dict[str, Any]:
+        state.repository.get(name, version)
+        response.status_code = 200 if state.is_ready else 400
+        return {"name": name, "ready": state.is_ready}
+
+    @app.get("/v2/models/{name}/ready")
+    async def model_ready(name: Name, response: Response) -> dict[str, Any]:
+        """Say whether a model answers."""
+        return of_model(name, None, response)
+
+    @app.get("/v2/models/{name}/versions/{version}/ready")
+    async def version_ready(name: Name, version: Version, response: Response) -> dict[str, Any]:
+        """Say whether a version of a model answers."""
+        return of_model(name, version, response)
+
+
+def _add_metadata(app: FastAPI, state: State) -> None:
+    """Add what says which models there are, and what they take."""
+
+    @app.get("/v2/", include_in_schema=False)
+    @app.get("/v2")
+    async def server() -> dict[str, Any]:
+        """Describe the server."""
+        return {
+            "name": "lookbook",
+            "version": version_of("lookbook"),
+            "extensions": ["binary_tensor_data"],
+        }
+
+    def of_model(name: str, version: str | None) -> dict[str, Any]:
+        return describe(state.repository.get(name, version), state.repository.versions(name))
+
+    @app.get("/v2/models/{name}")
+    async def model(name: Name) -> dict[str, Any]:
+        """Describe a model: its versions, what it takes and answers."""
+        return of_model(name, None)
+
+    @app.get("/v2/models/{name}/versions/{version}")
+    async def one_version(name: Name, version: Version) -> dict[str, Any]:
+        """Describe a version of a model: what it takes and answers."""
+        return of_model(name, version)
+
+
+def describe(model: ServedModel, versions: list[str]) -> dict[str, Any]:
+    """Return a model's metadata as the protocol has them."""
+    tensors = model.signature
+    return {
+        "name": model.name,
+        "versions": versions,
+        "platform": "onnx_onnxv1",
+        "inputs": [_tensor(tensors.images)],
+        "outputs": [_tensor(each) for each in tensors.outputs],
+    }
+
+
+def _tensor(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+
+
+def _add_infer(app: FastAPI) -> None:
+    """Add inference to the addresses that are known, for other methods than POST.
+
+    `Application` answers it, before any of these routes is looked at.
+    """
+
+    @app.post("/v2/models/{name}/infer", include_in_schema=False)
+    async def infer(name: Name) -> Response:
+        """Answer images with the newest version of a model."""
+        raise NotImplementedError(name)
+
+    @app.post("/v2/models/{name}/versions/{version}/infer", include_in_schema=False)
+    async def infer_with_version(name: Name, version: Version) -> Response:
+        """Answer images with a version of a model."""
+        raise NotImplementedError(name, version)
+
+
+def _add_predict(app: FastAPI, state: State) -> None:
+    """Add what answers image files."""
+
+    @app.post("/predict")
+    async def predict(
+        request: Request,
+        model: Annotated[
+            str | None, Query(description="Name of a model; the first if left out.")
+        ] = None,
+        version: OptionalVersion = None,
+        coverage: Annotated[
+            float | None,
+            Query(gt=0, le=1, description="Share of images that are to get an answer."),
+        ] = None,
+        sets: Annotated[
+            float | None,
+            Query(gt=0, le=1, description="How often the set of classes holds the right one."),
+        ] = None,
+    ) -> Response:
+        """Say what image files show: one as the body, or one or many as multipart/form-data."""
+        served = state.repository.get(model or state.repository.names[0], version)
+        state.batcher.check_room()
+        headers = dict(request.scope["headers"])
+        body = await read_body(request.receive, headers, state.max_body)
+        files = await uploads.files_in(body, request.headers, state.batcher.max_queue)
+        answers = await uploads.answer(state, served, files, coverage=coverage, sets=sets)
+        document: dict[str, Any] = {
+            "model_name": served.name,
+            "model_version": served.version,
+            "answers": [uploads.document(each) for each in answers],
+        }
+        failed = [each for each in answers if isinstance(each, InputError)]
+        if len(failed) == len(answers):
+            document["error"] = str(failed[0])
+        content = msgspec.json.encode(document)
+        return Response(content, 422 if failed[len(answers) - 1 :] else 200, media_type=_JSON)
+
+
+_JSON = "application/json"
+
+
+def _add_metrics(app: FastAPI, state: State) -> None:
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Return what Prometheus collects."""
+        content = state.metrics.write(state.batcher.n_images)
+        return Response(content, headers={"content-type": CONTENT_TYPE})
+
+
+def _add_pages(app: FastAPI, state: State) -> None:
+    """Add pages for people."""
+
+    @app.get("/", response_class=HTMLResponse)
+    async def demo(
+        model: Annotated[
+            str | None, Query(description="Name of a model; the first if left out.")
+        ] = None,
+        version: OptionalVersion = None,
+    ) -> Response:
+        """Show the page to try a model on; where a model has none, what the routes are."""
+        served = state.repository.get(model or state.repository.names[0], version)
+        page = pages.web_demo(served)
+        if page is None:
+            return RedirectResponse("docs", 307)
+        policy = {"content-security-policy": pages.policy_of(page)}
+        return HTMLResponse(page, headers=pages.HEADERS | policy)
+
+    @app.get("/docs", response_class=HTMLResponse)
+    async def docs() -> HTMLResponse:
+        """Show what the routes are."""
+        page, policy = pages.docs(app.openapi(), state.repository.names)
+        return HTMLResponse(page, headers=pages.HEADERS | {"content-security-policy": policy})

@@ -1,0 +1,291 @@
+"""Every route, with good requests and bad ones."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import made_images
+from lookbook.inference.predictor import Predictor
+from lookbook.serving.batcher import Batcher
+from lookbook.serving.http.application import Application, State, allow_origins
+from lookbook.serving.http.limits import Token
+from lookbook.serving.http.routes import make_routes
+from lookbook.serving.metrics import Metrics
+from lookbook.serving.readers import Readers
+from lookbook.serving.repository import Repository, Source
+
+RUN = "runs/bars-tutorial-1"
+Ask = Callable[[httpx.AsyncClient], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def repository(place) -> Repository:
+    made = Repository([Source.parse(f"m={place / RUN}")], max_batch=8)
+    made.load()
+    return made
+
+
+@pytest.fixture
+def asked(repository) -> Callable[..., State]:
+    """Run a client against the application; return its state."""
+
+    def ask(test: Ask, *, origins: tuple[str, ...] = (), **settings: Any) -> State:
+        async def main() -> State:
+            metrics = Metrics()
+            batcher = Batcher(asyncio.get_running_loop(), 16, metrics)
+            state = State(repository, batcher, Readers(1), metrics, max_body=100_000)
+            state = replace(state, **settings)
+            app: Any = Application(state, make_routes(state))
+            app = allow_origins(app, origins) if origins else app
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+                await test(client)
+            batcher.close()
+            state.readers.close()
+            return state
+
+        return asyncio.run(main())
+
+    return ask
+
+
+IMAGES, LABELS = made_images(12, seed=5)
+INPUT = {"name": "images", "datatype": "UINT8", "shape": [12, 12, 10]}
+REQUEST = {"inputs": [INPUT | {"data": IMAGES.ravel().tolist()}]}
+
+
+def png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_the_protocols_routes_say_what_there_is(asked):
+    async def ask(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/v2/health/live")).json() == {"live": True}
+        assert (await client.get("/v2/health/ready")).json() == {"ready": True}
+        assert (await client.get("/v2")).json()["name"] == "lookbook"
+        about = (await client.get("/v2/models/m")).json()
+        assert about == (await client.get("/v2/models/m/versions/1")).json()
+        assert (about["name"], about["versions"]) == ("m", ["1"])
+        assert about["inputs"] == [{"name": "images", "datatype": "UINT8", "shape": [-1, 12, 10]}]
+        assert [each["name"] for each in about["outputs"]] == ["logits", "probs", "novelty"]
+        for path in ("/v2/models/m/ready", "/v2/models/m/versions/1/ready"):
+            assert (await client.get(path)).json() == {"name": "m", "ready": True}
+
+    asked(ask)
+
+
+def test_it_says_that_it_is_not_ready_and_still_answers(asked):
+    async def ask(client: httpx.AsyncClient) -> None:
+        for path in ("/v2/health/ready", "/v2/models/m/ready"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["ready"]) == (400, False)
+        assert (await client.get("/v2/health/live")).status_code == 200
+        assert (await client.post("/v2/models/m/infer", json=REQUEST)).status_code == 200
+
+    asked(ask, is_ready=False)
+
+
+def test_inference_is_that_of_the_model_in_json_and_in_bytes(asked, repository):
+    expected = repository.get("m").model.predict(IMAGES)
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        for path in ("/v2/models/m/infer", "/v2/models/m/versions/1/infer"):
+            answer = (await client.post(path, json=REQUEST | {"id": "7"})).json()
+            assert (answer["model_name"], answer["model_version"], answer["id"]) == ("m", "1", "7")
+            assert answer["outputs"][1]["data"] == expected.probs.ravel().tolist()
+        packed = gzip.compress(json.dumps(REQUEST).encode())
+        answer = await client.post(
+            "/v2/models/m/infer", content=packed, headers={"content-encoding": "gzip"}
+        )
+        assert answer.json()["outputs"][0]["data"] == expected.logits.ravel().tolist()
+        binary = INPUT | {"parameters": {"binary_data_size": IMAGES.nbytes}}
+        head = json.dumps({"inputs": [binary], "parameters": {"binary_data_output": True}}).encode()
+        answer = await client.post(
+            "/v2/models/m/infer", content=head + IMAGES.tobytes(),
+            headers={"inference-header-content-length": str(len(head))},
+        )  # fmt: skip
+        n = int(answer.headers["inference-header-content-length"])
+        values = np.frombuffer(answer.content[n:], "<f4")
+        assert (values == np.concatenate([each.ravel() for each in expected])).all()
+
+    state = asked(ask)
+    counted = state.metrics.write(0).decode()
+    assert 'lookbook_requests_total{route="infer",status="200"} 4.0' in counted
+    assert "lookbook_batch_images_count" in counted
+    verdicts = [line for line in counted.splitlines() if line.startswith("lookbook_answers_total")]
+    assert sum(float(line.split()[-1]) for line in verdicts) == 4 * 12
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "expected"),
+    [
+        ("GET", "/nothing", {}, 404, "Not Found"),
+        ("GET", "/v2/models/x", {}, 404, "no model 'x'; there are ['m']"),
+        ("GET", "/v2/models/m/versions/2", {}, 404, "no version '2' of 'm'"),
+        ("GET", "/v2/models/x/ready", {}, 404, "no model 'x'"),
+        ("POST", "/v2/models/x/infer", {"json": REQUEST}, 404, "no model 'x'"),
+        ("POST", "/v2/models/m/versions/a/infer", {"json": REQUEST}, 404, "no version 'a'"),
+        ("GET", "/v2/models/m/infer", {}, 405, "Method Not Allowed"),
+        ("DELETE", "/predict", {}, 405, "Method Not Allowed"),
+        ("POST", "/v2/models/m/infer", {}, 400, "expected a JSON inference request"),
+        ("POST", "/v2/models/m/infer", {"content": b"x" * 100_001}, 413, "at most 100,000 bytes"),
+        (
+            "POST", "/v2/models/m/infer",
+            {"content": gzip.compress(b"x" * 10**7), "headers": {"content-encoding": "gzip"}},
+            413, "at most 100,000 bytes",
+        ),
+        (
+            "POST", "/v2/models/m/infer", {"content": b"x", "headers": {"content-encoding": "br"}},
+            415, "expected the content-encoding gzip",
+        ),
+        (
+            "POST", "/v2/models/m/infer",
+            {"content": b"x", "headers": {"inference-header-content-length": "-1"}},
+            400, "expected a number of bytes",
+        ),
+        (
+            "POST", "/v2/models/m/infer",
+            {"content": bytes(17 * 120), "headers": {"inference-header-content-length": "0"}},
+            413, "expected 16 images or fewer",
+        ),
+        ("POST", "/predict", {}, 422, "expected one image file or more"),
+        ("POST", "/predict?sets=2", {"content": b"x"}, 422, "query.sets"),
+        ("POST", "/predict?model=x", {"content": b"x"}, 404, "no model 'x'"),
+        ("POST", "/predict", {"content": b"no image"}, 422, "is not an image that can be read"),
+        ("POST", "/predict", {"json": {"url": "http://a/b.png"}}, 415, "expected an image"),
+        ("POST", "/predict", {"data": {"a": "b"}}, 415, "expected an image as the body"),
+        ("POST", "/predict", {"files": [("a", b"x")] * 17}, 400, "Too many files"),
+        (
+            "POST", "/predict",
+            {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+            400, "the form cannot be read",
+        ),
+        (
+            "POST", "/predict",
+            {
+                "content": b"--a--\r\n",
+                "headers": {"content-type": "multipart/form-data; boundary=a"},
+            },
+            422, "expected one image file or more",
+        ),
+        ("POST", "/predict", {"content": b"x" * 100_001}, 413, "at most 100,000 bytes"),
+    ],
+)  # fmt: skip
+def test_bad_requests_are_told_what_was_expected(asked, method, path, options, status, expected):
+    async def ask(client: httpx.AsyncClient) -> None:
+        answer = await client.request(method, path, **options)
+        assert answer.status_code == status, answer.text
+        assert expected in answer.json()["error"]
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-request-id"]
+
+    asked(ask)
+
+
+@pytest.mark.slow
+def test_image_files_are_answered_as_the_predictor_does(asked, place):
+    expected = Predictor(place / RUN, sets=0.9).predict(list(map(Image.fromarray, IMAGES[:3])))
+    files = [("file", (f"{i}.png", png(image))) for i, image in enumerate(IMAGES[:3])]
+    files.insert(1, ("file", ("bad.png", files[0][1][1][:60])))
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        answer = await client.post("/predict?sets=0.9", files=files)
+        assert answer.status_code == 200
+        answers = answer.json()["answers"]
+        assert "cannot be read" in answers.pop(1)["error"]
+        assert [each["input"] for each in answers] == ["0.png", "1.png", "2.png"]
+        for found, one in zip(answers, expected, strict=True):
+            assert found["class"] == one.name
+            assert found["probs"] == [float(p) for p in one.probs]
+            assert found["verdict"] == one.verdict
+            assert found["likely"] == [one.classes[k] for k in one.likely]
+        alone = await client.post("/predict", content=png(IMAGES[0]))
+        assert alone.json()["answers"][0]["probs"] == answers[0]["probs"]
+
+    state = asked(ask)
+    assert state.batcher.n_images == 0
+
+
+def test_without_its_token_nothing_but_health_is_answered(asked):
+    async def ask(client: httpx.AsyncClient) -> None:
+        for path in ("/v2/health/live", "/v2/health/ready"):
+            assert (await client.get(path)).status_code == 200
+        for method, path in (
+            ("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/metrics"),
+            ("GET", "/v2"), ("GET", "/nothing"), ("POST", "/predict"),
+            ("POST", "/v2/models/m/infer"),
+        ):  # fmt: skip
+            answer = await client.request(method, path)
+            assert answer.status_code == 401, path
+            assert answer.headers["www-authenticate"] == "Bearer"
+        authorised = {"authorization": "Bearer s3cret"}
+        answer = await client.post("/v2/models/m/infer", json=REQUEST, headers=authorised)
+        assert answer.status_code == 200
+        described = (await client.get("/openapi.json", headers=authorised)).json()
+        assert "401" in described["paths"]["/predict"]["post"]["responses"]
+
+    asked(ask, token=Token("s3cret"))
+
+
+def test_pages_are_whole_and_bound_by_policies(asked):
+    async def ask(client: httpx.AsyncClient) -> None:
+        page = await client.get("/")
+        assert '"server":"v2/models/m/versions/1/infer"' in page.text
+        assert "connect-src 'self'" in page.headers["content-security-policy"]
+        assert '"many":' not in page.text  # weights stay with the server
+        docs = await client.get("/docs")
+        assert "/v2/models/{name}/infer" in docs.text
+        assert "<script" not in docs.text
+        for each in (page, docs):
+            assert each.headers["x-content-type-options"] == "nosniff"
+            assert each.headers["x-frame-options"] == "DENY"
+            assert each.headers["content-security-policy"].startswith("default-src 'none'")
+            assert "http://" not in each.text.replace("http://www.w3.org", "")
+
+    asked(ask)
+
+
+def test_other_sites_may_ask_only_where_they_are_allowed(asked):
+    async def ask(client: httpx.AsyncClient) -> None:
+        asks = {"origin": "https://b", "access-control-request-method": "POST"}
+        answer = await client.options("/v2/models/m/infer", headers=asks)
+        assert answer.headers["access-control-allow-origin"] == "https://b"
+        answer = await client.get("/v2", headers={"origin": "https://c"})
+        assert "access-control-allow-origin" not in answer.headers
+
+    async def ask_unasked(client: httpx.AsyncClient) -> None:
+        answer = await client.get("/v2", headers={"origin": "https://b"})
+        assert "access-control-allow-origin" not in answer.headers
+
+    asked(ask, origins=("https://b",))
+    asked(ask_unasked)
+
+
+def test_requests_keep_the_id_that_they_have(asked):
+    async def ask(client: httpx.AsyncClient) -> None:
+        for path in ("/v2", "/v2/models/m/infer"):
+            answer = await client.request("POST", path, headers={"x-request-id": "abc"})
+            assert answer.headers["x-request-id"] == "abc"
+
+    asked(ask)
+
+
+def test_every_route_is_described(asked):
+    async def ask(client: httpx.AsyncClient) -> None:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        assert len(paths) == 13
+
+    asked(ask)
