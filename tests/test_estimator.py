@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import clone
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import check_estimator
 
 import kinds
@@ -36,14 +38,29 @@ LEFT_OUT = {
 }
 
 
+#: checks that cannot hold, each with its reason
+NOT_HELD = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "rows that are repeated, in another order, are other batches: as of scikit-learn's own "
+        "networks, the same is learnt, and not the same weights"
+    ),
+}
+
+
 @pytest.mark.slow
 def test_scikit_learns_own_checks():
-    results = check_estimator(LookbookClassifier(random_state=0), on_skip=None, on_fail=None)
+    results = check_estimator(
+        LookbookClassifier(random_state=0),
+        on_skip=None,
+        on_fail=None,
+        expected_failed_checks=NOT_HELD,
+    )
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
     assert failed == {}
     skipped = {r["check_name"] for r in results if r["status"] == "skipped"}
     assert skipped <= set(LEFT_OUT)
-    assert sum(r["status"] == "passed" for r in results) == 55 - len(skipped)
+    assert {r["check_name"] for r in results if r["status"] == "xfail"} == set(NOT_HELD)
+    assert sum(r["status"] == "passed" for r in results) == 62 - len(skipped)
     tags = LookbookClassifier().__sklearn_tags__()
     assert tags.input_tags.two_d_array
     assert not tags.no_validation
@@ -205,6 +222,7 @@ def test_scikit_learns_tools_work():
     pipeline = make_pipeline(flat, LookbookClassifier(epochs=2, random_state=0))
     assert pipeline.fit(images, labels).predict(images).shape == (120,)
     assert clone(LookbookClassifier(epochs=7)).get_params() == {
+        "class_weight": None,
         "epochs": 7,
         "mirror": None,
         "random_state": None,
@@ -293,3 +311,109 @@ def test_a_file_that_is_no_image_is_named():
         table.predict(["none.png"])
     with pytest.raises(ValueError, match=r"Expected 2D array"):
         classifier.predict([])
+
+
+# ---- weights, and frames ----
+
+
+def uneven_squares(counts, seed=0):
+    """Squares of which each class has so many, with so much noise that some look alike."""
+    images, labels = squares(3 * max(counts), seed)
+    rng = np.random.default_rng(seed)
+    kept = np.concatenate([np.flatnonzero(labels == k)[:n] for k, n in enumerate(counts)])
+    noisy = images[kept] + rng.normal(0, 400, images[kept].shape)
+    return noisy.clip(0, 255).astype(np.uint8), labels[kept]
+
+
+def test_weights_that_are_all_the_same_change_nothing():
+    images, labels = squares()
+    expected = LookbookClassifier(epochs=2, random_state=0).fit(images, labels)
+    for options, weight in (
+        ({}, np.full(len(labels), 3.0)),
+        ({"class_weight": {0: 2, 1: 2, 2: 2}}, None),
+    ):
+        classifier = LookbookClassifier(epochs=2, random_state=0, **options)
+        found = classifier.fit(images, labels, sample_weight=weight)
+        assert found.model_.content == expected.model_.content
+
+
+def test_an_image_of_weight_0_is_as_if_it_were_not_there():
+    images, labels = squares()
+    weight = (np.arange(len(labels)) % 3 > 0).astype(float)
+    found = LookbookClassifier(epochs=2, random_state=0).fit(images, labels, sample_weight=weight)
+    left = weight > 0
+    expected = LookbookClassifier(epochs=2, random_state=0).fit(images[left], labels[left])
+    assert found.model_.content == expected.model_.content
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [None, ["often", "seldom", "rare"]])
+def test_balanced_classes_are_recognised_more_often_where_they_are_rare(names):
+    images, labels = uneven_squares([400, 25, 25])
+    others, truth = uneven_squares([100, 100, 100], seed=1)
+    if names is not None:
+        labels, truth = np.array(names)[labels], np.array(names)[truth]
+    scores = []
+    for class_weight in (None, "balanced"):
+        classifier = LookbookClassifier(epochs=10, random_state=0, class_weight=class_weight)
+        said = classifier.fit(images, labels).predict(others)
+        scores.append(balanced_accuracy_score(truth, said))
+    assert scores[1] > scores[0] + 0.05
+    by_image = LookbookClassifier(epochs=10, random_state=0)
+    by_image.fit(images, labels, sample_weight=compute_sample_weight("balanced", labels))
+    np.testing.assert_array_equal(by_image.predict_proba(others), classifier.predict_proba(others))
+
+
+@pytest.mark.parametrize("weight", [[-1.0] + [1.0] * 59, [0.0] * 60])
+def test_weights_that_say_nothing_are_refused(weight):
+    images, labels = squares(60)
+    with pytest.raises(ValueError, match=r"(?i)weight"):
+        LookbookClassifier(epochs=1).fit(images, labels, sample_weight=weight)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_and_series_are_taken_as_arrays(library):
+    frames = pytest.importorskip(library)
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(120, 5)), np.array(["고양이", "dog"])[np.arange(120) % 2]
+    rows[:, 1] += np.arange(120) % 2
+    weight = rng.integers(0, 3, 120)
+    columns = [f"feature {k}" for k in range(5)]
+    frame = frames.DataFrame({name: rows[:, k] for k, name in enumerate(columns)})
+    expected = LookbookClassifier(epochs=2, random_state=0).fit(rows, labels, weight)
+    found = LookbookClassifier(epochs=2, random_state=0)
+    found.fit(frame, frames.Series(labels), frames.Series(weight))
+    assert found.feature_names_in_.tolist() == columns
+    assert found.classes_.tolist() == ["dog", "고양이"]
+    np.testing.assert_array_equal(found.predict_proba(frame), expected.predict_proba(rows))
+    assert found.predict(frame).tolist() == expected.predict(rows).tolist()
+    assert found.score(frame, frames.Series(labels)) == expected.score(rows, labels)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_of_pixels_are_images_and_series_of_files_too(library, tmp_path):
+    frames = pytest.importorskip(library)
+    images, labels = squares(60)
+    flat = images.reshape(60, -1)
+    frame = frames.DataFrame({f"pixel {k}": flat[:, k] for k in range(100)})
+    found = LookbookClassifier(epochs=1, random_state=0).fit(frame, frames.Series(labels))
+    assert found.model_.input_shape == (10, 10)
+    paths = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for path, image in zip(paths, images, strict=False):
+        Image.fromarray(image).save(path)
+    np.testing.assert_array_equal(found.predict(frames.Series(paths)), found.predict(paths))
+
+
+def test_polars_is_not_loaded_but_by_its_user():
+    code = """
+import sys
+import numpy as np
+from lookbook import LookbookClassifier
+images = np.random.default_rng(0).integers(0, 255, (60, 8, 8), dtype=np.uint8)
+LookbookClassifier(epochs=1).fit(images, np.arange(60) % 2).predict(images)
+print("polars" in sys.modules)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "False"

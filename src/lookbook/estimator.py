@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from lookbook.core.arrays import sample, softmax
 from lookbook.data.array_checks import advise_on_levels, dim_levels, without_grey_axis
@@ -28,7 +29,7 @@ from lookbook.inference.thresholds import FEWEST_LABELS
 from lookbook.recipes import find_recipe
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Shaped, UInt8
+    from jaxtyping import Float32, Float64, Shaped, UInt8
 
     from lookbook.images.specification import Polarity
     from lookbook.recipes import Recipe
@@ -43,8 +44,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     Images come as (N, H, W), (N, H, W, 3), or flat as (N, H·W) where they are square; uint8, or
     floats from 0 to 1 (flat ones: bytes divided by 255). Any other table of numbers is taken as
     rows of features, which are brought to mean 0 and spread 1 inside the model; where they look
-    like grey levels, a warning says so. To predict, a list of image files does, too: they are
-    answered as by `lookbook.Predictor`.
+    like grey levels, a warning says so. Tables may be frames of pandas or polars. To predict, a
+    list of image files does, too: they are answered as by `lookbook.Predictor`.
 
     Parameters
     ----------
@@ -57,6 +58,10 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         digits or letters; None as the recipe says. Dense networks never mirror.
     random_state : int, RandomState or None, default=None
         Decides first weights, order of the images, and the validation part.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each label, as scikit-learn's own take it: an epoch shows an image as often as
+        the weight of its label says, times that of the image itself. `predict` and `predict_proba`
+        lean towards labels of great weight; None counts each image the same.
 
     Attributes
     ----------
@@ -83,16 +88,20 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         epochs: float | None = None,
         mirror: bool | None = None,
         random_state: Any = None,
+        class_weight: dict[Any, float] | str | None = None,
     ) -> None:
         self.recipe = recipe
         self.epochs = epochs
         self.mirror = mirror
         self.random_state = random_state
+        self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803  # scikit-learn's names
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  # scikit-learn's names
         """Train on images or features `X` and labels `y`.
 
-        15 % of the images (at most 5,000, class by class) are held out for the temperature.
+        An epoch shows an image as often as its `sample_weight` says, beside those of the others;
+        those of weight 0 are left out. 15 % of the images (at most 5,000, class by class) are held
+        out for the temperature, for which each counts the same.
 
         Raises
         ------
@@ -109,6 +118,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
         inputs, y = self._validate_training(X, y)
         check_classification_targets(y)
+        inputs, y, weight = self._weigh(inputs, y, sample_weight)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(
@@ -133,6 +143,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             recipe,
             len(self.classes_),
             seed=seed,
+            sample_weight=None if weight is None else weight[kept],
         )
         learn_novelty(fitted.classifier, training)
         calibration = calibrate(fitted, fitted.classifier, validation)
@@ -167,7 +178,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         check_is_fitted(self)
         predictor = Predictor(self.model_)
         if _are_files(X):
-            return np.stack([answer.probs for answer in predictor.predict(X)])
+            return np.stack([answer.probs for answer in predictor.predict(list(X))])
         inputs, _ = match_all(self._validate_prediction(X), self.model_.polarity)
         return predictor.outputs(inputs).probs
 
@@ -188,6 +199,24 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
         recipe = find_recipe(self.recipe).suited_to(n, colour=inputs.ndim == 4)
         return settle(recipe.with_mirror(asked=self.mirror).with_epochs(self.epochs))
+
+    def _weigh(
+        self,
+        inputs: Shaped[np.ndarray, "N *shape"],
+        y: Shaped[np.ndarray, "N"],
+        sample_weight: Any,
+    ) -> tuple[
+        Shaped[np.ndarray, "M *shape"], Shaped[np.ndarray, "M"], Float64[np.ndarray, "M"] | None
+    ]:
+        """Return what has a weight above 0, and its weights; None where all weigh the same."""
+        weight = compute_sample_weight(self.class_weight, y)
+        if sample_weight is not None:
+            weight = weight * _check_sample_weight(sample_weight, y, dtype=np.float64)
+        if weight.min() < 0 or not weight.any():
+            raise InputError("weights must be 0 or more, and above 0 for at least one image")
+        counted = weight > 0
+        inputs, y, weight = inputs[counted], y[counted], weight[counted]
+        return inputs, y, None if weight.min() == weight.max() else weight
 
     def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
         """Return images as uint8 or features as float32, and the labels."""
@@ -244,7 +273,7 @@ def _is_stack(X: Any) -> bool:  # noqa: N803  # scikit-learn's name
 
 def _are_files(X: Any) -> bool:  # noqa: N803  # scikit-learn's name
     """Say whether these are names of files, in a list, an array or a column of a table."""
-    names = list(X) if isinstance(X, list | tuple) or getattr(X, "ndim", 0) == 1 else []
+    names = list(X) if isinstance(X, list | tuple) or len(getattr(X, "shape", ())) == 1 else []
     return bool(names) and all(isinstance(name, str | Path) for name in names)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Literal
@@ -20,6 +20,13 @@ NO_GARMENTS = (
 MANY = 20_000
 #: times as many images as the smallest class that make the largest one of uneven data
 UNEVEN = 1.5
+#: beyond how many times as many, and up to how many training images of the smallest class, it pays
+#: to balance them; else balanced accuracy gains what accuracy loses, or less (docs/log.md, uneven
+#: classes)
+MUCH, FEW_OF_ONE = 6.0, 50
+
+#: what is asked for where classes are uneven
+ClassWeights = Literal["auto", "none"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,9 @@ class Recipe(NamedRecipe):
     #: share of the images that each epoch shows as photographs might show them; of garments alone:
     #: see `training.simulation`
     photographs: float = 0.0
+    #: `balanced`: an epoch shows each class as often, and the loss takes half of what the classes'
+    #: own shares say for granted, so that rare classes are answered more often: see `loop.fit`
+    class_weights: Literal["none", "balanced"] = "none"
     #: compute in bfloat16 where the device is faster in it than in float32; in a run's
     #: `recipe.json` and `request.json`: it was, and a resumed training goes on like that
     half: bool = False
@@ -102,6 +112,19 @@ class Recipe(NamedRecipe):
         """
         wanted = self.mirror and well if asked is None else asked
         return replace(self, mirror=self.network == "conv" and wanted)
+
+    def with_class_weights(self, asked: ClassWeights, counts: Collection[int]) -> Recipe:
+        """Return this recipe for classes of so many training images, balanced as `asked`.
+
+        `auto` does where that pays: see `balance_pays`.
+
+        >>> STANDARD.with_class_weights("auto", [200, 15, 8]).class_weights
+        'balanced'
+        >>> STANDARD.with_class_weights("none", [200, 15, 8]).class_weights
+        'none'
+        """
+        balanced = asked == "auto" and balance_pays(counts)
+        return replace(self, class_weights="balanced" if balanced else "none")
 
     def suited_to(self, n: int, *, colour: bool = False) -> Recipe:
         """Return this recipe for `n` training images.
@@ -212,16 +235,37 @@ RECIPES = {
 }
 
 
-def are_uneven(counts: Iterable[int]) -> bool:
+def are_uneven(counts: Collection[int]) -> bool:
     """Say whether the largest class has more than 1.5 times the images of the smallest.
 
-    Classes without any image are not counted.
-
-    >>> are_uneven([300, 200]), are_uneven([301, 200, 0])
+    >>> are_uneven([300, 200, 0]), are_uneven([301, 200])
     (False, True)
     """
-    present = [count for count in counts if count > 0]
-    return bool(max(present) > UNEVEN * min(present))
+    return ratio(counts) > UNEVEN
+
+
+def ratio(counts: Collection[int]) -> float:
+    """Return how many times the images of the smallest class the largest one has.
+
+    Classes without any image are not counted.
+    """
+    return int(max(counts)) / smallest(counts)
+
+
+def smallest(counts: Collection[int]) -> int:
+    """Return how many images the smallest class has, of those that have any."""
+    return min(int(count) for count in counts if count > 0)
+
+
+def balance_pays(counts: Collection[int]) -> bool:
+    """Say whether classes of so many training images gain by being balanced.
+
+    They do where the largest has more than 6 times the images of the smallest, and this at most 50.
+
+    >>> [balance_pays(counts) for counts in ([200, 15, 8], [24, 15, 8], [800, 90])]
+    [True, False, False]
+    """
+    return ratio(counts) > MUCH and smallest(counts) <= FEW_OF_ONE
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from lookbook.cli import results
 from lookbook.core import translation
 from lookbook.evaluation.evaluate import evaluate, judge
-from lookbook.runs.schema import Evaluation, Measured
+from lookbook.runs.schema import ClassBalance, Evaluation, Measured
 
 CONDITIONS = Measured(
     run="a", recipe="quick", data="mnist", part="test", test_sha256="0" * 64, seed=0, seconds=1.0
@@ -86,6 +86,25 @@ def test_runs_show_both_beside_the_accuracy_of_uneven_classes_alone(own_run):
     assert "balanced" not in results.run_table([even])
     assert "balanced 50.0 %, macro F1 40.0 %" in results.trained(odd, 1.0)
     assert "balanced" not in results.trained(even, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("uneven", "balanced, so that rare classes are recognised more often"),
+        ("little", "not balanced: they are too alike to gain by it"),
+        ("enough", "not balanced: the smallest has enough images"),
+        ("asked", "not balanced, as was asked for"),
+    ],
+)
+def test_a_training_tells_whether_uneven_classes_were_balanced_and_why(own_run, why, said):
+    assert "class weights" not in results.trained(own_run, 1.0)
+    taken = "balanced" if why == "uneven" else "none"
+    balance = ClassBalance(taken=taken, ratio=24.3, smallest=7, why=why)
+    told = replace(own_run, conditions=structs.replace(own_run.conditions, class_weights=balance))
+    expected = f"{said}  (the largest class has 24.3 times the 7 images of the smallest)"
+    lines = results.trained(told, 1.0).splitlines()
+    assert next(line for line in lines if line.startswith("class weights")).endswith(expected)
 
 
 def test_shares_of_nothing_are_no_zeros_in_the_terminal():

@@ -79,6 +79,21 @@ def test_macro_f1_is_shown_of_uneven_classes_alone(tmp_path):
             assert (name in written(out)) is shown
 
 
+@pytest.mark.slow
+def test_it_says_where_uneven_classes_were_balanced(own_run, tmp_path):
+    path = own_run.folder / "conditions.json"
+    conditions = json.loads(path.read_text())
+    balance = {"taken": "balanced", "ratio": 24.29, "smallest": 7, "why": "uneven"}
+    said = {"en": "training showed each class as often", "ko": "모든 클래스를 똑같이 자주"}
+    for taken in ("balanced", "none"):
+        path.write_text(json.dumps(conditions | {"class_weights": balance | {"taken": taken}}))
+        found = report_data.collect(read_run(own_run.folder))
+        for lang, sentence in said.items():
+            text = written(page.write_run_report(found, tmp_path / "page.html", lang))
+            assert (sentence in text) is (taken == "balanced")
+            assert ("24.3" in text) is (taken == "balanced")
+
+
 @pytest.mark.parametrize(
     ("wrong", "english", "korean"),
     [

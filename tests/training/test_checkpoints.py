@@ -92,6 +92,19 @@ def test_a_training_of_another_size_goes_on_too(tmp_path):
     assert run.weights.read_bytes() == whole.weights.read_bytes()
 
 
+def test_a_training_with_balanced_classes_goes_on_too(tmp_path):
+    images, labels = made_images(300, seed=0)
+    kept = np.flatnonzero((labels == 0) | (np.arange(300) < 30))
+    np.savez(tmp_path / "uneven.npz", images=images[kept], labels=labels[kept])
+    data = str(tmp_path / "uneven.npz")
+    whole = train(data, DENSE, out=tmp_path / "whole")
+    assert whole.recipe.class_weights == "balanced"
+    train(data, DENSE, out=tmp_path / "run", should_stop=stop_after(3))
+    run = resume(tmp_path / "run")
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
+    assert run.conditions.class_weights == whole.conditions.class_weights
+
+
 @pytest.mark.slow
 def test_a_twin_goes_on_too(data, tmp_path):
     whole = train(data, CONV, out=tmp_path / "whole", final=True)

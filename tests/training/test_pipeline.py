@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from conftest import made_images
 from lookbook.core.arrays import softmax
 from lookbook.data.formats.npz import NpzSource
 from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError
+from lookbook.evaluation.evaluate import evaluate
 from lookbook.inference.model import Model
 from lookbook.networks.weights import load_network
 from lookbook.recipes import PHOTO, QUICK, SMALL, STANDARD, TUTORIAL, Recipe
@@ -226,3 +229,69 @@ def test_a_class_whose_name_no_document_can_hold_is_refused_before_any_work(bars
         "the class 'a\\ud800b' has letters that UTF-8 cannot write; choose another name"
     )
     assert not (tmp_path / "run").exists()
+
+
+# ---- uneven classes ----
+
+
+def write_uneven(path, counts, *, noise=60):
+    """Write images of three classes, so many of each, and a test part of 60 of each."""
+    rng = np.random.default_rng(0)
+    images, labels = made_images(3 * max(counts), seed=0)
+    kept = np.concatenate([np.flatnonzero(labels == k)[:n] for k, n in enumerate(counts)])
+    test_images, test_labels = made_images(180, seed=1)
+    blurred = [
+        (part + rng.normal(0, noise, part.shape)).clip(0, 255).astype(np.uint8)
+        for part in (images[kept], test_images)
+    ]
+    np.savez(
+        path,
+        train_images=blurred[0],
+        train_labels=labels[kept],
+        test_images=blurred[1],
+        test_labels=test_labels,
+    )
+    return str(path)
+
+
+@pytest.mark.slow
+def test_rare_classes_are_recognised_more_often_where_they_are_balanced(tmp_path):
+    data = write_uneven(tmp_path / "uneven.npz", (200, 15, 8), noise=150)
+    recipe = replace(SMALL, name="few")
+    found, runs = {}, {}
+    for asked in ("auto", "none"):
+        runs[asked] = train(data, recipe, class_weights=asked, out=tmp_path / asked)
+        found[asked] = evaluate(runs[asked])
+    assert runs["auto"].recipe.class_weights == "balanced"
+    balance = runs["auto"].conditions.class_weights
+    assert (balance.taken, balance.why) == ("balanced", "uneven")
+    # 15 % are the validation part
+    assert (balance.ratio, balance.smallest) == (pytest.approx(170 / 7), 7)
+    assert runs["none"].recipe.class_weights == "none"
+    assert runs["none"].conditions.class_weights.why == "asked"
+    assert "class_weights='none'" in runs["none"].train_again()
+    assert "class_weights" not in runs["auto"].train_again()
+    assert found["auto"].balanced_accuracy > found["none"].balanced_accuracy + 0.1
+    rare = [found[asked].per_class[2].recall for asked in ("auto", "none")]
+    assert rare[0] > rare[1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [((60, 60, 60), "even"), ((60, 40, 25), "little"), ((500, 100, 70), "enough")],
+)
+def test_where_it_does_not_pay_to_balance_classes_the_weights_stay_bit_by_bit(
+    tmp_path, counts, why
+):
+    data = write_uneven(tmp_path / "data.npz", counts)
+    auto, none = (
+        train(data, TINY, class_weights=asked, out=tmp_path / asked) for asked in ("auto", "none")
+    )
+    assert auto.weights.read_bytes() == none.weights.read_bytes()
+    assert auto.conditions.class_weights == none.conditions.class_weights
+    assert (auto.conditions.class_weights.taken, auto.conditions.class_weights.why) == ("none", why)
+
+
+def test_other_weights_than_those_are_refused(bars, tmp_path):
+    with pytest.raises(InputError, match=r"^`class_weights` must be 'auto' or 'none', got 'b'$"):
+        train(str(bars), TINY, class_weights="b", out=tmp_path / "run")

@@ -44,6 +44,47 @@ def _steps(n, batch_size, epochs):
     return [each] * int(epochs) + [round((epochs - int(epochs)) * each)]
 
 
+@pytest.mark.parametrize("counts", [(200, 15, 8), (3, 1), (60, 60, 61)])
+def test_balanced_epochs_show_each_class_as_often(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    n, seen = len(labels), np.zeros(len(labels), int)
+    recipe = replace(STANDARD, batch_size=32, epochs=20, hardest=1.0)
+    order = sampler.Sampler(recipe, n, 0, 64, sampler.balance(labels))
+    while order.epoch < 20 or not order.at_end:
+        chosen, _ = order.next_batches(10**6)
+        if order._done == 0:
+            shown = np.bincount(labels[order._order], minlength=len(counts))
+            assert len(order._order) == n
+            assert np.abs(shown - n / len(counts)).max() <= 1
+        seen += np.bincount(chosen, minlength=n)
+        order.note(chosen, torch.zeros(len(chosen)))
+    for label, count in enumerate(counts):
+        each = seen[labels == label]
+        assert each.mean() == pytest.approx(20 * n / len(counts) / count, rel=0.06)
+        assert each.max() - each.min() <= 14  # drawn anew in each epoch: none is left out
+
+
+def test_weights_decide_how_often_an_image_is_shown_and_none_of_weight_0_is():
+    weights = np.array([0, 1, 1, 2.5, 0.5, 0])
+    seen = np.zeros(6, int)
+    order = sampler.Sampler(replace(TUTORIAL, epochs=200), 6, 0, 64, weights)
+    while order.epoch < 200 or not order.at_end:
+        chosen, _ = order.next_batches(10**6)
+        seen += np.bincount(chosen, minlength=6)
+        order.note(chosen, torch.zeros(len(chosen)))
+    assert seen[[0, 5]].tolist() == [0, 0]
+    assert seen / seen.sum() == pytest.approx(weights / weights.sum(), abs=0.02)
+
+
+def test_an_image_that_an_epoch_repeats_is_changed_each_time_otherwise():
+    order = sampler.Sampler(STANDARD, 40, 0, 64, np.array([40.0] + [1.0] * 39))
+    chosen, _ = order.next_batches(10**6)
+    repeated = torch.flatten((chosen == 0).nonzero())
+    assert len(repeated) == 20
+    assert len(order.uniforms(chosen)[repeated].unique(dim=0)) == 20
+    assert 0 < int(order.are_mirrored(chosen)[repeated].sum()) < 20
+
+
 def test_later_epochs_take_the_images_of_the_greatest_loss():
     images, labels = made_images(1000, seed=0)
     labels[:50] = (labels[:50] + 1) % 3  # wrong labels stay hard

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from lookbook.exports.int8 import Comparison
     from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
-    from lookbook.runs.schema import Evaluation, OwnResult, ThresholdScores, Validation, Weakness
+    from lookbook.runs.schema import (
+        ClassBalance,
+        Evaluation,
+        OwnResult,
+        ThresholdScores,
+        Validation,
+        Weakness,
+    )
     from lookbook.runs.store import Run
 
 
@@ -108,10 +115,29 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
             n=found.n,
         )
         lines.insert(0, (t("validation accuracy"), accuracy + _beside_accuracy(found)))
+    lines += _balance(run.conditions.class_weights)
     if weaknesses := run.metrics.weaknesses:
         lines += warnings_of(weaknesses)
         lines.append(("", t("give it more time (--budget, --epochs) or more images")))
     return terminal.labelled(lines)
+
+
+def _balance(found: ClassBalance | None) -> list[tuple[str, str]]:
+    """Write whether uneven classes were balanced, and why, or why not."""
+    if found is None or found.why == "even":
+        return []
+    why = {
+        "uneven": t("balanced, so that rare classes are recognised more often"),
+        "little": t("not balanced: they are too alike to gain by it"),
+        "enough": t("not balanced: the smallest has enough images"),
+        "asked": t("not balanced, as was asked for"),
+    }
+    times = t(
+        "the largest class has {times:.1f} times the {n:,} images of the smallest",
+        times=found.ratio,
+        n=found.smallest,
+    )
+    return [(t("class weights"), f"{why[found.why]}  ({times})")]
 
 
 def evaluation(found: Evaluation, weaknesses: Sequence[Weakness] = ()) -> str:

@@ -211,6 +211,9 @@ def _how(context: Context) -> list[str]:
         return [context.t("verdict.handed")]
     measured, conditions = run.metrics, run.conditions
     lines = [context.t("verdict.trained", n=grouped(measured.training_images))]
+    balance = conditions.class_weights
+    if balance is not None and balance.taken == "balanced":
+        lines.append(context.t("verdict.evened", times=f"{balance.ratio:.1f}"))
     if measured.validation:
         own = conditions.data.validation_sha256 is not None
         key = "final" if conditions.final else "own_validation" if own else "validation"

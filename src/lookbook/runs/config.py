@@ -11,7 +11,7 @@ import msgspec
 
 from lookbook.core.document import Document
 from lookbook.errors import InputError, check_types
-from lookbook.recipes import NO_GARMENTS, STANDARD, Recipe
+from lookbook.recipes import NO_GARMENTS, STANDARD, ClassWeights, Recipe
 from lookbook.runs.places import check_target, check_text, free_folder
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class TrainRequest:
     mirror: bool | None = None
     budget: float | None = None
     corrections: str | Path | None = None
+    class_weights: ClassWeights = "auto"
 
     @property
     def recipe_name(self) -> str:
@@ -91,6 +92,7 @@ class TrainRequest:
             mirror=(self.mirror, bool | None),
             budget=(self.budget, int | float | None),
             corrections=(self.corrections, str | PathLike | None),
+            class_weights=(self.class_weights, ClassWeights),
         )
         for side in self.size if isinstance(self.size, tuple) else ():
             check_types(size=(side, int))

@@ -6,8 +6,9 @@ are not named may be there, too: they are passed over.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -53,6 +54,7 @@ class Recipe(Struct):
     shift: Count = 0
     distort: Seconds = 0.0
     photographs: Share = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
     half: bool = False
 
 
@@ -140,6 +142,40 @@ class DataInfo(Document, Struct, frozen=True, kw_only=True):
             raise ValueError("it corrects images or classes that are not there")
 
 
+#: why classes were balanced in training, or not: `even`; `uneven`, so that it pays; `little`, too
+#: little for that; `enough` images of each class; or `asked` for
+Why = Literal["even", "uneven", "little", "enough", "asked"]
+
+
+class ClassBalance(Document, Struct, frozen=True, kw_only=True):
+    """Whether classes were balanced in training, and why, or why not."""
+
+    taken: Literal["none", "balanced"]
+    #: how many times the images of the smallest class the largest one has
+    ratio: Number
+    #: images of the smallest class
+    smallest: Some
+    why: Why
+
+    @classmethod
+    def of(cls, recipe: recipes.Recipe, counts: Collection[int]) -> Self:
+        """Return what a recipe that was settled did to classes of so many images.
+
+        >>> [ClassBalance.of(recipes.STANDARD, [n, 100]).why for n in (120, 200, 700)]
+        ['even', 'little', 'enough']
+        """
+        times, few = recipes.ratio(counts), recipes.smallest(counts)
+        taken = recipe.class_weights
+        why: Why = "asked"
+        if taken == "balanced":
+            why = "uneven"
+        elif times <= recipes.MUCH:
+            why = "little" if recipes.are_uneven(counts) else "even"
+        elif few > recipes.FEW_OF_ONE:
+            why = "enough"
+        return cls(taken=taken, ratio=times, smallest=few, why=why)
+
+
 class Conditions(Document, Struct, frozen=True, kw_only=True):
     """`conditions.json`."""
 
@@ -153,6 +189,8 @@ class Conditions(Document, Struct, frozen=True, kw_only=True):
     threads: Some
     machine: Machine
     versions: dict[str, str]
+    #: None: an earlier version
+    class_weights: ClassBalance | None = None
     #: each part of the training
     seconds: dict[str, Seconds]
     #: each file
@@ -255,7 +293,7 @@ class Scores(Document, Struct, frozen=True, kw_only=True):
     @property
     def uneven(self) -> bool:
         """Whether the largest class has more than 1.5 times the images of the smallest."""
-        return recipes.are_uneven(one.n for one in self.per_class)
+        return recipes.are_uneven([one.n for one in self.per_class])
 
     def __post_init__(self) -> None:
         k = len(self.classes)

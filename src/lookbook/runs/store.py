@@ -175,6 +175,7 @@ class Run:
         height, width = data.size
         usual, well = RECIPES.get(recipe.name), self.source.mirrors_well
         usually = usual.with_mirror(asked=None, well=well).mirror if usual else recipe.mirror
+        balance = self.conditions.class_weights
         return data.name, {
             "recipe": recipe.name,
             "epochs": recipe.epochs,
@@ -182,6 +183,7 @@ class Run:
             "size": height if data.from_files and height == width else None,
             "mirror": None if recipe.mirror == usually else recipe.mirror,
             "final": self.conditions.final or None,
+            "class_weights": "none" if balance and balance.why == "asked" else None,
         }
 
     def train_again(self) -> str:

@@ -21,16 +21,15 @@ from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.scaling import Components
 from lookbook.runs.schema import Counted, EpochRecord
-from lookbook.training.augmentation import as_photographs, augment
+from lookbook.training.augmentation import as_photographs, augment, soften
 from lookbook.training.calibration import answer, find_sure
 from lookbook.training.callbacks import Callback, Progress
 from lookbook.training.optimizers import build_optimizer, rate_at
-from lookbook.training.sampler import Sampler
-from lookbook.training.simulation.photographs import NONE
+from lookbook.training.sampler import Sampler, balance
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float, Float32, Int64, Shaped
+    from jaxtyping import Float, Float32, Float64, Int64, Shaped
     from torch import Tensor
 
     from lookbook.data.catalog import Garments
@@ -66,6 +65,7 @@ def fit(
     stage: str = "training",
     callbacks: Sequence[Callback] = (),
     garments: Garments | None = None,
+    sample_weight: Float64[np.ndarray, "N"] | None = None,
 ) -> Fitted:
     """Train the recipe's network; the same seed on the same machine gives the same weights.
 
@@ -90,6 +90,8 @@ def fit(
         What hears of it and may stop it, in this order; at its begin in the opposite one.
     garments
         What the classes are, for a recipe that simulates photographs.
+    sample_weight
+        How often an epoch shows each training image, beside the others; None: each once.
 
     Raises
     ------
@@ -116,7 +118,10 @@ def fit(
         scaler = nn.Identity()
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = build_optimizer(recipe, weights)
-    sampler = Sampler(recipe, len(labels), seed, images[0].nbytes)
+    adjustment = None
+    if recipe.class_weights == "balanced":
+        sample_weight, adjustment = balance(training[1]), logit_adjustment(labels, n_classes)
+    sampler = Sampler(recipe, len(labels), seed, images[0].nbytes, sample_weight)
     clock = _Clock(stage, recipe, sampler.steps, seconds, start)
     state = TrainingState(network, optimizer, sampler, clock, callbacks)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.half)
@@ -134,11 +139,12 @@ def fit(
         if recipe.photographs:
             draws = [(part, sampler.generator(part)) for part in parts]
             batch, answers = as_photographs(batch, answers, recipe.photographs, garments, draws)
-        targets = _soften(answers, n_classes, recipe)
+        targets = soften(answers, n_classes, recipe)
         for part in parts:
             with autocast:
                 logits = network(batch[part]).float()
-            losses = F.cross_entropy(logits, targets[part], reduction="none")
+            seen = logits if adjustment is None else logits + adjustment
+            losses = F.cross_entropy(seen, targets[part], reduction="none")
             optimizer.step(mean_gradients(losses, weights), rate_at(recipe, clock.share()))
             if state.end_step(losses.detach(), logits.detach(), answers[part]):
                 break
@@ -186,25 +192,19 @@ def epochs_done(history: Sequence[EpochRecord]) -> float:
     return round(last.epoch - 1 + last.images / last.images_per_epoch, 3)
 
 
-def _soften(
-    answers: Int64[Tensor, "N"], n_classes: int, recipe: Recipe
-) -> Int64[Tensor, "N"] | Float[Tensor, "N K"]:
-    """Return targets: classes, or where smoothing is asked for, their probabilities.
+def logit_adjustment(labels: Int64[Tensor, "N"], n_classes: int) -> Float[Tensor, "K"]:
+    """Return half of the logarithm of each class's share: what a balanced loss takes for granted.
 
-    PyTorch's own smoothing costs a quarter of a step of the dense network. What shows none of the
-    classes is to get the same probability for each.
-    Source: Hendrycks et al. (2019), "Deep anomaly detection with outlier exposure".
+    Logits to which it is added in the loss have to be larger by as much for rare classes. All of
+    the logarithm would be right for a network that answers new images as those it learnt from, and
+    cost too much accuracy on common classes (docs/log.md, uneven classes).
+    Source: Menon et al. (2021), "Long-tail learning via logit adjustment".
+
+    >>> logit_adjustment(torch.tensor([0, 0, 0, 0, 1]), 2).round(decimals=2)
+    tensor([-0.1100, -0.8000])
     """
-    smoothing = recipe.label_smoothing
-    if smoothing == 0 and not recipe.photographs:
-        return answers
-    shape = len(answers), n_classes
-    softened = torch.full(shape, smoothing / n_classes, device=answers.device)
-    right = 1 - smoothing + smoothing / n_classes
-    softened.scatter_(1, answers[:, None].clamp_min(0), right)
-    if recipe.photographs:
-        softened[answers == NONE] = 1 / n_classes
-    return softened
+    counts = torch.bincount(labels, minlength=n_classes).clamp_min(1)
+    return 0.5 * (counts / counts.sum()).log()
 
 
 class TrainingState:

@@ -28,10 +28,10 @@ from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
 from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
-from lookbook.recipes import STANDARD, Recipe, find_recipe
+from lookbook.recipes import STANDARD, ClassWeights, Recipe, find_recipe
 from lookbook.runs.config import TrainConfig, TrainRequest
 from lookbook.runs.data_parts import TrainingParts
-from lookbook.runs.schema import Conditions, Metrics
+from lookbook.runs.schema import ClassBalance, Conditions, Metrics
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import (
@@ -64,6 +64,7 @@ def train(
     mirror: bool | None = None,
     budget: float | None = None,
     corrections: str | Path | None = None,
+    class_weights: ClassWeights = "auto",
     callbacks: Sequence[Callback] = (),
     tell: Tell | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -93,6 +94,9 @@ def train(
         Seconds after which the run is to be written; passes and learning rate follow the time.
     corrections
         A table of suspected labels of the training part, with what a person decided.
+    class_weights
+        `auto` balances classes where the largest has more than 6 times the images of the smallest,
+        and this at most 50, so that rare ones are recognised more often; `none` never.
     callbacks
         What hears of the training, and may stop it: see `Callback`, with an example.
     tell
@@ -137,6 +141,7 @@ def train(
         mirror=mirror,
         budget=budget,
         corrections=corrections,
+        class_weights=class_weights,
     )
     return train_since(0.0, request, callbacks=_all_callbacks(callbacks, tell, should_stop))
 
@@ -235,10 +240,11 @@ def _plan(
 
 def _config(request: TrainRequest, parts: TrainingParts, planned: Plan) -> TrainConfig:
     """Return all that decides the training."""
-    well = request.source.mirrors_well
+    recipe = planned.recipe.with_mirror(asked=request.mirror, well=request.source.mirrors_well)
+    recipe = recipe.with_class_weights(request.class_weights, parts.learnt.counts)
     return TrainConfig(
         data=request.source.identity,
-        recipe=settle(planned.recipe.with_mirror(asked=request.mirror, well=well)),
+        recipe=settle(recipe),
         seed=request.seed,
         size=request.size,
         final=request.final,
@@ -364,6 +370,7 @@ def _conditions(
         threads=on,
         machine=here.machine,
         versions=here.versions,
+        class_weights=ClassBalance.of(config.recipe, parts.learnt.counts.tolist()),
         seconds=seconds,
         sha256=sha256,
     )

@@ -8,12 +8,13 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from lookbook.errors import DamagedFileError
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int64
+    from jaxtyping import Bool, Float, Float64, Int64
     from torch import Tensor
 
     from lookbook.recipes import Recipe
@@ -23,14 +24,39 @@ if TYPE_CHECKING:
 AT_ONCE = 2048 * 28 * 28
 
 
+def balance(labels: Int64[np.ndarray, "N"]) -> Float64[np.ndarray, "N"]:
+    """Return weights of images of which those of each class weigh the same together.
+
+    As of scikit-learn's `class_weight="balanced"`, their mean is 1.
+
+    >>> balance(np.array([0, 0, 0, 1])).round(2).tolist()
+    [0.67, 0.67, 0.67, 2.0]
+    """
+    counts = np.bincount(labels)
+    weights: Float64[np.ndarray, "N"] = len(labels) / ((counts > 0).sum() * counts[labels])
+    return weights
+
+
 class Sampler:
-    """Which images come next: shuffled epochs of all, later of the hardest alone."""
+    """Which images come next: shuffled epochs of all, later of the hardest alone.
+
+    With a `sample_weight`, which is above 0 for some image, an epoch shows an image as often as
+    its weight says, beside those of the others, and otherwise each time.
+    """
 
     #: spread of the noise on log losses, by which other images have their turn, too
     NOISE = 0.3
 
-    def __init__(self, recipe: Recipe, n: int, seed: int, bytes_each: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        n: int,
+        seed: int,
+        bytes_each: int,
+        sample_weight: Float64[np.ndarray, "N"] | None = None,
+    ) -> None:
         self._recipe, self._n, self._seed = recipe, n, seed
+        self._weight = None if sample_weight is None else torch.from_numpy(sample_weight)
         self._steps_at_once = max(1, AT_ONCE // (bytes_each * recipe.batch_size))
         self._shuffler = torch.Generator().manual_seed(seed)
         mirrored = torch.rand(n, generator=self._shuffler) if recipe.mirror else torch.ones(n)
@@ -95,11 +121,37 @@ class Sampler:
     def _draw(self) -> Int64[Tensor, "M"]:
         order = torch.randperm(self._n, generator=self._shuffler)
         n = self._images_in(self.epoch)
+        if self._weight is not None:
+            return self._draw_by_weight(order, self._weight, n)
         if n == self._n:
             return order
         noise = self.NOISE * torch.randn(self._n, generator=self._shuffler)
         hardness = self._losses[order].clamp_min(1e-3).log() + noise
         return order[hardness.topk(n).indices.sort().values]
+
+    def _draw_by_weight(
+        self, order: Int64[Tensor, "N"], weight: Float64[Tensor, "N"], n: int
+    ) -> Int64[Tensor, "M"]:
+        """Draw each image as often as its weight says, to the next lower or higher whole number.
+
+        Images of one weight, a class for instance, are together drawn as often as theirs say.
+        Source: Kitagawa (1996), systematic resampling.
+        """
+        order = order[weight[order].argsort(stable=True)]
+        ends = weight[order].cumsum(0)
+        start = torch.rand((), dtype=torch.float64, generator=self._shuffler)
+        at = torch.searchsorted(ends, (torch.arange(n) + start) / n * ends[-1], right=True)
+        drawn = order[at.clamp_max(self._n - 1)]
+        return drawn[torch.randperm(n, generator=self._shuffler)]
+
+    def _places(self, chosen: Int64[Tensor, "M"]) -> Int64[Tensor, "M"]:
+        """Return what the changes of the next images go by: each image's own number.
+
+        Where an epoch may show an image several times, that is its place in the epoch.
+        """
+        if self._weight is None:
+            return chosen
+        return torch.arange(self._done, self._done + len(chosen))
 
     def are_mirrored(self, chosen: Int64[Tensor, "M"]) -> Bool[Tensor, "M"]:
         """Say which of these images this epoch shows mirrored: each one in every other epoch.
@@ -107,7 +159,7 @@ class Sampler:
         Chance would show half of them twice the same way in two epochs.
         Source: Jordan (2024), alternating flip.
         """
-        return self._mirrored[chosen] ^ (self.epoch % 2 == 0)
+        return self._mirrored[self._places(chosen)] ^ (self.epoch % 2 == 0)
 
     def uniforms(self, chosen: Int64[Tensor, "M"]) -> Float[Tensor, "M 12"]:
         """Return uniform numbers of 0 to 1 that say how these images are changed in this epoch."""
@@ -117,7 +169,7 @@ class Sampler:
             generator = torch.Generator().manual_seed((self._seed + self.epoch) % 2**63)
             uniforms = torch.rand(self._n, 12, generator=generator)
             self._uniforms = self.epoch, uniforms
-        return uniforms[chosen]
+        return uniforms[self._places(chosen)]
 
     def generator(self, part: slice) -> torch.Generator:
         """Return what draws all that is left to chance in a step on this part of the next images.

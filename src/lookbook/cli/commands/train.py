@@ -81,6 +81,14 @@ def train(
             help="A table of suspected labels, from `lookbook report`, with a person's corrections."
         ),
     ] = None,
+    class_weights: Annotated[
+        recipes.ClassWeights,
+        typer.Option(
+            help="auto: balance classes where the largest has more than 6 times the images of the "
+            "smallest, and this at most 50, so that rare ones are recognised more often; none: "
+            "never."
+        ),
+    ] = "auto",
     resume: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +120,7 @@ def train(
             mirror=mirror,
             final=final,
             corrections=corrections,
+            class_weights=class_weights,
         )
         run = _train(request)
     print(f"\n{results.trained(run, process.seconds_so_far(), before)}")
