@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -28,6 +30,7 @@ from lookbook.inference.predictor import (
     Predictor,
     Sample,
 )
+from made_photographs import COLOURS, made
 
 
 @pytest.fixture
@@ -304,3 +307,30 @@ def test_a_model_of_features_refuses_each_file(files):
     model = LookbookClassifier(epochs=1, random_state=0).fit(table, np.arange(60) % 2).model_
     found = list(Predictor(model).predict_each(files[:3]))
     assert {str(each)[:35] for each in found} == {"this model takes rows of 5 features"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak of memory")
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((8000, 11000), {"format": "JPEG"}),
+        ((8000, 11000), {"format": "JPEG", "progressive": True}),
+        ((7800, 10000), {"format": "JPEG", "progressive": True, "subsampling": 0}),
+        ((5000, 5990), {"format": "WEBP", "quality": 30, "method": 0}),
+    ],
+)
+def test_the_largest_photographs_take_less_than_600_mb(cutting_run, tmp_path, size, options):
+    image = Image.fromarray(made(*COLOURS["dark on light"])[0])
+    image.resize(size, Image.Resampling.NEAREST).save(tmp_path / "large", **options)
+    code = (
+        "import sys\nfrom lookbook import Predictor\n"
+        "(found,) = Predictor(sys.argv[1]).predict(sys.argv[2])\n"
+        "peak = open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]\n"
+        "print(found.seen, peak, sep=',')"
+    )
+    command = [sys.executable, "-c", code, cutting_run.folder, tmp_path / "large"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    seen, peak = ended.stdout.strip().split(",")
+    assert seen == "cut out"
+    assert int(peak) * 2**10 < 600e6

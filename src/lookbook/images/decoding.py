@@ -41,8 +41,9 @@ DAMAGE = (
     zlib.error,
 )
 
-#: bytes that decoding an image may take, itself included; Pillow's 89 million pixels take 358 MB
-MAX_MEMORY = 550_000_000
+#: bytes that decoding an image may take, itself included: with 110 MB that `predict` takes before,
+#: they are below 600 MB; Pillow's 89 million pixels take 358 MB
+MAX_MEMORY = 480_000_000
 #: pixels on a side: Pillow puts a row together block by block, each time anew, which takes minutes
 #: for one of 80 million pixels; and it keeps 8 bytes for each row
 MAX_SIDE = 2**20

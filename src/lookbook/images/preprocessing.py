@@ -72,7 +72,7 @@ def read_image(
     colour
         Whether it is to be "RGB" or "L"; without it, as the file has it.
     max_memory
-        Bytes that decoding may take; without it 550 MB.
+        Bytes that decoding may take; without it 480 MB.
 
     Raises
     ------
