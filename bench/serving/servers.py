@@ -88,7 +88,8 @@ def running(server: Peer, model: Path, core: int, *options: str) -> Iterator[Run
             found = Running(process, ("127.0.0.1", port))
             if not _is_ready(found):
                 said = (Path(scratch) / "log").read_text(errors="replace")
-                raise PeerError(f"{server.name} did not become ready: {said[-2000:]}")
+                code = process.poll()
+                raise PeerError(f"{server.name} did not become ready ({code=}): {said[-2000:]}")
             yield found
         finally:
             if process.poll() is None:
