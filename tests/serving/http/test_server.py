@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
@@ -128,6 +129,69 @@ def _answer(connected: socket.socket) -> bytes:
     while len(body) < length:
         body += connected.recv(65536)
     return line + b"\r\n" + headers
+
+
+def _answers(connected: socket.socket, n: int) -> list[tuple[frozenset[bytes], bytes]]:
+    """Return the lines of so many answers' heads, and their bodies."""
+    content, answers = b"", []
+    while len(answers) < n:
+        head, blank, body = content.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r")[0] or 0)
+        if blank and len(body) >= length:
+            answers.append((frozenset(head.split(b"\r\n")), body[:length]))
+            content = body[length:]
+        else:
+            block = connected.recv(65536)
+            assert block
+            content += block
+    return answers
+
+
+def _ways(body: bytes, path: str = "/v2/models/m/infer") -> list[bytes]:
+    """A request as it is answered by callbacks, and in ways that take a task."""
+    head = f"POST {path} HTTP/1.1\r\nhost: a\r\nx-request-id: 7\r\n".encode()
+    packed = gzip.compress(body)
+    return [
+        head + b"content-length: %d\r\n\r\n" % len(body) + body,
+        head + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),
+        head + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed) + packed,
+    ]
+
+
+@pytest.mark.slow
+def test_short_requests_are_answered_as_all_others(served):
+    right = REQUESTS[0].partition(b"\r\n\r\n")[2]
+    for body, path, status in (
+        (right, "/v2/models/m/infer", b" 200 "),
+        (b"{", "/v2/models/m/infer", b" 400 "),
+        (right, "/v2/models/other/infer", b" 404 "),
+    ):
+        ways = _ways(body, path)
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as one:
+            alone = []
+            for way in ways:
+                one.sendall(way)
+                alone += _answers(one, 1)
+            one.sendall(b"".join(ways + ways))  # one behind the other
+            behind = _answers(one, 2 * len(ways))
+        assert status in next(line for line in alone[0][0] if line.startswith(b"HTTP"))
+        assert {*alone, *behind} == {alone[0]}
+
+
+@pytest.mark.slow
+def test_a_request_that_is_left_leaves_the_queue(place):
+    with serving(f"m={place / RUN}", "--max-queue", "8") as served:
+        for _ in range(40):
+            with socket.create_connection(("127.0.0.1", served.port)) as one:
+                one.sendall(REQUESTS[6])
+        with httpx.Client(base_url=served.url, timeout=10) as client:
+            answered = client.post(
+                "/v2/models/m/infer", content=REQUESTS[6].partition(b"\r\n\r\n")[2]
+            )
+            assert answered.status_code == 200
+            text = client.get("/metrics").text
+            assert 'lookbook_requests_total{route="infer",status="499"}' in text
+            assert text.split("\nlookbook_queue_images ")[1].split()[0] == "0.0"
 
 
 @pytest.mark.slow

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lookbook.errors import LookbookError
 from lookbook.serving import tensors
-from lookbook.serving.batcher import Batcher
+from lookbook.serving.batcher import Batcher, Job, outputs_of
 from lookbook.serving.http.limits import (
     OPEN,
     Disconnected,
@@ -24,13 +24,15 @@ from lookbook.serving.http.limits import (
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
 from lookbook.serving.refusals import Refusal
-from lookbook.serving.repository import Repository
+from lookbook.serving.repository import Repository, ServedModel
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("lookbook.serving")
+#: bytes of a body that is short: reading need not be paused for it
+SHORT = 1 << 16
 #: of every answer: no browser is to guess what it is
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _JSON = (b"content-type", b"application/json")
@@ -54,6 +56,48 @@ class State:
     logs_requests: bool = False
 
 
+class Answer(NamedTuple):
+    """An answer over HTTP, whole."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    content: bytes
+
+    @classmethod
+    def of(
+        cls, status: int, content: bytes, headers: list[tuple[bytes, bytes]], request_id: bytes
+    ) -> Answer:
+        """Return an answer with what all of them carry."""
+        length = (b"content-length", b"%d" % len(content))
+        return cls(status, [*headers, (b"x-request-id", request_id), length, _NOSNIFF], content)
+
+    @classmethod
+    def refusing(cls, refusal: Refusal, request_id: bytes) -> Answer:
+        """Return an error as the protocol has it."""
+        more = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+        return cls.of(refusal.status, refusal.body, [_JSON, *more], request_id)
+
+    async def send_to(self, send: Send) -> None:
+        """Send it."""
+        head = {"type": "http.response.start", "status": self.status, "headers": self.headers}
+        await send(head)
+        await send({"type": "http.response.body", "body": self.content})
+
+
+class Request:
+    """A request, and since when it is being answered."""
+
+    __slots__ = ("headers", "id", "model", "scope", "start")
+
+    def __init__(self, scope: Mapping[str, Any], ids: RequestIds) -> None:
+        self.start = time.perf_counter()
+        self.scope = scope
+        self.headers: Headers = dict(scope["headers"])
+        self.id = ids.of(self.headers)
+        #: name and version, of one that infers
+        self.model = _inference(scope["path"]) if scope["method"] == "POST" else None
+
+
 class Application:
     """The outermost application: answers inference itself, and gives all else to `others`."""
 
@@ -66,62 +110,113 @@ class Application:
         if scope["type"] != "http":
             await self._others(scope, receive, send)
             return
-        start = time.perf_counter()
-        headers: Headers = dict(scope["headers"])
-        request_id = self._ids.of(headers)
-        route, status = "other", 499
+        request, status = Request(scope, self._ids), 499
         try:
-            if scope["method"] == "POST" and (named := _inference(scope["path"])):
-                route = "infer"
-                status = await self._infer(named, headers, request_id, receive, send)
+            if request.model is not None:
+                answer = await self._infer(request, receive)
+                status = answer.status
+                await answer.send_to(send)
             else:
-                route = scope["path"] if scope["path"] in _ROUTES else "other"
-                status = await self._other(scope, headers, request_id, receive, send)
+                status = await self._other(scope, request.headers, request.id, receive, send)
         except (Disconnected, asyncio.CancelledError):
             pass  # who asked is gone: there is nobody to tell
         finally:
-            seconds = time.perf_counter() - start
-            self._state.metrics.count_request(route, status, seconds)
-            if self._state.logs_requests:
-                _log.info(
-                    "%s %s %d", scope["method"], scope["path"], status,
-                    extra={"request_id": request_id.decode(), "ms": round(1000 * seconds, 3)},
-                )  # fmt: skip
+            self.count(request, status)
 
-    async def _infer(
-        self,
-        named: tuple[str, str | None],
-        headers: Headers,
-        request_id: bytes,
-        receive: Receive,
-        send: Send,
-    ) -> int:
-        """Answer an inference request of the protocol; return the status."""
-        state = self._state
+    def count(self, request: Request, status: int) -> None:
+        """Count a request that has ended, and log it where that is asked for."""
+        seconds = time.perf_counter() - request.start
+        scope = request.scope
+        if request.model is not None:
+            route = "infer"
+        else:
+            route = scope["path"] if scope["path"] in _ROUTES else "other"
+        self._state.metrics.count_request(route, status, seconds)
+        if self._state.logs_requests:
+            _log.info(
+                "%s %s %d", scope["method"], scope["path"], status,
+                extra={"request_id": request.id.decode(), "ms": round(1000 * seconds, 3)},
+            )  # fmt: skip
+
+    async def _infer(self, request: Request, receive: Receive) -> Answer:
+        """Return the answer to an inference request whose body is still to be read."""
         try:
-            if state.token is not None:
-                state.token.check(headers)
-            model = state.repository.get(*named)
-            state.batcher.check_room()
-            body = await read_body(receive, headers, state.max_body)
-            length = _json_length(headers)
-            asked = tensors.read(body, length, model.signature)
-            outputs = await state.batcher.answer(model, asked.images)
+            self._admit(request)  # before its body is read
+            body = await read_body(receive, request.headers, self._state.max_body)
         except Refusal as refusal:
-            await refuse(send, refusal, request_id)
-            return refusal.status
-        except LookbookError as error:  # what it answered is no answer
-            _log.exception("%s", model.name, extra={"request_id": request_id.decode()})
-            await refuse(send, Refusal(500, str(error)), request_id)
-            return 500
-        content, json_bytes = tensors.write(outputs, asked, model.name, model.version)
-        kind = (
-            [_JSON]
-            if json_bytes is None
-            else [_BYTES, (tensors.JSON_LENGTH.encode(), b"%d" % json_bytes)]
-        )
-        await respond(send, 200, content, [*kind, (b"x-request-id", request_id)])
-        return 200
+            return Answer.refusing(refusal, request.id)
+        told: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def tell(answer: Answer) -> None:
+            if not told.done():
+                told.set_result(answer)
+
+        job = self.infer(request, body, tell)
+        try:
+            return await told
+        except asyncio.CancelledError:
+            if job is not None:
+                self._state.batcher.cancel(job)
+            raise
+
+    def short(self, scope: Mapping[str, Any]) -> Request | None:
+        """Return an inference request that `infer` may be given once it has arrived.
+
+        It has a short body that is not packed: nothing has to wait, or to be paused, for it.
+        """
+        if scope["method"] != "POST" or not scope["path"].endswith("/infer"):
+            return None
+        request = Request(scope, self._ids)
+        length = int(request.headers.get(b"content-length", b"0"))
+        is_short = 0 < length <= min(SHORT, self._state.max_body)
+        is_packed = b"content-encoding" in request.headers
+        return request if request.model is not None and is_short and not is_packed else None
+
+    def infer(self, request: Request, body: bytes, tell: Callable[[Answer], None]) -> Job | None:
+        """Have an inference request answered; `tell` hears of it, or at once of a refusal.
+
+        The job is what can be cancelled. Nothing is raised.
+        """
+        try:
+            model = self._admit(request)
+            asked = tensors.read(body, _json_length(request.headers), model.signature)
+
+            def tell_of(job: Job) -> None:
+                tell(self._answer(request, asked, job))
+
+            return self._state.batcher.submit(model, asked.images, tell_of)
+        except Refusal as refusal:
+            tell(Answer.refusing(refusal, request.id))
+        return None
+
+    def leave(self, request: Request, job: Job | None) -> None:
+        """Take a request out of the queue whose connection is gone."""
+        if job is not None:
+            self._state.batcher.cancel(job)
+        self.count(request, 499)
+
+    def _admit(self, request: Request) -> ServedModel:
+        """Return the model that is asked, or refuse."""
+        if self._state.token is not None:
+            self._state.token.check(request.headers)
+        name, version = request.model or ("", None)
+        model = self._state.repository.get(name, version)
+        self._state.batcher.check_room()
+        return model
+
+    def _answer(self, request: Request, asked: tensors.Inference, job: Job) -> Answer:
+        """Return what became of a job."""
+        try:
+            outputs = outputs_of(job)
+        except Exception as error:  # noqa: BLE001  # told to who asked
+            _log.exception("%s", job.model.name, extra={"request_id": request.id.decode()})
+            said = str(error) if isinstance(error, LookbookError) else "the model failed"
+            return Answer.refusing(Refusal(500, said), request.id)
+        content, json_bytes = tensors.write(outputs, asked, job.model.name, job.model.version)
+        if json_bytes is None:
+            return Answer.of(200, content, [_JSON], request.id)
+        parted = (tensors.JSON_LENGTH.encode(), b"%d" % json_bytes)
+        return Answer.of(200, content, [_BYTES, parted], request.id)
 
     async def _other(
         self, scope: Scope, headers: Headers, request_id: bytes, receive: Receive, send: Send
@@ -143,7 +238,7 @@ class Application:
                 self._state.token.check(headers)
             await self._others(scope, receive, send_on)
         except Refusal as refusal:
-            await refuse(send, refusal, request_id)
+            await Answer.refusing(refusal, request_id).send_to(send)
             return refusal.status
         except Exception:  # noqa: BLE001  # Starlette has told who asked, and passes it on
             _log.exception("%s", scope["path"], extra={"request_id": request_id.decode()})
@@ -194,18 +289,3 @@ def _json_length(headers: Headers) -> int | None:
             f"{given.decode('latin-1')!r}",
         )
     return int(given)
-
-
-async def respond(
-    send: Send, status: int, content: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
-    """Send an answer."""
-    headers = [*headers, (b"content-length", b"%d" % len(content)), _NOSNIFF]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
-
-
-async def refuse(send: Send, refusal: Refusal, request_id: bytes) -> None:
-    """Send an error as the protocol has it."""
-    more = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-    await respond(send, refusal.status, refusal.body, [_JSON, (b"x-request-id", request_id), *more])
