@@ -225,14 +225,15 @@ class Repository:
         """
         return sorted(self._of(name), key=int)
 
-    def get(self, name: str, version: str | None = None) -> ServedModel:
-        """Return a version of a model, the newest where none is named.
+    def get(self, name: str | None = None, version: str | None = None) -> ServedModel:
+        """Return a version of a model, the newest of the first where none is named.
 
         Raises
         ------
         Refusal
             There is no such model, or no such version of it.
         """
+        name = self.names[0] if name is None else name
         versions = self._of(name)
         if version is None:
             return versions[max(versions, key=int)]

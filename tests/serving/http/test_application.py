@@ -164,6 +164,7 @@ def test_inference_is_that_of_the_model_in_json_and_in_bytes(asked, repository):
         ("POST", "/predict", {}, 422, "expected one image file or more"),
         ("POST", "/predict?sets=2", {"content": b"x"}, 422, "query.sets"),
         ("POST", "/predict?model=x", {"content": b"x"}, 404, "no model 'x'"),
+        ("GET", "/?model=", {}, 404, "no model ''"),
         ("POST", "/predict", {"content": b"no image"}, 422, "is not an image that can be read"),
         ("POST", "/predict", {"json": {"url": "http://a/b.png"}}, 415, "expected an image"),
         ("POST", "/predict", {"data": {"a": "b"}}, 415, "expected an image as the body"),

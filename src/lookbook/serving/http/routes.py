@@ -183,7 +183,7 @@ def _add_predict(app: FastAPI, state: State) -> None:
         ] = None,
     ) -> Response:
         """Say what image files show: one as the body, or one or many as multipart/form-data."""
-        served = state.repository.get(model or state.repository.names[0], version)
+        served = state.repository.get(model, version)
         state.batcher.check_room()
         headers = dict(request.scope["headers"])
         body = await read_body(request.receive, headers, state.max_body)
@@ -223,7 +223,7 @@ def _add_pages(app: FastAPI, state: State) -> None:
         version: OptionalVersion = None,
     ) -> Response:
         """Show the page to try a model on; where a model has none, what the routes are."""
-        served = state.repository.get(model or state.repository.names[0], version)
+        served = state.repository.get(model, version)
         page = pages.web_demo(served)
         if page is None:
             return RedirectResponse("docs", 307)
