@@ -75,8 +75,8 @@ class Recipe(NamedRecipe):
     #: share of the images that each epoch shows as photographs might show them; of garments alone:
     #: see `training.simulation`
     photographs: float = 0.0
-    #: `balanced`: an epoch shows each class as often, and the loss takes half of what the classes'
-    #: own shares say for granted, so that rare classes are answered more often: see `loop.fit`
+    #: `balanced`: an epoch shows each class as often, and the loss grants common ones a part of
+    #: what their share says, so that rare ones are answered more often: see `loop.logit_adjustment`
     class_weights: Literal["none", "balanced"] = "none"
     #: compute in bfloat16 where the device is faster in it than in float32; in a run's
     #: `recipe.json` and `request.json`: it was, and a resumed training goes on like that
