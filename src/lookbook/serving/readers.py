@@ -7,11 +7,13 @@ waiting, and a file that takes too long, or too much memory, can be left to its 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
 
 from lookbook.errors import InputError
 from lookbook.images.batch import Batch, Request
@@ -22,65 +24,137 @@ if TYPE_CHECKING:
     from lookbook.core.bounded_io import NamedBytes
     from lookbook.images.specification import Preprocessing
 
-#: seconds in which a file must be read
+#: seconds in which a process must have read what it was given
 SECONDS = 20.0
+#: most files that a process is given at once: it costs as much as reading a third of a file
+MOST = 8
+
+
+class _File(NamedTuple):
+    """A file that waits, and who is told of it."""
+
+    file: NamedBytes
+    steps: Preprocessing
+    told: asyncio.Future[Sample | InputError]
 
 
 class Readers:
-    """So many processes, each started when there is something for it to read."""
+    """So many processes, each started when there is something for it to read.
+
+    Its methods are for the thread of the event loop alone.
+    """
 
     def __init__(self, n: int) -> None:
-        self._threads = ThreadPoolExecutor(n, thread_name_prefix="reader")
-        self._own = threading.local()
-        self._workers: set[Worker] = set()
+        self._given: SimpleQueue[_File | None] = SimpleQueue()
+        #: process → since when it reads, or infinity
+        self._since: dict[Worker, float] = {}
+        self._threads = [
+            threading.Thread(target=self._work, name=f"reader-{i}", daemon=True) for i in range(n)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def read(
         self, files: Sequence[NamedBytes], steps: Preprocessing
     ) -> list[Sample | InputError]:
         """Return the images of files as a model takes them, or why there are none."""
         loop = asyncio.get_running_loop()
-        reading = [loop.run_in_executor(self._threads, self._read, file, steps) for file in files]
-        return list(await asyncio.gather(*reading))
+        waiting = [_File(file, steps, loop.create_future()) for file in files]
+        for each in waiting:
+            self._given.put(each)
+        return [await each.told for each in waiting]
+
+    def end_late(self, now: float) -> None:
+        """End processes that have read for too long, by the clock `time.monotonic`."""
+        for worker, since in list(self._since.items()):
+            if now - since > SECONDS:
+                worker.kill()
 
     def close(self) -> None:
-        """End all processes."""
-        for worker in list(self._workers):
+        """End all processes; what is being read is left."""
+        self._given.put(None)
+        for worker in list(self._since):
             worker.kill()
-        self._threads.shutdown(cancel_futures=True)
+        for thread in self._threads:
+            thread.join()
 
-    # ---- in a thread that waits for its process ----
+    # ---- in threads that wait for their processes ----
 
-    def _read(self, file: NamedBytes, steps: Preprocessing) -> Sample | InputError:
-        request = Request([file], steps.size, steps.colour, steps=steps)
-        with self._worker() as worker:
-            patience = threading.Timer(SECONDS, worker.kill)
-            patience.start()
-            batch = worker.read(request)
-            patience.cancel()
-            if batch is None:
-                self._forget(worker)
-        return _sample_of(file.name, batch)
+    def _work(self) -> None:
+        worker: Worker | None = None
+        while together := self._next():
+            for _, group in groupby(together, lambda each: id(each.steps)):
+                worker = self._answer(list(group), worker)
+        if worker is not None:
+            self._forget(worker)
 
-    @contextmanager
-    def _worker(self) -> Iterator[Worker]:
-        """Give this thread's process, or a new one in the place of one that ended."""
-        if getattr(self._own, "worker", None) is None:
-            self._own.worker = Worker()
-            self._workers.add(self._own.worker)
-        yield self._own.worker
+    def _next(self) -> list[_File]:
+        """Wait for files; return a share of those that wait, and none at the end."""
+        together: list[_File] = []
+        while not together or len(together) < min(MOST, self._given.qsize() // len(self._threads)):
+            if (one := self._given.get()) is None:
+                self._given.put(None)  # for the next thread
+                break
+            together.append(one)
+        return together
+
+    def _answer(self, files: list[_File], worker: Worker | None) -> Worker | None:
+        """Have files read; return the process, or None where it has ended."""
+        files = [each for each in files if not each.told.cancelled()]
+        if not files:
+            return worker
+        worker = worker or Worker()
+        steps = files[0].steps
+        self._since[worker] = time.monotonic()
+        batch = worker.read(
+            Request([each.file for each in files], steps.size, steps.colour, steps=steps)
+        )
+        self._since[worker] = math.inf
+        if batch is not None or len(files) == 1:
+            _tell(files, batch)
+        if batch is not None:
+            return worker
+        self._forget(worker)
+        if len(files) == 1:
+            return None
+        worker = None
+        for each in files:  # one of them ended it: the others have an answer
+            worker = self._answer([each], worker)
+        return worker
 
     def _forget(self, worker: Worker) -> None:
-        self._workers.discard(worker)
+        del self._since[worker]
         worker.kill()
         worker.__exit__(None, None, None)
-        self._own.worker = None
 
 
-def _sample_of(name: str, batch: Batch | None) -> Sample | InputError:
-    """Return the image of a batch of one file, or why there is none."""
-    if batch is not None and batch.images is not None:
-        return Sample(name, batch.images[0], bool(batch.inverted[0]), cutout=batch.cutouts.get(0))
-    reason = f"{name} cannot be read: it takes too much time or memory; shrink it first"
-    error = InputError(batch.errors.get(0, reason) if batch is not None else reason)
-    error.source = name
-    return error
+def _tell(files: list[_File], batch: Batch | None) -> None:
+    """Tell what came of files, in the thread of their loop."""
+    found = _samples([each.file.name for each in files], batch)
+
+    def tell() -> None:
+        for each, sample in zip(files, found, strict=True):
+            if not each.told.done():
+                each.told.set_result(sample)
+
+    files[0].told.get_loop().call_soon_threadsafe(tell)
+
+
+def _samples(names: list[str], batch: Batch | None) -> list[Sample | InputError]:
+    """Return the image of each file, or why there is none."""
+    if batch is None:
+        batch = Batch.none_of(len(names))
+    images = iter([] if batch.images is None else batch.images)
+    inverted = map(bool, batch.inverted)
+    found: list[Sample | InputError] = []
+    for place, name in enumerate(names):
+        if place in batch.kept:
+            found.append(
+                Sample(name, next(images), next(inverted), cutout=batch.cutouts.get(place))
+            )
+            continue
+        reason = f"{name} cannot be read: it takes too much time or memory; shrink it first"
+        error = InputError(batch.errors.get(place, reason))
+        error.source = name
+        found.append(error)
+    return found

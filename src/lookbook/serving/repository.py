@@ -11,7 +11,7 @@ from typing import Self
 
 from lookbook.errors import InputError, LookbookError
 from lookbook.inference.model import Model
-from lookbook.inference.predictor import Predictor, open_model
+from lookbook.inference.predictor import open_model
 from lookbook.inference.thresholds import Thresholds
 from lookbook.runs.store import Run, read_run
 from lookbook.serving.batch_sizes import answers_alike
@@ -108,11 +108,6 @@ class ServedModel:
     def thresholds(self) -> Thresholds:
         """From where on its answers are doubted."""
         return Thresholds.of(self.model.calibration)
-
-    @cached_property
-    def predictor(self) -> Predictor:
-        """What answers image files."""
-        return Predictor(self.model)
 
 
 def _run_of(path: Path) -> Run | None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from lookbook.errors import LookbookError
 from lookbook.serving import tensors
 from lookbook.serving.batcher import Batcher, Job, outputs_of
+from lookbook.serving.http import uploads
 from lookbook.serving.http.limits import (
     OPEN,
     Disconnected,
@@ -116,6 +117,10 @@ class Application:
                 answer = await self._infer(request, receive)
                 status = answer.status
                 await answer.send_to(send)
+            elif scope["method"] == "POST" and scope["path"] == "/predict":
+                answer = await self._predict(request, receive)
+                status = answer.status
+                await answer.send_to(send)
             else:
                 status = await self._other(scope, request.headers, request.id, receive, send)
         except (Disconnected, asyncio.CancelledError):
@@ -217,6 +222,21 @@ class Application:
             return Answer.of(200, content, [_JSON], request.id)
         parted = (tensors.JSON_LENGTH.encode(), b"%d" % json_bytes)
         return Answer.of(200, content, [_BYTES, parted], request.id)
+
+    async def _predict(self, request: Request, receive: Receive) -> Answer:
+        """Return the answer to a request with image files."""
+        try:
+            if self._state.token is not None:
+                self._state.token.check(request.headers)
+            status, content = await uploads.answer_request(self._state, request.scope, receive)
+        except Refusal as refusal:
+            return Answer.refusing(refusal, request.id)
+        except Disconnected:
+            raise
+        except Exception:  # noqa: BLE001  # who asked is told, and the next is answered
+            _log.exception("/predict", extra={"request_id": request.id.decode()})
+            return Answer.refusing(Refusal(500, "an error of the server"), request.id)
+        return Answer.of(status, content, [_JSON], request.id)
 
     async def _other(
         self, scope: Scope, headers: Headers, request_id: bytes, receive: Receive, send: Send

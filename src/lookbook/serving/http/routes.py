@@ -5,16 +5,13 @@ from __future__ import annotations
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from lookbook.errors import InputError
-from lookbook.serving.http import pages, uploads
+from lookbook.serving.http import pages
 from lookbook.serving.http.description import describe_all
-from lookbook.serving.http.limits import read_body
 from lookbook.serving.metrics import CONTENT_TYPE
 from lookbook.serving.refusals import Refusal
 
@@ -37,7 +34,7 @@ def make_routes(state: State) -> FastAPI:
     _add_health(app, state)
     _add_metadata(app, state)
     _add_infer(app)
-    _add_predict(app, state)
+    _add_predict(app)
     _add_metrics(app, state)
     _add_pages(app, state)
 
@@ -163,8 +160,8 @@ def _add_infer(app: FastAPI) -> None:
         raise NotImplementedError(name, version)
 
 
-def _add_predict(app: FastAPI, state: State) -> None:
-    """Add what answers image files."""
+def _add_predict(app: FastAPI) -> None:
+    """Add what answers image files to the description; `Application` answers it, too."""
 
     @app.post("/predict")
     async def predict(
@@ -183,25 +180,7 @@ def _add_predict(app: FastAPI, state: State) -> None:
         ] = None,
     ) -> Response:
         """Say what image files show: one as the body, or one or many as multipart/form-data."""
-        served = state.repository.get(model, version)
-        state.batcher.check_room()
-        headers = dict(request.scope["headers"])
-        body = await read_body(request.receive, headers, state.max_body)
-        files = await uploads.files_in(body, request.headers, state.batcher.max_queue)
-        answers = await uploads.answer(state, served, files, coverage=coverage, sets=sets)
-        document: dict[str, Any] = {
-            "model_name": served.name,
-            "model_version": served.version,
-            "answers": [uploads.document(each) for each in answers],
-        }
-        failed = [each for each in answers if isinstance(each, InputError)]
-        if len(failed) == len(answers):
-            document["error"] = str(failed[0])
-        content = msgspec.json.encode(document)
-        return Response(content, 422 if failed[len(answers) - 1 :] else 200, media_type=_JSON)
-
-
-_JSON = "application/json"
+        raise NotImplementedError(request, model, version, coverage, sets)
 
 
 def _add_metrics(app: FastAPI, state: State) -> None:

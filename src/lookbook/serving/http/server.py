@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +212,7 @@ class Server(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for connection in self._connections():
                 connection.close_if_late(now)
+            self._state.readers.end_late(time.monotonic())
             if self._parent is not None and os.getppid() != self._parent:
                 self.handle_exit(0, None)
         return await super().on_tick(counter)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Self
+from urllib.parse import parse_qsl
 
+import msgspec
 import numpy as np
+from msgspec import Meta, Struct
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -13,6 +17,7 @@ from lookbook.core.bounded_io import NamedBytes
 from lookbook.errors import InputError
 from lookbook.inference.prediction import PredictionDocument
 from lookbook.inference.predictor import Prediction, Predictor, Sample
+from lookbook.serving.http.limits import Receive, read_body
 from lookbook.serving.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -22,6 +27,58 @@ if TYPE_CHECKING:
 #: letters of a file's name that are kept
 MAX_NAME = 200
 _WHOLE = ("application/octet-stream", "")
+
+
+class Asked(Struct, frozen=True):
+    """What an address asks for besides; the types are those of its description."""
+
+    model: str | None = None
+    version: str | None = None
+    coverage: Annotated[float, Meta(gt=0, le=1)] | None = None
+    sets: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+    @classmethod
+    def of(cls, query: bytes) -> Self:
+        """Read the part of an address behind its question mark.
+
+        Raises
+        ------
+        Refusal
+            A value is out of its range.
+        """
+        given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise Refusal(422, f"a parameter of the address: {error}") from error
+
+
+async def answer_request(
+    state: State, scope: Mapping[str, Any], receive: Receive
+) -> tuple[int, bytes]:
+    """Answer the image files of a request; return status and body.
+
+    Raises
+    ------
+    Refusal
+        They cannot be taken.
+    """
+    asked = Asked.of(scope["query_string"])
+    served = state.repository.get(asked.model, asked.version)
+    state.batcher.check_room()
+    headers = Headers(raw=scope["headers"])
+    body = await read_body(receive, dict(scope["headers"]), state.max_body)
+    files = await files_in(body, headers, state.batcher.max_queue)
+    answers = await answer(state, served, files, coverage=asked.coverage, sets=asked.sets)
+    found: dict[str, Any] = {
+        "model_name": served.name,
+        "model_version": served.version,
+        "answers": [document(each) for each in answers],
+    }
+    errors = [each for each in answers if isinstance(each, InputError)]
+    if len(errors) < len(answers):
+        return 200, msgspec.json.encode(found)
+    return 422, msgspec.json.encode(found | {"error": str(errors[0])})
 
 
 async def files_in(body: bytes, headers: Headers, max_files: int) -> list[NamedBytes]:
@@ -83,7 +140,7 @@ async def answer(
         There is no room for them, or the model has no thresholds, or takes no images.
     """
     try:
-        predictor = Predictor(model.model, coverage=coverage, sets=sets)
+        predictor = _predictor(model, coverage, sets)
     except InputError as error:
         raise Refusal(422, str(error)) from error
     steps = model.model.preprocessing
@@ -105,6 +162,11 @@ async def answer(
         if isinstance(each, Prediction):
             state.metrics.count_verdict(model.name, model.version, each.verdict)
     return answers
+
+
+@lru_cache(maxsize=64)
+def _predictor(model: ServedModel, coverage: float | None, sets: float | None) -> Predictor:
+    return Predictor(model.model, coverage=coverage, sets=sets)
 
 
 def document(answered: Prediction | InputError) -> dict[str, Any]:

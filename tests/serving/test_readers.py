@@ -1,0 +1,85 @@
+"""Uploaded files are read by processes, of which one may end."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookbook.core.bounded_io import NamedBytes
+from lookbook.errors import InputError
+from lookbook.images.specification import Preprocessing
+from lookbook.images.workers import Worker
+from lookbook.serving import readers
+from lookbook.serving.readers import Readers
+
+STEPS = Preprocessing.of((12, 10), "mixed")
+pytestmark = pytest.mark.slow
+
+
+def named(name: str, level: int) -> NamedBytes:
+    file = io.BytesIO()
+    Image.new("L", (10, 12), level).save(file, "PNG")
+    return NamedBytes(name, file.getvalue())
+
+
+FILES = [named(f"{i}.png", i) for i in range(40)]
+
+
+def read(made: Readers, files: list[NamedBytes]) -> list:
+    async def main() -> list:
+        together = await asyncio.gather(*(made.read([each], STEPS) for each in files))
+        return [one for listed in together for one in listed]
+
+    return asyncio.run(main())
+
+
+def test_each_file_gets_its_own_image_or_its_own_error():
+    made = Readers(2)
+    files = [*FILES, NamedBytes("bad.png", FILES[0].content[:50])]
+    found = read(made, files[::-1])[::-1]
+    assert [each.source for each in found] == [each.name for each in files]
+    assert isinstance(found.pop(), InputError)
+    assert [int(each.image[0, 0]) for each in found] == [*range(40)]
+    made.close()
+    assert made._since == {}
+
+
+def test_of_files_read_together_only_the_one_that_ends_its_process_has_no_answer(monkeypatch):
+    whole = Worker.read
+
+    def deadly(worker: Worker, request):
+        if any(each.name == "7.png" for each in request.paths):
+            worker.kill()
+        return whole(worker, request)
+
+    monkeypatch.setattr(Worker, "read", deadly)
+    made = Readers(1)
+    found = read(made, FILES)
+    made.close()
+    errors = [each for each in found if isinstance(each, InputError)]
+    assert [each.source for each in errors] == ["7.png"]
+    assert "takes too much time or memory" in str(errors[0])
+    assert len(found) == 40
+
+
+def test_a_process_that_reads_for_too_long_is_ended(monkeypatch):
+    monkeypatch.setattr(readers, "SECONDS", 0.0)
+    made = Readers(1)
+    whole = Worker.read
+
+    def slow(worker: Worker, request):
+        made.end_late(time.monotonic() + 1)
+        return whole(worker, request)
+
+    monkeypatch.setattr(Worker, "read", slow)
+    (found,) = read(made, [FILES[0]])
+    assert isinstance(found, InputError)
+    monkeypatch.setattr(Worker, "read", whole)
+    (found,) = read(made, [FILES[3]])
+    assert np.array_equal(found.image, np.full((12, 10), 3))
+    made.close()
