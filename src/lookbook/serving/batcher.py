@@ -216,7 +216,10 @@ class Batcher:
         for part in parts:
             job, n = part.job, len(part.images)
             if outputs is not None:
-                job.done[part.start] = Outputs(*(each[start : start + n] for each in outputs))
+                rows = slice(start, start + n)
+                job.done[part.start] = Outputs(
+                    outputs.logits[rows], outputs.probs[rows], outputs.novelty[rows]
+                )
             start += n
             if job.is_cancelled or job.error is not None:
                 continue

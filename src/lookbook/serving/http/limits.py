@@ -155,7 +155,7 @@ class RequestIds:
     """Ids of requests: that of who asks, or else one of our own."""
 
     def __init__(self) -> None:
-        self._prefix = secrets.token_hex(4)
+        self._prefix = secrets.token_hex(4).encode()
         self._numbers = itertools.count(1)
 
     def of(self, headers: Headers) -> bytes:
@@ -163,4 +163,4 @@ class RequestIds:
         given = headers.get(b"x-request-id")
         if given is not None and _ID.fullmatch(given):
             return given
-        return b"%s-%x" % (self._prefix.encode(), next(self._numbers))
+        return b"%s-%x" % (self._prefix, next(self._numbers))
