@@ -23,8 +23,11 @@ from bench.serving.setting import INFER, Setting, as_client, figures
 from lookbook.inference.model import Model, Outputs
 
 OUTPUTS = Outputs._fields
-#: of 1 to 8 images each: as many as the queue of 256 images takes, so that none is refused
-MOST_CONNECTIONS, MOST_IMAGES = 32, 8
+#: images that the queue of `lookbook serve` takes where nothing else is asked for
+MOST_QUEUED = 256
+#: of 1 to 8 images each: as many as the queue takes, so that none is refused
+MOST_IMAGES = 8
+MOST_CONNECTIONS = MOST_QUEUED // MOST_IMAGES
 
 
 # ---- the same bits ----
@@ -95,12 +98,13 @@ def measure_overload(setting: Setting, record: Record) -> None:
             running(LOOKBOOK, setting.run.model, setting.server_core) as server,
             as_client(setting),
         ):
-            found = _overload(server, asked, seconds)
+            found = _overload(server, asked, MOST_QUEUED // n, seconds)
         record.measurements.append({"part": "overload", "images": n, "seconds": seconds, **found})
 
 
-def _overload(server: Running, asked: list[bytes], seconds: float) -> dict[str, Any]:
-    closed = Clients(server.address, asked, 64)
+def _overload(server: Running, asked: list[bytes], n: int, seconds: float) -> dict[str, Any]:
+    closed = Clients(server.address, asked, min(64, n))  # none is refused
+    closed.settle()
     capacity = closed.closed(seconds / 6).rate
     closed.close()
     at_capacity = _paced(server, asked, capacity, seconds / 3)
@@ -119,7 +123,7 @@ def _overload(server: Running, asked: list[bytes], seconds: float) -> dict[str, 
 
 
 def _paced(server: Running, asked: list[bytes], rate: float, seconds: float) -> dict[str, Any]:
-    clients = Clients(server.address, asked, 512)  # twice what the queue holds
+    clients = Clients(server.address, asked, 2 * MOST_QUEUED)
     try:
         clients.settle()
         return {"offered": rate, **figures(clients.paced(rate, seconds))}
