@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -37,9 +39,11 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: str | Path) -> Iterator[Served]:
+def serving(*arguments: str | Path, on_one_core: bool = False) -> Iterator[Served]:
     """Start a server on a free port, and end it."""
     program = [sys.executable, "-m", "lookbook", "serve", *map(str, arguments), "--port", "0"]
+    if on_one_core and (taskset := shutil.which("taskset")):
+        program = [taskset, "-c", str(min(os.sched_getaffinity(0))), *program]
     process = subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     patience = threading.Timer(120, process.kill)
     patience.start()

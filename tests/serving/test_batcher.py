@@ -98,6 +98,27 @@ def test_a_large_request_is_parted_and_comes_back_whole_whatever_ends_first():
     run(ask, max_queue=40, threads=3)
 
 
+def test_the_loop_itself_computes_where_there_are_no_threads():
+    echo = Echo(max_batch=3)
+    echo.gate.set()
+
+    async def ask(batcher: Batcher) -> None:
+        asked = [asyncio.create_task(batcher.answer(echo, numbered(i))) for i in range(8)]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+        with pytest.raises(Refusal):
+            await batcher.answer(echo, numbered(1, 2))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        del answers[1]
+        assert [each.novelty.tolist() for each in answers] == [[i] for i in (0, *range(2, 8))]
+        assert max(echo.sizes) == 3
+        echo.fails = True
+        with pytest.raises(ValueError, match="broken"):
+            await batcher.answer(echo, numbered(*range(8)))
+
+    run(ask, threads=0)
+
+
 def test_the_bound_is_exact():
     echo = Echo()
 

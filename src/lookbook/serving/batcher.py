@@ -81,7 +81,9 @@ class Batcher:
         Hears of batches and answers.
     threads
         How many batches are computed at once, each by one core: with several cores to a batch,
-        ONNX Runtime parts it by load, and the last bits of `novelty` depend on where.
+        ONNX Runtime parts it by load, and the last bits of `novelty` depend on where. 0: the loop
+        computes itself, between two looks at its connections. Where there is one core, that gives
+        9,500 answers a second for 7,700 of a thread, which has to wait for Python's lock.
     """
 
     def __init__(
@@ -99,6 +101,8 @@ class Batcher:
         #: what the threads have taken, and not yet computed
         self._waiting: deque[_Part] = deque()
         self._turn = threading.Lock()
+        #: whether the loop is going to compute
+        self._is_due = False
         self._threads = [
             threading.Thread(target=self._work, name=f"batches-{i}", daemon=True)
             for i in range(threads)
@@ -134,8 +138,28 @@ class Batcher:
         self.n_images += n
         size = model.max_batch
         for start in range(0, n, size):
-            self._given.put(_Part(job, start, images[start : start + size]))
+            self._put(_Part(job, start, images[start : start + size]))
         return job
+
+    def _put(self, part: _Part) -> None:
+        if self._threads:
+            self._given.put(part)
+            return
+        self._waiting.append(part)
+        self._come_back()
+
+    def _come_back(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._compute_here)
+
+    def _compute_here(self) -> None:
+        """Compute one batch; before the next, the loop looks at its connections."""
+        self._is_due = False
+        if parts := self._take():
+            self._end(parts, *self._compute(parts))
+        if self._waiting:
+            self._come_back()
 
     def check_room(self, n: int = 1) -> None:
         """Refuse images for which there is no room now, or never is.
@@ -204,6 +228,8 @@ class Batcher:
 
     def close(self) -> None:
         """End the threads, once all that was given is answered."""
+        while self._waiting and not self._threads:
+            self._compute_here()
         self._given.put(None)
         for thread in self._threads:
             thread.join()
@@ -238,16 +264,20 @@ class Batcher:
 
     def _work(self) -> None:
         while parts := self._next():
-            outputs, failure = None, None
-            try:
-                images = [part.images for part in parts]
-                together = images[0] if len(images) == 1 else np.concatenate(images)
-                model = parts[0].job.model
-                outputs = model.model.predict(together)
-                self._count(model, parts, outputs)
-            except Exception as error:  # noqa: BLE001  # told to who asked
-                failure = error
-            self._loop.call_soon_threadsafe(self._end, parts, outputs, failure)
+            outputs, error = self._compute(parts)
+            self._loop.call_soon_threadsafe(self._end, parts, outputs, error)
+
+    def _compute(self, parts: list[_Part]) -> tuple[Outputs | None, Exception | None]:
+        """Return the answers to a batch, or what its model raised."""
+        images = [part.images for part in parts]
+        model = parts[0].job.model
+        try:
+            together = images[0] if len(images) == 1 else np.concatenate(images)
+            outputs = model.model.predict(together)
+            self._count(model, parts, outputs)
+        except Exception as error:  # noqa: BLE001  # told to who asked
+            return None, error
+        return outputs, None
 
     def _count(self, model: ServedModel, parts: list[_Part], outputs: Outputs) -> None:
         """Count a batch, and how sure its answers are."""

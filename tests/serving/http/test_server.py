@@ -29,9 +29,9 @@ IMAGES = [rng.integers(0, 256, (1 + i % 7, 12, 10), dtype=np.uint8) for i in ran
 REQUESTS = [inference(images) for images in IMAGES]
 
 
-@pytest.fixture(scope="module")
-def served(place):
-    with serving(f"m={place / RUN}", "--max-queue", "64") as one:
+@pytest.fixture(scope="module", params=[False, True], ids=["all cores", "one core"])
+def served(place, request):
+    with serving(f"m={place / RUN}", "--max-queue", "64", on_one_core=request.param) as one:
         yield one
 
 
@@ -66,7 +66,7 @@ def test_every_answer_is_bit_by_bit_that_to_the_image_alone(served, expected):
 
 @pytest.mark.slow
 def test_more_than_it_can_answer_is_refused_and_health_and_metrics_still_answer(place):
-    with serving(f"m={place / RUN}", "--max-queue", "4") as served:
+    with serving(f"m={place / RUN}", "--max-queue", "4", on_one_core=True) as served:
         clients = [Client(served.port, REQUESTS[:4]) for _ in range(40)]
         asking = threading.Thread(target=ask_all, args=(clients, iter(range(4000))))
         asking.start()

@@ -31,6 +31,8 @@ from lookbook.serving.repository import Repository, Source
 
 #: connections that the system holds until they are accepted
 BACKLOG = 2048
+#: seconds for which a thread of Python may keep another waiting
+SWITCH_SECONDS = 0.0005
 #: seconds between two looks for new versions
 REFRESH_SECONDS = 1.0
 #: seconds that clients have, once the server is to end, to send on open connections
@@ -150,8 +152,12 @@ async def _serve(
 
     metrics = Metrics()
     cores = max(1, usable_cores() // settings.workers)
-    batcher = Batcher(asyncio.get_running_loop(), settings.max_queue, metrics, cores)
+    batcher = Batcher(
+        asyncio.get_running_loop(), settings.max_queue, metrics, cores if cores > 1 else 0
+    )
     readers = Readers(cores)
+    # 5 ms: a thread that has computed a batch would wait so long for Python's lock, several times
+    sys.setswitchinterval(SWITCH_SECONDS)
     state = State(
         repository, batcher, readers, metrics, settings.max_body, settings.token(),
         origins=settings.origins, logs_requests=settings.logs_requests,
