@@ -152,7 +152,15 @@ def test_the_lines_of_plain_onnx_runtime_say_what_the_program_says(
 
 
 @pytest.mark.parametrize(
-    "page", ["README", "docs/tutorial", "docs/own-images", "docs/benchmarks", "docs/python"]
+    "page",
+    [
+        "README",
+        "docs/tutorial",
+        "docs/own-images",
+        "docs/serving",
+        "docs/benchmarks",
+        "docs/python",
+    ],
 )
 def test_both_languages_show_the_same_commands_and_code(page):
     english, korean = f"{page}.md", f"{page}.ko.md"

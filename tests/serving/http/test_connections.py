@@ -1,0 +1,96 @@
+"""Connections end when a request takes too long to arrive, and not before what arrived is read."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import pytest
+import uvicorn
+
+from lookbook.serving.http import connections
+from lookbook.serving.http.connections import Connection, refuse_new
+
+
+async def app(_scope, receive, send):
+    while (await receive()).get("more_body"):
+        pass
+    length = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": length})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def connected() -> tuple[Connection, asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return both ends of a connection."""
+    config = uvicorn.Config(app, http=Connection, lifespan="off", log_config=None)
+    config.load()
+    state, made = uvicorn.server.ServerState(), []
+
+    def make() -> Connection:
+        made.append(Connection(config, state, {}, asyncio.get_running_loop()))
+        return made[0]
+
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    while not made:
+        await asyncio.sleep(0.01)
+    server.close()
+    return made[0], reader, writer
+
+
+HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"POST / HT", HEAD, HEAD + b"ab"])
+def test_a_request_that_takes_too_long_to_arrive_ends_its_connection(sent):
+    async def main() -> None:
+        connection, reader, writer = await connected()
+        writer.write(sent)
+        while connection.receiving_since is None:
+            await asyncio.sleep(0.01)
+        now = asyncio.get_running_loop().time()
+        connection.close_if_late(now)
+        connection.close_if_late(now + connections.RECEIVE_SECONDS - 1)
+        assert not connection.transport.is_closing()
+        connection.close_if_late(now + connections.RECEIVE_SECONDS + 1)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+    asyncio.run(main())
+
+
+def test_an_answered_connection_may_idle_and_is_closed_only_when_nothing_has_arrived():
+    async def main() -> None:
+        connection, reader, writer = await connected()
+        writer.write(HEAD + b"abc")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        later = asyncio.get_running_loop().time() + 10 * connections.RECEIVE_SECONDS
+        connection.close_if_late(later)
+        assert connection.is_idle
+        assert not connection.transport.is_closing()
+        # what has arrived and was not read yet keeps it open
+        os.write(writer.get_extra_info("socket").fileno(), HEAD + b"abc")
+        connection.close_if_unused()
+        assert not connection.transport.is_closing()
+        connection.end()
+        answer = await reader.readuntil(b"ok")
+        assert b"connection: close" in answer
+        assert await reader.read() == b""
+        writer.close()
+
+    asyncio.run(main())
+
+
+def test_a_socket_that_refuses_new_connections_keeps_those_that_were_made():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        with socket.create_connection(address) as made:
+            refuse_new(listening)
+            accepted, _ = listening.accept()
+            made.sendall(b"x")
+            assert accepted.recv(1) == b"x"
+            accepted.close()
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, timeout=0.3)
