@@ -16,7 +16,7 @@ from lookbook.errors import TrainingError
 from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import QUICK, STANDARD, TUTORIAL, Recipe
 from lookbook.training.callbacks import Listener, StopWhen
-from lookbook.training.loop import fit
+from lookbook.training.loop import fit, logit_adjustment
 
 TINY = Recipe("tiny", widths=(7,), learning_rate=0.01, batch_size=8, epochs=2)
 
@@ -52,6 +52,16 @@ def slow_fit(images, labels, recipe, seed):
                 weights[i] = weights[i] - recipe.learning_rate * m / (np.sqrt(v) + 1e-7)
         losses.append(total / len(order))
     return weights, losses
+
+
+@pytest.mark.parametrize(("times", "part"), [(50, 0.5), (100, 0.25)])
+def test_common_classes_are_granted_more_where_too_few_images_leave_nothing_to_calibrate_by(
+    times, part
+):
+    labels = torch.tensor([0, 0, 0, 0, 1] * times)
+    found = logit_adjustment(labels, 3)
+    assert found[:2].tolist() == pytest.approx((part * np.log([0.8, 0.2])).tolist(), abs=0.01)
+    assert found.isfinite().all()  # a class without images, too
 
 
 def test_fit_agrees_with_a_slow_plain_version():

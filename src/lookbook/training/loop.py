@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
 
 
+#: training images below which their validation part, 15 % of all, is too small to calibrate by
+UNCALIBRATED = 283
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What a fit gives: a trained classifier, and how it came about."""
@@ -193,19 +197,18 @@ def epochs_done(history: Sequence[EpochRecord]) -> float:
 
 
 def logit_adjustment(labels: Int64[Tensor, "N"], n_classes: int) -> Float[Tensor, "K"]:
-    """Return a quarter of the logarithm of each class's share: what a balanced loss grants it.
+    """Return what a balanced loss grants each class: a part of the logarithm of its share.
 
-    Logits to which it is added in the loss have to be larger by as much for rare classes. All of
-    the logarithm would suit a network that answers new images as surely as those it learnt from,
-    and images of which each class has as many; a quarter keeps percentages as true as they are
-    without it, for images of the classes' own shares (docs/log.md, uneven classes).
+    All of it would suit images of which each class has as many. A quarter keeps percentages true
+    for the classes' own shares; a half gains more where so few images leave nothing to calibrate by
+    (docs/log.md, uneven classes). It is added to the logits in the loss.
     Source: Menon et al. (2021), "Long-tail learning via logit adjustment".
 
-    >>> logit_adjustment(torch.tensor([0, 0, 0, 0, 1]), 2)
+    >>> logit_adjustment(torch.tensor([0, 0, 0, 0, 1] * 100), 2)
     tensor([-0.0558, -0.4024])
     """
     counts = torch.bincount(labels, minlength=n_classes).clamp_min(1)
-    return 0.25 * (counts / counts.sum()).log()
+    return (0.5 if len(labels) < UNCALIBRATED else 0.25) * (counts / counts.sum()).log()
 
 
 class TrainingState:
