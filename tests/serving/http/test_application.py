@@ -19,7 +19,7 @@ from conftest import made_images
 from lookbook.inference.predictor import Predictor
 from lookbook.serving.batcher import Batcher
 from lookbook.serving.http.application import Application, State, allow_origins
-from lookbook.serving.http.limits import Token
+from lookbook.serving.http.limits import Bodies, Token
 from lookbook.serving.http.routes import make_routes
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
@@ -44,7 +44,7 @@ def asked(repository) -> Callable[..., State]:
         async def main() -> State:
             metrics = Metrics()
             batcher = Batcher(asyncio.get_running_loop(), 16, metrics)
-            state = State(repository, batcher, Readers(1), metrics, max_body=100_000)
+            state = State(repository, batcher, Readers(1), metrics, 100_000, Bodies(100_000))
             state = replace(state, **settings)
             app: Any = Application(state, make_routes(state))
             app = allow_origins(app, origins) if origins else app

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from lookbook.errors import InputError
-from lookbook.serving.http.limits import Disconnected, RequestIds, Token, read_body
+from lookbook.serving.http.limits import Bodies, Disconnected, RequestIds, Token, read_body
 from lookbook.serving.refusals import Refusal
 
 
@@ -25,7 +25,9 @@ def read(*parts: bytes, ends: bool = True, max_body: int = 100, **headers: str) 
         return messages.pop(0)
 
     given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    return asyncio.run(read_body(receive, given, max_body))
+    bodies = Bodies(max_body)
+    with bodies.share() as take:
+        return asyncio.run(read_body(receive, given, max_body, take))
 
 
 def test_bodies_come_whole_packed_or_not():
@@ -89,3 +91,15 @@ def test_requests_keep_their_id_or_get_one_of_their_own():
     for given in ({}, {b"x-request-id": b"a\nb"}, {b"x-request-id": b"x" * 129}):
         assert len(ids.of(given)) > 8
     assert ids.of({}) != ids.of({})
+
+
+def test_bodies_together_take_no_more_memory_than_there_is():
+    bodies = Bodies(100)
+    with bodies.share() as take, bodies.share() as take_too:
+        take(500)
+        take_too(300)
+        with pytest.raises(Refusal) as refused:
+            take(1)
+        assert (refused.value.status, refused.value.headers) == (429, {"retry-after": "1"})
+    with bodies.share() as take:
+        take(800)

@@ -15,6 +15,7 @@ from lookbook.serving.batcher import Batcher, Job, outputs_of
 from lookbook.serving.http import uploads
 from lookbook.serving.http.limits import (
     OPEN,
+    Bodies,
     Disconnected,
     Headers,
     Receive,
@@ -49,6 +50,7 @@ class State:
     readers: Readers
     metrics: Metrics
     max_body: int
+    bodies: Bodies
     token: Token | None = None
     #: addresses of sites whose pages may ask
     origins: tuple[str, ...] = ()
@@ -145,11 +147,17 @@ class Application:
 
     async def _infer(self, request: Request, receive: Receive) -> Answer:
         """Return the answer to an inference request whose body is still to be read."""
+        state = self._state
         try:
             self._admit(request)  # before its body is read
-            body = await read_body(receive, request.headers, self._state.max_body)
+            with state.bodies.share() as take:
+                body = await read_body(receive, request.headers, state.max_body, take)
+                return await self._answer_to(request, body)
         except Refusal as refusal:
             return Answer.refusing(refusal, request.id)
+
+    async def _answer_to(self, request: Request, body: bytes) -> Answer:
+        """Return the answer to an inference request; cancelled, it leaves the queue."""
         told: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def tell(answer: Answer) -> None:

@@ -7,7 +7,8 @@ import itertools
 import re
 import secrets
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from lookbook.serving.refusals import Refusal
 
 #: bytes of a body, as sent and unpacked
 MAX_BODY = 32 << 20
+#: so many bodies of the greatest size may be in memory at once
+MAX_BODIES = 8
 #: bytes of a file with a token
 MAX_TOKEN = 4096
 #: packed forms of a body that are read → how zlib calls them
@@ -33,13 +36,16 @@ class Disconnected(Exception):  # noqa: N818  # what happened, and nobody's mist
     """Who asked is gone."""
 
 
-async def read_body(receive: Receive, headers: Headers, max_body: int) -> bytes:
-    """Return a request's body, unpacked.
+async def read_body(
+    receive: Receive, headers: Headers, max_body: int, take: Callable[[int], None]
+) -> bytes:
+    """Return a request's body, unpacked; `take` hears of its bytes, as `Bodies.share` gives it.
 
     Raises
     ------
     Refusal
-        It has more than `max_body` bytes, or it is packed in another way than gzip or deflate.
+        It has more than `max_body` bytes, it is packed in another way than gzip or deflate, or
+        there is no room for it.
     Disconnected
         Who sent it is gone.
     """
@@ -47,7 +53,8 @@ async def read_body(receive: Receive, headers: Headers, max_body: int) -> bytes:
     message = await receive()
     if message["type"] != "http.request":
         raise Disconnected
-    body = message.get("body", b"")
+    body: bytes = message.get("body", b"")
+    take(len(body))
     if message.get("more_body"):
         parts, n = [body], len(body)
         while message.get("more_body"):
@@ -56,13 +63,51 @@ async def read_body(receive: Receive, headers: Headers, max_body: int) -> bytes:
                 raise Disconnected
             parts.append(message.get("body", b""))
             n += len(parts[-1])
+            take(len(parts[-1]))
             if n > max_body:
                 raise _too_large(max_body)
         body = b"".join(parts)
     if len(body) > max_body:
         raise _too_large(max_body)
     packed = headers.get(b"content-encoding")
-    return body if packed is None else unpack(body, packed.decode("latin-1"), max_body)
+    if packed is not None:
+        body = unpack(body, packed.decode("latin-1"), max_body)
+        take(len(body))
+    return body
+
+
+class Bodies:
+    """Memory for bodies that are being read and answered: `MAX_BODIES` of the greatest size."""
+
+    def __init__(self, max_body: int) -> None:
+        self._room = MAX_BODIES * max_body
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes so many bytes more, until the body is answered.
+
+        Raises
+        ------
+        Refusal
+            It raises that: there is no room for them.
+        """
+        taken = 0
+
+        def take(n: int) -> None:
+            nonlocal taken
+            if n > self._room:
+                raise Refusal(
+                    429,
+                    "the bodies of other requests take the memory; try again soon",
+                    {"retry-after": "1"},
+                )
+            self._room -= n
+            taken += n
+
+        try:
+            yield take
+        finally:
+            self._room += taken
 
 
 def check_length(headers: Headers, max_body: int) -> None:

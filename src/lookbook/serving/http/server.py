@@ -24,7 +24,7 @@ from lookbook.serving import logs
 from lookbook.serving.batcher import Batcher
 from lookbook.serving.http.application import Application, State, allow_origins
 from lookbook.serving.http.connections import IDLE_SECONDS, Connection, refuse_new
-from lookbook.serving.http.limits import Token
+from lookbook.serving.http.limits import Bodies, Token
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
 from lookbook.serving.repository import Repository, Source
@@ -159,7 +159,8 @@ async def _serve(
     # 5 ms: a thread that has computed a batch would wait so long for Python's lock, several times
     sys.setswitchinterval(SWITCH_SECONDS)
     state = State(
-        repository, batcher, readers, metrics, settings.max_body, settings.token(),
+        repository, batcher, readers, metrics, settings.max_body,
+        Bodies(settings.max_body), settings.token(),
         origins=settings.origins, logs_requests=settings.logs_requests,
     )  # fmt: skip
     application: Any = Application(state, make_routes(state))

@@ -67,9 +67,10 @@ async def answer_request(
     served = state.repository.get(asked.model, asked.version)
     state.batcher.check_room()
     headers = Headers(raw=scope["headers"])
-    body = await read_body(receive, dict(scope["headers"]), state.max_body)
-    files = await files_in(body, headers, state.batcher.max_queue)
-    answers = await answer(state, served, files, coverage=asked.coverage, sets=asked.sets)
+    with state.bodies.share() as take:
+        body = await read_body(receive, dict(scope["headers"]), state.max_body, take)
+        files = await files_in(body, headers, state.batcher.max_queue)
+        answers = await answer(state, served, files, coverage=asked.coverage, sets=asked.sets)
     found: dict[str, Any] = {
         "model_name": served.name,
         "model_version": served.version,
