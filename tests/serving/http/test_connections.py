@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 
@@ -94,3 +95,16 @@ def test_a_socket_that_refuses_new_connections_keeps_those_that_were_made():
             accepted.close()
         with pytest.raises(TimeoutError):
             socket.create_connection(address, timeout=0.3)
+
+
+def test_what_is_no_http_is_refused_as_all_errors_are():
+    async def main() -> None:
+        _, reader, writer = await connected()
+        writer.write(b"GARBAGE\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400")
+        assert b"application/json" in head
+        assert json.loads(body) == {"error": "Invalid HTTP request received."}
+        writer.close()
+
+    asyncio.run(main())

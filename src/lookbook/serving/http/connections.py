@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from lookbook.serving.batcher import Job
 from lookbook.serving.http.application import Answer, Application, Request
+from lookbook.serving.refusals import Refusal
 
 #: seconds in which a request must have arrived, head and body
 RECEIVE_SECONDS = 30.0
@@ -101,6 +102,16 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say, as all errors are said, that what has arrived is no HTTP, and close."""
+        body = Refusal(400, msg).body
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def end(self) -> None:
         """Close after the answer to the last request that has arrived; until then answer."""
