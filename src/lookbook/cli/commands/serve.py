@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -82,8 +83,10 @@ def serve(
     repository = server.load(settings)
 
     def tell() -> None:
-        names = ", ".join(repository.names)
-        terminal.say(t("serving {models} on {url}", models=names, url=server.url_of(listening)))
+        names, url = ", ".join(repository.names), server.url_of(listening)
+        terminal.say(t("serving {models} on {url}", models=names, url=url))
+        terminal.suggest(f"curl -F file=@photo.jpg {url}/predict")
+        sys.stdout.flush()  # in a pipe, too: nothing follows
 
     if n_workers == 1:
         server.run(settings, repository, listening, tell)
