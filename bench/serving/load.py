@@ -172,7 +172,7 @@ class Clients:
             now = time.monotonic()
             ends = now >= end if most is None else sent >= most
             if not ends:
-                due = len(self.idle) if rate is None else int((now - start) * rate) - sent
+                due = len(self.idle) if rate is None else 1 + int((now - start) * rate) - sent
                 due = due if most is None else min(due, most - sent)
                 load.late = max(load.late, due - len(self.idle))
                 for _ in range(min(due, len(self.idle))):
