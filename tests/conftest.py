@@ -206,12 +206,14 @@ def place(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run the program in this process, in the shared folder; return its code, and what it says."""
     from lookbook.cli import main as cli
+    from lookbook.core import translation
 
     def called(*args: object) -> tuple[int, str, str]:
         monkeypatch.chdir(place)
         monkeypatch.setattr(sys, "argv", ["lookbook", *map(str, args)])
         monkeypatch.setattr(cli.process, "end_at_once", lambda _code: None)
         monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # it sets its own
+        monkeypatch.setattr(translation, "_lang", translation.language())  # and `--lang`
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             with pytest.raises(SystemExit) as ended:

@@ -119,6 +119,23 @@ def test_the_loop_itself_computes_where_there_are_no_threads():
     run(ask, threads=0)
 
 
+def test_of_a_long_queue_several_batches_are_computed_before_connections_are_looked_at():
+    echo = Echo(max_batch=2)
+    echo.gate.set()
+    looks: list[int] = []
+
+    async def ask(batcher: Batcher) -> None:
+        asked = [asyncio.create_task(batcher.answer(echo, numbered(i))) for i in range(8)]
+        await asyncio.sleep(0)
+        while not all(each.done() for each in asked):
+            await asyncio.sleep(0)
+            looks.append(len(echo.sizes))
+
+    run(ask, threads=0)
+    # two batches until half of the queue's eight is left, then one a look
+    assert [*dict.fromkeys(looks)] == [2, 3, 4]
+
+
 def test_the_bound_is_exact():
     echo = Echo()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: images that may wait or be in work, in all queues of a process
 MAX_QUEUE = 256
+#: seconds for which the loop computes at most before it looks at its connections, whole batches
+LOOK_SECONDS = 0.02
 #: images that go through a network at once
 MAX_BATCH = 32
 
@@ -154,10 +157,17 @@ class Batcher:
             self._loop.call_soon(self._compute_here)
 
     def _compute_here(self) -> None:
-        """Compute one batch; before the next, the loop looks at its connections."""
+        """Compute a batch before the loop looks at its connections; of a long queue, several.
+
+        To refuse a request costs a third of what it costs to answer one: with one batch a look,
+        three times as many requests as can be answered left time for a third of them.
+        """
         self._is_due = False
-        if parts := self._take():
+        end = time.monotonic() + LOOK_SECONDS
+        while parts := self._take():
             self._end(parts, *self._compute(parts))
+            if self.n_images <= self.max_queue // 2 or time.monotonic() > end:
+                break
         if self._waiting:
             self._come_back()
 
