@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import made_images
+from conftest import as_model, made_images
+from kinds import SHAPES, squares
 from lookbook.inference.predictor import Predictor
+from lookbook.networks.devices import settle
+from lookbook.recipes import QUICK
 from lookbook.serving.batcher import Batcher
 from lookbook.serving.http.application import Application, State, allow_origins
 from lookbook.serving.http.limits import Bodies, Token
@@ -24,6 +27,8 @@ from lookbook.serving.http.routes import make_routes
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
 from lookbook.serving.repository import Repository, Source
+from lookbook.training.calibration import learn_novelty
+from lookbook.training.loop import fit
 
 RUN = "runs/bars-tutorial-1"
 Ask = Callable[[httpx.AsyncClient], Awaitable[None]]
@@ -218,6 +223,34 @@ def test_image_files_are_answered_as_the_predictor_does(asked, place):
 
     state = asked(ask)
     assert state.batcher.n_images == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_kind_of_image_is_answered_as_pixels_and_as_a_file(asked, tmp_path, shape):
+    training, (images, _) = squares(shape, 64), squares(shape, 6, seed=1)
+    recipe = replace(QUICK.suited_to(64, colour=len(shape) == 3), widths=(8, 8)).with_epochs(1)
+    fitted = fit(training, None, settle(recipe), 4)
+    learn_novelty(fitted.classifier, training)
+    model = as_model(fitted.classifier, training[0], "가나다라")
+    (tmp_path / "model.onnx").write_bytes(model.content)
+    repository = Repository([Source.parse(f"squares={tmp_path / 'model.onnx'}")], max_batch=4)
+    repository.load()
+    expected = repository.get("squares").model.predict(images).probs
+    predicted = Predictor(model).predict(Image.fromarray(images[0]))[0]
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        given = {"name": "images", "datatype": "UINT8", "shape": images.shape}
+        body = {"inputs": [given | {"data": images.ravel().tolist()}]}
+        answer = (await client.post("/v2/models/squares/infer", json=body)).json()
+        assert answer["outputs"][1]["data"] == expected.ravel().tolist()
+        files = [("file", ("사진.png", png(images[0])))]
+        (answer,) = (await client.post("/predict", files=files)).json()["answers"]
+        assert answer["input"] == "사진.png"
+        assert answer["class"] == predicted.name
+        assert answer["probs"] == pytest.approx(predicted.probs.tolist(), abs=1e-6)
+
+    asked(ask, repository=repository, max_body=10_000_000)
 
 
 def test_without_its_token_nothing_but_health_is_answered(asked):

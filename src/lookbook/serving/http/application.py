@@ -172,7 +172,7 @@ class Application:
                 self._state.batcher.cancel(job)
             raise
 
-    def short(self, scope: Mapping[str, Any]) -> Request | None:
+    def short_request(self, scope: Mapping[str, Any]) -> Request | None:
         """Return an inference request that `infer` may be given once it has arrived.
 
         It has a short body that is not packed: nothing has to wait, or to be paused, for it.

@@ -80,7 +80,11 @@ class Connection(HttpToolsProtocol):
         is_simple = cycle.more_body and not (
             cycle.waiting_for_100_continue or self.flow.write_paused
         )
-        if is_simple and isinstance(app, Application) and (request := app.short(cycle.scope)):
+        if (
+            is_simple
+            and isinstance(app, Application)
+            and (request := app.short_request(cycle.scope))
+        ):
             self._short, self._task = (request, cycle), None
             return
         self._task = task = self.loop.create_task(cycle.run_asgi(app))

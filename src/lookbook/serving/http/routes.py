@@ -144,20 +144,14 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 
 def _add_infer(app: FastAPI) -> None:
-    """Add inference to the addresses that are known, for other methods than POST.
+    """Add inference to the addresses that are known, so that other methods than POST get 405."""
+    for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+        app.add_route(path, _answered_before, ["POST"], include_in_schema=False)
 
-    `Application` answers it, before any of these routes is looked at.
-    """
 
-    @app.post("/v2/models/{name}/infer", include_in_schema=False)
-    async def infer(name: Name) -> Response:
-        """Answer images with the newest version of a model."""
-        raise NotImplementedError(name)
-
-    @app.post("/v2/models/{name}/versions/{version}/infer", include_in_schema=False)
-    async def infer_with_version(name: Name, version: Version) -> Response:
-        """Answer images with a version of a model."""
-        raise NotImplementedError(name, version)
+def _answered_before(request: Request) -> Response:
+    """Stand for a route that `Application` answers before any of these is looked at."""
+    raise RuntimeError(f"{request.url.path} is answered by the application")
 
 
 def _add_predict(app: FastAPI) -> None:
@@ -180,7 +174,8 @@ def _add_predict(app: FastAPI) -> None:
         ] = None,
     ) -> Response:
         """Say what image files show: one as the body, or one or many as multipart/form-data."""
-        raise NotImplementedError(request, model, version, coverage, sets)
+        del model, version, coverage, sets  # they are here for the description
+        return _answered_before(request)
 
 
 def _add_metrics(app: FastAPI, state: State) -> None:

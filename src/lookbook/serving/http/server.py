@@ -168,7 +168,7 @@ async def _serve(
         application = allow_origins(application, settings.origins)
     config = uvicorn.Config(
         application, http=Connection, proxy_headers=False, ws="none", lifespan="off",
-        log_config=None,        access_log=False, server_header=False, date_header=False,
+        log_config=None, access_log=False, server_header=False, date_header=False,
         timeout_keep_alive=IDLE_SECONDS, backlog=BACKLOG,
     )  # fmt: skip
     refreshing = asyncio.create_task(_refresh(repository))
