@@ -36,7 +36,7 @@ SWITCH_SECONDS = 0.0005
 #: seconds between two looks for new versions
 REFRESH_SECONDS = 1.0
 #: seconds that clients have, once the server is to end, to send on open connections
-LINGER_SECONDS = 1.0
+LINGER_SECONDS = 3.0
 #: seconds in which it must have ended
 END_SECONDS = 25.0
 _log = logging.getLogger("lookbook.serving")
