@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import sys
 
 import pytest
 import uvicorn
@@ -95,6 +96,19 @@ def test_a_socket_that_refuses_new_connections_keeps_those_that_were_made():
             accepted.close()
         with pytest.raises(TimeoutError):
             socket.create_connection(address, timeout=0.3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the filter is one of Linux")
+def test_what_ends_a_handshake_is_taken_where_new_connections_are_refused():
+    # a datagram's own bytes begin at 8, where those of TCP have its flags at 13
+    with socket.socket(type=socket.SOCK_DGRAM) as receiver, socket.socket(type=2) as sender:
+        receiver.bind(("127.0.0.1", 0))
+        refuse_new(receiver)
+        syn, syn_of_modern_clients, ack, push, syn_ack = 0x02, 0xC2, 0x10, 0x18, 0x12
+        for flags in (syn, syn_of_modern_clients, ack, push, syn_ack):
+            sender.sendto(bytes([0] * 5 + [flags]), receiver.getsockname())
+        receiver.settimeout(1)
+        assert [receiver.recv(6)[5] for _ in range(3)] == [ack, push, syn_ack]
 
 
 def test_what_is_no_http_is_refused_as_all_errors_are():

@@ -158,17 +158,27 @@ def _has_bytes(connected: socket.socket | None) -> bool:
 
 
 def refuse_new(listening: socket.socket) -> None:
-    """Let no further connection be made, where the system can do that; those made stay.
+    """Let no further connection be begun, where the system can do that; those begun are made.
 
     Without it, one may be made between the last that is accepted and the end of the socket, and is
-    then reset. A filter that takes no packet lets who connects try again until the socket is gone.
+    then reset. A filter that takes no request for a connection lets who asks try again until the
+    socket is gone. It takes what ends a handshake: who was answered believes to be connected.
     """
     if sys.platform != "linux" or listening.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    # one instruction: return 0, the number of bytes to keep
-    instruction = struct.pack("HBBI", 0x06, 0, 0, 0)
     import ctypes  # noqa: PLC0415  # for the end alone
 
-    buffer = ctypes.create_string_buffer(instruction)
-    program = struct.pack("HL", 1, ctypes.addressof(buffer))
+    content = b"".join(struct.pack("HBBI", *each) for each in _NO_SYN)
+    buffer = ctypes.create_string_buffer(content)
+    program = struct.pack("HL", len(_NO_SYN), ctypes.addressof(buffer))
     listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+#: instructions on a TCP packet: of SYN and ACK, is SYN alone set? then keep 0 bytes of it, else all
+_NO_SYN = (
+    (0x30, 0, 0, 13),  # load the byte of flags
+    (0x54, 0, 0, 0x12),
+    (0x15, 0, 1, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFFFFFF),
+)

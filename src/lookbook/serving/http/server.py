@@ -35,6 +35,8 @@ BACKLOG = 2048
 SWITCH_SECONDS = 0.0005
 #: seconds between two looks for new versions
 REFRESH_SECONDS = 1.0
+#: seconds in which connections that were begun before the end are made: far clients take a while
+HANDSHAKE_SECONDS = 0.5
 #: seconds that clients have, once the server is to end, to send on open connections
 LINGER_SECONDS = 3.0
 #: seconds in which it must have ended
@@ -234,18 +236,27 @@ class Server(uvicorn.Server):
         ends = loop.time() + END_SECONDS
         with contextlib.suppress(OSError):
             refuse_new(self._listening)
-        while select.select([self._listening], [], [], 0)[0]:
+        made = loop.time() + HANDSHAKE_SECONDS
+        while loop.time() < made or select.select([self._listening], [], [], 0)[0]:
+            self._end_connections()
             await asyncio.sleep(0.005)
-        await asyncio.sleep(0.02)
         for server in self.servers:
             server.close()
         self._listening.close()
         lingers = loop.time() + LINGER_SECONDS
-        while (connections := self._connections()) and loop.time() < ends:
-            for connection in connections:
-                connection.end()
-                if loop.time() > lingers:
-                    connection.close_if_unused()
+        while self._connections() and loop.time() < ends:
+            self._end_connections()
+            if loop.time() > lingers:
+                self._close_unused()
             await asyncio.sleep(0.02)
         for connection in self._connections():
             connection.transport.close()
+
+    def _end_connections(self) -> None:
+        """Let what is answered from now on close its connection."""
+        for connection in self._connections():
+            connection.end()
+
+    def _close_unused(self) -> None:
+        for connection in self._connections():
+            connection.close_if_unused()
