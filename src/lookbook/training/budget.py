@@ -22,7 +22,8 @@ from lookbook.training.loop import fit
 
 if TYPE_CHECKING:
     from lookbook.training.callbacks import Progress
-    from lookbook.training.loop import Labelled, TrainingState
+    from lookbook.training.loop import Labelled
+    from lookbook.training.state import TrainingState
 
 #: recipe, and the epochs that `standard` would make in all of the time below which it gets further
 #: than the next one: of many images (measured with Fashion-MNIST), and of fewer than 20,000, of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lookbook.training.loop import TrainingState
+    from lookbook.training.state import TrainingState
 
 _logger = logging.getLogger("lookbook")
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from lookbook.runs.config import TrainConfig
     from lookbook.runs.schema import Counted
     from lookbook.training.callbacks import Progress
-    from lookbook.training.loop import TrainingState
+    from lookbook.training.state import TrainingState
 
 #: seconds between two points at least, and how many times as long as the writing of one took:
 #: points cost less than a hundredth of the time

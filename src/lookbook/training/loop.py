@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +13,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from lookbook.core.arrays import softmax
-from lookbook.errors import TrainingError
 from lookbook.evaluation import metrics
 from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.scaling import Components
-from lookbook.runs.schema import Counted, EpochRecord
-from lookbook.training.augmentation import as_photographs, augment, soften
+from lookbook.runs.schema import EpochRecord
 from lookbook.training.calibration import answer, find_sure
-from lookbook.training.callbacks import Callback, Progress
-from lookbook.training.optimizers import build_optimizer, rate_at
-from lookbook.training.sampler import Sampler, balance
+from lookbook.training.callbacks import Callback
+from lookbook.training.state import Clock, TrainingState
+from lookbook.training.steps.augmentation import as_photographs, augment, soften
+from lookbook.training.steps.optimizers import build_optimizer, rate_at
+from lookbook.training.steps.sampler import Sampler, balance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
     from lookbook.data.catalog import Garments
     from lookbook.recipes import Recipe
-    from lookbook.training.optimizers import Optimizer
 
     #: raw inputs and their labels
     Labelled = tuple[Shaped[np.ndarray, "N *shape"], Int64[np.ndarray, "N"]]
@@ -126,7 +123,7 @@ def fit(
     if recipe.class_weights == "balanced":
         sample_weight, adjustment = balance(training[1]), logit_adjustment(labels, n_classes)
     sampler = Sampler(recipe, len(labels), seed, images[0].nbytes, sample_weight)
-    clock = _Clock(stage, recipe, sampler.steps, seconds, start)
+    clock = Clock(stage, recipe, sampler.steps, seconds, start)
     state = TrainingState(network, optimizer, sampler, clock, callbacks)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.half)
     validate = partial(_validate, classifier, validation, autocast)
@@ -173,19 +170,6 @@ def mean_gradients(losses: Float[Tensor, "N"], weights: Sequence[Tensor]) -> tup
     return torch.autograd.grad(losses.mean(), weights)
 
 
-def join_steps(
-    steps: Sequence[tuple[Float[Tensor, "B"], Float[Tensor, "B K"], Int64[Tensor, "B"]]],
-) -> tuple[Float[Tensor, "M"], int]:
-    """Return the losses of a few steps, image by image, and how many of the answers are right.
-
-    Each step is given by its losses, its logits and its right answers. All losses that are
-    counted, and by which the sampler chooses, come from here: of steps that several processes
-    share, they are joined here.
-    """
-    losses, logits, answers = (torch.cat(each) for each in zip(*steps, strict=True))
-    return losses.cpu(), int((logits.argmax(1) == answers).sum())
-
-
 def epochs_done(history: Sequence[EpochRecord]) -> float:
     """Return the epochs of a history; of the last one the share of its images that were seen.
 
@@ -209,222 +193,6 @@ def logit_adjustment(labels: Int64[Tensor, "N"], n_classes: int) -> Float[Tensor
     """
     counts = torch.bincount(labels, minlength=n_classes).clamp_min(1)
     return (0.5 if len(labels) < UNCALIBRATED else 0.25) * (counts / counts.sum()).log()
-
-
-class TrainingState:
-    """A training under way: how far it is, who hears of it, and all that it goes on from.
-
-    Callbacks get it. It ends after the step under way when one of them calls `stop`.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: Optimizer,
-        sampler: Sampler,
-        clock: _Clock,
-        callbacks: Sequence[Callback],
-    ) -> None:
-        self._network, self._optimizer = network, optimizer
-        self._sampler, self._clock = sampler, clock
-        self._callbacks = callbacks
-        #: a callback asked for the end
-        self.stopping = False
-        #: all images of this epoch were seen, or the time is over
-        self.epoch_is_over = False
-        self._stepped = False
-
-    @property
-    def stage(self) -> str:
-        """What is trained: "training", or "calibration twin"."""
-        return self._clock.stage
-
-    @property
-    def history(self) -> Sequence[EpochRecord]:
-        """The epochs that are over."""
-        return self._clock.history
-
-    def stop(self) -> None:
-        """End the training after the step that is under way, or is next."""
-        self.stopping = True
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether there is another step."""
-        return not (self._clock.is_over() or (self.stopping and self._stepped))
-
-    def begin(self) -> None:
-        """Tell that the first step is next; the callback that restores a checkpoint is the last."""
-        for callback in reversed(self._callbacks):
-            callback.on_train_begin(self)
-
-    def end_step(self, losses: Tensor, logits: Tensor, answers: Tensor) -> bool:
-        """Count a step; return whether it was the last one."""
-        self._clock.count(losses, logits, answers)
-        self._stepped = True
-        for callback in self._callbacks:
-            callback.on_step_end(self)
-        return self.stopping or self._clock.is_over()
-
-    def end_batches(self, chosen: Int64[Tensor, "M"]) -> None:
-        """Add up the steps on these images, and tell how far the epoch is."""
-        progress, losses = self._clock.tick(self._sampler.epoch, self._sampler.images)
-        self._sampler.note(chosen, losses)
-        self.epoch_is_over = self._sampler.at_end or self._clock.is_over()
-        for callback in self._callbacks:
-            callback.on_progress(self, progress)
-
-    def end_epoch(self, val_loss: float | None, val_accuracy: float | None) -> None:
-        """Close an epoch, or the part of one that was done."""
-        sampler = self._sampler
-        progress = self._clock.end_epoch(sampler.epoch, sampler.images, val_loss, val_accuracy)
-        for callback in self._callbacks:
-            callback.on_epoch_end(self, progress)
-
-    def end(self) -> None:
-        """Tell that the last step is done."""
-        for callback in self._callbacks:
-            callback.on_train_end(self)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all tensors that decide the rest of the training."""
-        tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
-        tensors |= {f"optimizer.{i}": value for i, value in enumerate(self._optimizer.state())}
-        return tensors | {f"passes.{name}": value for name, value in self._sampler.kept().items()}
-
-    def counted(self) -> Counted:
-        """Return what was counted so far."""
-        return self._clock.kept()
-
-    def restore(self, tensors: dict[str, Tensor], counted: Counted) -> None:
-        """Go on where these were returned."""
-        self._network.load_state_dict(_under("network.", tensors))
-        for i, tensor in enumerate(self._optimizer.state()):
-            tensor.copy_(tensors[f"optimizer.{i}"])
-        self._sampler.restore(_under("passes.", tensors))
-        self._clock.restore(counted)
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    chosen = {name: value for name, value in tensors.items() if name.startswith(prefix)}
-    return {name.removeprefix(prefix): value for name, value in chosen.items()}
-
-
-class _Clock:
-    """Count what training did, without waiting for the device at each step."""
-
-    def __init__(
-        self,
-        stage: str,
-        recipe: Recipe,
-        steps: int,
-        limit: float | None,
-        start: float,
-    ) -> None:
-        self.stage = stage
-        self.history: list[EpochRecord] = []
-        self._recipe, self._steps, self._limit, self._start = recipe, steps, limit, start
-        self._new: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._steps_done, self._loss, self._hits, self._images = 0, 0.0, 0, 0
-
-    def seconds(self) -> float:
-        """Return how long the training takes so far, interruptions left out."""
-        return time.perf_counter() - self._start
-
-    def share(self) -> float:
-        """Return which share of the training lies behind the middle of the next step."""
-        if self._limit is not None:
-            return min(1.0, self.seconds() / self._limit)
-        return (self._steps_done + 0.5) / self._steps
-
-    def is_over(self) -> bool:
-        """Say whether all steps are done, or all time is spent."""
-        if self._limit is not None:
-            return self._steps_done > 0 and self.seconds() >= self._limit
-        return self._steps_done >= self._steps
-
-    def steps_left(self) -> int:
-        """Return how many steps may follow: where time ends the training, an epoch at least."""
-        return sys.maxsize if self._limit is not None else self._steps - self._steps_done
-
-    def count(self, losses: Tensor, logits: Tensor, answer: Tensor) -> None:
-        """Take down one step."""
-        self._new.append((losses, logits, answer))
-        self._steps_done += 1
-
-    def tick(self, epoch: int, images_in_epoch: int) -> tuple[Progress, Float[Tensor, "M"]]:
-        """Add up the steps since the last call; return their losses, image by image, too."""
-        losses, hits = join_steps(self._new)
-        self._new = []
-        self._loss += float(losses.sum())
-        self._hits += hits
-        self._images += len(losses)
-        if not math.isfinite(self._loss):
-            raise TrainingError(
-                f"the loss is no longer finite in epoch {epoch}; try a smaller learning rate, and "
-                "look for damaged images: `lookbook.load(data)`"
-            )
-        return self._progress(epoch, images_in_epoch), losses
-
-    def end_epoch(
-        self,
-        epoch: int,
-        images_per_epoch: int,
-        val_loss: float | None,
-        val_accuracy: float | None,
-    ) -> Progress:
-        """Close an epoch, or the part of one that was done."""
-        progress = self._progress(epoch, self._images, (val_loss, val_accuracy))
-        self.history.append(
-            EpochRecord(
-                epoch=epoch,
-                images=self._images,
-                images_per_epoch=images_per_epoch,
-                loss=progress.loss,
-                accuracy=progress.accuracy,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                seconds=self.seconds(),
-                learning_rate=self._recipe.learning_rate
-                * rate_at(self._recipe, min(1.0, self.share())),
-            )
-        )
-        self._loss, self._hits, self._images = 0.0, 0, 0
-        return progress
-
-    def _progress(
-        self,
-        epoch: int,
-        images_in_epoch: int,
-        ended: tuple[float | None, float | None] | None = None,
-    ) -> Progress:
-        seconds = self.seconds()
-        left = seconds / self._steps_done * (self._steps - self._steps_done)
-        return Progress(
-            stage=self.stage,
-            epoch=epoch,
-            epochs=None if self._limit else math.ceil(self._recipe.epochs),
-            images=self._images,
-            images_per_epoch=images_in_epoch,
-            loss=self._loss / self._images,
-            accuracy=self._hits / self._images,
-            val_loss=ended[0] if ended else None,
-            val_accuracy=ended[1] if ended else None,
-            seconds=seconds,
-            seconds_left=max(0.0, self._limit - seconds) if self._limit else left,
-            epoch_ended=ended is not None,
-        )
-
-    def kept(self) -> Counted:
-        """Return what was counted."""
-        sums = self._loss, self._hits, self._images
-        return Counted(self.seconds(), self._steps_done, sums, self.history)
-
-    def restore(self, kept: Counted) -> None:
-        """Go on where this was returned."""
-        self._start = time.perf_counter() - kept.seconds
-        self._steps_done, self.history = kept.steps_done, list(kept.history)
-        self._loss, self._hits, self._images = kept.sums
 
 
 def _validate(

@@ -16,22 +16,19 @@ from typing import TYPE_CHECKING
 import safetensors.torch
 import torch
 
-from lookbook.core.arrays import sample, softmax
-from lookbook.core.environment import Environment, processor, versions
+from lookbook.core.arrays import sample
+from lookbook.core.environment import processor, versions
 from lookbook.data.dataset import Dataset
-from lookbook.data.formats.source import DataSource
 from lookbook.data.sources import resolve
 from lookbook.errors import LookbookWarning, TrainingError, check_types
-from lookbook.evaluation import metrics
-from lookbook.inference.model_card import Data, ModelCard
+from lookbook.inference.model_card import ModelCard
 from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.networks.classifier import Classifier
-from lookbook.networks.devices import accelerator_name, pick_device, settle, threads
-from lookbook.networks.onnx_export import UNSTATED, describe, to_onnx
+from lookbook.networks.devices import settle, threads
+from lookbook.networks.onnx_export import to_onnx
 from lookbook.recipes import STANDARD, ClassWeights, Recipe, find_recipe
 from lookbook.runs.config import TrainConfig, TrainRequest
 from lookbook.runs.data_parts import TrainingParts
-from lookbook.runs.schema import ClassBalance, Conditions, Metrics
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import (
@@ -43,6 +40,7 @@ from lookbook.training.calibration import (
 )
 from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, Tell
 from lookbook.training.checkpoints import ResumePoint
+from lookbook.training.documents import describe_conditions, describe_model, measure
 from lookbook.training.loop import Fitted, epochs_done, fit
 
 if TYPE_CHECKING:
@@ -276,13 +274,17 @@ def _train(
     if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
-    measured = _measured(fitted, parts, seconds)
+    measured = measure(fitted, parts, seconds)
     with _timed(seconds, "export"):
         images = sample(parts.whole.images, 64)
-        card = _card(fitted.classifier, images, parts, recipe, measured, calibration, photographs)
+        card = describe_model(
+            fitted.classifier, images, parts, recipe, measured, calibration, photographs
+        )
         blobs = _blobs(fitted.classifier, images, card, point)
     hashes = {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()}
-    conditions = _conditions(config, parts, started=started, on=on, seconds=seconds, sha256=hashes)
+    conditions = describe_conditions(
+        config, parts, started=started, on=on, seconds=seconds, sha256=hashes
+    )
     run = Run(point.run, recipe, fitted.history, measured, conditions)
     run = write_run(run, blobs, numbered=point.numbered, replaces=point.resumes)
     if not fitted.stopped:
@@ -328,90 +330,12 @@ def _fit(
         return fitted, calibration, photographs
 
 
-def _measured(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -> Metrics:
-    """Return what `metrics.json` holds."""
-    temperature = float(fitted.classifier.temperature)
-    validation = metrics.on_validation(
-        softmax(fitted.val_logits / temperature),
-        parts.validation.labels,
-        "a twin trained without the validation part" if parts.final else "this network",
-    )
-    epochs = epochs_done(fitted.history)
-    return Metrics(
-        fit_seconds=seconds["fit"],
-        calibration_seconds=seconds["calibration"],
-        validation=validation,
-        epochs=epochs,
-        weaknesses=metrics.weaknesses(validation, epochs),
-        temperature=temperature,
-        parameters=sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
-        training_images=len(parts.learnt),
-        stopped=fitted.stopped,
-    )
-
-
-def _conditions(
-    config: TrainConfig,
-    parts: TrainingParts,
-    *,
-    started: str,
-    on: int,
-    seconds: dict[str, float],
-    sha256: dict[str, str],
-) -> Conditions:
-    """Return what `conditions.json` holds; `on` so many threads it was trained."""
-    here = Environment.here(accelerator_name())
-    return Conditions(
-        started=started,
-        data=parts.data,
-        seed=config.seed,
-        final=config.final,
-        device=str(pick_device()),
-        threads=on,
-        machine=here.machine,
-        versions=here.versions,
-        class_weights=ClassBalance.of(config.recipe, parts.learnt.counts.tolist()),
-        seconds=seconds,
-        sha256=sha256,
-    )
-
-
 def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
     """Give a fit the answers of its twin; those of a twin that was stopped say nothing."""
     if twin.stopped:
         return replace(fitted, stopped=True)
     fitted.classifier.sure.copy_(twin.classifier.sure)
     return replace(fitted, val_logits=twin.val_logits)
-
-
-def _card(
-    classifier: Classifier,
-    images: Shaped[np.ndarray, "N *shape"],
-    parts: TrainingParts,
-    recipe: Recipe,
-    measured: Metrics,
-    calibration: CalibrationSet | None,
-    photographs: PhotographCalibration | None,
-) -> ModelCard:
-    """Return what the model file says of itself."""
-    source = parts.source
-    return describe(
-        classifier,
-        images,
-        recipe,
-        parts.whole.classes,
-        parts.data.polarity,
-        validation=measured.validation,
-        weaknesses=measured.weaknesses,
-        calibration=calibration,
-        # of one's own data the last part of its name: where it lies is nobody else's business
-        data=Data(
-            Path(source.identity).name, source.published is not None, parts.data.train_sha256
-        ),
-        licence=_licence(source),
-        on_photographs=photographs,
-        photographs=source.cuts_out_photographs,
-    )
 
 
 def _blobs(
@@ -429,14 +353,6 @@ def _blobs(
         kept = point.keep_weights(weights)
         raise TrainingError(f"{error}; the weights are kept: {kept}") from error
     return {WEIGHTS: weights, MODEL: model.content}
-
-
-def _licence(source: DataSource) -> str:
-    """Say under which licence the data is; nobody but who trained a model decides on its own."""
-    known = source.published
-    if known is None:
-        return UNSTATED
-    return f"trained on {known.title} ({known.licence}, {known.homepage})"
 
 
 @contextmanager

@@ -9,10 +9,10 @@ import torch
 from lookbook.data.catalog import FASHION_MNIST
 from lookbook.errors import InputError
 from lookbook.images import photographs as real
-from lookbook.training.augmentation import as_photographs
 from lookbook.training.simulation import photographs
 from lookbook.training.simulation.draw import Box, Draw, Places
 from lookbook.training.simulation.photographs import NONE, simulate, simulate_all
+from lookbook.training.steps.augmentation import as_photographs
 
 GARMENTS = FASHION_MNIST.garments
 T_SHIRT, TROUSER, PULLOVER, DRESS, SANDAL, SHIRT, SNEAKER, BAG = 0, 1, 2, 3, 5, 6, 7, 8

@@ -11,8 +11,8 @@ import torch
 
 from conftest import made_images
 from lookbook.recipes import STANDARD, TUTORIAL
-from lookbook.training import sampler
 from lookbook.training.loop import fit
+from lookbook.training.steps import sampler
 
 
 @pytest.mark.parametrize("n", [1, 2, 31, 33, 65, 189, 320, 321, 1000, 20_001])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lookbook.data.catalog import Garments
     from lookbook.recipes import Recipe
-    from lookbook.training.sampler import Sampler
+    from lookbook.training.steps.sampler import Sampler
 
 
 def horizontal_flip(

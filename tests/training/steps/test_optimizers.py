@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lookbook.training.optimizers import Adam, Muon, orthogonalize
+from lookbook.training.steps.optimizers import Adam, Muon, orthogonalize
 
 
 def drawn(*shapes, seed=0):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lookbook.training.augmentation import affine, color_jitter, translate
+from lookbook.training.steps.augmentation import affine, color_jitter, translate
 
 STILL = torch.full((1, 5), 0.5)
 

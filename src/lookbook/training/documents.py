@@ -1,0 +1,111 @@
+"""Documents of a run as its training makes them: metrics, conditions, what the model file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lookbook.core.arrays import softmax
+from lookbook.core.environment import Environment
+from lookbook.data.formats.source import DataSource
+from lookbook.evaluation import metrics
+from lookbook.inference.model_card import Data, ModelCard
+from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
+from lookbook.networks.classifier import Classifier
+from lookbook.networks.devices import accelerator_name, pick_device
+from lookbook.networks.onnx_export import UNSTATED, describe
+from lookbook.recipes import Recipe
+from lookbook.runs.config import TrainConfig
+from lookbook.runs.data_parts import TrainingParts
+from lookbook.runs.schema import ClassBalance, Conditions, Metrics
+from lookbook.training.loop import Fitted, epochs_done
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Shaped
+
+
+def measure(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -> Metrics:
+    """Return what `metrics.json` holds."""
+    temperature = float(fitted.classifier.temperature)
+    validation = metrics.on_validation(
+        softmax(fitted.val_logits / temperature),
+        parts.validation.labels,
+        "a twin trained without the validation part" if parts.final else "this network",
+    )
+    epochs = epochs_done(fitted.history)
+    return Metrics(
+        fit_seconds=seconds["fit"],
+        calibration_seconds=seconds["calibration"],
+        validation=validation,
+        epochs=epochs,
+        weaknesses=metrics.weaknesses(validation, epochs),
+        temperature=temperature,
+        parameters=sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
+        training_images=len(parts.learnt),
+        stopped=fitted.stopped,
+    )
+
+
+def describe_conditions(
+    config: TrainConfig,
+    parts: TrainingParts,
+    *,
+    started: str,
+    on: int,
+    seconds: dict[str, float],
+    sha256: dict[str, str],
+) -> Conditions:
+    """Return what `conditions.json` holds; `on` so many threads it was trained."""
+    here = Environment.here(accelerator_name())
+    return Conditions(
+        started=started,
+        data=parts.data,
+        seed=config.seed,
+        final=config.final,
+        device=str(pick_device()),
+        threads=on,
+        machine=here.machine,
+        versions=here.versions,
+        class_weights=ClassBalance.of(config.recipe, parts.learnt.counts.tolist()),
+        seconds=seconds,
+        sha256=sha256,
+    )
+
+
+def describe_model(
+    classifier: Classifier,
+    images: Shaped[np.ndarray, "N *shape"],
+    parts: TrainingParts,
+    recipe: Recipe,
+    measured: Metrics,
+    calibration: CalibrationSet | None,
+    photographs: PhotographCalibration | None,
+) -> ModelCard:
+    """Return what the model file says of itself."""
+    source = parts.source
+    return describe(
+        classifier,
+        images,
+        recipe,
+        parts.whole.classes,
+        parts.data.polarity,
+        validation=measured.validation,
+        weaknesses=measured.weaknesses,
+        calibration=calibration,
+        # of one's own data the last part of its name: where it lies is nobody else's business
+        data=Data(
+            Path(source.identity).name, source.published is not None, parts.data.train_sha256
+        ),
+        licence=_licence(source),
+        on_photographs=photographs,
+        photographs=source.cuts_out_photographs,
+    )
+
+
+def _licence(source: DataSource) -> str:
+    """Say under which licence the data is; nobody but who trained a model decides on its own."""
+    known = source.published
+    if known is None:
+        return UNSTATED
+    return f"trained on {known.title} ({known.licence}, {known.homepage})"
