@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lookbook.core.csv_tables import read_csv
@@ -93,6 +94,52 @@ def test_csv_is_ascii_or_has_the_mark_of_spreadsheets(tmp_path):
         list(COLUMNS),
         *9000 * [["a.png", "0.25", "true", ""], [ROWS[1][0], "1e-09", "false", ""]],
     ]
+
+
+def in_columns(rows):
+    return dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_in_columns_and_from_other_tables_make_the_same_file(tmp_path, kind):
+    rows = [(f"{i} {row[0]}", *row[1:]) for i, row in enumerate(3000 * ROWS)]
+    expected, path, others = (tmp_path / f"{name}{kind}" for name in ("a", "b", "c"))
+    write(expected, rows)
+    with open_table(path, COLUMNS) as table:
+        table.add_all(in_columns(rows))
+    assert path.read_bytes() == expected.read_bytes()
+    with open_table(path, COLUMNS) as table:
+        for start in range(0, len(rows), tables.GROUP):
+            with open_table(others, COLUMNS) as other:
+                other.add_all(in_columns(rows[start : start + tables.GROUP]))
+            table.append(others)
+    assert path.read_bytes() == expected.read_bytes()
+    with open_table(path, COLUMNS) as table:
+        for row in rows[:2]:
+            table.add(row)
+        table.add_all(in_columns(rows[2:]))
+    assert read(path) == rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_may_be_arrays(tmp_path, kind):
+    cells = in_columns(ROWS[:1] + ROWS[3:])
+    write(tmp_path / f"a{kind}", [*zip(*cells.values(), strict=True)])
+    with open_table(tmp_path / f"b{kind}", COLUMNS) as table:
+        arrays = {"file": np.array(cells["file"], object), "share": np.array(cells["share"])}
+        table.add_all(cells | arrays | {"novel": np.array(cells["novel"])})
+    assert (tmp_path / f"b{kind}").read_bytes() == (tmp_path / f"a{kind}").read_bytes()
+
+
+@pytest.mark.parametrize("marked", [[], [0], [1], [0, 1]])
+def test_csv_that_is_joined_has_the_mark_of_spreadsheets_once(tmp_path, marked):
+    with open_table(tmp_path / "whole.csv", COLUMNS) as table:
+        for place in range(2):
+            write(tmp_path / "part.csv", [ROWS[place in marked]])
+            table.append(tmp_path / "part.csv")
+    content = (tmp_path / "whole.csv").read_bytes()
+    assert content.count("\ufeff".encode()) == content.startswith("\ufeff".encode()) == bool(marked)
+    assert read(tmp_path / "whole.csv") == [ROWS[place in marked] for place in range(2)]
 
 
 def interrupted(error):

@@ -29,11 +29,12 @@ def to_csv(rows: Iterable[Iterable[object]]) -> str:
     """
     buffer = io.StringIO()
     table = csv.writer(buffer)  # it ends lines with \r\n, and quotes names that hold either
-    table.writerows([_guard(str(cell)) for cell in row] for row in rows)
+    table.writerows([guard(str(cell)) for cell in row] for row in rows)
     return buffer.getvalue()
 
 
-def _guard(cell: str) -> str:
+def guard(cell: str) -> str:
+    """Set an apostrophe before what a spreadsheet would compute."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 

@@ -159,7 +159,7 @@ def write_table(answers: Iterable[Prediction | InputError], out: str | Path) -> 
     out = Path(out)
     with tables.open_table(out, COLUMNS) as table:
         for each in answers:
-            table.add(_row_of(each))
+            table.add(row_of(each))
     return out
 
 
@@ -178,7 +178,7 @@ def check_table(out: Path, *, sets: float | None) -> None:
     tables.check_table(out, COLUMNS)
 
 
-def _row_of(answer: Prediction | InputError) -> tables.Row:
+def row_of(answer: Prediction | InputError) -> tables.Row:
     """Return what a table says of an input."""
     if isinstance(answer, InputError):
         return text(answer.source), None, None, None, None, None, None, text(str(answer)), None

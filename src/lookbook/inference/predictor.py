@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lookbook.errors import InputError, LookbookWarning
-from lookbook.images.batch import Request
+from lookbook.images.batch import Batch, Request
 from lookbook.images.photographs import CUTOUT_BYTES, Cutout, Prepared, prepare, read_for
 from lookbook.images.pool import Pool
 from lookbook.images.preprocessing import match_all, to_8_bit
@@ -181,6 +182,12 @@ class Predictor:
         if self.on_photographs:
             self.photograph_thresholds = self.on_photographs.ask(coverage=coverage, sets=sets)
 
+    def on_one_core(self) -> Predictor:
+        """Return the same for one thread, as `Model.on_one_core`."""
+        same = copy(self)
+        same.model = self.model.on_one_core()
+        return same
+
     def predict(self, inputs: Input | Iterable[Input]) -> list[Prediction]:
         """Return the answers to image files, folders of them, PIL images and arrays.
 
@@ -223,23 +230,23 @@ class Predictor:
             self.model = self.model.beside_others()
 
         def request(places: range) -> Request:
-            paths = files[places.start : places.stop]
-            return Request(paths, steps.size, steps.colour, steps=steps)
+            return self.request(files[places.start : places.stop])
 
         pool = Pool(len(files), request, ahead=min(MOST_AHEAD, BYTES_AHEAD // n_bytes))
         with closing(pool.batches()) as batches:
             for first, batch in batches:
-                images = iter([] if batch.images is None else batch.images)
-                inverted = map(bool, batch.inverted)
-                for place, name in enumerate(files[first : first + batch.n]):
-                    if place in batch.errors:
-                        yield unreadable(name, batch.errors[place])
-                        continue
-                    if place in batch.dim:
-                        warnings.warn(LookbookWarning(batch.dim[place]), stacklevel=3)
-                    yield Sample(
-                        name, next(images), next(inverted), cutout=batch.cutouts.get(place)
-                    )
+                yield from samples_of(files[first : first + batch.n], batch)
+
+    def request(self, files: Sequence[str]) -> Request:
+        """Return what is to be read of image files, for `images.batch.read_batch`.
+
+        Raises
+        ------
+        InputError
+            The model takes rows of features.
+        """
+        steps = self._steps()
+        return Request(files, steps.size, steps.colour, steps=steps)
 
     def samples(self, given: Input, name: str) -> list[Sample | InputError]:
         """Return the images of one input as the model takes them, or why it does not.
@@ -295,10 +302,15 @@ class Predictor:
         images, inverted = match_all(decoded, self.model.polarity)
         return [Prepared(*each) for each in zip(images, map(bool, inverted), strict=True)]
 
+    @property
+    def batch_size(self) -> int:
+        """Most images that are answered at once."""
+        return min(BATCH, self.model.batch_size)
+
     def batch(self, samples: Iterable[Sample | InputError]) -> Iterator[list[Sample | InputError]]:
         """Put as many images together as are answered at once; errors keep their places."""
-        waiting, size = iter(samples), min(BATCH, self.model.batch_size)
-        while together := list(islice(waiting, size)):
+        waiting = iter(samples)
+        while together := list(islice(waiting, self.batch_size)):
             yield together
 
     def outputs(self, images: Shaped[np.ndarray, "N *shape"]) -> Outputs:
@@ -367,6 +379,18 @@ class Predictor:
                 "lookbook.Model.open(FILE).predict(rows)"
             )
         return steps
+
+
+def samples_of(names: Sequence[str], batch: Batch) -> Iterator[Sample | InputError]:
+    """Yield the images of a batch of files, or why there are none."""
+    images, inverted = iter([] if batch.images is None else batch.images), map(bool, batch.inverted)
+    for place, name in enumerate(names):
+        if place in batch.errors:
+            yield unreadable(name, batch.errors[place])
+            continue
+        if place in batch.dim:
+            warnings.warn(LookbookWarning(batch.dim[place]), stacklevel=3)
+        yield Sample(name, next(images), next(inverted), cutout=batch.cutouts.get(place))
 
 
 def only_answers(found: Iterable[Prediction | InputError]) -> list[Prediction]:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from lookbook.core.csv_tables import to_csv
+from lookbook.core.csv_tables import guard, to_csv
 from lookbook.core.files import check_ours, encode, open_whole
 from lookbook.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Shaped
 
 #: names of the columns, and what is in them; any cell may be empty
 Columns: TypeAlias = "Mapping[str, type[str | float | bool]]"
 Row: TypeAlias = "Sequence[str | float | bool | None]"
+
+#: many rows in columns: of each name as many cells, as a list or an array
+Cells: TypeAlias = "Mapping[str, Sequence[str | float | bool | None] | Shaped[np.ndarray, 'N']]"
 
 #: rows of a group in a Parquet file: as many are kept in memory
 GROUP = 4096
@@ -34,6 +44,14 @@ class Table(ABC):
     @abstractmethod
     def add(self, row: Row) -> None:
         """Write a row, at once or with others."""
+
+    @abstractmethod
+    def add_all(self, cells: Cells) -> None:
+        """Write many rows, which come in columns."""
+
+    @abstractmethod
+    def append(self, path: Path) -> None:
+        """Write the rows of another table of this kind and these columns."""
 
     def end(self) -> None:  # noqa: B027  # nothing, where rows are written at once
         """Write what is left."""
@@ -118,9 +136,24 @@ class _Csv(Table):
         if not self._is_ascii:
             _put_first(self._file, _MARK)
 
-    def _write(self, line: str) -> None:
-        self._is_ascii &= line.isascii()
-        self._file.write(encode(line))
+    def add_all(self, cells: Cells) -> None:
+        columns = (_csv_cells(cells[name]) for name in self._names)
+        buffer = io.StringIO()
+        csv.writer(buffer).writerows(zip(*columns, strict=True))
+        self._write(buffer.getvalue())
+
+    def append(self, path: Path) -> None:
+        with path.open("rb") as file:
+            if file.read(len(_MARK)) == _MARK:
+                self._is_ascii = False
+            else:
+                file.seek(0)
+            file.seek(len(encode(to_csv([self._names]))), io.SEEK_CUR)
+            shutil.copyfileobj(file, self._file, FIRST_LINE)
+
+    def _write(self, lines: str) -> None:
+        self._is_ascii &= lines.isascii()
+        self._file.write(encode(lines))
 
     @staticmethod
     def is_one(file: BinaryIO, columns: Columns) -> bool:
@@ -135,6 +168,20 @@ def _cell(value: str | float | bool | None) -> str:  # noqa: FBT001  # as it com
     return "" if value is None else str(value)
 
 
+def _csv_cells(column: Sequence[Any] | Shaped[np.ndarray, "N"]) -> Sequence[Any]:
+    """Write a column: each name that occurs often is looked at once."""
+    values = _as_list(column)
+    if isinstance(values[0], float):
+        return values  # which the writer writes as `str` does
+    known = {value: guard(_cell(value)) for value in set(values)}
+    return [known[value] for value in values]
+
+
+def _as_list(column: Sequence[Any] | Shaped[np.ndarray, "N"]) -> Sequence[Any]:
+    """Return the values of a column as Python has them."""
+    return column if isinstance(column, Sequence) else column.tolist()
+
+
 def _put_first(file: BinaryIO, moved: bytes) -> None:
     """Put bytes before all others of a file."""
     place = file.seek(0)
@@ -147,12 +194,26 @@ def _put_first(file: BinaryIO, moved: bytes) -> None:
     file.write(moved)
 
 
+#: one encoder: `json.dumps` would make a new one for each line
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 class _JsonLines(Table):
     """A table with an object on each line."""
 
     def add(self, row: Row) -> None:
-        said = json.dumps(dict(zip(self._names, row, strict=True)), ensure_ascii=False)
-        self._file.write(encode(said + "\n"))
+        self._file.write(encode(self._line(row)))
+
+    def add_all(self, cells: Cells) -> None:
+        rows = zip(*(_as_list(cells[name]) for name in self._names), strict=True)
+        self._file.write(encode("".join(map(self._line, rows))))
+
+    def append(self, path: Path) -> None:
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, self._file, FIRST_LINE)
+
+    def _line(self, row: Row) -> str:
+        return _to_json(dict(zip(self._names, row, strict=True))) + "\n"
 
     @staticmethod
     def is_one(file: BinaryIO, columns: Columns) -> bool:
@@ -168,9 +229,9 @@ class _Parquet(Table):
 
     def __init__(self, file: BinaryIO, columns: Columns) -> None:
         super().__init__(file, columns)
-        pa, parquet = _import_pyarrow()
-        kinds = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
-        self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+        _, parquet = _import_pyarrow()
+        self._columns = columns
+        self._schema = to_schema(columns)
         self._writer = parquet.ParquetWriter(file, self._schema)
         self._rows: list[Row] = []
 
@@ -178,6 +239,19 @@ class _Parquet(Table):
         self._rows.append(row)
         if len(self._rows) == GROUP:
             self._write()
+
+    def add_all(self, cells: Cells) -> None:
+        """Write many rows, as groups of their own."""
+        if self._rows:
+            self._write()
+        self._writer.write_table(to_arrow(self._columns, cells), GROUP)
+
+    def append(self, path: Path) -> None:
+        """Write the groups of another table."""
+        _, parquet = _import_pyarrow()
+        with parquet.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                self._writer.write_table(file.read_row_group(group))
 
     def end(self) -> None:
         if self._rows:
@@ -190,10 +264,8 @@ class _Parquet(Table):
             self._writer.close()  # once it is deleted, it would complain
 
     def _write(self) -> None:
-        pa, _ = _import_pyarrow()
-        columns = zip(*self._rows, strict=True)
-        arrays = [pa.array(c, each.type) for c, each in zip(columns, self._schema, strict=True)]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        columns = zip(self._columns, zip(*self._rows, strict=True), strict=True)
+        self._writer.write_table(to_arrow(self._columns, dict(columns)))
         self._rows = []
 
     @staticmethod
@@ -207,6 +279,33 @@ class _Parquet(Table):
             return list(parquet.read_schema(file).names) == list(columns)
         except (pa.ArrowException, OSError):
             return False
+
+
+def to_schema(columns: Columns) -> Any:
+    """Return columns as a schema of Arrow.
+
+    Raises
+    ------
+    InputError
+        pyarrow is not installed.
+    """
+    pa, _ = _import_pyarrow()
+    kinds = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
+    return pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+
+
+def to_arrow(columns: Columns, cells: Cells) -> Any:
+    """Return many rows as a table of Arrow, an empty cell as null.
+
+    Raises
+    ------
+    InputError
+        As `to_schema`.
+    """
+    pa, _ = _import_pyarrow()
+    schema = to_schema(columns)
+    arrays = [pa.array(cells[each.name], each.type) for each in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 #: ending → the kind of table

@@ -6,6 +6,8 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,17 +47,43 @@ def read_content(path: Path) -> bytes:
 
 def _read(path: Path) -> tuple[bytes, UInt8[np.ndarray, "M"]]:
     """Return header and body of an IDX file."""
+    with open_idx(path) as (stream, head):
+        expected = math.prod(shape_of(head))
+        if expected > MAX_BYTES:
+            raise _too_much(path, expected)
+        body = np.empty(expected, np.uint8)
+        n = fill(body, stream)
+        n += len(stream.read(1))  # or the end, where the checksum of gzip is compared
+        if n != expected:
+            found = "more" if n > expected else f"{n:,}"
+            raise DamagedFileError(
+                f"{path} is damaged: its header announces {expected:,} bytes, it holds {found}; "
+                "fetch it again"
+            )
+    return head, body
+
+
+@contextmanager
+def open_idx(path: Path) -> Iterator[tuple[io.BufferedIOBase, bytes]]:
+    """Open the unpacked content of an IDX file behind its header; give both.
+
+    Raises
+    ------
+    DamagedFileError
+        The file is no IDX file of bytes, or cannot hold what its header says; in the block, it
+        cannot be unpacked.
+    """
     try:
         with path.open("rb") as file:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             unpacked = gzip.GzipFile(fileobj=file) if compressed else file
-            return _read_announced(unpacked, path)
+            yield unpacked, _read_head(unpacked, path)
     except (OSError, EOFError, zlib.error) as error:
         raise DamagedFileError(f"{path} cannot be read ({error}); fetch it again") from error
 
 
-def _read_announced(stream: io.BufferedIOBase, path: Path) -> tuple[bytes, UInt8[np.ndarray, "M"]]:
+def _read_head(stream: io.BufferedIOBase, path: Path) -> bytes:
     head = stream.read(4)
     if len(head) < 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 4:
         raise DamagedFileError(
@@ -65,24 +93,17 @@ def _read_announced(stream: io.BufferedIOBase, path: Path) -> tuple[bytes, UInt8
     sizes = stream.read(4 * head[3])
     if len(sizes) < 4 * head[3]:
         raise DamagedFileError(f"{path} is cut short inside its header; fetch it again")
-    shape = np.frombuffer(sizes, dtype=">u4").tolist()
-    expected = math.prod(shape)
-    size = path.stat().st_size
-    if expected > min(MAX_BYTES, max(2**26, MOST_EXPANSION * size)):
-        raise DamagedFileError(
-            f"{path} is damaged: its header announces {expected:,} bytes, which {size:,} bytes "
-            "cannot hold; fetch it again"
-        )
-    body = np.empty(expected, np.uint8)
-    n = fill(body, stream)
-    n += len(stream.read(1))  # or the end, where the checksum of gzip is compared
-    if n != expected:
-        found = "more" if n > expected else f"{n:,}"
-        raise DamagedFileError(
-            f"{path} is damaged: its header announces {expected:,} bytes, it holds {found}; "
-            "fetch it again"
-        )
-    return head + sizes, body
+    expected = math.prod(shape_of(head + sizes))
+    if expected > max(2**26, MOST_EXPANSION * path.stat().st_size):
+        raise _too_much(path, expected)
+    return head + sizes
+
+
+def _too_much(path: Path, expected: int) -> DamagedFileError:
+    return DamagedFileError(
+        f"{path} is damaged: its header announces {expected:,} bytes, which "
+        f"{path.stat().st_size:,} bytes cannot hold; fetch it again"
+    )
 
 
 def parse_content(content: bytes) -> UInt8[np.ndarray, "..."]:
@@ -92,10 +113,11 @@ def parse_content(content: bytes) -> UInt8[np.ndarray, "..."]:
     array([7, 8, 9], dtype=uint8)
     """
     start = 4 + 4 * content[3]
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(_shape(content[:start]))
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape_of(content[:start]))
 
 
-def _shape(head: bytes) -> list[int]:
+def shape_of(head: bytes) -> list[int]:
+    """Return the shape that a header says."""
     shape: list[int] = np.frombuffer(head[4:], dtype=">u4").tolist()
     return shape
 
@@ -109,7 +131,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
         As `read_content`.
     """
     head, body = _read(path)
-    return body.reshape(_shape(head))
+    return body.reshape(shape_of(head))
 
 
 # ---- datasets ----

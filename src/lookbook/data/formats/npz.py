@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -49,6 +50,8 @@ KINDS = "biufcSU"
 MOST_EXPANSION = 100
 #: bytes that an array's header may take
 MAX_HEADER = 2**16
+#: what stands before each file in a zip file; its last numbers are bytes of its name, and of more
+_LOCAL = struct.Struct("<26xHH")
 #: calls and bytes that the list of the arrays may be read in
 MAX_LIST = 1000, 2**21
 
@@ -117,6 +120,43 @@ class ArrayFile:
                 raise ValueError("an array is longer than its header says")
         array = content.view(header.dtype)
         return array.reshape(shape[::-1]).T if header.columns_first else array.reshape(shape)
+
+    def offset(self, name: str) -> int | None:
+        """Return at which byte of the file an array's numbers begin; None: they are compressed.
+
+        Raises
+        ------
+        Exception
+            As `header`.
+        """
+        with self._open(name) as (file, size, packed):
+            _read_header(file, size, packed)
+            length = file.tell()
+        if self._members is None:
+            return length
+        member = self._members.getinfo(self.names[name])
+        if member.compress_type != zipfile.ZIP_STORED:
+            return None
+        with self._path.open("rb") as whole:
+            whole.seek(member.header_offset)
+            start = whole.read(_LOCAL.size)
+        name_length, extra_length = _LOCAL.unpack(start)
+        return member.header_offset + _LOCAL.size + int(name_length) + int(extra_length) + length
+
+    @contextmanager
+    def open_numbers(self, name: str) -> Iterator[io.BufferedIOBase]:
+        """Open what an array's numbers are read from, from the first one on.
+
+        At its end they are compared with their checksum.
+
+        Raises
+        ------
+        Exception
+            As `header`.
+        """
+        with self._open(name) as (file, size, packed):
+            _read_header(file, size, packed)
+            yield file
 
     @contextmanager
     def _open(self, name: str) -> Iterator[tuple[io.BufferedIOBase, int, int]]:
