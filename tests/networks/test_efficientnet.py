@@ -1,0 +1,44 @@
+"""EfficientNet-Lite0: sizes, parameters, borders, and what a model file of it holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lookbook.networks.efficientnet import FEATURES, EfficientNet, _borders
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 57), (28, 28), (1, 9)])
+def test_the_network_follows_size(shape):
+    logits, features = EfficientNet(7).with_traits(torch.zeros(2, 3, *shape))
+    assert logits.shape == (2, 7)
+    assert features.shape == (2, FEATURES)
+
+
+def test_it_has_the_published_number_of_parameters():
+    network = EfficientNet(1000)
+    norms = sum(m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d))
+    # 4.65 million with the weight and the shift of each norm, of which a bias is left here
+    assert sum(weight.numel() for weight in network.parameters()) + norms == 4_652_008
+
+
+def test_sixteen_blocks_halve_the_sides_five_times():
+    network = EfficientNet(2)
+    assert len(network.blocks) == 16
+    assert network.blocks(network.stem(torch.zeros(1, 3, 224, 224))).shape == (1, 320, 7, 7)
+
+
+def test_borders_are_as_tensorflow_pads():
+    # sides and kernels: the zeros are those for ceil(side / 2) places, one more behind if odd
+    for side in range(1, 20):
+        for kernel in (3, 5):
+            before, after = _borders(side, kernel)
+            needed = max((-(-side // 2) - 1) * 2 + kernel - side, 0)
+            assert (before, after) == (needed // 2, needed - needed // 2)
+
+
+def test_features_are_never_negative():
+    images = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 3, 64, 64))).float()
+    assert (EfficientNet(2).features(images) >= 0).all()
