@@ -1,4 +1,4 @@
-"""Measure without a server: `Model.predict`, decoding, `Predictor`; print one JSON line."""
+"""Measure without a server: decoding, reading, `Model.predict`, `Predictor`; print JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lookbook.images.photographs import Prepared
 from lookbook.inference.model import Model
 from lookbook.inference.predictor import Predictor
 from lookbook.runs.data_parts import load_part
@@ -33,6 +34,7 @@ def main() -> None:
     predictor = Predictor(Model.open(args.source))
     rates = {
         "decode": rate(lambda: [_decode(path) for path in args.files], args.seconds),
+        "read": rate(lambda: [_read(predictor, path) for path in args.files], args.seconds),
         "predictor": rate(lambda: predictor.predict(args.files), args.seconds),
     }
     print(json.dumps({name: one * len(args.files) for name, one in rates.items()}))
@@ -57,6 +59,11 @@ def _decode(path: Path) -> np.ndarray:
     """Return the pixels of a file, in full: what no server can leave out."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def _read(predictor: Predictor, path: Path) -> list[Prepared]:
+    """Return a file as the model takes it: decoded, and brought to its size and polarity."""
+    return predictor.preprocess(predictor.decode(path))
 
 
 def rate(call: Callable[[], object], seconds: float) -> float:

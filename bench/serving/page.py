@@ -89,12 +89,25 @@ def _latency_goals(rows: Rows) -> list[Goal]:
     ]
 
 
+#: photographs: of which rate, reached without a server, the server's is to be so much
+_ALONE = (
+    ("without", "decode", 0.6),
+    ("without", "read", 0.6),
+    ("with segmentation", "predictor", 0.9),
+)
+_WHAT = {
+    "decode": "decoding alone (Pillow, all pixels)",
+    "read": "reading alone (decoded, brought to the model's size)",
+    "predictor": "the `Predictor` alone",
+}
+
+
 def _photograph_goals(rows: Rows) -> list[Goal]:
     goals = []
-    for kind, alone, least in (("without", "decode", 0.6), ("with segmentation", "predictor", 0.9)):
+    for kind, alone, least in _ALONE:
         share = median(row["rate"] / row["alone"][alone] for row in choose(rows, kind=kind))
         rate = middle(choose(rows, kind=kind), "rate")
-        what = {"decode": "decoding alone", "predictor": "the `Predictor` alone"}[alone]
+        what = _WHAT[alone]
         goals.append(
             (
                 f"photographs of 400 px, {kind}: {least:.0%} of {what}",

@@ -40,7 +40,7 @@ def _measure(setting: Setting, model: Path, files: list[Path]) -> dict[str, obje
     seconds = max(setting.seconds, 1.0)
     options = ["--seconds", str(seconds), "--files", *map(str, files)]
     command = setting.alone("photographs", str(model), *options)
-    alone = peer_process.parse(peer_process.output_of(command), {"decode", "predictor"})
+    alone = peer_process.parse(peer_process.output_of(command), {"decode", "read", "predictor"})
     asked = [requests.image_file(path.read_bytes()) for path in files]
     with running(LOOKBOOK, model, setting.server_core) as server, as_client(setting):
         clients = Clients(server.address, asked, CONNECTIONS)

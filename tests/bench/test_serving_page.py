@@ -74,7 +74,12 @@ SWAPS = {
     "statuses": {"200": 11},
 }
 PHOTOGRAPHS = [
-    {"part": "photographs", "kind": kind, "rate": 70, "alone": {"decode": 100, "predictor": 75}}
+    {
+        "part": "photographs",
+        "kind": kind,
+        "rate": 70,
+        "alone": {"decode": 100, "read": 80, "predictor": 75},
+    }
     for kind in ("without", "with segmentation")
 ]
 LATENCY = {"part": "latency", "kind": "JSON", "added_ms": [0.5, 1.0]}
@@ -114,7 +119,7 @@ def goals(*measurements):
 
 def test_all_parts_have_goals():
     found = goals(*ALL)
-    assert len(found) == 2 + 1 + 4 + 1 + 2 + 1 + 2 + 1 + 1 + 1
+    assert len(found) == 2 + 1 + 4 + 1 + 2 + 1 + 3 + 1 + 1 + 1
     assert {*found.values()} == {True, False}
     assert [name for name, right in found.items() if not right] == [
         "binary, 16 connections: 3 times the better peer"

@@ -49,6 +49,33 @@ def test_each_file_gets_its_own_image_or_its_own_error():
     assert made._since == {}
 
 
+def test_small_files_are_read_in_the_loop_with_the_same_images_and_errors(monkeypatch):
+    broken, wide = NamedBytes("bad.png", FILES[0].content[:50]), io.BytesIO()
+    Image.new("L", (3000, 2000), 9).save(wide, "PNG")
+    long = NamedBytes("long.png", FILES[1].content + bytes(readers.SMALL_FILE))
+    files = [*FILES[:5], broken, NamedBytes("wide.png", wide.getvalue()), long]
+    by_processes = Readers(1)
+    expected = read(by_processes, files)
+    by_processes.close()
+    given = []
+    whole = Worker.read
+
+    def count(worker: Worker, request):
+        given.extend(each.name for each in request.paths)
+        return whole(worker, request)
+
+    monkeypatch.setattr(Worker, "read", count)
+    made = Readers(1, reads_small=True)
+    found = read(made, files)
+    made.close()
+    assert sorted(given) == ["long.png", "wide.png"]
+    for here, there in zip(found, expected, strict=True):
+        assert here.source == there.source
+        assert str(here) == str(there)
+        if not isinstance(here, InputError):
+            assert np.array_equal(here.image, there.image)
+
+
 def test_of_files_read_together_only_the_one_that_ends_its_process_has_no_answer(monkeypatch):
     whole = Worker.read
 

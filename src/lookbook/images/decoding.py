@@ -51,6 +51,8 @@ MAX_SIDE = 2**20
 MAX_HEADER = 2**18, 2**26
 #: calls that pixels may be read in: some decoders are Python, and read pixel by pixel
 MAX_CALLS = 2**21
+#: bytes of a JPEG that is read without bounds: what it may be read for cannot take long
+SMALL_JPEG = 2**18
 #: bytes of a JPEG before its pixels, and of one in arithmetic coding, which is slow and rare
 MAX_JPEG_HEADER, MAX_ARITHMETIC = 2**25, 2**24
 #: pixels of a JPEG times its scans, 1 ns each, and its scans
@@ -191,6 +193,8 @@ def _look(file: BoundedFile, *, whole: bool = True) -> Outline:
         file.seek(8)
         return _look_at_png(file, whole=whole)
     if start.startswith(b"\xff\xd8\xff"):
+        if file.length <= SMALL_JPEG:
+            file.free()
         file.seek(2)
         return _look_at_jpeg(file, whole=whole)
     if start[:2] in (b"II", b"MM"):

@@ -172,8 +172,8 @@ def _to_8_bit(
     turn = _TURNS.get(decoding.orientation(image))
     width, height = image.size[:: -1 if turn in _LYING else 1]
     by = _first_step(width, height, size) if size else 1
-    if (image.mode, ground, turn, by) == (mode, None, None, 1):
-        return image
+    if (ground, turn, by) == (None, None, 1) and width * height <= STRIP:
+        return image if image.mode == mode else _unpack(image).convert(mode)
     whole = Image.new(mode, (math.ceil(width / by), math.ceil(height / by)))
     for box in _boxes(width, height, by):
         strip = _unpack(image.crop(_source_of(box, (width, height), turn)))
@@ -291,7 +291,7 @@ def fit_image(
     height, width = size
     if image.size != (width, height):
         image = shrink(image, size)
-        fill = tuple(int(level) for level in np.atleast_1d(_border_median_of(image)))
+        fill = tuple(int(level) for level in np.atleast_1d(border_median(np.asarray(image))))
         scale = max(image.width / width, image.height / height)
         padded_size = (
             max(image.width, round(width * scale)),
@@ -319,16 +319,6 @@ def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return _averaged(image, _first_step(*image.size, size))
 
 
-def _border_median_of(image: Image.Image) -> UInt8[np.ndarray, "*C"]:
-    """Return the `border_median` of an image, without an array of all its pixels."""
-    width, height = image.size
-    across = ((0, 0, width, 1), (0, height - 1, width, height))
-    down = ((0, 1, 1, height - 1), (width - 1, 1, width, height - 1)) if height > 2 else ()
-    sides = [np.asarray(image.crop(box)) for box in (*across, *down)]
-    levels = np.concatenate([side.reshape(-1, *side.shape[2:]) for side in sides])
-    return np.asarray(np.median(levels, axis=0), dtype=np.uint8)
-
-
 def border_median(image: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "*C"]:
     """Return the median of an image's outermost pixels, for each channel.
 
@@ -336,7 +326,14 @@ def border_median(image: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "*C"]
     0
     """
     border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
-    return np.asarray(np.median(border, axis=0), dtype=np.uint8)
+    return np.asarray(_median(border), dtype=np.uint8)
+
+
+def _median(levels: UInt8[np.ndarray, "N *C"]) -> Float64[np.ndarray, "*C"]:
+    """Return the median: that of NumPy takes 20 µs more, a twentieth of decoding a photograph."""
+    levels = np.sort(levels, axis=0).astype(np.float64)
+    median: Float64[np.ndarray, "*C"] = levels[(len(levels) - 1) // 2] + levels[len(levels) // 2]
+    return median / 2
 
 
 def find_polarity(images: UInt8[np.ndarray, "N H W *C"]) -> Polarity:
@@ -355,8 +352,7 @@ def find_polarity(images: UInt8[np.ndarray, "N H W *C"]) -> Polarity:
 
 def _border_medians(images: UInt8[np.ndarray, "N H W *C"]) -> Float64[np.ndarray, "N"]:
     sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
-    border = np.concatenate(sides, axis=1).reshape(len(images), -1)
-    return np.asarray(np.median(border, axis=1))
+    return _median(np.concatenate(sides, axis=1).reshape(len(images), -1).T)
 
 
 def match_all(

@@ -157,7 +157,7 @@ async def _serve(
     batcher = Batcher(
         asyncio.get_running_loop(), settings.max_queue, metrics, cores if cores > 1 else 0
     )
-    readers = Readers(cores)
+    readers = Readers(cores, reads_small=cores == 1)
     # 5 ms: a thread that has computed a batch would wait so long for Python's lock, several times
     sys.setswitchinterval(SWITCH_SECONDS)
     state = State(
