@@ -6,7 +6,8 @@ Source: https://github.com/kserve/open-inference-protocol, and Triton's binary t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: the header that says how many bytes of a body are JSON
 JSON_LENGTH = "inference-header-content-length"
+#: bytes of JSON up to which it is kept for the next request
+SHORT = 1024
 #: datatype of the protocol → how its numbers are stored
 DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP32": np.dtype("<f4")}
 _FLAT: dict[str, msgspec.json.Decoder[Any]] = {
@@ -91,12 +94,15 @@ class _Answer(Struct, frozen=True, omit_defaults=True):
     id: str = ""
 
 
+#: names of the wanted outputs, and whether each is to be binary
+Wanted: TypeAlias = tuple[tuple[str, bool], ...]
+
+
 class Inference(NamedTuple):
     """What a request asks for."""
 
     images: Shaped[np.ndarray, "N *shape"]
-    #: names of the wanted outputs, and whether each is to be binary
-    outputs: tuple[tuple[str, bool], ...]
+    outputs: Wanted
     id: str = ""
 
 
@@ -129,10 +135,7 @@ def read(body: bytes, json_length: int | None, signature: Signature) -> Inferenc
     if json_length is not None and json_length > len(body):
         raise Refusal(400, f"the header {JSON_LENGTH} says {json_length:,}, more than the body")
     head, tail = (body, b"") if json_length is None else (body[:json_length], body[json_length:])
-    try:
-        request = _decode(head)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Refusal(400, f"expected a JSON inference request: {error}") from error
+    request, wanted = (_parse if len(head) > SHORT else _parse_once)(head)
     given = _only_input(request, signature)
     n_bytes = given.parameters.get("binary_data_size")
     if n_bytes is None:
@@ -147,7 +150,20 @@ def read(body: bytes, json_length: int | None, signature: Signature) -> Inferenc
                 400, f"binary_data_size is {n_bytes!r}, and {len(tail):,} bytes follow the JSON"
             )
         images = _of_bytes(tail, given.shape, signature)
-    return Inference(images, _wanted(request), request.id)
+    return Inference(images, wanted, request.id)
+
+
+def _parse(head: bytes) -> tuple[_Request, Wanted]:
+    """Return what JSON asks for, and the outputs that are wanted."""
+    try:
+        request = _decode(head)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refusal(400, f"expected a JSON inference request: {error}") from error
+    return request, _wanted(request)
+
+
+#: where the images are bytes behind it, a client's JSON is the same each time
+_parse_once = lru_cache(maxsize=256)(_parse)
 
 
 def _finite(rows: Shaped[np.ndarray, "N *shape"]) -> Shaped[np.ndarray, "N *shape"]:
@@ -246,7 +262,7 @@ def _flattened(name: str, data: Raw, shape: tuple[int, ...], datatype: str) -> l
     )
 
 
-def _wanted(request: _Request) -> tuple[tuple[str, bool], ...]:
+def _wanted(request: _Request) -> Wanted:
     """Return the outputs that are wanted, and which as bytes."""
     binary = request.parameters.get("binary_data_output", False)
     if not request.outputs:
