@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 import lookbook
 from conftest import made_images
+from image_files import COLOUR, GOLDEN
 from kinds import SHAPES, squares
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.estimator import LookbookClassifier
@@ -22,6 +24,7 @@ from lookbook.images.photographs import CUTOUT_BYTES
 from lookbook.images.specification import Preprocessing
 from lookbook.inference import model
 from lookbook.inference.model import Model
+from lookbook.inference.prediction import COLUMNS, row_of
 from lookbook.inference.predictor import (
     BATCH,
     BYTES_AHEAD,
@@ -334,3 +337,116 @@ def test_the_largest_photographs_take_less_than_600_mb(cutting_run, tmp_path, si
     seen, peak = ended.stdout.strip().split(",")
     assert seen == "cut out"
     assert int(peak) * 2**10 < 600e6
+
+
+# ---- batches of columns ----
+
+
+def rows_of(predictor, files):
+    """Return the rows of a table of answers, as the loop gives them."""
+    return [row_of(each) for each in predictor.predict_each([str(file) for file in files])]
+
+
+def rows(table):
+    return [tuple(row.values()) for row in table.to_pylist()]
+
+
+@pytest.fixture
+def golden(tmp_path):
+    """A file of every kind that is read, and some that cannot be."""
+    paths = []
+    for kind, (name, save, _, _) in GOLDEN.items():
+        paths.append(tmp_path / f"{kind}{Path(name).suffix}")
+        save(paths[-1])
+    for name, content in (("none.png", b""), ("text.jpg", b"text"), ("cut.png", None)):
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(paths[0].read_bytes()[:-30] if content is None else content)
+    return paths
+
+
+@pytest.mark.parametrize("which", ["run", "cutting_run"])
+def test_names_or_bytes_give_the_rows_of_the_loop_for_every_file(which, golden, request):
+    predictor = Predictor(request.getfixturevalue(which))
+    expected = rows_of(predictor, golden)
+    assert sum(row[-2] is not None for row in expected) == 3
+    names = np.array([str(file) for file in golden], object)
+    assert rows(predictor({"path": names})) == expected
+    content = np.array([file.read_bytes() for file in golden], object)
+    assert rows(predictor({"path": names, "bytes": content})) == expected
+
+
+@pytest.mark.parametrize("which", ["run", "cutting_run"])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pixels_of_plain_files_give_the_rows_of_the_loop(which, suffix, mode, tmp_path, request):
+    predictor = Predictor(request.getfixturevalue(which))
+    sides = [(96, 72), (28, 28), (12, 10), (31, 64), (900, 700)]
+    files = [tmp_path / f"{i}.{suffix}" for i in range(len(sides))]
+    for file, size, colours in zip(files, sides, [*COLOURS.values()] * 2, strict=False):
+        Image.fromarray(made(*colours, size)[0]).convert(mode).save(file)
+    pixels = np.empty(len(files), object)
+    pixels[:] = [np.asarray(Image.open(file)) for file in files]
+    batch = {"path": [str(file) for file in files], "image": pixels}
+    assert rows(predictor(batch)) == rows_of(predictor, files)
+
+
+def test_pixels_alone_tell_less_than_some_files(predictor, golden, tmp_path):
+    """The page on scale names these kinds, and no others."""
+    files = [*golden[: len(GOLDEN)], tmp_path / "CMYK in colour.jpg"]
+    Image.fromarray(COLOUR).convert("CMYK").save(files[-1])
+    differing = set()
+    for file in files:
+        with Image.open(file) as image:
+            batch = {"path": [str(file)], "image": np.asarray(image)[None]}
+        if rows(predictor(batch)) != rows_of(predictor, [file]):
+            differing.add(file.stem)
+    assert differing == {
+        "16-bit grey with a transparent level", "CMYK in colour", "animation",
+        "colour with a transparent colour", "grey with a transparent level", "palette",
+        "palette with a transparent colour", "palette with shades of transparency",
+        "rotated by EXIF",
+    }  # fmt: skip
+
+
+def test_a_table_has_the_same_types_whatever_is_in_it(predictor, files):
+    whole = predictor({"path": files[:3]})
+    assert [str(field.type) for field in whole.schema] == [
+        "string", "string", "double", "string", "double", "bool", "bool", "string", "string",
+    ]  # fmt: skip
+    assert whole.column_names == list(COLUMNS)
+    assert whole["error"].null_count == 3
+    assert predictor({"path": ["none.png"]}).schema == whole.schema
+    assert predictor({"path": []}).schema == whole.schema
+
+
+def test_columns_of_other_names_and_pixels_of_other_types_are_refused(predictor):
+    with pytest.raises(InputError, match="lacks the column path, it has image; expected"):
+        predictor({"image": np.zeros((2, 8, 8), np.uint8)})
+    odd = [np.zeros((8, 8)), np.zeros((8, 8), np.int64), np.zeros((2, 8, 8, 3), np.uint8)]
+    odd += [np.zeros((0, 8), np.uint8), np.zeros((8, 8, 1), np.uint8)]
+    pixels = np.empty(len(odd), object)
+    pixels[:] = odd
+    a, b, c, d, e = predictor({"path": list("abcde"), "image": pixels})["error"].to_pylist()
+    assert a.startswith("a cannot be read (floating-point pixels have no fixed range)")
+    expected = "expected uint8 of shape (H, W), (H, W, 3) or (H, W, 4)"
+    assert b == f"b has int64 pixels of shape (8, 8); {expected}"
+    assert c == f"c has uint8 pixels of shape (2, 8, 8, 3); {expected}"
+    assert d == f"d has uint8 pixels of shape (0, 8); {expected}"
+    assert e is None
+
+
+def test_a_batch_is_computed_on_one_thread_and_nothing_loads_torch(run, files):
+    code = (
+        "import sys, pickle\n"
+        "predictor = pickle.loads(sys.stdin.buffer.read())\n"
+        "print(len(predictor({'path': sys.argv[1:]})), 'torch' in sys.modules)\n"
+        "print(predictor._alone.model._session.get_session_options().intra_op_num_threads)"
+    )
+    pickled = pickle.dumps(Predictor(run))
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *files[:3]], input=pickled, capture_output=True, check=True
+    )
+    assert ended.stdout.split() == [b"3", b"False", b"1"]
+    used = Predictor(run)
+    used({"path": files[:1]})
+    assert rows(pickle.loads(pickle.dumps(used))({"path": files})) == rows_of(used, files)

@@ -16,7 +16,7 @@ from lookbook.core.files import cannot_write, to_json
 from lookbook.errors import InputError
 from lookbook.evaluation import metrics
 from lookbook.evaluation.evaluate import load_samples
-from lookbook.inference.predictor import open_model
+from lookbook.inference.model import open_model
 from lookbook.inference.thresholds import Thresholds
 
 if TYPE_CHECKING:

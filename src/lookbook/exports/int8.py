@@ -25,9 +25,8 @@ from lookbook.core.files import write_bytes
 from lookbook.errors import ExportError
 from lookbook.evaluation import metrics
 from lookbook.inference import onnx_graph
-from lookbook.inference.model import Model, Outputs
+from lookbook.inference.model import Model, Outputs, open_model
 from lookbook.inference.model_card import ModelCard
-from lookbook.inference.predictor import open_model
 from lookbook.inference.runtime import silence
 from lookbook.inference.thresholds import CalibrationSet
 from lookbook.runs.data_parts import load_split

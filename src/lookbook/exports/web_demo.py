@@ -14,8 +14,7 @@ from lookbook.core.templates import LANGS, Lang, asset, fill, json_in_page, text
 from lookbook.errors import ExportError, write_call
 from lookbook.evaluation.evaluate import load_samples
 from lookbook.inference import onnx_graph
-from lookbook.inference.model import Model
-from lookbook.inference.predictor import open_model
+from lookbook.inference.model import Model, open_model
 from lookbook.inference.thresholds import Thresholds
 
 if TYPE_CHECKING:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
+import numpy as np
+
+from lookbook.core.bounded_io import NamedBytes
 from lookbook.data.formats.image_files import list_images
 from lookbook.errors import InputError, LookbookWarning
 
 if TYPE_CHECKING:
-    import numpy as np
     from jaxtyping import UInt8
     from PIL import Image
 
@@ -21,6 +24,9 @@ TEST = "test:"
 
 #: what can be predicted: `test:2000`, a file, a folder of files, pixels of one image or several
 Input: TypeAlias = "str | Path | Image.Image | UInt8[np.ndarray, '...']"
+
+#: columns of several images, as Ray Data passes them
+ImageColumns: TypeAlias = "Mapping[str, Sequence[Any] | np.ndarray]"
 
 
 def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
@@ -50,6 +56,46 @@ def list_inputs(inputs: Input | Iterable[Input]) -> list[Input]:
         else:
             raise _no_input(given)
     return listed
+
+
+def read_columns(
+    batch: ImageColumns,
+) -> Iterator[tuple[str, str | NamedBytes | Image.Image | InputError]]:
+    """Yield name and content of each image of a batch: see `Predictor.__call__`.
+
+    Raises
+    ------
+    InputError
+        Their names are not in it.
+    """
+    if "path" not in batch:
+        raise InputError(
+            f"a batch lacks the column path, it has {', '.join(batch)}; expected the names of "
+            "files, as ray.data.read_images(FOLDER, include_paths=True) gives them"
+        )
+    for place, name in enumerate(map(str, batch["path"])):
+        if "bytes" in batch:
+            yield name, NamedBytes(name, batch["bytes"][place])
+        elif "image" in batch:
+            yield name, _image_of(batch["image"][place], name)
+        else:
+            yield name, name
+
+
+def _image_of(pixels: Any, name: str) -> Image.Image | InputError:
+    """Return pixels as an image, or the error that they are none."""
+    from PIL import Image  # noqa: PLC0415  # only for files
+
+    pixels = np.asarray(pixels)
+    with suppress(TypeError, ValueError):  # Pillow's for other types and shapes
+        if pixels.size:
+            return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+    error = InputError(
+        f"{name} has {pixels.dtype} pixels of shape {pixels.shape}; expected uint8 of shape "
+        "(H, W), (H, W, 3) or (H, W, 4)"
+    )
+    error.source = name
+    return error
 
 
 def _is_folder(path: str | Path) -> bool:

@@ -19,6 +19,7 @@ from lookbook.errors import DamagedFileError, InputError, check_types
 from lookbook.images.specification import VERSIONS, UnknownVersionError
 from lookbook.inference.model_card import ModelCard
 from lookbook.inference.runtime import open_session
+from lookbook.runs.store import Run, as_run
 
 if TYPE_CHECKING:
     import onnx
@@ -262,6 +263,32 @@ def _believable(outputs: Outputs) -> Outputs:
             "its answers are no probabilities: they are not finite, or do not sum to 1"
         )
     return outputs
+
+
+# ---- models of every kind ----
+
+
+def open_source(source: Run | Model | str | Path) -> Run | Model:
+    """Return the run or the model that a name or a path stands for.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, str | Path) and str(source).endswith(".onnx"):
+        return Model.open(source)
+    return as_run(source)
+
+
+def open_model(source: Run | Model) -> Model:
+    """Return the model of a run, after a look at its hash, or the model itself."""
+    if isinstance(source, Model):
+        return source
+    source.check_files()
+    return Model.open(source.model)
 
 
 # ---- files that may be anybody's ----

@@ -18,20 +18,15 @@ from lookbook.errors import InputError
 from lookbook.images.preprocessing import match_polarity
 from lookbook.inference import tables
 from lookbook.inference.inputs import TEST, Input, is_test, list_inputs
-from lookbook.inference.model import Model
-from lookbook.inference.predictor import (
-    Prediction,
-    Predictor,
-    Sample,
-    Seen,
-    only_answers,
-    open_source,
-)
+from lookbook.inference.model import Model, open_source
+from lookbook.inference.predictor import Prediction, Predictor, Sample, Seen, only_answers
 from lookbook.inference.thresholds import Verdict
 from lookbook.runs.data_parts import load_as_given, load_part, polarity_of
 from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lookbook.images.specification import Polarity
 
 
@@ -194,6 +189,19 @@ def row_of(answer: Prediction | InputError) -> tables.Row:
         None,
         answer.seen,
     )
+
+
+def to_arrow(answers: Iterable[Prediction | InputError]) -> pa.Table:
+    """Return answers as a table of Arrow, with a row each; its columns are `COLUMNS`.
+
+    Raises
+    ------
+    InputError
+        pyarrow is not installed.
+    """
+    rows = [row_of(each) for each in answers]
+    cells = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
+    return tables.to_arrow(COLUMNS, dict(zip(COLUMNS, cells, strict=True)))
 
 
 class PredictionDocument(Document, Struct, frozen=True, kw_only=True):

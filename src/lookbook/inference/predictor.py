@@ -8,27 +8,38 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import dataclass
-from itertools import groupby, islice
+from functools import cached_property
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lookbook.core.bounded_io import NamedBytes
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.images.batch import Batch, Request
 from lookbook.images.photographs import CUTOUT_BYTES, Cutout, Prepared, prepare, read_for
 from lookbook.images.pool import Pool
 from lookbook.images.preprocessing import match_all, to_8_bit
-from lookbook.inference.inputs import Input, list_inputs, name_of, refuse_other_names, unreadable
-from lookbook.inference.model import Model, Outputs
+from lookbook.inference.inputs import (
+    ImageColumns,
+    Input,
+    list_inputs,
+    name_of,
+    read_columns,
+    refuse_other_names,
+    unreadable,
+)
+from lookbook.inference.model import Model, Outputs, open_model, open_source
 from lookbook.inference.thresholds import Thresholds, Verdict, judge
-from lookbook.runs.store import Run, as_run
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from jaxtyping import Float32, Shaped, UInt8
     from PIL import Image
 
     from lookbook.images.specification import Preprocessing
+    from lookbook.runs.store import Run
 
 #: most images of files that are answered at once: the first answer waits for no more of them
 BATCH = 64
@@ -211,6 +222,36 @@ class Predictor:
         given = inputs if isinstance(inputs, Iterator) else list_inputs(inputs)
         return self.answer_each(self.read_each(given))
 
+    def __call__(self, batch: ImageColumns) -> pa.Table:
+        """Return a table of answers to a batch of images, computed on one thread.
+
+        Ray Data's `map_batches` makes a Predictor in each of its processes and calls it so. The
+        columns are those of `write_table`; each row is, bit by bit, that of the image alone.
+
+        Parameters
+        ----------
+        batch
+            Columns: `path`, names of files, which are read here; beside it `bytes`, what is in
+            them; or `image`, pixels (H, W) or (H, W, C) of each, which are taken as they are:
+            whoever decoded them turned none upright, and left palettes out.
+
+        Raises
+        ------
+        InputError
+            There is no column `path`, or no Arrow; else the row of an image has its error.
+        """
+        from lookbook.inference.prediction import to_arrow  # noqa: PLC0415  # imports this module
+
+        samples = chain.from_iterable(
+            [given] if isinstance(given, InputError) else self._alone.samples(given, name)
+            for name, given in read_columns(batch)
+        )
+        return to_arrow(self._alone.answer_each(samples))
+
+    @cached_property
+    def _alone(self) -> Predictor:
+        return self.on_one_core()
+
     def read_each(self, inputs: Iterable[Input], first: int = 0) -> Iterator[Sample | InputError]:
         """Yield the images of inputs, of which the first has that number, as `predict_each`."""
         ahead = isinstance(inputs, Sequence) and self.model.preprocessing is not None
@@ -248,7 +289,7 @@ class Predictor:
         steps = self._steps()
         return Request(files, steps.size, steps.colour, steps=steps)
 
-    def samples(self, given: Input, name: str) -> list[Sample | InputError]:
+    def samples(self, given: Input | NamedBytes, name: str) -> list[Sample | InputError]:
         """Return the images of one input as the model takes them, or why it does not.
 
         What has no name of its own gets `name`.
@@ -270,7 +311,7 @@ class Predictor:
         ]
 
     def decode(
-        self, given: Input, name: str = "input 0"
+        self, given: Input | NamedBytes, name: str = "input 0"
     ) -> Image.Image | UInt8[np.ndarray, "N *shape"]:
         """Return the pixels of one input: of a file in 8 bits and upright, of an array as they are.
 
@@ -284,8 +325,8 @@ class Predictor:
         if isinstance(given, str | Path):
             refuse_other_names(given)
         steps, shape = self._steps(), self.model.input_shape
-        if isinstance(given, str | Path):
-            return read_for(Path(given), steps)
+        if isinstance(given, str | Path | NamedBytes):
+            return read_for(given if isinstance(given, NamedBytes) else Path(given), steps)
         if isinstance(given, Image.Image):
             return to_8_bit(given, name_of(given, name))
         images = np.asarray(given)
@@ -400,29 +441,3 @@ def only_answers(found: Iterable[Prediction | InputError]) -> list[Prediction]:
         if isinstance(one, InputError):
             raise one
     return [one for one in listed if isinstance(one, Prediction)]
-
-
-# ---- models of every kind ----
-
-
-def open_source(source: Run | Model | str | Path) -> Run | Model:
-    """Return the run or the model that a name or a path stands for.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    if isinstance(source, Model):
-        return source
-    if isinstance(source, str | Path) and str(source).endswith(".onnx"):
-        return Model.open(source)
-    return as_run(source)
-
-
-def open_model(source: Run | Model) -> Model:
-    """Return the model of a run, after a look at its hash, or the model itself."""
-    if isinstance(source, Model):
-        return source
-    source.check_files()
-    return Model.open(source.model)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from lookbook.errors import InputError, LookbookError
-from lookbook.inference.model import Model
-from lookbook.inference.predictor import open_model
+from lookbook.inference.model import Model, open_model
 from lookbook.inference.thresholds import Thresholds
 from lookbook.runs.store import Run, read_run
 from lookbook.serving.batch_sizes import answers_alike
