@@ -68,8 +68,8 @@ def test_an_answered_connection_may_idle_and_is_closed_only_when_nothing_has_arr
         connection, reader, writer = await connected()
         writer.write(HEAD + b"abc")
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
-        later = asyncio.get_running_loop().time() + 10 * connections.RECEIVE_SECONDS
-        connection.close_if_late(later)
+        answered = asyncio.get_running_loop().time()
+        connection.close_if_late(answered + connections.IDLE_SECONDS - 1)
         assert connection.is_idle
         assert not connection.transport.is_closing()
         # what has arrived and was not read yet keeps it open
@@ -81,6 +81,23 @@ def test_an_answered_connection_may_idle_and_is_closed_only_when_nothing_has_arr
         assert b"connection: close" in answer
         assert await reader.read() == b""
         writer.close()
+
+    asyncio.run(main())
+
+
+def test_a_connection_on_which_nothing_comes_for_long_is_closed():
+    async def main() -> None:
+        for is_used in (False, True):
+            connection, reader, writer = await connected()
+            if is_used:
+                writer.write(HEAD + b"abc")
+                await reader.readuntil(b"ok")
+            now = asyncio.get_running_loop().time()
+            connection.close_if_late(now + connections.IDLE_SECONDS - 1)
+            assert not connection.transport.is_closing()
+            connection.close_if_late(now + connections.IDLE_SECONDS + 1)
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
 
     asyncio.run(main())
 

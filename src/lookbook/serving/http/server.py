@@ -23,7 +23,7 @@ from lookbook.errors import InputError
 from lookbook.serving import logs
 from lookbook.serving.batcher import Batcher
 from lookbook.serving.http.application import Application, State, allow_origins
-from lookbook.serving.http.connections import IDLE_SECONDS, Connection, refuse_new
+from lookbook.serving.http.connections import Connection, refuse_new
 from lookbook.serving.http.limits import Bodies, Token
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
@@ -171,7 +171,7 @@ async def _serve(
     config = uvicorn.Config(
         application, http=Connection, proxy_headers=False, ws="none", lifespan="off",
         log_config=None, access_log=False, server_header=False, date_header=False,
-        timeout_keep_alive=IDLE_SECONDS, backlog=BACKLOG,
+        backlog=BACKLOG,
     )  # fmt: skip
     refreshing = asyncio.create_task(_refresh(repository))
     await Server(config, state, listening, tell, parent).serve(sockets=[listening])
