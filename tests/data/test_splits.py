@@ -158,8 +158,13 @@ def test_the_only_image_of_a_class_is_for_training(album):
 
 
 def test_uneven_classes_and_classes_of_twelve_are_split_in_proportion(tmp_path):
-    for name, n in {"many": 100, "some": 15, "few": 8, "dozen": 12}.items():
-        fill(tmp_path, n, classes=(name,))
+    for name, n, first in (
+        ("many", 100, 0),
+        ("some", 15, 100),
+        ("few", 8, 115),
+        ("dozen", 12, 123),
+    ):
+        fill(tmp_path, n, first=first, classes=(name,))  # no two images are alike
     with pytest.warns(LookbookWarning) as caught:
         train = load(tmp_path)
     test = load(tmp_path, "test")

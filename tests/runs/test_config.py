@@ -32,7 +32,7 @@ CONFIG = TrainConfig(
     threads=2,
 )
 #: what the first versions did not write
-LATER = ("validation_sha256", "split", "corrections", "processor", "threads")
+LATER = ("validation_sha256", "split", "corrections", "processor", "threads", "kept_together")
 
 
 def write(folder, document):
@@ -50,6 +50,7 @@ def test_a_request_has_the_keys_that_it_always_had():
     assert list(CONFIG.to_json()) == [
         "data", "recipe", "seed", "size", "final", "fit_seconds", "train_sha256",
         "validation_sha256", "split", "corrections", "versions", "processor", "threads",
+        "kept_together",
     ]  # fmt: skip
     assert CONFIG.to_json()["recipe"] == STANDARD.to_json()
 

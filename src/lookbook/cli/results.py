@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lookbook.runs.schema import (
         ClassBalance,
         Evaluation,
+        KeptTogether,
         OwnResult,
         ThresholdScores,
         Validation,
@@ -115,11 +116,27 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
             n=found.n,
         )
         lines.insert(0, (t("validation accuracy"), accuracy + _beside_accuracy(found)))
+    lines += _kept_together(run.conditions.data.kept_together)
     lines += _balance(run.conditions.class_weights)
     if weaknesses := run.metrics.weaknesses:
         lines += warnings_of(weaknesses)
         lines.append(("", t("give it more time (--budget, --epochs) or more images")))
     return terminal.labelled(lines)
+
+
+def _kept_together(found: KeptTogether | None) -> list[tuple[str, str]]:
+    """Write how many images the split kept together."""
+    if found is None or not found.groups:
+        return []
+    said = t("{images:,} images in {groups:,} groups", images=found.images, groups=found.groups)
+    copies = sum(map(len, found.copies))
+    if found.by is None:
+        why = t("copies, exact or near")
+    elif copies:
+        why = t("by {by}; {n:,} are copies, exact or near", by=terminal.visible(found.by), n=copies)
+    else:
+        why = t("by {by}", by=terminal.visible(found.by))
+    return [(t("kept together"), f"{said}  ({why})")]
 
 
 def _balance(found: ClassBalance | None) -> list[tuple[str, str]]:

@@ -170,8 +170,8 @@ _COMMANDS = {
 }
 #: an argument, an argument with its value, or a call, as errors name them
 _MARKED = re.compile(
-    "`((?:budget|corrections|coverage|figure|final|mirror|out|port|recipe|sets|size)(?:='[a-z]+')?"
-    rf"|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
+    "`((?:budget|corrections|coverage|figure|final|groups|mirror|out|port|recipe|sets|size)"
+    rf"(?:='[a-z]+')?|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
 )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped, UInt8
 
     from lookbook.data.formats.source import DataSource
+    from lookbook.data.groups import Groups
 
 #: test images of a class below which what is said of it may be chance
 FEW = 5
@@ -45,6 +46,8 @@ class Dataset:
     classes: tuple[str, ...]
     #: names of the image files, from their folder on; empty where the data is arrays
     files: tuple[str, ...] = ()
+    #: which images a split keeps together; None: nobody has looked
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -82,7 +85,8 @@ class Dataset:
     def take(self, indices: Int64[np.ndarray, "M"]) -> Dataset:
         """Return the dataset of the images at these indices."""
         files = tuple(self.files[i] for i in indices) if self.files else ()
-        return Dataset(self.images[indices], self.labels[indices], self.classes, files)
+        groups = self.groups.take(indices) if self.groups else None
+        return Dataset(self.images[indices], self.labels[indices], self.classes, files, groups)
 
     def check_kind(self, size: tuple[int, int], channels: int, source: object) -> None:
         """Refuse images of another size or kind than a model takes."""

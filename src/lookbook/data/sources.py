@@ -18,7 +18,8 @@ from lookbook.data.formats.idx import IdxSource, idx_files
 from lookbook.data.formats.image_folder import Part
 from lookbook.data.formats.npz import NpzSource
 from lookbook.data.formats.source import DataSource, Measured, Size
-from lookbook.errors import InputError
+from lookbook.data.groups import Grouping
+from lookbook.errors import InputError, check_types
 
 _DATA = (
     f"DATA is one of {', '.join(BUILTIN)}, a folder of class folders, an .npz file, or a folder of "
@@ -56,8 +57,9 @@ def load(
     *,
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
+    groups: str | None = None,
 ) -> Dataset:
-    """Return one part of DATA; the others are not read.
+    r"""Return one part of DATA; parts that it came with are read when they are asked for.
 
     Parameters
     ----------
@@ -70,12 +72,17 @@ def load(
         where such a folder has no test part, its validation part is returned for it, with a
         warning. Data without parts is split, class by class and always in the same way: one
         image in five is for testing; of image files the fifth whose names' hashes are lowest,
-        so that a file that is added or removed moves at most one other.
+        so that a file that is added or removed moves at most one other. Images that are copies of
+        each other, exact or near ones, stay in one part.
     size
         Side, or height and width, to which image files are brought. Without it they keep their
         size where all have the same, and become 64×64 where not.
     channels
         1 or 3; without it image files are colour where any of them is.
+    groups
+        What else stays in one part, such as all images of a person: a regular expression with one
+        group, which is looked for in the files' names from the folder on (`person-(\d+)`), or the
+        name of an array of an `.npz` file.
 
     Raises
     ------
@@ -84,7 +91,9 @@ def load(
     DownloadError
         A built-in dataset could not be fetched.
     """
-    return resolve(data).load(part, size=size, channels=channels)
+    check_types(groups=(groups, str | None))
+    grouping = None if groups is None else Grouping(groups)
+    return resolve(data).load(part, size=size, channels=channels, grouping=grouping)
 
 
 def load_data(data: str | Path = "fashion-mnist") -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -114,7 +123,9 @@ class AbsentSource(DataSource):
     def measured_part(self) -> Measured:
         raise self._refusal()
 
-    def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset:
+    def _load_part(
+        self, part: Part, size: Size | None, channels: int | None, grouping: Grouping | None
+    ) -> Dataset:
         raise self._refusal()
 
     def _refusal(self) -> InputError | OSError:

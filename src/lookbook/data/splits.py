@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core.arrays import chunks
-from lookbook.core.names import plain
+from lookbook.core.names import few, plain
 from lookbook.data.dataset import Dataset, few_tested, warn
 from lookbook.errors import InputError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lookbook.data.formats.image_files import Files
     from lookbook.data.formats.image_folder import Layout, Part
     from lookbook.data.formats.source import DataSource
+    from lookbook.data.groups import Groups
 
 #: share of the images that becomes the test part where the data has none
 TEST_SHARE = 0.2
@@ -41,7 +42,9 @@ def split_validation(dataset: Dataset, *, seed: int) -> tuple[Dataset, Dataset]:
     InputError
         There are too few images to take any away.
     """
-    chosen = choose_validation(dataset.labels, seed=seed)
+    groups = dataset.groups
+    chosen = choose_validation(dataset.labels, seed=seed, groups=groups)
+    refuse_large_groups(dataset.labels, chosen, dataset.classes, groups, "validation")
     if len(chosen) == 0:
         raise InputError(
             f"{len(dataset)} images are too few for a validation part; at least two of a class "
@@ -51,30 +54,45 @@ def split_validation(dataset: Dataset, *, seed: int) -> tuple[Dataset, Dataset]:
     return dataset.take(kept), dataset.take(chosen)
 
 
-def choose_validation(labels: Int64[np.ndarray, "N"], *, seed: int) -> Int64[np.ndarray, "M"]:
+def choose_validation(
+    labels: Int64[np.ndarray, "N"], *, seed: int, groups: Groups | None = None
+) -> Int64[np.ndarray, "M"]:
     """Choose the validation part: 15 % of the images, stratified, by the seed alone.
 
-    More than 5,000 would tell little more, and could be learnt from.
+    More than 5,000 would tell little more, and could be learnt from. Images of one group are all
+    chosen, or none is.
     """
-    return stratified_choice(labels, min(5000, round(0.15 * len(labels))), seed=seed)
+    n = min(5000, round(0.15 * len(labels)))
+    return stratified_choice(labels, n, seed=seed, groups=groups)
 
 
 def stratified_choice(
-    labels: Int64[np.ndarray, "N"], n: int, *, seed: int
+    labels: Int64[np.ndarray, "N"],
+    n: int,
+    *,
+    seed: int,
+    groups: Groups | None = None,
 ) -> Int64[np.ndarray, "M"]:
     """Choose about `n` indices, from each class in proportion, never the last of a class.
 
     >>> labels = np.array([0] * 6 + [1] * 4)
     >>> labels[stratified_choice(labels, 5, seed=0)].tolist()
     [0, 0, 0, 1, 1]
+    >>> from lookbook.data.groups import Groups
+    >>> chosen = stratified_choice(labels, 5, seed=0, groups=Groups(np.arange(10) // 2))
+    >>> chosen.tolist(), labels[chosen].tolist()
+    ([4, 5, 6, 7], [0, 0, 1, 1])
     """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
+    if groups is not None and not groups.are_all_alone:
+        counts = np.bincount(labels)
+        wanted = np.clip(np.round(n / len(labels) * counts).astype(int), 1, counts - 1)
+        return np.flatnonzero(_draw_groups(np.argsort(shuffled), labels, groups, wanted))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    groups = np.split(by_class, np.cumsum(np.bincount(labels))[:-1])
     share = n / len(labels)
     taken = [
         group[: min(max(1, round(share * len(group))), len(group) - 1)]
-        for group in groups
+        for group in np.split(by_class, np.cumsum(np.bincount(labels))[:-1])
         if len(group)
     ]
     return np.sort(np.concatenate(taken))
@@ -82,17 +100,21 @@ def stratified_choice(
 
 def split_arrays(dataset: Dataset, part: Part) -> Dataset:
     """Choose one image in five for the test part: always the same, whatever a run's seed is."""
-    n = len(dataset)
-    test = stratified_choice(dataset.labels, round(TEST_SHARE * n), seed=0)
+    n, groups = len(dataset), dataset.groups
+    share = round(TEST_SHARE * n)
+    test = stratified_choice(dataset.labels, share, seed=0, groups=groups)
+    refuse_large_groups(dataset.labels, test, dataset.classes, groups, "test")
     if len(test) == 0:
         raise _too_few_to_split(n)
     if part == "test":
         return dataset.take(test)
-    _warn_few_tested(dataset.classes, dataset.labels[test])
+    warn_few_tested(dataset.classes, dataset.labels[test])
     return _keep(dataset, np.setdiff1d(np.arange(n), test))
 
 
-def choose_files(files: Files, layout: Layout, part: Part) -> Int64[np.ndarray, "M"]:
+def choose_files(
+    files: Files, layout: Layout, part: Part, groups: Groups | None = None
+) -> Int64[np.ndarray, "M"]:
     """Choose the image files of a part, in the order of the hashes of their names.
 
     In that order the classes are mixed, so that the first images show several.
@@ -103,11 +125,11 @@ def choose_files(files: Files, layout: Layout, part: Part) -> Int64[np.ndarray, 
         return order
     if part == "validation":
         raise no_validation(layout.folder)
-    drawn = draw_test(at, labels)
+    drawn = draw_test(at, labels, groups)
+    classes = tuple(layout.classes.values())
+    refuse_large_groups(labels, np.flatnonzero(drawn), classes, groups, "test")
     if not drawn.any():
         raise _too_few_to_split(len(labels))
-    if part == "train":
-        _warn_few_tested(tuple(layout.classes.values()), labels[drawn])
     chosen: Int64[np.ndarray, "M"] = order[drawn[order] == (part == "test")]
     return chosen
 
@@ -121,7 +143,9 @@ def _keep(dataset: Dataset, indices: Int64[np.ndarray, "M"]) -> Dataset:
     for rows in chunks(len(indices), images[0].nbytes):
         moved = indices[rows]
         images[rows.start : rows.start + len(moved)] = images[moved]
-    return Dataset(images[: len(indices)], dataset.labels[indices], dataset.classes)
+    groups = dataset.groups.take(indices) if dataset.groups else None
+    labels = dataset.labels[indices]
+    return Dataset(images[: len(indices)], labels, dataset.classes, groups=groups)
 
 
 def _places(files: Sequence[Path], folder: Path) -> Float64[np.ndarray, "N"]:
@@ -132,15 +156,22 @@ def _places(files: Sequence[Path], folder: Path) -> Float64[np.ndarray, "N"]:
 
 
 def draw_test(
-    at: Float64[np.ndarray, "N"], labels: Int64[np.ndarray, "N"]
+    at: Float64[np.ndarray, "N"],
+    labels: Int64[np.ndarray, "N"],
+    groups: Groups | None = None,
 ) -> Bool[np.ndarray, "N"]:
     """Say of each image whether it is for the test part: of each class the lowest fifth is.
 
     At least one is, and never the last. A file that is added or removed moves at most one other.
+    A group is drawn as a whole, at the place of its first image.
 
     >>> draw_test(np.array([0.4, 0.1, 0.9, 0.2, 0.3, 0.5]), np.array([0, 0, 0, 0, 0, 1])).tolist()
     [False, True, False, False, False, False]
     """
+    if groups is not None and not groups.are_all_alone:
+        counts = np.bincount(labels)
+        wanted = np.clip(np.round(TEST_SHARE * counts).astype(int), 1, counts - 1)
+        return _draw_groups(at, labels, groups, wanted)
     drawn = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         group = np.flatnonzero(labels == label)
@@ -149,7 +180,105 @@ def draw_test(
     return drawn
 
 
-def _warn_few_tested(classes: tuple[str, ...], labels: Int64[np.ndarray, "M"]) -> None:
+def _draw_groups(
+    at: Float64[np.ndarray, "N"] | Int64[np.ndarray, "N"],
+    labels: Int64[np.ndarray, "N"],
+    groups: Groups,
+    wanted: Int64[np.ndarray, "K"],
+) -> Bool[np.ndarray, "N"]:
+    """Draw whole groups in the order of their places, so that about as many of each class come.
+
+    A group is taken where it brings the classes nearer to what is `wanted` of them; a class of
+    which nothing was taken gets the group that brings it nearest. Never is all of a class taken:
+    where all of it are copies of each other, these are drawn one by one.
+    """
+    drawing = _Drawing(labels, groups.numbers, wanted)
+    order = np.argsort(at[drawing.firsts], kind="stable").tolist()
+    for group in order:
+        if drawing.gain(group) > 0:
+            drawing.take(group)
+    for label in range(len(wanted)):
+        if drawing.left[label] == wanted[label] > 0:
+            able = [group for group in order if drawing.has(group, label) and drawing.fits(group)]
+            if able:
+                drawing.take(max(able, key=drawing.gain))
+    lacking = [label for label, left in enumerate(drawing.left) if left == wanted[label] > 0]
+    if lacking and groups.grouping.by is None:
+        return _draw_groups(at, labels, groups.dissolve(np.isin(labels, lacking)), wanted)
+    return np.asarray(drawing.taken[drawing.numbers])
+
+
+class _Drawing:
+    """Groups that are drawn, and how many images of each class are yet to come."""
+
+    def __init__(
+        self,
+        labels: Int64[np.ndarray, "N"],
+        groups: Int64[np.ndarray, "N"],
+        wanted: Int64[np.ndarray, "K"],
+    ) -> None:
+        _, self.firsts, self.numbers = np.unique(groups, return_index=True, return_inverse=True)
+        self.taken = np.zeros(len(self.firsts), bool)
+        #: images of each class that are wanted yet, and that may be taken at most
+        self.left: list[int] = wanted.tolist()
+        self._room = (np.bincount(labels, minlength=len(wanted)) - 1).tolist()
+        self._sizes: list[dict[int, int]] = [{} for _ in self.firsts]
+        for number, label in zip(self.numbers.tolist(), labels.tolist(), strict=True):
+            self._sizes[number][label] = self._sizes[number].get(label, 0) + 1
+
+    def has(self, group: int, label: int) -> bool:
+        """Say whether a group has images of a class."""
+        return label in self._sizes[group]
+
+    def fits(self, group: int) -> bool:
+        """Say whether a group leaves an image of each of its classes."""
+        return all(n <= self._room[label] for label, n in self._sizes[group].items())
+
+    def gain(self, group: int) -> int:
+        """Return how much nearer a group brings its classes to what is wanted: in squares.
+
+        So no class pays for the gain of another.
+        """
+        if not self.fits(group):
+            return 0
+        sizes = self._sizes[group].items()
+        return sum(self.left[label] ** 2 - (self.left[label] - n) ** 2 for label, n in sizes)
+
+    def take(self, group: int) -> None:
+        """Draw a group."""
+        self.taken[group] = True
+        for label, n in self._sizes[group].items():
+            self.left[label] -= n
+            self._room[label] -= n
+
+
+def refuse_large_groups(
+    labels: Int64[np.ndarray, "N"],
+    chosen: Int64[np.ndarray, "M"],
+    classes: tuple[str, ...],
+    groups: Groups | None,
+    part: str,
+) -> None:
+    """Refuse groups by which one of two parts lacks a class, where the user asked for them.
+
+    Raises
+    ------
+    InputError
+        All images of a class are in one group, or in groups that cannot be divided.
+    """
+    if groups is None or groups.grouping.by is None:
+        return
+    counts = np.bincount(labels, minlength=len(classes))
+    lacking = (counts > 1) & (np.bincount(labels[chosen], minlength=len(classes)) == 0)
+    if lacking.any():
+        names = few([classes[k] for k in np.flatnonzero(lacking)])
+        raise InputError(
+            f"`groups` leaves no image of {names} for the {part} part: its groups are too large; "
+            "take smaller ones, or add images"
+        )
+
+
+def warn_few_tested(classes: tuple[str, ...], labels: Int64[np.ndarray, "M"]) -> None:
     """Warn of classes that few images of a test part show: what is measured there is chance."""
     if note := few_tested(classes, np.bincount(labels, minlength=len(classes))):
         warn(note)

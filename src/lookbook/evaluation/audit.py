@@ -7,7 +7,6 @@ or with different labels, an entry in `PAIR_ISSUES`, which a report lists in tha
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
@@ -16,6 +15,7 @@ import numpy as np
 
 from lookbook.core import arrays
 from lookbook.core.arrays import chunks, principal_axes
+from lookbook.data.copies import find_first
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64, UInt8
@@ -270,18 +270,6 @@ PAIR_ISSUES = (
 
 
 # ---- duplicates ----
-
-
-def find_first(images: UInt8[np.ndarray, "N H W *C"]) -> Int64[np.ndarray, "N"]:
-    """Return for each image the first one that is the same, pixel by pixel.
-
-    >>> find_first(np.uint8([[[1]], [[2]], [[1]]])).tolist()
-    [0, 1, 0]
-    """
-    # hashes instead of the images: these would take as much memory again
-    first: dict[bytes, int] = {}
-    hashes = (hashlib.sha256(image.tobytes()).digest() for image in images)
-    return np.array([first.setdefault(digest, i) for i, digest in enumerate(hashes)])
 
 
 def _draw(

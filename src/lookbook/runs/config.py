@@ -13,6 +13,7 @@ from lookbook.core.document import Document
 from lookbook.errors import InputError, check_types
 from lookbook.recipes import NO_GARMENTS, STANDARD, ClassWeights, Recipe
 from lookbook.runs.places import check_target, check_text, free_folder
+from lookbook.runs.schema import KeptTogether
 
 if TYPE_CHECKING:
     from lookbook.data.formats.source import DataSource
@@ -34,6 +35,7 @@ class TrainRequest:
     budget: float | None = None
     corrections: str | Path | None = None
     class_weights: ClassWeights = "auto"
+    groups: str | None = None
 
     @property
     def recipe_name(self) -> str:
@@ -93,6 +95,7 @@ class TrainRequest:
             budget=(self.budget, int | float | None),
             corrections=(self.corrections, str | PathLike | None),
             class_weights=(self.class_weights, ClassWeights),
+            groups=(self.groups, str | None),
         )
         for side in self.size if isinstance(self.size, tuple) else ():
             check_types(size=(side, int))
@@ -124,6 +127,8 @@ class TrainConfig(Document):
     #: "", threads None: an earlier version of the program
     processor: str = ""
     threads: int | None = None
+    #: which images the split did not part; None: an earlier version, or there is no split
+    kept_together: KeptTogether | None = None
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:

@@ -13,12 +13,13 @@ from lookbook.data.corrections import apply, read
 from lookbook.data.dataset import Dataset, join
 from lookbook.data.formats import image_folder
 from lookbook.data.formats.source import DataSource
+from lookbook.data.groups import Grouping, Groups
 from lookbook.data.sources import resolve
 from lookbook.data.splits import SPLIT, split_validation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.runs.config import TrainConfig, TrainRequest
 from lookbook.runs.places import check_text, unfinished
-from lookbook.runs.schema import DataInfo
+from lookbook.runs.schema import DataInfo, KeptTogether
 from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class TrainingParts:
             corrections are not of this data.
         """
         source = request.source
-        given = source.load("train", size=request.size)
+        grouping = Grouping(request.groups)
+        given = source.load("train", size=request.size, grouping=grouping)
         for name in given.classes:
             check_text(f"the class {name!a}", name)
         corrections = []
@@ -76,7 +78,8 @@ class TrainingParts:
             The data is no longer there, or it was changed.
         """
         source = resolve(config.data)
-        given = source.load("train", size=config.size)
+        grouping = _grouping(config.kept_together)
+        given = source.load("train", size=config.size, grouping=grouping)
         validation = None
         if config.validation_sha256 is not None:
             validation = _load_validation(source, given, final=config.final)
@@ -228,7 +231,24 @@ def _describe(
         polarity=given.polarity,
         split=split,
         corrections=corrections,
+        kept_together=_kept_together(given.groups),
     )
+
+
+def _kept_together(groups: Groups | None) -> KeptTogether | None:
+    """Say which images were kept together, and by what."""
+    if groups is None:
+        return None
+    grouping, (n, images) = groups.grouping, groups.kept
+    copies = [list(group) for group in grouping.copies or ()]
+    return KeptTogether(by=grouping.by, groups=n, images=images, copies=copies)
+
+
+def _grouping(kept: KeptTogether | None) -> Grouping:
+    """Return what images were grouped by; earlier versions parted copies."""
+    if kept is None:
+        return Grouping(copies=())
+    return Grouping(kept.by, tuple(map(tuple, kept.copies)))
 
 
 def _check_training(run: Run, training: Dataset) -> None:
@@ -249,7 +269,8 @@ def _check_training(run: Run, training: Dataset) -> None:
 
 def _load_as(run: Run, part: image_folder.Part) -> Dataset:
     data = run.conditions.data
-    return run.source.load(part, size=data.size, channels=data.channels)
+    grouping = _grouping(data.kept_together)
+    return run.source.load(part, size=data.size, channels=data.channels, grouping=grouping)
 
 
 def _changed(run: Run, what: str) -> InputError:

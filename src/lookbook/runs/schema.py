@@ -115,6 +115,18 @@ class Metrics(Document, Struct, frozen=True, kw_only=True):
     stopped: bool
 
 
+class KeptTogether(Document, Struct, frozen=True, kw_only=True):
+    """Which images a split did not part."""
+
+    #: pattern or array that the user named; None: what images show alone
+    by: str | None = None
+    #: groups of more than one image among those that were split, and images in them
+    groups: Count
+    images: Count
+    #: exact and near copies, by the numbers of images in all that was split
+    copies: list[list[Count]] = []
+
+
 class DataInfo(Document, Struct, frozen=True, kw_only=True):
     """Which data it was, and how to load it again from any folder."""
 
@@ -135,6 +147,8 @@ class DataInfo(Document, Struct, frozen=True, kw_only=True):
     split: int | str | None = None
     #: (index, label) of images that a person gave another label
     corrections: list[tuple[Count, Count]] = []
+    #: None: nothing is split here, or by an earlier version, which parted copies
+    kept_together: KeptTogether | None = None
 
     def __post_init__(self) -> None:
         n, k = self.train_images, len(self.classes)
@@ -357,6 +371,7 @@ class Request(Struct, forbid_unknown_fields=True):
     validation_sha256: Digest | None = None
     split: int | str | None = None
     corrections: list[tuple[Count, Count]] = []
+    kept_together: KeptTogether | None = None
     processor: str = ""
     threads: Annotated[int, Meta(ge=1, le=1024)] = 1
 

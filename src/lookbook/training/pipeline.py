@@ -63,6 +63,7 @@ def train(
     budget: float | None = None,
     corrections: str | Path | None = None,
     class_weights: ClassWeights = "auto",
+    groups: str | None = None,
     callbacks: Sequence[Callback] = (),
     tell: Tell | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -95,6 +96,8 @@ def train(
     class_weights
         `auto` balances classes where the largest has more than 6 times the images of the smallest,
         and this at most 50, so that rare ones are recognised more often; `none` never.
+    groups
+        What stays on one side of a split that is made here, beside copies: see `lookbook.load`.
     callbacks
         What hears of the training, and may stop it: see `Callback`, with an example.
     tell
@@ -140,6 +143,7 @@ def train(
         budget=budget,
         corrections=corrections,
         class_weights=class_weights,
+        groups=groups,
     )
     return train_since(0.0, request, callbacks=_all_callbacks(callbacks, tell, should_stop))
 
@@ -251,6 +255,7 @@ def _config(request: TrainRequest, parts: TrainingParts, planned: Plan) -> Train
         validation_sha256=parts.data.validation_sha256,
         split=parts.data.split,
         corrections=parts.data.corrections,
+        kept_together=parts.data.kept_together,
         versions=versions(),
         processor=processor(),
         threads=planned.threads,

@@ -89,6 +89,14 @@ def train(
             "never."
         ),
     ] = "auto",
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN|COLUMN",
+            help="Keep images of one person or scene on one side of a split, as copies always are: "
+            r"a pattern of files' names such as 'person-(\d+)', or an array of an .npz file.",
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -121,6 +129,7 @@ def train(
             final=final,
             corrections=corrections,
             class_weights=class_weights,
+            groups=groups,
         )
         run = _train(request)
     print(f"\n{results.trained(run, process.seconds_so_far(), before)}")

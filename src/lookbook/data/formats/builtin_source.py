@@ -8,10 +8,12 @@ from lookbook.data.dataset import Dataset, warn
 from lookbook.data.download import fetch, find_builtin, is_fetched, load_kept
 from lookbook.data.formats.source import DataSource, Measured, Size
 from lookbook.data.splits import no_validation, without_size
+from lookbook.errors import InputError
 
 if TYPE_CHECKING:
     from lookbook.data.catalog import BuiltinDataset
     from lookbook.data.formats.image_folder import Part
+    from lookbook.data.groups import Grouping
 
 
 class BuiltinSource(DataSource):
@@ -43,7 +45,13 @@ class BuiltinSource(DataSource):
     def measured_part(self) -> Measured:
         return "test"
 
-    def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset:
+    def _load_part(
+        self, part: Part, size: Size | None, channels: int | None, grouping: Grouping | None
+    ) -> Dataset:
+        if grouping is not None and grouping.by is not None:
+            raise InputError(
+                f"`groups` is for data of your own; {self} is split as it was published"
+            )
         if part == "validation":
             raise no_validation(self)
         if part == "train" and self.path.exists():

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lookbook.core import names
+from lookbook.data.copies import group_copies
 from lookbook.data.dataset import Dataset, warn
 from lookbook.data.formats import image_folder
 from lookbook.data.formats.image_files import KINDS, Files, left_out
 from lookbook.data.formats.image_folder import Layout, Part
 from lookbook.data.formats.source import DataSource, Labelled, Measured, Size
-from lookbook.data.splits import choose_files, measured_on_validation, no_validation
+from lookbook.data.groups import Grouping, Groups, group_images, group_names, join, list_groups
+from lookbook.data.splits import (
+    choose_files,
+    measured_on_validation,
+    no_validation,
+    warn_few_tested,
+)
 from lookbook.errors import InputError
-from lookbook.images.reading import read_images
+from lookbook.images.reading import ReadImages, read_images
 
 if TYPE_CHECKING:
     from jaxtyping import Int64
@@ -58,7 +66,9 @@ class FolderSource(DataSource):
         found = _read_files(files.paths, labels, classes, size, channels, self.path)
         return found, files.part or "all"
 
-    def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset:
+    def _load_part(
+        self, part: Part, size: Size | None, channels: int | None, grouping: Grouping | None
+    ) -> Dataset:
         layout = self.layout
         if part == "train":
             for note in layout.notes:
@@ -73,11 +83,13 @@ class FolderSource(DataSource):
         if part == "train" or layout.has_parts:  # without parts, both list the same files
             for note in files.notes:
                 warn(note)
-        chosen = choose_files(files, layout, part)
-        paths = [files.paths[i] for i in chosen]
-        labels = np.array(files.labels, dtype=np.int64)[chosen]
-        classes = tuple(layout.classes.values())
-        dataset = _read_files(paths, labels, classes, size, channels, self.path)
+        if layout.has_parts:
+            dataset = self._read(files, choose_files(files, layout, part), size, channels)
+            if grouping is not None and part == "train":
+                own = None if grouping.by is None else group_names(grouping.by, dataset.files)
+                dataset = replace(dataset, groups=group_images(dataset.images, grouping, own))
+        else:
+            dataset = self._split(files, part, size, channels, grouping or Grouping())
         if part == "train" and not dataset.counts.all():
             empty = layout.parts["train"] / dataset.classes[dataset.counts.argmin()]
             raise InputError(
@@ -85,6 +97,90 @@ class FolderSource(DataSource):
                 "some, or remove that folder"
             )
         return dataset
+
+    def _split(
+        self,
+        files: Files,
+        part: Part,
+        size: Size | None,
+        channels: int | None,
+        grouping: Grouping,
+    ) -> Dataset:
+        """Return a part of a folder without parts, in which copies stay together."""
+        read = None
+        if grouping.copies is None and part != "validation":
+            grouping, read = self._find_copies(files, size, channels, grouping)
+        own = None
+        if grouping.by is not None:
+            names = [path.relative_to(self.path).as_posix() for path in files.paths]
+            own = group_names(grouping.by, names)
+        groups = join(len(files.paths), grouping, own)
+        chosen = choose_files(files, self.layout, part, groups)
+        if part == "train":
+            labels = np.array(files.labels)
+            tested = np.setdiff1d(np.arange(len(labels)), chosen)
+            warn_few_tested(tuple(self.layout.classes.values()), labels[tested])
+        if read is not None and part == "train" and chosen.tolist() == read.places:
+            found = read.found
+        else:
+            found = read_images([files.paths[i] for i in chosen], size, channels)
+        return self._dataset(files, chosen, found, groups)
+
+    def _find_copies(
+        self, files: Files, size: Size | None, channels: int | None, grouping: Grouping
+    ) -> tuple[Grouping, _TrainingFiles]:
+        """Find copies among all files, in the size of those that are for training by their names.
+
+        These are returned, too: where there are no copies they are the training part.
+        """
+        first = choose_files(files, self.layout, "train")
+        found = read_images([files.paths[i] for i in first], size, channels)
+        others = choose_files(files, self.layout, "test")
+        shape = found.images.shape[1:3], 1 if found.images.ndim == 3 else 3
+        try:
+            rest = read_images([files.paths[i] for i in others], *shape)
+        except InputError:  # none of them can be read, as is said where they are asked for
+            rest = ReadImages(found.images[:0], [], [], [])
+        numbers = np.concatenate([first[found.kept], others[rest.kept]]).astype(np.int64)
+        # in the order of the files, in which a group's first image is told
+        order = np.argsort(numbers)
+        images = np.concatenate([found.images, rest.images])[order]
+        groups = list_groups(group_copies(images))
+        named = numbers[order]
+        copies = tuple(tuple(named[list(group)].tolist()) for group in groups)
+        return replace(grouping, copies=copies), _TrainingFiles(first.tolist(), found)
+
+    def _read(
+        self,
+        files: Files,
+        chosen: Int64[np.ndarray, "M"],
+        size: Size | None,
+        channels: int | None,
+    ) -> Dataset:
+        """Return the images of chosen files."""
+        found = read_images([files.paths[i] for i in chosen], size, channels)
+        return self._dataset(files, chosen, found)
+
+    def _dataset(
+        self,
+        files: Files,
+        chosen: Int64[np.ndarray, "M"],
+        found: ReadImages,
+        groups: Groups | None = None,
+    ) -> Dataset:
+        paths = [files.paths[i] for i in chosen]
+        labels = np.array(files.labels, dtype=np.int64)[chosen]
+        dataset = _as_dataset(paths, labels, tuple(self.layout.classes.values()), found, self.path)
+        if groups is None:
+            return dataset
+        return replace(dataset, groups=groups.take(chosen[found.kept]))
+
+
+class _TrainingFiles(NamedTuple):
+    """The files that are for training by their names alone, and what came of them."""
+
+    places: list[int]
+    found: ReadImages
 
 
 def _read_files(
@@ -96,7 +192,17 @@ def _read_files(
     folder: Path,
 ) -> Dataset:
     """Read image files and bring them to one size; unreadable ones are left out and listed."""
-    found = read_images(paths, size, channels)
+    return _as_dataset(paths, labels, classes, read_images(paths, size, channels), folder)
+
+
+def _as_dataset(
+    paths: list[Path],
+    labels: Int64[np.ndarray, "N"],
+    classes: tuple[str, ...],
+    found: ReadImages,
+    folder: Path,
+) -> Dataset:
+    """Return what was read of files, with their labels; unreadable ones are listed."""
     if found.damaged:
         warn(left_out(found.damaged, "no images, or damaged"))
     if found.dim:

@@ -23,7 +23,7 @@ from lookbook.data.formats.source import ArraySource, Measured
 from lookbook.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64, UInt8
+    from jaxtyping import Int64, Shaped, UInt8
 
     from lookbook.data.formats.image_folder import Part
 
@@ -279,6 +279,21 @@ def _read_classes(arrays: ArrayFile, path: Path) -> tuple[str, ...] | None:
     return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
 
 
+def _read_column(arrays: ArrayFile, name: str, n: int, path: Path) -> Shaped[np.ndarray, "N"]:
+    """Read an array that says something of each of `n` images."""
+    if name not in arrays.names:
+        raise InputError(
+            f"{path} has no array {name!r} for `groups`; it holds {', '.join(sorted(arrays.names))}"
+        )
+    header = arrays.header(name)
+    if header.shape not in ((n,), (n, 1)) or header.dtype.kind not in "biuSU":
+        raise InputError(
+            f"the array {name!r} in {path} must have a whole number or a name for each of the "
+            f"{n:,} images, got {header.dtype} of shape {header.shape}"
+        )
+    return arrays.read(name).reshape(n)
+
+
 def find_arrays(arrays: ArrayFile, path: Path) -> tuple[str, ...]:
     """Return the names of the arrays: four of two parts, or two of images yet to be split."""
     names = next((some for some in (*SPLIT, *_WHOLE) if set(some) <= set(arrays.names)), None)
@@ -318,3 +333,7 @@ class NpzSource(ArraySource):
 
     def _load_arrays(self, part: Part) -> tuple[Dataset, bool]:
         return load_npz(self.path, part)
+
+    def _column(self, name: str, n: int) -> Shaped[np.ndarray, "N"]:
+        with open_npz(self.path) as arrays:
+            return _read_column(arrays, name, n, self.path)

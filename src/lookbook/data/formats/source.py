@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -12,11 +12,15 @@ from lookbook.core import names
 from lookbook.data.dataset import Dataset, warn_odd
 from lookbook.data.formats.image_files import Files
 from lookbook.data.formats.image_folder import PARTS, Part
+from lookbook.data.groups import Grouping, group_images
 from lookbook.data.splits import no_validation, split_arrays, without_size
 from lookbook.errors import InputError, check_types, closest
 from lookbook.images.specification import SIDES
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Shaped
+
     from lookbook.data.catalog import BuiltinDataset, Garments
 
 #: where a test part comes from
@@ -126,19 +130,30 @@ class DataSource(ABC):
         """
 
     def load(
-        self, part: Part = "train", *, size: int | Size | None = None, channels: int | None = None
+        self,
+        part: Part = "train",
+        *,
+        size: int | Size | None = None,
+        channels: int | None = None,
+        grouping: Grouping | None = None,
     ) -> Dataset:
-        """Return one part; the others are not read: see the function `load`."""
+        """Return one part: see the function `load`.
+
+        Data without parts is split by `grouping`, without one by what its images show. A training
+        part beside others has groups where there is a `grouping`.
+        """
         if part not in PARTS:
             known = ", ".join(map(repr, PARTS))
             raise InputError(
                 f"part is one of {known}, got {part!r}{closest(str(part), list(PARTS))}"
             )
         check_types(channels=(channels, Integral | None))
-        return self._load_part(part, _as_size(size), channels)
+        return self._load_part(part, _as_size(size), channels, grouping)
 
     @abstractmethod
-    def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset: ...
+    def _load_part(
+        self, part: Part, size: Size | None, channels: int | None, grouping: Grouping | None
+    ) -> Dataset: ...
 
     def list_labelled(self, classes: tuple[str, ...]) -> Files | None:
         """List the image files that `load_labelled` reads; None where it is made of arrays."""
@@ -168,14 +183,28 @@ class DataSource(ABC):
 class ArraySource(DataSource):
     """Arrays in files, in two parts or in one that is split here."""
 
+    def _column(self, name: str, n: int) -> Shaped[np.ndarray, "N"]:
+        """Return what the data says of each of its `n` images under a name."""
+        raise InputError(
+            f"`groups` is for folders of image files and .npz files; {self} says nothing of its "
+            "images but their classes"
+        )
+
     @abstractmethod
     def _load_arrays(self, part: Part) -> tuple[Dataset, bool]:
         """Return a part, or all of data without parts, and whether it has some."""
 
-    def _load_part(self, part: Part, size: Size | None, channels: int | None) -> Dataset:
+    def _load_part(
+        self, part: Part, size: Size | None, channels: int | None, grouping: Grouping | None
+    ) -> Dataset:
         if part == "validation":
             raise no_validation(self)
         dataset, is_split = self._load_arrays(part)
+        if not is_split:
+            grouping = grouping or Grouping()
+        if grouping is not None and not (is_split and part == "test"):
+            own = None if grouping.by is None else self._column(grouping.by, len(dataset))
+            dataset = replace(dataset, groups=group_images(dataset.images, grouping, own))
         if not is_split:
             dataset = split_arrays(dataset, part)
         if part == "train":
