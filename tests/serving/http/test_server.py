@@ -179,6 +179,29 @@ def test_short_requests_are_answered_as_all_others(served):
 
 
 @pytest.mark.slow
+def test_it_listens_on_loopback_alone_and_gives_no_files_and_fetches_nothing(served):
+    with pytest.raises(ConnectionRefusedError):  # all of 127.0.0.0/8 is this machine
+        socket.create_connection(("127.0.0.2", served.port), timeout=5)
+    for path in ("/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/static/../model.onnx"):
+        with socket.create_connection(("127.0.0.1", served.port)) as connected:
+            connected.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert _answer(connected).startswith(b"HTTP/1.1 404")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.3)
+        address = f"http://127.0.0.1:{other.getsockname()[1]}/a.png"
+        for options in (
+            {"params": {"url": address}, "json": {"url": address}},
+            {"data": {"file": address, "url": address}},
+            {"content": address, "headers": {"content-type": "image/png"}},
+        ):
+            answered = httpx.post(served.url + "/predict", **options)
+            assert answered.status_code in {400, 415, 422}
+            assert "error" in answered.json()
+        with pytest.raises(TimeoutError):
+            other.accept()
+
+
+@pytest.mark.slow
 def test_a_request_that_is_left_leaves_the_queue(place):
     with serving(f"m={place / RUN}", "--max-queue", "8") as served:
         for _ in range(40):
