@@ -170,8 +170,8 @@ _COMMANDS = {
 }
 #: an argument, an argument with its value, or a call, as errors name them
 _MARKED = re.compile(
-    "`((?:budget|corrections|coverage|figure|final|groups|mirror|out|port|recipe|sets|size)"
-    rf"(?:='[a-z]+')?|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
+    "`((?:budget|corrections|coverage|figure|final|groups|mirror|out|port|processes|recipe|sets"
+    rf"|size)(?:='[a-z]+')?|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
 )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MOST_IN_FULL = 10
 #: images that fit into one figure
 MOST_IN_FIGURE = 40
+#: names of files of arrays
+_ARRAYS = re.compile(r"(\.npz|\.npy|-ubyte|-ubyte\.gz)$", re.IGNORECASE)
 
 
 def evaluate(
@@ -94,7 +97,10 @@ def predict(
     ],
     inputs: Annotated[
         list[str],
-        typer.Argument(help="test:NUMBER for a test image, image files, or folders of them."),
+        typer.Argument(
+            help="test:NUMBER for a test image, image files, or folders of them; with --processes "
+            "also arrays: .npz, .npy or IDX."
+        ),
     ],
     figure: Annotated[
         Path | None,
@@ -123,8 +129,27 @@ def predict(
             help="Write a table of all answers into this file: CSV, JSON lines (.jsonl) or Parquet."
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            help="For many images: so many processes write the table of --out part by part, and "
+            "go on with it after a stop.",
+            min=1,
+            max=1024,
+        ),
+    ] = None,
 ) -> None:
     """Say what images show, with the probability of every class."""
+    if processes is not None:
+        alone = {"--figure": figure is not None, "--sets": sets is not None, "--json": as_json}
+        _refuse_others([flag for flag, given in alone.items() if given])
+        _predict_many(run, inputs, out, processes, coverage)
+        return
+    if arrays := [given for given in inputs if _ARRAYS.search(given)]:
+        raise InputError(
+            f"{arrays[0]} holds many images: their answers become a table, with --out "
+            "predictions.csv --processes 2"
+        )
     if not run.endswith(".onnx"):
         store.read_run(run)  # says what is wrong before numpy is imported
     from lookbook.inference import prediction
@@ -144,6 +169,54 @@ def predict(
             with progress.show_images() as tell:
                 prediction.write_table(shown.pass_on(answers, tell), out)
     shown.end(figure)
+
+
+def _refuse_others(flags: list[str]) -> None:
+    if flags:
+        raise InputError(
+            f"{flags[0]} goes without --processes, which writes a table alone; leave one of them "
+            "out"
+        )
+
+
+def _predict_many(
+    run: str, inputs: list[str], out: Path | None, processes: int, coverage: float | None
+) -> None:
+    """Write a table by several processes; say what is kept where that stops."""
+    if out is None:
+        raise InputError("--processes writes a table; name it, such as --out predictions.csv")
+    from lookbook.bulk.prediction import BulkPrediction
+
+    work = BulkPrediction(run, inputs, out, coverage=coverage)
+    try:
+        with progress.show_images() as tell:
+            done = work.run(processes, tell)
+    except BaseException:
+        if work.done:
+            terminal.say(
+                t(
+                    "{done:,} of {all:,} images are done and kept in {folder}; the same command "
+                    "goes on",
+                    done=work.done,
+                    all=len(work),
+                    folder=work.folder,
+                )
+            )
+        raise
+    print(results.table_of_answers(out, Counter(done.verdicts), done.n_failed))
+    if done.least_sure is not None and Path(name := done.least_sure[0]).is_file():
+        terminal.suggest(
+            terminal.command_line("predict", run, name, "--figure", "prediction.png"), apart=True
+        )
+    if done.n_failed:
+        _end_without_all(done.n_failed, done.images, done.failed, out)
+
+
+def _end_without_all(n_failed: int, n: int, names: Sequence[str], out: Path) -> NoReturn:
+    """Say that a table has rows without an answer, and end with a code that says so."""
+    failed = f"{n_failed:,} of {n:,} images have no answer"
+    terminal.say_error(f"{failed}: {few(names)}; the column error of {out} says why")
+    raise typer.Exit(1)
 
 
 def _check_figure(path: Path, n: int) -> None:
@@ -232,13 +305,11 @@ class _Answers:
             terminal.suggest(again, apart=True)
 
     def _end_with_failures(self) -> None:
-        failed = f"{self._n_failed:,} of {self._n:,} images have no answer"
         if self._out is not None:
-            names = few([each.source for each in self._failures])
-            terminal.say_error(f"{failed}: {names}; the column error of {self._out} says why")
-            raise typer.Exit(1)
+            names = [each.source for each in self._failures]
+            _end_without_all(self._n_failed, self._n, names, self._out)
         if self._n > MOST_IN_FULL:
-            terminal.say_error(failed)
+            terminal.say_error(f"{self._n_failed:,} of {self._n:,} images have no answer")
         raise typer.Exit(self._failures[0].exit_code)
 
 
