@@ -19,9 +19,15 @@ from conftest import made_images
 from kinds import SHAPES, squares
 from lookbook.bulk import parts, processes
 from lookbook.bulk.prediction import BulkPrediction
-from lookbook.bulk.processes import KilledError, Processes
+from lookbook.bulk.processes import Processes
 from lookbook.bulk.unfinished import Unfinished
-from lookbook.errors import DamagedFileError, InputError, LookbookWarning, OutputError
+from lookbook.errors import (
+    DamagedFileError,
+    InputError,
+    LookbookError,
+    LookbookWarning,
+    OutputError,
+)
 from lookbook.estimator import LookbookClassifier
 from lookbook.images.workers import Child
 from lookbook.inference.prediction import write_table
@@ -283,7 +289,7 @@ def test_a_part_that_kills_three_processes_is_named(run, array, tmp_path, starte
 
     monkeypatch.setattr(processes, "Child", Fatal)
     work = BulkPrediction(run, [array], tmp_path / "a.csv")
-    with pytest.raises(KilledError) as caught:
+    with pytest.raises(LookbookError) as caught:
         work.run(1)
     assert str(caught.value).startswith(
         f"the images from {array}:384 to {array}:511 ended 3 processes, one after the other"

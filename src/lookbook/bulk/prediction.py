@@ -104,7 +104,7 @@ class BulkPrediction:
             A file of arrays is damaged.
         OutputError
             The disk is full, or the place cannot be written.
-        KilledError
+        LookbookError
             A part ended one process after the other.
         """
         if not 1 <= processes <= MOST_PROCESSES:

@@ -31,10 +31,6 @@ TELL_SECONDS = 0.1
 Numbered: TypeAlias = "Mapping[int, Part]"
 
 
-class KilledError(LookbookError):
-    """A part ended one process after the other."""
-
-
 class _Job(NamedTuple):
     """What a process is told first."""
 
@@ -97,7 +93,7 @@ class Processes:
 
         Raises
         ------
-        KilledError
+        LookbookError
             A part ended three processes.
         Exception
             What one of them met: a damaged file, a full disk.
@@ -194,7 +190,7 @@ class Processes:
                 return
         first, last = task.part.name(reached), task.part.name(len(task.part) - 1)
         self.fail(
-            KilledError(
+            LookbookError(
                 f"the images from {first} to {last} ended {MOST_TRIES} processes, one after the "
                 "other: a damaged file may do so, or too little memory; take fewer `processes`, or "
                 "leave out what is damaged"
