@@ -9,6 +9,7 @@
           ├── DamagedFileError      a file of a run or a dataset is not what was written
           ├── OutputError           (also OSError) a result could not be written
           ├── TrainingError         training could not give a usable model
+          │    └── ProcessEndedError  another process that shared it is gone
           └── ExportError           a model in another form would lose too much, or be too large
     Warning
      └── LookbookWarning            something was left out or changed, and the work goes on
@@ -77,6 +78,10 @@ class OutputError(LookbookError, OSError):
 
 class TrainingError(LookbookError):
     """Training could not give a usable model."""
+
+
+class ProcessEndedError(TrainingError):
+    """Another process of a training that several share ended, or does not answer."""
 
 
 class ExportError(LookbookError):

@@ -18,8 +18,9 @@ from typer.exceptions import TyperException
 from lookbook.cli import options, process, progress, terminal
 from lookbook.cli.commands import data, evaluate, reports, serve, train
 from lookbook.core import translation
+from lookbook.core.environment import Launch
 from lookbook.core.translation import t, translate
-from lookbook.errors import NAMES, LookbookError, OutputError, describe
+from lookbook.errors import NAMES, InputError, LookbookError, OutputError, describe
 
 #: the commands in the order of the help, each with what it does and an example
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
@@ -56,7 +57,9 @@ class _Commands(TyperGroup):
             finally:
                 sys.stdout.flush()  # a full disk shows here, while there is still someone to tell
         except KeyboardInterrupt:
-            if ctx.invoked_subcommand == "train":
+            if process.has_joined() and not process.speaks():
+                pass  # another one did
+            elif ctx.invoked_subcommand == "train":
                 terminal.say(t("stopped by Ctrl-C; lookbook runs lists what can go on"))
             else:
                 terminal.say(t("stopped by Ctrl-C"))
@@ -106,6 +109,7 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -114,6 +118,9 @@ def _options(
     ] = False,
 ) -> None:
     del version  # its callback has answered
+    command = context.invoked_subcommand
+    if command != "train" and Launch.here().size > 1:
+        raise InputError(f"torchrun is for lookbook train alone: {command} takes one process")
 
 
 for _name, (_command, _example) in COMMANDS.items():
@@ -133,9 +140,11 @@ def _run_app() -> None:
     terminal.forget_notes()
     try:
         _check_place()
-        app(prog_name="lookbook")
+        with process.silent_beside_the_first():
+            app(prog_name="lookbook")
     except LookbookError as error:
-        terminal.say_error(str(error))
+        if process.speaks():
+            terminal.say_error(str(error))
         sys.exit(error.exit_code)
     except SystemExit as ended:
         process.end_at_once(ended.code)

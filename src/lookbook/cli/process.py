@@ -15,8 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookbook.core.environment import Launch
+from lookbook.errors import ProcessEndedError
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+#: seconds in which torchrun ends a process where another one ended by itself
+PATIENCE = 5.0
 
 _STARTED = time.perf_counter()
 
@@ -125,6 +131,8 @@ def stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
 
     def ask(_number: int, _frame: Any) -> None:
         nonlocal asked
+        if has_joined() and not Launch.here().is_first:
+            return  # what the first process hears holds for all
         if asked or not training:
             raise KeyboardInterrupt
         asked = True
@@ -139,6 +147,63 @@ def stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
         yield should_stop
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def silent_beside_the_first() -> Iterator[None]:
+    """Let one of several processes that train together print nothing in a block, but the first.
+
+    What a fault of the program prints in the end is heard from each.
+    """
+    if Launch.here().is_first:
+        yield
+        return
+    before = sys.stdout, sys.stderr
+    with Path(os.devnull).open("w") as nothing:
+        sys.stdout = sys.stderr = nothing
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+
+
+def speaks() -> bool:
+    """Say whether this process is the one that tells of an error: of several, one does.
+
+    An error of all is the first process's to tell, and torchrun ends the others before they would.
+    """
+    launch = Launch.here()
+    if launch.size == 1:
+        return True
+    if has_joined():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        from lookbook.training import processes  # noqa: PLC0415  # it is there already
+
+        return processes.speaks()
+    if not launch.is_first:
+        time.sleep(PATIENCE)
+    return True
+
+
+def has_joined() -> bool:
+    """Say whether this process reached the others that train with it."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and bool(distributed.is_initialized())
+
+
+def end_with_others() -> None:
+    """Make the request to end, which torchrun sends where another process is gone, an error."""
+    if Launch.here().size == 1:
+        return
+    from lookbook.training.processes import ENDED, join  # noqa: PLC0415  # torch
+
+    join()  # until then, a process that waits for the others ends at once
+
+    def end(_number: int, _frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise ProcessEndedError(ENDED)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def end_at_once(code: str | int | None) -> None:

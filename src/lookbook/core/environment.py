@@ -1,4 +1,4 @@
-"""Environment of a figure: versions, hash of the source, machine."""
+"""Environment of a figure: versions, hash of the source, machine; which of several processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Self
@@ -16,6 +17,8 @@ from lookbook.core.document import Document
 
 #: packages whose version can change a figure
 PACKAGES = ("lookbook", "torch", "numpy", "onnx", "onnxruntime", "safetensors")
+#: what torchrun, and every launcher that sets up `torch.distributed` alike, tells each process
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 class Machine(Document, Struct, frozen=True, kw_only=True):
@@ -49,6 +52,43 @@ class Environment(Document, Struct, frozen=True, kw_only=True):
     def here(cls, accelerator: str | None = None) -> Self:
         """Return this machine, and the versions of what computes on it."""
         return cls(machine=Machine.here(accelerator), versions=versions())
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Place of this process among those that were started together, on all machines and on this."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return the place that the environment names; without one, the process is alone.
+
+        >>> Launch.here().is_first
+        True
+        """
+        if not all(os.environ.get(name) for name in VARIABLES):
+            return cls()
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        local = os.environ.get("LOCAL_RANK") or 0, os.environ.get("LOCAL_WORLD_SIZE") or 1
+        return cls(rank, size, *map(int, local))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and speaks for all."""
+        return self.rank == 0
+
+    @property
+    def threads(self) -> int:
+        """How many threads are this process's: its part of the cores that the machine's share.
+
+        torchrun sets `OMP_NUM_THREADS` to 1 where nobody did; a greater number is the user's.
+        """
+        asked = int(os.environ.get("OMP_NUM_THREADS") or 1)
+        return asked if asked > 1 else max(1, usable_cores() // self.local_size)
 
 
 def usable_cores() -> int:

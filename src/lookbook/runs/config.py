@@ -129,6 +129,13 @@ class TrainConfig(Document):
     threads: int | None = None
     #: which images the split did not part; None: an earlier version, or there is no split
     kept_together: KeptTogether | None = None
+    #: how many share it; unset: one
+    processes: int | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def begun_by(self) -> int:
+        """How many processes share it."""
+        return 1 if self.processes is msgspec.UNSET else self.processes
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:

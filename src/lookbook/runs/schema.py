@@ -201,6 +201,8 @@ class Conditions(Document, Struct, frozen=True, kw_only=True):
     final: bool
     device: str = ""
     threads: Some
+    #: how many shared the training, each on so many threads; unset: one
+    processes: Some | UnsetType = UNSET
     machine: Machine
     versions: dict[str, str]
     #: None: an earlier version
@@ -374,6 +376,7 @@ class Request(Struct, forbid_unknown_fields=True):
     kept_together: KeptTogether | None = None
     processor: str = ""
     threads: Annotated[int, Meta(ge=1, le=1024)] = 1
+    processes: Annotated[int, Meta(ge=2, le=65536)] = 2
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)

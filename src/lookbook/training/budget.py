@@ -19,6 +19,7 @@ from lookbook.recipes import LARGE, MANY, MEDIUM, QUICK, STANDARD, STRONG, Recip
 from lookbook.training.calibration import UNSURE
 from lookbook.training.callbacks import Callback
 from lookbook.training.loop import fit
+from lookbook.training.processes import ONE, Processes
 
 if TYPE_CHECKING:
     from lookbook.training.callbacks import Progress
@@ -77,6 +78,7 @@ def plan(
     recipe: Recipe | None = None,
     fits: int = 1,
     spent: float = 0.0,
+    processes: Processes = ONE,
 ) -> Plan:
     """Choose a recipe for this data on this machine, so that all is done in so many seconds.
 
@@ -96,6 +98,8 @@ def plan(
         How many networks share the time: two for a `final` run and its twin.
     spent
         Seconds of the budget that are over already.
+    processes
+        Which train together: their speed together is measured, and the first one decides.
 
     Raises
     ------
@@ -105,36 +109,46 @@ def plan(
     start = time.perf_counter()
     n, colour = len(training[1]), training[0].ndim == 4
     probe = min(PROBE_SECONDS, PROBE_SHARE * seconds)
-    on = pick_threads(probe)
+    on = int(processes.of_first(pick_threads(probe)))
     with threads(on):
-        chosen = recipe or _furthest(seconds, training, n_classes, fits)
+        chosen = recipe or _furthest(seconds, training, n_classes, fits, processes)
         suited = settle(chosen.suited_to(n, colour=colour))
-        answering = _answering_seconds(training, n_validation, suited, n_classes, probe)
+        answered = math.ceil(n_validation / processes.size)
+        answering = _answering_seconds(training, answered, suited, n_classes, probe)
     available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
+    available = processes.of_first(available)
     least = min(LATE / fits, available + LATE / fits)
     if least <= 0:
         raise InputError(
             f"the budget is too short: {spent + seconds - available * fits:.1f} s go into "
             "everything but training here; give more with `budget`"
         )
-    return Plan(suited, max(available, least), on)
+    return Plan(processes.by_first(lambda: suited), max(available, least), on)
 
 
-def _furthest(seconds: float, training: Labelled, n_classes: int, fits: int) -> Recipe:
+def _furthest(
+    seconds: float, training: Labelled, n_classes: int, fits: int, processes: Processes
+) -> Recipe:
     """Return the recipe that gets furthest in so many seconds, on this machine."""
     if seconds < SHORT:
         return QUICK
     start = time.perf_counter()
     n, colour = len(training[1]), training[0].ndim == 4
     tried = settle(STANDARD.suited_to(n, colour=colour))
-    speed = _learning_speed(tried, training, n_classes, seconds)
+    speed = _learning_speed(tried, training, n_classes, seconds, processes)
     left = (seconds - WRITING - (time.perf_counter() - start)) / fits
     return next(
         each for each, many, few in LADDER if left * speed / n < (many if n >= MANY else few)
     )
 
 
-def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int, seconds: float) -> float:
+def _learning_speed(
+    recipe: Recipe,
+    training: Labelled,
+    n_classes: int,
+    seconds: float,
+    processes: Processes = ONE,
+) -> float:
     """Return how many images a second a recipe learns from, once it is under way.
 
     What comes before its first step does not count, nor does that step, which loads kernels: of
@@ -145,7 +159,7 @@ def _learning_speed(recipe: Recipe, training: Labelled, n_classes: int, seconds:
     recipe = replace(recipe, hardest=1.0, batch_size=min(recipe.batch_size, most))
     part = sample(training[0], 2 * recipe.batch_size), sample(training[1], 2 * recipe.batch_size)
     trial = _Trial(seconds)
-    fit(part, None, recipe, n_classes, seconds=math.inf, callbacks=[trial])
+    fit(part, None, recipe, n_classes, seconds=math.inf, callbacks=[trial], processes=processes)
     first, last = trial.steps[0], trial.steps[-1]
     images = (last.epoch - first.epoch) * len(part[1]) + last.images - first.images
     if images == 0:

@@ -18,6 +18,7 @@ from lookbook.core.arrays import sample, softmax
 from lookbook.inference.thresholds import FEWEST_LABELS, CalibrationSet, PhotographCalibration
 from lookbook.networks.devices import as_tensor, pick_device
 from lookbook.networks.novelty import LEARNT
+from lookbook.training.processes import ONE, Processes
 from lookbook.training.simulation.photographs import NONE, simulate_all
 
 if TYPE_CHECKING:
@@ -173,11 +174,14 @@ def answer(
     part: Labelled | None,
     device: torch.device,
     n_classes: int,
+    processes: Processes = ONE,
 ) -> Float32[np.ndarray, "M K"]:
-    """Return the logits of a part, batch by batch."""
+    """Return the logits of a part, batch by batch; several processes share it."""
     if part is None:
         return np.zeros((0, n_classes), np.float32)
-    batches = np.array_split(part[0], math.ceil(len(part[0]) / EVALUATION_BATCH))
+    n = len(part[0])
+    own = processes.part(n)
+    batches = np.array_split(part[0][own], math.ceil(n / EVALUATION_BATCH / processes.size))
     with torch.inference_mode():
-        logits = torch.cat([answer(as_tensor(batch).to(device)) for batch in batches])
-    return logits.cpu().numpy()
+        logits = torch.cat([answer(as_tensor(batch).to(device)) for batch in batches]).cpu()
+    return processes.gather(logits.T, torch.arange(n)[own], n).T.numpy()

@@ -65,6 +65,7 @@ def describe_conditions(
         final=config.final,
         device=str(pick_device()),
         threads=on,
+        processes=config.processes,
         machine=here.machine,
         versions=here.versions,
         class_weights=ClassBalance.of(config.recipe, parts.learnt.counts.tolist()),

@@ -20,6 +20,7 @@ from lookbook.networks.scaling import Components
 from lookbook.runs.schema import EpochRecord
 from lookbook.training.calibration import answer, find_sure
 from lookbook.training.callbacks import Callback
+from lookbook.training.processes import ONE, Processes
 from lookbook.training.state import Clock, TrainingState
 from lookbook.training.steps.augmentation import as_photographs, augment, soften
 from lookbook.training.steps.optimizers import build_optimizer, rate_at
@@ -67,6 +68,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     garments: Garments | None = None,
     sample_weight: Float64[np.ndarray, "N"] | None = None,
+    processes: Processes = ONE,
 ) -> Fitted:
     """Train the recipe's network; the same seed on the same machine gives the same weights.
 
@@ -93,11 +95,16 @@ def fit(
         What the classes are, for a recipe that simulates photographs.
     sample_weight
         How often an epoch shows each training image, beside the others; None: each once.
+    processes
+        With which others this one shares each step. All of them have the same images; what the
+        first one's callbacks and clock say holds for all.
 
     Raises
     ------
+    InputError
+        More processes share a step than it has images.
     TrainingError
-        The loss is no longer finite.
+        The loss is no longer finite, or another process is gone.
 
     Examples
     --------
@@ -111,6 +118,7 @@ def fit(
     start = time.perf_counter()
     device = pick_device()
     classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
+    processes.align(classifier)
     scaler, network = classifier.scaler, classifier.network
     images, labels = (as_tensor(array).to(device) for array in training)
     if isinstance(scaler, Components):
@@ -123,33 +131,35 @@ def fit(
     if recipe.class_weights == "balanced":
         sample_weight, adjustment = balance(training[1]), logit_adjustment(labels, n_classes)
     sampler = Sampler(recipe, len(labels), seed, images[0].nbytes, sample_weight)
-    clock = Clock(stage, recipe, sampler.steps, seconds, start)
-    state = TrainingState(network, optimizer, sampler, clock, callbacks)
+    clock = Clock(stage, recipe, sampler.steps, seconds, start, processes)
+    state = TrainingState(network, optimizer, sampler, clock, callbacks, processes)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.half)
-    validate = partial(_validate, classifier, validation, autocast)
+    validate = partial(_validate, classifier, validation, autocast, processes)
 
     state.begin()
     while state.goes_on:
-        chosen, parts = sampler.next_batches(clock.steps_left())
-        places = chosen.to(device)
+        chosen, steps = sampler.next_batches(clock.steps_left())
+        share = processes.share(steps)
+        places = chosen[share.own].to(device)
         # a fifth to a fifteenth of the time that images[places] takes
         batch = scaler(images.index_select(0, places))
         if recipe.network == "conv" and batch.dim() == 4:
-            batch = augment(batch, recipe, sampler, chosen)
+            batch = augment(batch, recipe, sampler, chosen, share.own)
         answers = labels.index_select(0, places)
         if recipe.photographs:
-            draws = [(part, sampler.generator(part)) for part in parts]
+            draws = [(part, sampler.generator(at)) for part, at in share.both]
             batch, answers = as_photographs(batch, answers, recipe.photographs, garments, draws)
         targets = soften(answers, n_classes, recipe)
-        for part in parts:
+        for part, step in zip(share.parts, steps, strict=True):
             with autocast:
                 logits = network(batch[part]).float()
             seen = logits if adjustment is None else logits + adjustment
             losses = F.cross_entropy(seen, targets[part], reduction="none")
-            optimizer.step(mean_gradients(losses, weights), rate_at(recipe, clock.share()))
+            gradients = mean_gradients(losses, step.stop - step.start, weights, processes)
+            optimizer.step(gradients, rate_at(recipe, clock.share()))
             if state.end_step(losses.detach(), logits.detach(), answers[part]):
                 break
-        state.end_batches(chosen)
+        state.end_batches(chosen, steps, share)
         if state.epoch_is_over or state.stopping:
             state.end_epoch(*validate())
     state.end()
@@ -157,17 +167,22 @@ def fit(
     classifier.eval()
     if validation is not None and classifier.has_views:
         classifier.sure.fill_(find_sure(classifier, validation, device))
-    val_logits = answer(lambda raw: classifier.look(raw)[0], validation, device, n_classes)
+    val_logits = answer(
+        lambda raw: classifier.look(raw)[0], validation, device, n_classes, processes
+    )
     stopped = state.stopping and not clock.is_over()
     return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped)
 
 
-def mean_gradients(losses: Float[Tensor, "N"], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return the gradients of the mean loss of a step.
+def mean_gradients(
+    losses: Float[Tensor, "M"], n: int, weights: Sequence[Tensor], processes: Processes = ONE
+) -> tuple[Tensor, ...]:
+    """Return the gradients of the mean loss of a step of `n` images.
 
-    All gradients come from here: of a step that several processes share, they are summed here.
+    All gradients come from here: of a step that several processes share, each with its own losses,
+    they are summed here.
     """
-    return torch.autograd.grad(losses.mean(), weights)
+    return processes.sum_gradients(torch.autograd.grad(losses.sum() / n, weights))
 
 
 def epochs_done(history: Sequence[EpochRecord]) -> float:
@@ -196,7 +211,10 @@ def logit_adjustment(labels: Int64[Tensor, "N"], n_classes: int) -> Float[Tensor
 
 
 def _validate(
-    classifier: Classifier, validation: Labelled | None, autocast: torch.autocast
+    classifier: Classifier,
+    validation: Labelled | None,
+    autocast: torch.autocast,
+    processes: Processes,
 ) -> tuple[float | None, float | None]:
     """Return log loss and accuracy of the network as it is trained: one view, the same precision.
 
@@ -213,6 +231,6 @@ def _validate(
         return logits
 
     classifier.eval()
-    probs = softmax(answer(look, validation, device, 0))
+    probs = softmax(answer(look, validation, device, 0, processes))
     classifier.train()
     return metrics.log_loss(probs, validation[1]), metrics.accuracy(probs, validation[1])

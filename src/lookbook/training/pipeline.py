@@ -15,12 +15,20 @@ from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
+from msgspec import UNSET, UnsetType
 
 from lookbook.core.arrays import sample
 from lookbook.core.environment import processor, versions
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import resolve
-from lookbook.errors import LookbookWarning, TrainingError, check_types
+from lookbook.errors import (
+    InputError,
+    LookbookWarning,
+    ProcessEndedError,
+    TrainingError,
+    check_types,
+    write_call,
+)
 from lookbook.inference.model_card import ModelCard
 from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.networks.classifier import Classifier
@@ -29,6 +37,7 @@ from lookbook.networks.onnx_export import to_onnx
 from lookbook.recipes import STANDARD, ClassWeights, Recipe, find_recipe
 from lookbook.runs.config import TrainConfig, TrainRequest
 from lookbook.runs.data_parts import TrainingParts
+from lookbook.runs.places import unfinished
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import (
@@ -42,6 +51,7 @@ from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, 
 from lookbook.training.checkpoints import ResumePoint
 from lookbook.training.documents import describe_conditions, describe_model, measure
 from lookbook.training.loop import Fitted, epochs_done, fit
+from lookbook.training.processes import Processes, join
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,13 +164,16 @@ def train_since(
     """Train as `train` does; what went before counts into the budget and the account of time."""
     start = time.perf_counter() - seconds_before
     seconds = {"imports": seconds_before}
-    folder = request.place()
+    processes = join()
+    folder = processes.by_first(request.place)
     with _timed(seconds, "data"):
         parts = TrainingParts.load(request)
-    planned = _plan(request, parts, start, seconds)
-    config = _config(request, parts, planned)
+    planned = _plan(request, parts, start, seconds, processes)
+    own = _config(request, parts, planned, processes)
+    config = processes.by_first(lambda: own)
+    _check_alike(own, config, processes)
     point = ResumePoint(folder, config, numbered=request.out is None)
-    return _train(config, point, parts, seconds, callbacks)
+    return _train(config, point, parts, seconds, callbacks, processes)
 
 
 def resume(
@@ -197,7 +210,8 @@ def resume_since(
 ) -> Run:
     """Go on as `resume` does; what went before counts into the account of time."""
     seconds = {"imports": seconds_before}
-    folder, config = read_request(run)
+    processes = join()
+    folder, config = processes.by_first(partial(read_request, run))
     with _timed(seconds, "data"):
         parts = TrainingParts.reload(config, folder)
     if config.versions != versions() or config.processor not in {"", processor()}:
@@ -206,8 +220,15 @@ def resume_since(
             "differ in the last bits"
         )
         warnings.warn(LookbookWarning(message), stacklevel=2)
+    if config.begun_by != processes.size:
+        message = (
+            f"{folder} was begun by {config.begun_by} processes and goes on in {processes.size}: "
+            "its weights may differ in the last bits"
+        )
+        warnings.warn(LookbookWarning(message), stacklevel=2)
+        config = replace(config, threads=torch.get_num_threads(), processes=_several(processes))
     point = ResumePoint(folder, config, numbered=False, begun=True)
-    return _train(config, point, parts, seconds, callbacks)
+    return _train(config, point, parts, seconds, callbacks, processes)
 
 
 def _all_callbacks(
@@ -224,7 +245,11 @@ def _all_callbacks(
 
 
 def _plan(
-    request: TrainRequest, parts: TrainingParts, start: float, seconds: dict[str, float]
+    request: TrainRequest,
+    parts: TrainingParts,
+    start: float,
+    seconds: dict[str, float],
+    processes: Processes,
 ) -> Plan:
     """Suit the recipe to the images, or to the time that is left since `start`."""
     recipe, learnt = request.recipe, parts.learnt
@@ -232,15 +257,18 @@ def _plan(
         suited = (recipe or STANDARD).suited_to(len(learnt), colour=learnt.channels == 3)
         return Plan(suited.with_epochs(request.epochs), None, torch.get_num_threads())
     with _timed(seconds, "planning"):
-        spent = time.perf_counter() - start
+        spent = processes.of_first(time.perf_counter() - start)
         if request.source.garments is not None:
             spent += SIMULATING * simulated_by(recipe or STANDARD)
         shapes = _arrays(learnt), len(parts.validation), len(learnt.classes)
         fits = 1 + request.final
-        return plan(request.budget - spent, *shapes, recipe=recipe, fits=fits, spent=spent)
+        left = request.budget - spent
+        return plan(left, *shapes, recipe=recipe, fits=fits, spent=spent, processes=processes)
 
 
-def _config(request: TrainRequest, parts: TrainingParts, planned: Plan) -> TrainConfig:
+def _config(
+    request: TrainRequest, parts: TrainingParts, planned: Plan, processes: Processes
+) -> TrainConfig:
     """Return all that decides the training."""
     recipe = planned.recipe.with_mirror(asked=request.mirror, well=request.source.mirrors_well)
     recipe = recipe.with_class_weights(request.class_weights, parts.learnt.counts)
@@ -259,7 +287,22 @@ def _config(request: TrainRequest, parts: TrainingParts, planned: Plan) -> Train
         versions=versions(),
         processor=processor(),
         threads=planned.threads,
+        processes=_several(processes),
     )
+
+
+def _several(processes: Processes) -> int | UnsetType:
+    """Return how many processes share the training, where it is more than one."""
+    return UNSET if processes.size == 1 else processes.size
+
+
+def _check_alike(own: TrainConfig, first: TrainConfig, processes: Processes) -> None:
+    """Refuse other images than those of the first process."""
+    if own.train_sha256 != first.train_sha256 or own.validation_sha256 != first.validation_sha256:
+        raise InputError(
+            f"the training images of {own.data} are others in process {processes.rank} than in "
+            "the first one; give each machine the same"
+        )
 
 
 def _train(
@@ -268,14 +311,45 @@ def _train(
     parts: TrainingParts,
     seconds: dict[str, float],
     callbacks: Sequence[Callback],
+    processes: Processes,
 ) -> Run:
     """Fit, calibrate, export and write the run, from where the training was left."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    recipe = config.recipe
     # sums of floats depend on how many threads share them
     on = config.threads or torch.get_num_threads()
-    with threads(on):
-        fitted, calibration, photographs = _fit(config, parts, [*callbacks, point], seconds)
+    heard = [*callbacks, point] if processes.is_first else []
+    with threads(on), _with_a_way_on(point.run):
+        fitted = _fit(config, parts, heard, seconds, processes)
+        write = partial(_write, config, point, parts, *fitted, seconds, started, on)
+        return processes.by_first(write)
+
+
+@contextmanager
+def _with_a_way_on(folder: Path) -> Iterator[None]:
+    """Say how a training goes on that another process ended."""
+    try:
+        yield
+    except ProcessEndedError as error:
+        if not unfinished(folder).exists():
+            raise
+        again = write_call("resume", str(folder))
+        message = f"{error}; go on, in as many processes: {again}"
+        raise ProcessEndedError(message) from error
+
+
+def _write(
+    config: TrainConfig,
+    point: ResumePoint,
+    parts: TrainingParts,
+    fitted: Fitted,
+    calibration: CalibrationSet | None,
+    photographs: PhotographCalibration | None,
+    seconds: dict[str, float],
+    started: str,
+    on: int,
+) -> Run:
+    """Export what was fitted, and write the run."""
+    recipe = config.recipe
     if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
@@ -302,6 +376,7 @@ def _fit(
     parts: TrainingParts,
     callbacks: Sequence[Callback],
     seconds: dict[str, float],
+    processes: Processes,
 ) -> tuple[Fitted, CalibrationSet | None, PhotographCalibration | None]:
     """Fit on a part, or `final` on the whole; calibrate by images that were not learnt from."""
     fit_on = partial(
@@ -312,6 +387,7 @@ def _fit(
         seconds=config.fit_seconds,
         callbacks=callbacks,
         garments=parts.source.garments,
+        processes=processes,
     )
     training, validation = _arrays(parts.training), _arrays(parts.validation)
     learnt = _arrays(parts.learnt)

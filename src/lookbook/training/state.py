@@ -13,6 +13,7 @@ import torch
 from lookbook.errors import TrainingError
 from lookbook.runs.schema import Counted, EpochRecord
 from lookbook.training.callbacks import Callback, Progress
+from lookbook.training.processes import Processes, Share, on_processor
 from lookbook.training.steps.optimizers import rate_at
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ class TrainingState:
         sampler: Sampler,
         clock: Clock,
         callbacks: Sequence[Callback],
+        processes: Processes,
     ) -> None:
         self._network, self._optimizer = network, optimizer
         self._sampler, self._clock = sampler, clock
-        self._callbacks = callbacks
+        self._callbacks, self._processes = callbacks, processes
         #: a callback asked for the end
         self.stopping = False
         #: all images of this epoch were seen, or the time is over
@@ -70,6 +72,11 @@ class TrainingState:
         """Tell that the first step is next; the callback that restores a checkpoint is the last."""
         for callback in reversed(self._callbacks):
             callback.on_train_begin(self)
+        self._processes.share_norms(self._network)
+        begun = self._processes.by_first(self._kept)
+        if begun is not None and not self._processes.is_first:
+            self.restore(*begun)
+        self._agree()
 
     def end_step(self, losses: Tensor, logits: Tensor, answers: Tensor) -> bool:
         """Count a step; return whether it was the last one."""
@@ -77,15 +84,18 @@ class TrainingState:
         self._stepped = True
         for callback in self._callbacks:
             callback.on_step_end(self)
+        self._agree()
         return self.stopping or self._clock.is_over()
 
-    def end_batches(self, chosen: Int64[Tensor, "M"]) -> None:
+    def end_batches(self, chosen: Int64[Tensor, "M"], steps: list[slice], share: Share) -> None:
         """Add up the steps on these images, and tell how far the epoch is."""
-        progress, losses = self._clock.tick(self._sampler.epoch, self._sampler.images)
+        sampler = self._sampler
+        progress, losses = self._clock.tick(sampler.epoch, sampler.images, steps, share)
         self._sampler.note(chosen, losses)
         self.epoch_is_over = self._sampler.at_end or self._clock.is_over()
         for callback in self._callbacks:
             callback.on_progress(self, progress)
+        self._agree()
 
     def end_epoch(self, val_loss: float | None, val_accuracy: float | None) -> None:
         """Close an epoch, or the part of one that was done."""
@@ -93,11 +103,23 @@ class TrainingState:
         progress = self._clock.end_epoch(sampler.epoch, sampler.images, val_loss, val_accuracy)
         for callback in self._callbacks:
             callback.on_epoch_end(self, progress)
+        self._agree()
 
     def end(self) -> None:
         """Tell that the last step is done."""
+        self._processes.own_norms(self._network)
         for callback in self._callbacks:
             callback.on_train_end(self)
+
+    def _agree(self) -> None:
+        """Stop where the first process's callbacks say so, and nowhere else."""
+        self.stopping = bool(self._processes.of_first(self.stopping))
+
+    def _kept(self) -> tuple[dict[str, Tensor], Counted] | None:
+        """Return what a training goes on from, where it does not begin."""
+        if not self._clock.steps_done:
+            return None
+        return on_processor(self.tensors()), self.counted()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors that decide the rest of the training."""
@@ -133,12 +155,14 @@ class Clock:
         steps: int,
         limit: float | None,
         start: float,
+        processes: Processes,
     ) -> None:
         self.stage = stage
+        self._processes = processes
         self.history: list[EpochRecord] = []
         self._recipe, self._steps, self._limit, self._start = recipe, steps, limit, start
         self._new: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._steps_done, self._loss, self._hits, self._images = 0, 0.0, 0, 0
+        self.steps_done, self._loss, self._hits, self._images = 0, 0.0, 0, 0
 
     def seconds(self) -> float:
         """Return how long the training takes so far, interruptions left out."""
@@ -147,27 +171,31 @@ class Clock:
     def share(self) -> float:
         """Return which share of the training lies behind the middle of the next step."""
         if self._limit is not None:
-            return min(1.0, self.seconds() / self._limit)
-        return (self._steps_done + 0.5) / self._steps
+            return min(1.0, self._processes.of_first(self.seconds()) / self._limit)
+        return (self.steps_done + 0.5) / self._steps
 
     def is_over(self) -> bool:
         """Say whether all steps are done, or all time is spent."""
         if self._limit is not None:
-            return self._steps_done > 0 and self.seconds() >= self._limit
-        return self._steps_done >= self._steps
+            now = self._processes.of_first(self.seconds())
+            return self.steps_done > 0 and now >= self._limit
+        return self.steps_done >= self._steps
 
     def steps_left(self) -> int:
         """Return how many steps may follow: where time ends the training, an epoch at least."""
-        return sys.maxsize if self._limit is not None else self._steps - self._steps_done
+        return sys.maxsize if self._limit is not None else self._steps - self.steps_done
 
     def count(self, losses: Tensor, logits: Tensor, answer: Tensor) -> None:
         """Take down one step."""
         self._new.append((losses, logits, answer))
-        self._steps_done += 1
+        self.steps_done += 1
 
-    def tick(self, epoch: int, images_in_epoch: int) -> tuple[Progress, Float[Tensor, "M"]]:
+    def tick(
+        self, epoch: int, images_in_epoch: int, steps: list[slice], share: Share
+    ) -> tuple[Progress, Float[Tensor, "M"]]:
         """Add up the steps since the last call; return their losses, image by image, too."""
-        losses, hits = join_steps(self._new)
+        n = steps[len(self._new) - 1].stop
+        losses, hits = join_steps(self._new, share, n, self._processes)
         self._new = []
         self._loss += float(losses.sum())
         self._hits += hits
@@ -212,7 +240,7 @@ class Clock:
         ended: tuple[float | None, float | None] | None = None,
     ) -> Progress:
         seconds = self.seconds()
-        left = seconds / self._steps_done * (self._steps - self._steps_done)
+        left = seconds / self.steps_done * (self._steps - self.steps_done)
         return Progress(
             stage=self.stage,
             epoch=epoch,
@@ -231,23 +259,28 @@ class Clock:
     def kept(self) -> Counted:
         """Return what was counted."""
         sums = self._loss, self._hits, self._images
-        return Counted(self.seconds(), self._steps_done, sums, self.history)
+        return Counted(self.seconds(), self.steps_done, sums, self.history)
 
     def restore(self, kept: Counted) -> None:
         """Go on where this was returned."""
         self._start = time.perf_counter() - kept.seconds
-        self._steps_done, self.history = kept.steps_done, list(kept.history)
+        self.steps_done, self.history = kept.steps_done, list(kept.history)
         self._loss, self._hits, self._images = kept.sums
 
 
 def join_steps(
     steps: Sequence[tuple[Float[Tensor, "B"], Float[Tensor, "B K"], Int64[Tensor, "B"]]],
-) -> tuple[Float[Tensor, "M"], int]:
-    """Return the losses of a few steps, image by image, and how many of the answers are right.
+    share: Share,
+    n: int,
+    processes: Processes,
+) -> tuple[Float[Tensor, "N"], int]:
+    """Return the losses of a few steps on `n` images, and how many of the answers are right.
 
     Each step is given by its losses, its logits and its right answers. All losses that are
     counted, and by which the sampler chooses, come from here: of steps that several processes
     share, they are joined here.
     """
     losses, logits, answers = (torch.cat(each) for each in zip(*steps, strict=True))
-    return losses.cpu(), int((logits.argmax(1) == answers).sum())
+    own = torch.stack([losses, logits.argmax(1) == answers]).cpu()
+    losses, hits = processes.gather(own, share.own, n)
+    return losses, int(hits.sum())

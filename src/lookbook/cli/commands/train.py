@@ -19,6 +19,7 @@ from lookbook.cli.commands import data as data_commands
 from lookbook.cli.commands import evaluate as evaluate_commands
 from lookbook.cli.commands import reports as report_commands
 from lookbook.core import files, translation
+from lookbook.core.environment import Launch
 from lookbook.core.translation import t
 from lookbook.errors import InputError
 from lookbook.runs import places, store
@@ -153,12 +154,14 @@ def train(
 
 def _train(request: TrainRequest, elsewhere: float = 0.0) -> Run:
     """Train; what this process spent `elsewhere`, in seconds, is no part of it."""
-    request.place()  # says what is wrong before torch is imported, which takes more than a second
+    if Launch.here().is_first:
+        request.place()  # says what is wrong before torch is imported: more than a second
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline
         from lookbook.training.callbacks import Listener, StopWhen
 
+    process.end_with_others()
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         return pipeline.train_since(
             process.seconds_so_far() - elsewhere,
@@ -169,12 +172,14 @@ def _train(request: TrainRequest, elsewhere: float = 0.0) -> Run:
 
 def _resume(run: str) -> tuple[Run, float]:
     """Go on with a training; return the seconds that it was fitted before, too."""
-    store.read_request(run)  # says what is wrong before torch is imported
+    if Launch.here().is_first:
+        store.read_request(run)  # says what is wrong before torch is imported
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline
         from lookbook.training.callbacks import Listener, StopWhen, TimeBefore
 
+    process.end_with_others()
     with process.stop_on_ctrl_c() as should_stop, progress.show_progress() as tell:
         before = TimeBefore()
         callbacks = [Listener(tell), StopWhen(should_stop), before]

@@ -106,12 +106,16 @@ def color_jitter(
 
 
 def augment(
-    batch: Shaped[Tensor, "N C H W"], recipe: Recipe, sampler: Sampler, chosen: Int64[Tensor, "N"]
+    batch: Shaped[Tensor, "N C H W"],
+    recipe: Recipe,
+    sampler: Sampler,
+    chosen: Int64[Tensor, "M"],
+    own: Int64[Tensor, "N"],
 ) -> Shaped[Tensor, "N C H W"]:
-    """Show these images otherwise than in the epoch before."""
-    uniforms = sampler.uniforms(chosen).to(batch.device)
+    """Show those images that are this process's `own` otherwise than in the epoch before."""
+    uniforms = sampler.uniforms(chosen)[own].to(batch.device)
     if recipe.mirror:
-        batch = horizontal_flip(batch, sampler.are_mirrored(chosen).to(batch.device))
+        batch = horizontal_flip(batch, sampler.are_mirrored(chosen)[own].to(batch.device))
     if recipe.shift:
         batch = translate(batch, uniforms[:, :2], recipe.shift)
     if recipe.distort:
