@@ -417,3 +417,26 @@ print("polars" in sys.modules)
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     )
     assert ended.stdout.strip() == "False"
+
+
+def test_groups_lie_on_one_side_of_the_validation_part(monkeypatch):
+    images, labels = squares(600)
+    images[:, 0, 0], images[:, 0, 1] = np.divmod(np.arange(600), 250)
+    whose = np.array([f"사람 {i // 12}" for i in range(600)])
+    at = {image.tobytes(): name for image, name in zip(images, whose, strict=True)}
+    sides = []
+
+    def fit(training, validation, *_args, **_options):
+        sides.extend({at[image.tobytes()] for image in part[0]} for part in (training, validation))
+        raise InterruptedError
+
+    monkeypatch.setattr("lookbook.training.loop.fit", fit)
+    with pytest.raises(InterruptedError):
+        LookbookClassifier(random_state=0).fit(images, labels, groups=whose)
+    assert not sides[0] & sides[1]
+    assert len(sides[0] | sides[1]) == 50
+    assert 5 <= len(sides[1]) <= 10
+    with pytest.raises(InputError, match=r"`groups` leaves no image of .* for the validation part"):
+        LookbookClassifier().fit(images, labels, groups=labels)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        LookbookClassifier().fit(images, labels, groups=whose[:-1])

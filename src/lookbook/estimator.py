@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -18,7 +18,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from lookbook.core.arrays import sample, softmax
 from lookbook.data.array_checks import advise_on_levels, dim_levels, without_grey_axis
 from lookbook.data.dataset import hash_arrays
-from lookbook.data.splits import choose_validation
+from lookbook.data.groups import Grouping, Groups, join
+from lookbook.data.splits import choose_validation, refuse_large_groups
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.evaluation import metrics
 from lookbook.images.preprocessing import find_polarity, match_all
@@ -96,18 +97,25 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.random_state = random_state
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  # scikit-learn's names
+    def fit(
+        self,
+        X: Any,  # noqa: N803  # scikit-learn's names
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Train on images or features `X` and labels `y`.
 
         An epoch shows an image as often as its `sample_weight` says, beside those of the others;
         those of weight 0 are left out. 15 % of the images (at most 5,000, class by class) are held
-        out for the temperature, for which each counts the same.
+        out for the temperature, for which each counts the same: of the `groups` that each image is
+        in, as scikit-learn's splitters take them, all images or none.
 
         Raises
         ------
         InputError
-            Images are neither uint8 nor floats from 0 to 1, or sizes do not fit; also a
-            ValueError, as scikit-learn expects.
+            Images are neither uint8 nor floats from 0 to 1, sizes do not fit, or groups leave no
+            image of a class to be held out; also a ValueError, as scikit-learn expects.
         """
         from lookbook.networks.onnx_export import describe, to_onnx  # noqa: PLC0415
         from lookbook.training.calibration import (  # noqa: PLC0415  # torch: for training alone
@@ -118,7 +126,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
         inputs, y = self._validate_training(X, y)
         check_classification_targets(y)
-        inputs, y, weight = self._weigh(inputs, y, sample_weight)
+        kept_together = _as_groups(groups, y)
+        inputs, y, weight, kept_together = self._weigh(inputs, y, sample_weight, kept_together)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(
@@ -131,7 +140,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             polarity = find_polarity(inputs)
             inputs, _ = match_all(inputs, polarity)
         seed = int(check_random_state(self.random_state).randint(2**31))
-        held_out = choose_validation(labels, seed=seed)
+        held_out = choose_validation(labels, seed=seed, groups=kept_together)
+        refuse_large_groups(labels, held_out, classes, kept_together, "validation")
         if len(held_out) < FEWEST_LABELS:
             held_out = held_out[:0]  # too few for a temperature: better learnt from
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
@@ -205,8 +215,12 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         inputs: Shaped[np.ndarray, "N *shape"],
         y: Shaped[np.ndarray, "N"],
         sample_weight: Any,
+        groups: Groups | None,
     ) -> tuple[
-        Shaped[np.ndarray, "M *shape"], Shaped[np.ndarray, "M"], Float64[np.ndarray, "M"] | None
+        Shaped[np.ndarray, "M *shape"],
+        Shaped[np.ndarray, "M"],
+        Float64[np.ndarray, "M"] | None,
+        Groups | None,
     ]:
         """Return what has a weight above 0, and its weights; None where all weigh the same."""
         weight = compute_sample_weight(self.class_weight, y)
@@ -216,7 +230,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise InputError("weights must be 0 or more, and above 0 for at least one image")
         counted = weight > 0
         inputs, y, weight = inputs[counted], y[counted], weight[counted]
-        return inputs, y, None if weight.min() == weight.max() else weight
+        groups = groups and groups.take(np.flatnonzero(counted))
+        return inputs, y, None if weight.min() == weight.max() else weight, groups
 
     def _validate_training(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
         """Return images as uint8 or features as float32, and the labels."""
@@ -253,6 +268,15 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if len(shape) == 1:
             return table.astype(np.float32)
         return check_images(table.reshape(-1, *shape))
+
+
+def _as_groups(groups: Any, y: Shaped[np.ndarray, "N"]) -> Groups | None:
+    """Return the groups of rows as the user numbers or names them; None without any."""
+    if groups is None:
+        return None
+    groups = column_or_1d(groups)
+    check_consistent_length(y, groups)
+    return join(len(y), Grouping("groups", copies=()), groups)
 
 
 def _told_of_levels(

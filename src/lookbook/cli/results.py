@@ -193,6 +193,7 @@ def evaluation(found: Evaluation, weaknesses: Sequence[Weakness] = ()) -> str:
     of_test = not (found.on_validation or elsewhere)
     lines = [
         (t("test accuracy") if of_test else t("accuracy"), _accuracy(found)),
+        *_copies(found),
         *_measured_on(found),
         *_baseline(found),
         *_few_tested(found),
@@ -216,6 +217,26 @@ def _accuracy(found: Evaluation | OwnResult) -> str:
         interval=terminal.interval(found.interval),
         n=found.n,
     )
+
+
+def _copies(found: Evaluation) -> list[tuple[str, str]]:
+    """Write how many test images are copies of training images, and the accuracy without them."""
+    copies = found.copies
+    if not copies or not copies.exact + copies.near:
+        return []
+    said = t(
+        "{n:,} of {all:,} test images are copies of training images "
+        "({exact:,} exact, {near:,} near)",
+        n=copies.exact + copies.near,
+        all=found.n,
+        exact=copies.exact,
+        near=copies.near,
+    )
+    lines = [(t("copies"), said)]
+    if copies.accuracy_without is not None:
+        accuracy = terminal.percent(copies.accuracy_without, 2)
+        lines.append(("", t("without them: {accuracy}", accuracy=accuracy)))
+    return lines
 
 
 def _measured_on(found: Evaluation) -> list[tuple[str, str]]:

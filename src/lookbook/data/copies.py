@@ -16,7 +16,7 @@ import numpy as np
 from lookbook.core.arrays import chunks, principal_axes, sample
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Int64, UInt8
+    from jaxtyping import Bool, Float32, Int64, UInt8
 
 #: pixels on a side that images are compared in; larger ones are averaged
 SIDE = 16
@@ -56,6 +56,24 @@ def group_copies(images: UInt8[np.ndarray, "N H W *C"]) -> Int64[np.ndarray, "N"
     firsts = find_first(images)
     kept = np.unique(firsts)
     return join_groups(firsts, kept[find_near_copies(images, kept, np.arange(len(kept)))])
+
+
+def find_copies_of(
+    others: UInt8[np.ndarray, "M H W *C"], images: UInt8[np.ndarray, "N H W *C"]
+) -> tuple[Bool[np.ndarray, "N"], Bool[np.ndarray, "N"]]:
+    """Return which images are the same as one of the others, and which are near copies of one.
+
+    >>> others = np.random.default_rng(0).integers(0, 200, (20, 8, 8), np.uint8)
+    >>> images = np.stack([others[3], (others[4] * 1.1).astype(np.uint8), 255 - others[5]])
+    >>> [mask.tolist() for mask in find_copies_of(others, images)]
+    [[True, False, False], [False, True, False]]
+    """
+    n, both = len(others), np.concatenate([others, images])
+    firsts = find_first(both)
+    kept = np.unique(firsts)
+    pairs = kept[find_near_copies(both, kept, np.flatnonzero(kept >= n))]
+    exact = firsts[n:] < n
+    return exact, np.isin(firsts[n:], pairs[pairs[:, 1] < n, 0]) & ~exact
 
 
 def join_groups(

@@ -15,6 +15,7 @@ from lookbook.core.arrays import softmax
 from lookbook.core.files import write_document
 from lookbook.core.listeners import tell_images
 from lookbook.core.names import text
+from lookbook.data.copies import find_copies_of
 from lookbook.data.dataset import Dataset, hash_arrays, warn
 from lookbook.data.formats.image_files import left_out
 from lookbook.data.sources import resolve
@@ -24,8 +25,9 @@ from lookbook.images.reading import none_readable
 from lookbook.inference.model import Model, Outputs
 from lookbook.inference.predictor import Prediction, Predictor
 from lookbook.inference.thresholds import COVERAGE
-from lookbook.runs.data_parts import load_part, polarity_of
+from lookbook.runs.data_parts import load_beside_test, load_part, polarity_of
 from lookbook.runs.schema import (
+    CopiesInTest,
     Evaluation,
     ExternalEvaluation,
     Measured,
@@ -100,14 +102,29 @@ def evaluate_part(run: Run, test: Dataset | None, said: Outputs | None = None) -
         return _complete(kept)
     start = time.perf_counter()
     test = test or load_part(run, "test")
+    said = said or Predictor(Model.open(run.model)).outputs(test.images)
+    copies = _find_copies(load_beside_test(run), test, said.probs)
     source = run.source
     found = _judge_model(run, source, source.measured_part(), test, start, said)
+    found = structs.replace(found, copies=copies)
     try:
         write_document(run.folder / EVALUATION, found.to_json())
     except OutputError as error:
         message = f"the result was not kept, the next call reads the test part again: {error}"
         warnings.warn(LookbookWarning(message), stacklevel=3)
     return found
+
+
+def _find_copies(
+    training: Dataset | None, test: Dataset, probs: Float[np.ndarray, "N K"]
+) -> CopiesInTest | None:
+    """Count the test images that were learnt from, or nearly so; None without a training part."""
+    if training is None:
+        return None
+    exact, near = find_copies_of(training.images, test.images)
+    new = ~(exact | near)
+    right = metrics.accuracy(probs[new], test.labels[new]) if new.any() else None
+    return CopiesInTest(exact=int(exact.sum()), near=int(near.sum()), accuracy_without=right)
 
 
 def _complete(kept: Evaluation) -> Evaluation:

@@ -162,6 +162,22 @@ def load_training(run: Run) -> Dataset:
     return apply(load_part(run, "train"), run.conditions.data.corrections)
 
 
+def load_beside_test(run: Run) -> Dataset | None:
+    """Return the training part of data that came with a test part, as `load_part` does.
+
+    None where the test part is split off here or a published one, or the training part is no
+    longer what the run was trained on.
+    """
+    if run.source.published is not None or run.source.measured_part() != "test":
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LookbookWarning)  # training has told
+        training = _load_as(run, "train")
+    if training.sha256() != run.conditions.data.train_sha256:
+        return None
+    return training.match(polarity_of(run))
+
+
 def load_split(run: Run) -> tuple[Dataset, Dataset]:
     """Return what a run was trained on and its validation part.
 

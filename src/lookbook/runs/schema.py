@@ -325,6 +325,16 @@ class Scores(Document, Struct, frozen=True, kw_only=True):
             raise ValueError("it names classes that are none of them")
 
 
+class CopiesInTest(Document, Struct, frozen=True, kw_only=True):
+    """Test images that are copies of training images."""
+
+    #: the same pixel by pixel, and nearly so
+    exact: Count
+    near: Count
+    #: the accuracy on all other test images; None where there are none
+    accuracy_without: Share | None
+
+
 class Evaluation(Scores, frozen=True, kw_only=True):
     """`evaluation.json`: what a run's model does on the test part."""
 
@@ -333,6 +343,9 @@ class Evaluation(Scores, frozen=True, kw_only=True):
     uncalibrated_loss: Number
     #: None where too few validation images set any
     thresholds: ThresholdScores | None
+    #: None: not looked for, as the test part was split off here or is a published one, or the
+    #: training images are no longer those of the run; earlier versions did not look for them
+    copies: CopiesInTest | UnsetType | None = UNSET
     conditions: Measured
 
     @property
