@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import zlib
 
@@ -69,11 +70,17 @@ def test_a_token_is_needed_as_it_stands_in_its_file(tmp_path):
     token = Token.read(tmp_path / "token")
     token.check({b"authorization": b"Bearer s3cret"})
     token.check({b"authorization": b"bearer s3cret"})
-    for wrong in (b"", b"Bearer", b"Bearer s3cre", b"Bearer s3cretx", b"Basic s3cret", b"s3cret"):
+    token.check({b"authorization": b"Basic " + base64.b64encode(b"anybody:s3cret")})
+    in_basic = [b"Basic " + base64.b64encode(each) for each in (b"s3cret", b"a:", b"s3cret:a")]
+    for wrong in (
+        *(b"", b"Bearer", b"Bearer s3cre", b"Bearer s3cretx", b"Basic s3cret", b"s3cret"),
+        *(*in_basic, b"Basic \xff"),
+    ):
         with pytest.raises(Refusal) as refused:
             token.check({b"authorization": wrong})
         assert refused.value.status == 401
-        assert refused.value.headers == {"www-authenticate": "Bearer"}
+        # browsers ask for a password
+        assert refused.value.headers["www-authenticate"].startswith("Basic realm=")
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"two words", b"x" * 5000, b"caf\xe9"])

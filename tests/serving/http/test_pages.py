@@ -50,3 +50,17 @@ def test_the_page_shows_what_the_server_says(browser, place, tmp_path):
         page.wait_for_function("() => document.getElementById('trouble').textContent")
         assert page.locator("#trouble").inner_text().startswith("The server did not answer")
         context.close()
+
+
+@pytest.mark.slow
+def test_a_browser_asks_for_the_token_as_a_password(browser, place, tmp_path):
+    (tmp_path / "token").write_text("s3cret")
+    images, _ = made_images(3, seed=9)
+    Image.fromarray(images[1]).save(tmp_path / "bar.png")
+    with serving(f"m={place / RUN}", "--token-file", tmp_path / "token") as served:
+        context = browser.new_context(http_credentials={"username": "me", "password": "s3cret"})
+        page = context.new_page()
+        assert page.goto(served.url).status == 200
+        page.set_input_files("#file", tmp_path / "bar.png")
+        page.wait_for_function("() => current !== null")
+        context.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import itertools
 import re
@@ -149,7 +150,10 @@ def unpack(body: bytes, packed: str, max_body: int) -> bytes:
 
 
 class Token:
-    """A bearer token that requests must carry."""
+    """A token that requests must carry: as a bearer token, or as the password of any user.
+
+    Browsers ask for a password, and send it with what a page asks for, too.
+    """
 
     def __init__(self, token: str) -> None:
         self._expected = token.encode()
@@ -187,13 +191,26 @@ class Token:
         Refusal
             It has no token, or another one.
         """
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._expected):
+        if not hmac.compare_digest(_token_in(headers), self._expected):
             raise Refusal(
                 401,
                 "expected the header Authorization: Bearer TOKEN with this server's token",
-                {"www-authenticate": "Bearer"},
+                {"www-authenticate": 'Basic realm="the token is the password"'},
             )
+
+
+def _token_in(headers: Headers) -> bytes:
+    """Return the token that a request carries, empty where it has none."""
+    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    match scheme.lower():
+        case b"bearer":
+            return given.strip()
+        case b"basic":
+            try:
+                return base64.b64decode(given, validate=True).partition(b":")[2]
+            except ValueError:
+                return b""
+    return b""
 
 
 class RequestIds:
