@@ -179,6 +179,15 @@ def test_short_requests_are_answered_as_all_others(served):
 
 
 @pytest.mark.slow
+def test_head_is_answered_as_get_without_the_body(served):
+    for path in ("/", "/v2/health/ready", "/v2/models/m", "/metrics", "/nothing"):
+        head, whole = (httpx.request(method, served.url + path) for method in ("HEAD", "GET"))
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+        assert whole.content
+
+
+@pytest.mark.slow
 def test_it_listens_on_loopback_alone_and_gives_no_files_and_fetches_nothing(served):
     with pytest.raises(ConnectionRefusedError):  # all of 127.0.0.0/8 is this machine
         socket.create_connection(("127.0.0.2", served.port), timeout=5)

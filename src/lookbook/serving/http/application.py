@@ -251,6 +251,8 @@ class Application:
     ) -> int:
         """Have another route answered; return the status."""
         status = 500
+        if scope["method"] == "HEAD":  # of its answer uvicorn sends the head alone
+            scope = {**scope, "method": "GET"}
 
         async def send_on(message: MutableMapping[str, Any]) -> None:
             nonlocal status
