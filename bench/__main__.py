@@ -17,6 +17,7 @@ NAMES = (
     "deployment",
     "recognition",
     "serving",
+    "bulk",
     "report",
 )
 

@@ -26,6 +26,7 @@ OPTIONS = {
         *("RUN", "--parts", "--photos", "--rounds", "--seconds", "--minutes"),
         *("--trial", "--out", "--redraw"),
     },
+    "bulk": {"RUN", "--images", "--trial", "--out", "--redraw"},
     "report": {"FILE"},
 }
 
