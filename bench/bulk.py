@@ -130,7 +130,9 @@ def measure(runs: list[Run], n: int) -> Record:
             which = {"name": name, "recipe": run.recipe.name}
             options = [*options, "--model", str(run.model.resolve()), "--n", str(n // LOOP_SHARE)]
             kind = "npz" if "npz" in name else "IDX"
-            out = ["--images", str(paths[kind]), "--out", str(place / "rows.parquet")]
+            rows = place / "rows.parquet"
+            rows.unlink(missing_ok=True)
+            out = ["--images", str(paths[kind]), "--out", str(rows)]
             with watched_memory() as memory:
                 command = [sys.executable, str(SCRIPTS / "bulk_table.py"), *options, *out]
                 found = record.ask(which, command, REQUIRED)
