@@ -7,13 +7,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookbook.bulk.parts import Source
 from lookbook.bulk.processes import Processes
 from lookbook.bulk.unfinished import Manifest, Summary, Unfinished, open_unfinished
-from lookbook.core.environment import versions
+from lookbook.core.environment import source_sha256
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.inference import prediction
 from lookbook.inference.predictor import Predictor
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 #: most processes: each takes 150 MB and more
 MOST_PROCESSES = 1024
 #: what rows depend on, besides the model and the images
-_VERSIONS = ("lookbook", "onnxruntime", "source_sha256")
+_PACKAGES = ("lookbook", "onnxruntime")
 
 
 class BulkPrediction:
@@ -118,9 +119,9 @@ class BulkPrediction:
         return Summary.joined([self._done[number] for number in range(len(self._parts))])
 
     def _manifest(self) -> Manifest:
-        found = versions()
+        versions = {name: version(name) for name in _PACKAGES}
         return Manifest(
-            versions={name: found[name] for name in _VERSIONS},
+            versions=versions | {"source_sha256": source_sha256()},
             model_sha256=hashlib.sha256(self._predictor.model.content).hexdigest(),
             input_sha256=self._source.identity(),
             images=len(self._source),

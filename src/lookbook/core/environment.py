@@ -103,11 +103,12 @@ def versions() -> dict[str, str]:
     return {
         "python": sys.version.split()[0],
         **{name: version(name) for name in PACKAGES},
-        "source_sha256": _source_sha256(),
+        "source_sha256": source_sha256(),
     }
 
 
-def _source_sha256() -> str:
+def source_sha256() -> str:
+    """Return the hash of this package's own source."""
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for path in sorted(package.rglob("*.py")):
