@@ -11,6 +11,7 @@ NAMES = (
     "speed",
     "budget",
     "scaling",
+    "processes",
     "inference",
     "images",
     "uncertainty",

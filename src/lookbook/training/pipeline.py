@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
-from msgspec import UNSET, UnsetType
 
 from lookbook.core.arrays import sample
 from lookbook.core.environment import processor, versions
@@ -24,10 +23,8 @@ from lookbook.data.sources import resolve
 from lookbook.errors import (
     InputError,
     LookbookWarning,
-    ProcessEndedError,
     TrainingError,
     check_types,
-    write_call,
 )
 from lookbook.inference.model_card import ModelCard
 from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
@@ -37,7 +34,6 @@ from lookbook.networks.onnx_export import to_onnx
 from lookbook.recipes import STANDARD, ClassWeights, Recipe, find_recipe
 from lookbook.runs.config import TrainConfig, TrainRequest
 from lookbook.runs.data_parts import TrainingParts
-from lookbook.runs.places import unfinished
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import (
@@ -51,7 +47,7 @@ from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, 
 from lookbook.training.checkpoints import ResumePoint
 from lookbook.training.documents import describe_conditions, describe_model, measure
 from lookbook.training.loop import Fitted, epochs_done, fit
-from lookbook.training.processes import Processes, join
+from lookbook.training.processes import Processes, join, name_a_way_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -226,7 +222,7 @@ def resume_since(
             "its weights may differ in the last bits"
         )
         warnings.warn(LookbookWarning(message), stacklevel=2)
-        config = replace(config, threads=torch.get_num_threads(), processes=_several(processes))
+        config = replace(config, threads=torch.get_num_threads(), processes=processes.counted)
     point = ResumePoint(folder, config, numbered=False, begun=True)
     return _train(config, point, parts, seconds, callbacks, processes)
 
@@ -287,13 +283,8 @@ def _config(
         versions=versions(),
         processor=processor(),
         threads=planned.threads,
-        processes=_several(processes),
+        processes=processes.counted,
     )
-
-
-def _several(processes: Processes) -> int | UnsetType:
-    """Return how many processes share the training, where it is more than one."""
-    return UNSET if processes.size == 1 else processes.size
 
 
 def _check_alike(own: TrainConfig, first: TrainConfig, processes: Processes) -> None:
@@ -318,23 +309,10 @@ def _train(
     # sums of floats depend on how many threads share them
     on = config.threads or torch.get_num_threads()
     heard = [*callbacks, point] if processes.is_first else []
-    with threads(on), _with_a_way_on(point.run):
+    with threads(on), name_a_way_on(point.run):
         fitted = _fit(config, parts, heard, seconds, processes)
         write = partial(_write, config, point, parts, *fitted, seconds, started, on)
         return processes.by_first(write)
-
-
-@contextmanager
-def _with_a_way_on(folder: Path) -> Iterator[None]:
-    """Say how a training goes on that another process ended."""
-    try:
-        yield
-    except ProcessEndedError as error:
-        if not unfinished(folder).exists():
-            raise
-        again = write_call("resume", str(folder))
-        message = f"{error}; go on, in as many processes: {again}"
-        raise ProcessEndedError(message) from error
 
 
 def _write(

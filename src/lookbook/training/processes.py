@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from msgspec import UNSET, UnsetType
 from torch import distributed
 
 from lookbook.core.environment import Launch
-from lookbook.errors import InputError, LookbookError, ProcessEndedError
+from lookbook.errors import InputError, LookbookError, ProcessEndedError, write_call
 from lookbook.networks.devices import pick_device
+from lookbook.runs.places import unfinished
 from lookbook.training.steps.norms import own_statistics, share_statistics
 
 if TYPE_CHECKING:
@@ -65,6 +68,11 @@ class Processes:
     def is_first(self) -> bool:
         """Whether this process writes and speaks for all."""
         return self.rank == 0
+
+    @property
+    def counted(self) -> int | UnsetType:
+        """How many they are, where they are several."""
+        return UNSET if self.size == 1 else self.size
 
     def share(self, steps: list[slice]) -> Share:
         """Return what this process has of the steps that take these images."""
@@ -231,6 +239,19 @@ def speaks() -> bool:
         return bool(_get_default_store().add("lookbook/told", 1) == 1)
     except RuntimeError:
         return os.environ["RANK"] == "1"
+
+
+@contextmanager
+def name_a_way_on(folder: Path) -> Iterator[None]:
+    """Say how a training goes on that another process ended."""
+    try:
+        yield
+    except ProcessEndedError as error:
+        if not unfinished(folder).exists():
+            raise
+        again = write_call("resume", str(folder))
+        message = f"{error}; go on, in as many processes: {again}"
+        raise ProcessEndedError(message) from error
 
 
 def on_processor(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
