@@ -44,7 +44,8 @@ class Recipe(NamedRecipe):
     are flags of the same name.
     """
 
-    network: Literal["dense", "conv"] = "dense"
+    #: `efficientnet`: EfficientNet-Lite0, whose pretrained weights are the start
+    network: Literal["dense", "conv", "efficientnet"] = "dense"
     #: widths of the hidden layers (dense) or of the convolutions (conv), first to last
     widths: tuple[int, ...] = (128,)
     #: of a conv network: keep the sides in the first stage, four times the arithmetic
@@ -52,7 +53,8 @@ class Recipe(NamedRecipe):
     #: what the first trained layer sees. `min-max`: 0..255 becomes 0..1; `components`: the leading
     #: principal components of the images; `whitening`: the answers of whitening filters
     scaling: Literal["min-max", "components", "whitening"] = "min-max"
-    optimizer: Literal["adam", "muon"] = "adam"
+    #: `relative`: Adam with steps in proportion to what is trained, smaller in earlier layers
+    optimizer: Literal["adam", "muon", "relative"] = "adam"
     learning_rate: float = 1e-3
     #: `constant`, or `linear`: a rise over a tenth of the steps, then a fall to 0
     schedule: Literal["constant", "linear"] = "constant"
@@ -70,6 +72,9 @@ class Recipe(NamedRecipe):
     #: move each image by up to so many pixels, down or up, right or left, and average over its
     #: four corners when predicting
     shift: int = 0
+    #: show parts of images, at least so much of their sides, in two thirds of the pixels; the
+    #: network then answers by the middle of an image
+    crop: float = 0.0
     #: move, zoom, turn, stretch and relight each image, at most so much: see `augment`
     distort: float = 0.0
     #: share of the images that each epoch shows as photographs might show them; of garments alone:
@@ -81,6 +86,11 @@ class Recipe(NamedRecipe):
     #: compute in bfloat16 where the device is faster in it than in float32; in a run's
     #: `recipe.json` and `request.json`: it was, and a resumed training goes on like that
     half: bool = False
+
+    @property
+    def usual_size(self) -> int | None:
+        """Side to which image files are brought where none is asked for; None: as data has it."""
+        return 224 if self.network == "efficientnet" else None
 
     def with_epochs(self, epochs: float | None) -> Recipe:
         """Return this recipe with another number of epochs, or itself for None.
@@ -111,7 +121,7 @@ class Recipe(NamedRecipe):
         False
         """
         wanted = self.mirror and well if asked is None else asked
-        return replace(self, mirror=self.network == "conv" and wanted)
+        return replace(self, mirror=self.network != "dense" and wanted)
 
     def with_class_weights(self, asked: ClassWeights, counts: Collection[int]) -> Recipe:
         """Return this recipe for classes of so many training images, balanced as `asked`.
@@ -133,7 +143,8 @@ class Recipe(NamedRecipe):
         than 20,000 images are passed more often, up to 30 times, all of them in each epoch, in
         smaller batches, with a learning rate that falls with the root of these, and with smoothed
         labels, which keep percentages nearer the truth where next to none are left to calibrate by.
-        Convolutions see those in colour, photographs mostly, distorted in each epoch.
+        Convolutions see those in colour, photographs mostly, distorted in each epoch. A pretrained
+        network passes images up to 20 times, 20,000 in all.
 
         >>> STANDARD.suited_to(55_000) == STANDARD
         True
@@ -145,6 +156,8 @@ class Recipe(NamedRecipe):
         >>> QUICK.suited_to(1000, colour=True).distort
         0.0
         """
+        if self.network == "efficientnet":
+            return replace(self, epochs=max(1.0, min(self.epochs, 20_000 // n)))
         if n >= MANY or self.schedule == "constant":
             return self
         batch_size = min(self.batch_size, max(32, n // 20))
@@ -229,9 +242,27 @@ PHOTO = replace(
     photographs=0.3,
 )
 
+#: from weights that ImageNet taught: few photographs, or some thousands in a few minutes
+TRANSFER = Recipe(
+    name="transfer",
+    network="efficientnet",
+    widths=(),
+    optimizer="relative",
+    learning_rate=0.012,
+    schedule="linear",
+    epochs=20,
+    label_smoothing=0.1,
+    mirror=True,
+    crop=0.6,
+    distort=0.25,
+)
+
 RECIPES = {
     recipe.name: recipe
-    for recipe in (TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, LARGE, COMPACT, PHOTO)
+    for recipe in (
+        *(TUTORIAL, QUICK, SMALL, MEDIUM, STANDARD, STRONG, LARGE, COMPACT, PHOTO),
+        TRANSFER,
+    )
 }
 
 

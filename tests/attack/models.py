@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from lookbook.inference.model import Model
-from lookbook.recipes import QUICK, STANDARD, TUTORIAL
+from lookbook.recipes import QUICK, STANDARD, TRANSFER, TUTORIAL
 
 from . import mutate
 from .cage import Act, Answer, Attack, WrongAnswerError, command
@@ -43,6 +43,7 @@ class Models(Attack):
             ("dense", TUTORIAL, images[..., 0]),
             ("quick", QUICK, images),
             ("standard", STANDARD, images),
+            ("transfer", TRANSFER, images),
         ):
             np.savez(folder / f"{name}.npz", images=given, labels=np.arange(120) % 2)
             train(str(folder / f"{name}.npz"), recipe, epochs=1, out=folder / name)
@@ -52,7 +53,8 @@ class Models(Attack):
         """Ask the whole models."""
         os.chdir(folder)
         self.contents = {
-            name: Path(f"{name}.onnx").read_bytes() for name in ("dense", "quick", "standard")
+            name: Path(f"{name}.onnx").read_bytes()
+            for name in ("dense", "quick", "standard", "transfer")
         }
         self.answers = {
             name: _answer(command("predict", f"{name}.onnx", "image.png", "--json"))

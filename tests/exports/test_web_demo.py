@@ -37,7 +37,7 @@ from lookbook.inference.model import Model
 from lookbook.inference.prediction import predict
 from lookbook.inference.thresholds import Thresholds
 from lookbook.networks.weights import load_network
-from lookbook.recipes import LARGE, STANDARD, STRONG, TUTORIAL
+from lookbook.recipes import LARGE, STANDARD, STRONG, TRANSFER, TUTORIAL
 from lookbook.runs.data_parts import load_part
 from lookbook.runs.store import read_run
 from lookbook.training.pipeline import train
@@ -900,3 +900,16 @@ def test_both_languages_state_the_same_numbers():
     for key in said[0].keys() - {"too_large"}:
         numbers = [set(re.findall(r"\d+", re.sub(r"\{.*?\}", "", each[key]))) for each in said]
         assert numbers[0] == numbers[1], key
+
+
+def test_depthwise_convolutions_are_for_the_server(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 40, 40, 3), dtype=np.uint8)
+    data = tmp_path / "data.npz"
+    np.savez(data, images=images, labels=np.arange(60) % 2)
+    run = train(str(data), TRANSFER, epochs=0.5, out=tmp_path / "run")
+    with pytest.raises(ExportError, match=f"lookbook serve {re.escape(str(run.folder))}") as caught:
+        web_demo.write_web_demo(run, tmp_path / "page.html")
+    assert "depthwise" in str(caught.value)
+    assert not (tmp_path / "page.html").exists()
+    # the server's own page needs no network
+    assert b"connect-src 'self'" in web_demo.served_page(run, "/v2/models/run/infer")

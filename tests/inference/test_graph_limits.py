@@ -225,9 +225,19 @@ HOSTILE = {
     "numbers as texts": (UNFIT, [node("Cast", "rows", "end", to=TensorProto.STRING)]),
     "no such input": (UNFIT, [node("Relu", "nowhere", "end")]),
     "no attribute": (UNFIT, [node("MaxPool", "rows", "end")]),
-    "one in four": (UNFIT, [
+    "two in four": (UNFIT, [
+        constant("n", 1, 4, 9, 9), node("ConstantOfShape", "n", "a"), constant("m", 4, 2, 3, 3),
+        node("ConstantOfShape", "m", "b"), node("Conv", "a b", "end", group=2)]),
+    "one in none": (UNFIT, [
         constant("n", 1, 4, 9, 9), node("ConstantOfShape", "n", "a"), constant("m", 4, 1, 3, 3),
-        node("ConstantOfShape", "m", "b"), node("Conv", "a b", "end", group=4)]),
+        node("ConstantOfShape", "m", "b"), node("Conv", "a b", "end", group=0)]),
+    "one in eight of four": (UNFIT, [
+        constant("n", 1, 4, 9, 9), node("ConstantOfShape", "n", "a"), constant("m", 8, 1, 3, 3),
+        node("ConstantOfShape", "m", "b"), node("Conv", "a b", "end", group=8)]),
+    "one in four, convolved": (TIME, [
+        constant("n", 1, 4, 3000, 3000), node("ConstantOfShape", "n", "a"),
+        constant("m", 4, 1, 200, 200), node("ConstantOfShape", "m", "b"),
+        node("Conv", "a b", "end", group=4, kernel_shape=[200, 200])]),
     "more than there is": (UNFIT, [constant("n", 3, 7), node("Reshape", "probs n", "end")]),
     "too many steps": ("its graph is not built as those of lookbook are",
                        [node("Relu", "rows", f"x{i}") for i in range(5000)]),

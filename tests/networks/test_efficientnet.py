@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lookbook.networks.efficientnet import FEATURES, EfficientNet, _borders
+from lookbook.networks.efficientnet import FEATURES, EfficientNet, _borders, middle
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (33, 57), (28, 28), (1, 9)])
@@ -39,6 +39,31 @@ def test_borders_are_as_tensorflow_pads():
             assert (before, after) == (needed // 2, needed - needed // 2)
 
 
-def test_features_are_never_negative():
-    images = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 3, 64, 64))).float()
+@pytest.fixture
+def images():
+    levels = np.random.default_rng(0).integers(0, 256, (3, 3, 96, 60), dtype=np.uint8)
+    return torch.from_numpy(levels)
+
+
+def test_features_are_never_negative(images):
     assert (EfficientNet(2).features(images) >= 0).all()
+
+
+def test_a_grey_image_is_one_of_three_equal_channels(images):
+    network, grey = EfficientNet(2).eval(), images[:, :1]
+    np.testing.assert_array_equal(
+        network.features(grey).detach(), network.features(grey.expand(-1, 3, -1, -1)).detach()
+    )
+
+
+def test_where_it_answers_it_looks_at_the_middle(images):
+    network = EfficientNet(2).eval()
+    other = images.clone()
+    other[:, :, :8], other[:, :, :, -5:] = 0, 255
+    np.testing.assert_array_equal(network(images).detach(), network(other).detach())
+    np.testing.assert_array_equal(network(images).detach(), _logits(network, middle(images)))
+    np.testing.assert_array_equal(network.train()(images).detach(), _logits(network, images))
+
+
+def _logits(network, images):
+    return network.head(network.features(images)).detach()

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from conftest import made_images
 from lookbook.core.arrays import softmax
@@ -17,11 +18,13 @@ from lookbook.data.sources import load, resolve
 from lookbook.errors import InputError
 from lookbook.evaluation.evaluate import evaluate
 from lookbook.inference.model import Model
+from lookbook.networks import pretrained
 from lookbook.networks.weights import load_network
-from lookbook.recipes import PHOTO, QUICK, SMALL, STANDARD, TUTORIAL, Recipe
+from lookbook.recipes import PHOTO, QUICK, SMALL, STANDARD, TRANSFER, TUTORIAL, Recipe
+from lookbook.runs.config import TrainRequest
 from lookbook.runs.data_parts import load_part
 from lookbook.training.loop import fit
-from lookbook.training.pipeline import train
+from lookbook.training.pipeline import resume, train
 
 TINY = Recipe("tiny", widths=(7,), learning_rate=0.01, batch_size=8, epochs=2)
 
@@ -295,3 +298,61 @@ def test_where_it_does_not_pay_to_balance_classes_the_weights_stay_bit_by_bit(
 def test_other_weights_than_those_are_refused(bars, tmp_path):
     with pytest.raises(InputError, match=r"^`class_weights` must be 'auto' or 'none', got 'b'$"):
         train(str(bars), TINY, class_weights="b", out=tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def striped(tmp_path_factory):
+    """Coloured stripes, one way or the other: a folder with two parts."""
+    folder, rng = tmp_path_factory.mktemp("striped"), np.random.default_rng(0)
+    waves = 128 + 90 * np.sin(np.arange(48) / 3)
+    for part, n in (("train", 24), ("test", 8)):
+        for name, wave in (("across", waves[None, :, None]), ("along", waves[:, None, None])):
+            (folder / part / name).mkdir(parents=True)
+            for i in range(n):
+                image = (wave + rng.normal(0, 30, (48, 48, 3))).clip(0, 255).astype(np.uint8)
+                Image.fromarray(image).save(folder / part / name / f"{i}.png")
+    return folder
+
+
+def test_a_pretrained_run_is_one_file_that_answers_as_its_weights(striped, tmp_path):
+    run = train(striped, TRANSFER, size=48, out=tmp_path / "run")
+    test = load_part(run, "test")
+    with torch.inference_mode():
+        expected = load_network(run)(torch.from_numpy(test.images))
+    answers = Model.open(run.model).predict(test.images)
+    np.testing.assert_allclose(answers.probs, expected[1], atol=1e-4)
+    assert (answers.probs.argmax(1) == test.labels).all()
+    assert run.recipe.mirror
+    assert evaluate(run).accuracy == 1
+    # an image of quite another kind is strange
+    noise = np.random.default_rng(0).integers(0, 256, test.images.shape, dtype=np.uint8)
+    strange = Model.open(run.model).predict(noise).novelty
+    assert np.median(strange) > np.median(answers.novelty)
+
+
+def test_a_pretrained_run_brings_files_to_a_size_of_its_own(striped, bars):
+    for source, asked, expected in (
+        (resolve(striped), None, 224),
+        (resolve(striped), 64, 64),
+        (resolve(str(bars)), None, None),  # arrays stay as they are
+    ):
+        assert TrainRequest(source, TRANSFER, size=asked).image_size == expected
+    assert TrainRequest(resolve(striped), STANDARD).image_size is None
+
+
+def test_without_pretrained_weights_nothing_is_read(striped, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "PACKAGE", "no_such_package_of_weights")
+    monkeypatch.setattr("lookbook.training.pipeline.TrainingParts.load", None)
+    with pytest.raises(InputError, match=r"lookbook\[pretrained\]"):
+        train(striped, TRANSFER, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stopped_pretrained_run_goes_on_to_the_same_weights(striped, tmp_path):
+    whole = train(striped, TRANSFER, epochs=2, size=48, out=tmp_path / "whole")
+    steps = iter([False, False, True])
+    options = {"epochs": 2, "size": 48, "out": tmp_path / "part"}
+    train(striped, TRANSFER, should_stop=lambda: next(steps), **options)
+    resumed = resume(tmp_path / "part")
+    assert not resumed.metrics.stopped
+    assert resumed.weights.read_bytes() == whole.weights.read_bytes()

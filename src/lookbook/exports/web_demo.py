@@ -165,13 +165,19 @@ def write_web_demo(run: Run, out: Path, lang: Lang | None = None) -> Path:
     Raises
     ------
     ExportError
-        The network is too large for such a page; nothing is written.
+        The network is too large for such a page, or computes what that does not; nothing is
+        written.
     DamagedFileError, InputError
         The run's model or data was changed, or its data is no longer where it was.
     OutputError
         The file cannot be written.
     """
     model = open_model(run)
+    if onnx_graph.has_depthwise(model):
+        raise ExportError(
+            "the page computes no depthwise convolutions, which this network has; let a server "
+            f"answer, whose page is the same: lookbook serve {run.folder}"
+        )
     network, words = describe(model), _words(run, model, lang)
     bare = len(_page(run, network, words))
     if bare > MOST_BYTES:

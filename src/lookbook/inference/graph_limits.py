@@ -329,15 +329,21 @@ def _window(step: _Step, kernel: Shape) -> list[int]:
     n = len(sides)
     pads, strides = given.get("pads", [0] * 2 * n), given.get("strides", [1] * n)
     # ours are without these, which change the arithmetic
-    plain = given.get("group", 1) == 1 and not given.get("ceil_mode", 0)
-    plain = plain and set(given.get("dilations", [1])) == {1} and "auto_pad" not in given
+    plain = (
+        not given.get("ceil_mode", 0)
+        and set(given.get("dilations", [1])) == {1}
+        and "auto_pad" not in given
+    )
     if not plain or min(*pads, 0) < 0:
         raise ValueError(given)
     return [(sides[i] + pads[i] + pads[n + i] - kernel[i]) // strides[i] + 1 for i in range(n)]
 
 
 def _convolve(step: _Step) -> Shape:
-    filters = step.shape(1)
+    filters, groups = step.shape(1), step.attributes.get("group", 1)
+    # each filter sees all channels, or one
+    if groups not in {1, filters[0]} or filters[1] * groups != step.shape(0)[1]:
+        raise ValueError(groups)
     shape = (step.shape(0)[0], filters[0], *_window(step, filters[2:]))
     step.cost.products += math.prod(shape) * math.prod(filters[1:])
     return shape

@@ -26,7 +26,7 @@ NOVELTY = "novelty."
 class Layer:
     """One layer of a network, as its model file has it."""
 
-    kind: Literal["whitening", "conv", "max", "dense", "logits"]
+    kind: Literal["whitening", "conv", "depthwise", "max", "mean", "dense", "logits"]
     #: of what it hands on for one image: (channels, height, width), or (numbers,)
     shape: tuple[int, ...]
     #: numbers that were learnt
@@ -51,7 +51,9 @@ def layers(model: Model) -> list[Layer]:
     for node in nodes:
         is_last = node is nodes[-1]
         if is_last and found and len(found[-1].shape) == 3:
-            found.append(Layer("max", shapes[node.input[0]]))
+            (pool,) = (each for each in graph.node if node.input[0] in each.output)
+            kind: Literal["mean", "max"] = "mean" if pool.op_type == "ReduceMean" else "max"
+            found.append(Layer(kind, shapes[node.input[0]]))
         found.append(_layer(node, weights, shapes[node.output[0]], is_last=is_last))
     return found
 
@@ -94,7 +96,17 @@ def _layer(
     if node.input[1] == WHITENING:
         # folded in the file: a 2×2 filter over squares of 2×2 pixels is one of 4×4 pixels
         return Layer("whitening", shape, 0, count, tuple(2 * k for k in kernel), (2, 2))
-    return Layer("conv", shape, count, 0, kernel, stride)
+    kind: Literal["depthwise", "conv"] = "depthwise" if _is_depthwise(node) else "conv"
+    return Layer(kind, shape, count, 0, kernel, stride)
+
+
+def _is_depthwise(node: onnx.NodeProto) -> bool:
+    return any(each.name == "group" and each.i > 1 for each in node.attribute)
+
+
+def has_depthwise(model: Model) -> bool:
+    """Say whether some of the filters see one channel each, which no `Step` describes."""
+    return any(_is_depthwise(node) for node in onnx.load_from_string(model.content).graph.node)
 
 
 def _shapes(model: Model, names: list[str]) -> dict[str, tuple[int, ...]]:
@@ -148,6 +160,8 @@ def first_filters(model: Model) -> Float32[np.ndarray, "F H W *C"]:
         images = folded.transpose(0, 4, 2, 5, 3, 1).reshape(n, 4, 4, channels)
         return images if channels > 1 else images[..., 0]
     shape = model.input_shape
+    if values.ndim == 4:  # of colours, at their own size
+        return values.transpose(0, 2, 3, 1)
     if len(shape) == 3:  # dense, of colour images: N C H W inside the network
         height, width, channels = shape
         return values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)

@@ -13,6 +13,7 @@ from torch import nn
 
 from lookbook.networks.conv import ConvNetwork
 from lookbook.networks.dense import DenseNetwork
+from lookbook.networks.efficientnet import EfficientNet
 from lookbook.networks.novelty import Novelty
 from lookbook.networks.scaling import Bytes, Components, Scaler
 
@@ -38,7 +39,7 @@ class Classifier(nn.Module):
     def __init__(
         self,
         scaler: nn.Module,
-        network: DenseNetwork | ConvNetwork,
+        network: DenseNetwork | ConvNetwork | EfficientNet,
         *,
         mirror: bool = False,
         shift: int = 0,
@@ -139,6 +140,8 @@ def build_classifier(
     101770
     """
     generator = torch.Generator().manual_seed(seed)
+    if recipe.network == "efficientnet" and raw.ndim > 2:
+        return Classifier(Bytes(), EfficientNet(n_classes), mirror=recipe.mirror)
     if recipe.network == "conv" and raw.ndim > 2:
         conv = ConvNetwork(raw, recipe.widths, n_classes, generator, fine=recipe.fine)
         return Classifier(Bytes(), conv, mirror=recipe.mirror, shift=recipe.shift)

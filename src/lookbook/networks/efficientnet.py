@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Shaped
     from torch import Tensor
 
 
@@ -44,9 +45,13 @@ STAGES = (
 class EfficientNet(nn.Module):
     """A convolution, sixteen blocks, a convolution of 1×1, a mean over the map, a linear layer.
 
-    It takes what `Scaler.imagenet` gives. Norms are folded into the convolutions, whose biases they
-    became: at rest they are the same function, and a step of training takes two thirds of the time
-    (128×128 pixels, two cores: 5.9 ms an image, where norms with fixed statistics took 7.7).
+    It takes bytes, grey or colour. Where it answers, it looks at the middle of an image, five
+    sixths of its sides: few photographs of clothing gain 2 points. In training, augmentation
+    chooses the part.
+
+    Norms are folded into the convolutions, whose biases they became: the same function, and a step
+    of training takes three quarters of the time (128×128 pixels, two cores: 5.9 ms an image, where
+    norms with fixed statistics took 7.7).
 
     Parameters
     ----------
@@ -68,21 +73,40 @@ class EfficientNet(nn.Module):
         #: how many traits `with_traits` gives
         self.n_traits, self.n_classes = FEATURES, outputs
 
-    def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N K"]:
+    def forward(self, images: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N K"]:
         """Return logits."""
-        return self.with_traits(pixels)[0]
+        return self.with_traits(images)[0]
 
     def with_traits(
-        self, pixels: Float[Tensor, "N 3 H W"]
+        self, images: Shaped[Tensor, "N C H W"]
     ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N T"]]:
         """Return logits, and the features that they are computed from."""
-        features = self.features(pixels)
+        features = self.features(images if self.training else middle(images))
         return self.head(features), features
 
-    def features(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N T"]:
-        """Return what each filter of the last convolution answers, its mean over the map."""
-        features: Tensor = self.top(self.blocks(self.stem(pixels))).mean(dim=(2, 3))
+    def features(self, images: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N T"]:
+        """Return what each filter of the last convolution answers to whole images, on average."""
+        maps = self.top(self.blocks(self.stem(_scale(images))))
+        features: Tensor = maps.mean(dim=(2, 3))
         return features
+
+
+def middle(images: Shaped[Tensor, "N C H W"]) -> Shaped[Tensor, "N C H2 W2"]:
+    """Return five sixths of the sides.
+
+    >>> middle(torch.zeros(1, 3, 192, 32)).shape
+    torch.Size([1, 3, 160, 28])
+    """
+    top, left = (int(side) // 12 for side in images.shape[2:])
+    return images[:, :, top : int(images.shape[2]) - top, left : int(images.shape[3]) - left]
+
+
+def _scale(images: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N 3 H W"]:
+    """Return bytes as the published weights take them; a grey image three times."""
+    pixels = (images.float() - 127) / 128
+    if pixels.shape[1] == 1:
+        pixels = torch.cat([pixels] * 3, dim=1)
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 class Block(nn.Module):

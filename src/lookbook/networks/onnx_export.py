@@ -135,6 +135,8 @@ def to_onnx(
         warnings.simplefilter("ignore", DeprecationWarning)
         # mirroring is a slice with a step of -1, which this exporter only leaves as it is
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1")
+        # sides of maps are constants of the file
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
             folded,
             (as_tensor(sample[:2]),),

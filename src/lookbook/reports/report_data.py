@@ -155,7 +155,7 @@ def see_photographs(run: Run, predictor: Predictor) -> SeenPhotographs | None:
 
 def _mirrors(run: Run) -> bool:
     """Say whether images mirror well: as the run was told, or as is known of its data."""
-    if run.recipe.network == "conv":
+    if run.recipe.network != "dense":
         return run.recipe.mirror
     return run.source.mirrors_well
 

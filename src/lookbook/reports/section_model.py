@@ -96,8 +96,8 @@ def _layer(context: Context, one: onnx_graph.Layer) -> LayerRow:
     """Write one layer."""
     sides = {"kernel": "×".join(map(str, one.kernel)), "stride": max(one.stride, default=1)}
     kind: str = one.kind
-    if kind == "conv" and max(one.stride) > 1:
-        kind = "conv_stride"
+    if kind in {"conv", "depthwise"} and max(one.stride) > 1:
+        kind = f"{kind}_stride"
     counts = context.t("network.one_parameter")
     if one.learnt:
         counts = context.t("network.parameters", n=grouped(one.learnt))

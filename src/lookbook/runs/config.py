@@ -44,6 +44,13 @@ class TrainRequest:
             return self.recipe.name
         return STANDARD.name if self.budget is None else "budget"
 
+    @property
+    def image_size(self) -> int | tuple[int, int] | None:
+        """What image files are brought to; None: as the data has it."""
+        if self.size is not None or self.recipe is None or not self.source.resizable:
+            return self.size
+        return self.recipe.usual_size
+
     def place(self) -> Path:
         """Return the folder of the run, before any work, where nothing speaks against it.
 

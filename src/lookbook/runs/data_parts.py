@@ -57,7 +57,7 @@ class TrainingParts:
         """
         source = request.source
         grouping = Grouping(request.groups)
-        given = source.load("train", size=request.size, grouping=grouping)
+        given = source.load("train", size=request.image_size, grouping=grouping)
         for name in given.classes:
             check_text(f"the class {name!a}", name)
         corrections = []

@@ -41,10 +41,10 @@ class Recipe(Struct):
     name: str
     epochs: Positive
     widths: Annotated[list[Annotated[int, Meta(ge=1, le=2**16)]], Meta(max_length=100)]
-    network: Literal["dense", "conv"] = "dense"
+    network: Literal["dense", "conv", "efficientnet"] = "dense"
     fine: bool = False
     scaling: Literal["min-max", "components", "whitening"] = "min-max"
-    optimizer: Literal["adam", "muon"] = "adam"
+    optimizer: Literal["adam", "muon", "relative"] = "adam"
     learning_rate: Number = 0.0
     schedule: Literal["constant", "linear"] = "constant"
     batch_size: Some = 1
@@ -52,6 +52,7 @@ class Recipe(Struct):
     label_smoothing: Share = 0.0
     mirror: bool = False
     shift: Count = 0
+    crop: Share = 0.0
     distort: Seconds = 0.0
     photographs: Share = 0.0
     class_weights: Literal["none", "balanced"] = "none"

@@ -17,6 +17,7 @@ import torch
 from lookbook.core.arrays import sample, softmax
 from lookbook.inference.thresholds import FEWEST_LABELS, CalibrationSet, PhotographCalibration
 from lookbook.networks.devices import as_tensor, pick_device
+from lookbook.networks.efficientnet import EfficientNet
 from lookbook.networks.novelty import LEARNT
 from lookbook.training.processes import ONE, Processes
 from lookbook.training.simulation.photographs import NONE, simulate_all
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 TEMPERATURES = (0.05, 20.0)
 #: share of the images that are looked at in several views: the least certain ones
 UNSURE = 0.25
-#: images that go through the network at once where nothing is learnt
-EVALUATION_BATCH = 1000
+#: images that go through the network at once where nothing is learnt; of large ones, through an
+#: EfficientNet, fewer: inside, each takes 2.5 MB
+EVALUATION_BATCH, SMALL_BATCH = 1000, 32
 #: photographs that are simulated to calibrate by: where the network learnt from some, and elsewhere
 SIMULATED, FEWER_SIMULATED = 2000, 300
 #: ranks of what was said about them that a model file keeps: 6 kB
@@ -151,7 +153,7 @@ def _look_once(
     """Return logits and traits of one view, computed where that is fastest."""
     device = pick_device()
     scaler, network = classifier.scaler.to(device), classifier.network.to(device)
-    batches = np.array_split(images, math.ceil(len(images) / EVALUATION_BATCH))
+    batches = np.array_split(images, math.ceil(len(images) / at_once(classifier)))
     seen = [network.with_traits(scaler(as_tensor(each).to(device))) for each in batches]
     classifier.cpu()
     logits, traits = (torch.cat(each).cpu() for each in zip(*seen, strict=True))
@@ -165,8 +167,18 @@ def find_sure(classifier: Classifier, validation: Labelled, device: torch.device
     both is flat around a quarter.
     """
     part = sample(validation[0], 1000), validation[1]
-    logits = answer(lambda raw: classifier.network(classifier.scaler(raw)), part, device, 0)
+
+    def look(raw: Shaped[Tensor, "N *shape"]) -> Float[Tensor, "N K"]:
+        logits: Tensor = classifier.network(classifier.scaler(raw))
+        return logits
+
+    logits = answer(look, part, device, 0, at_once=at_once(classifier))
     return float(np.quantile(softmax(logits).max(axis=1), UNSURE))
+
+
+def at_once(classifier: Classifier) -> int:
+    """Return how many images go through a network at once where nothing is learnt."""
+    return SMALL_BATCH if isinstance(classifier.network, EfficientNet) else EVALUATION_BATCH
 
 
 def answer(
@@ -175,13 +187,14 @@ def answer(
     device: torch.device,
     n_classes: int,
     processes: Processes = ONE,
+    at_once: int = EVALUATION_BATCH,
 ) -> Float32[np.ndarray, "M K"]:
     """Return the logits of a part, batch by batch; several processes share it."""
     if part is None:
         return np.zeros((0, n_classes), np.float32)
     n = len(part[0])
     own = processes.part(n)
-    batches = np.array_split(part[0][own], math.ceil(n / EVALUATION_BATCH / processes.size))
+    batches = np.array_split(part[0][own], math.ceil(n / at_once / processes.size))
     with torch.inference_mode():
         logits = torch.cat([answer(as_tensor(batch).to(device)) for batch in batches]).cpu()
     return processes.gather(logits.T, torch.arange(n)[own], n).T.numpy()

@@ -16,13 +16,15 @@ from lookbook.core.arrays import softmax
 from lookbook.evaluation import metrics
 from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.devices import as_tensor, pick_device
+from lookbook.networks.efficientnet import EfficientNet
 from lookbook.networks.scaling import Components
 from lookbook.runs.schema import EpochRecord
-from lookbook.training.calibration import answer, find_sure
+from lookbook.training.calibration import answer, at_once, find_sure
 from lookbook.training.callbacks import Callback
 from lookbook.training.processes import ONE, Processes
 from lookbook.training.state import Clock, TrainingState
 from lookbook.training.steps.augmentation import as_photographs, augment, soften
+from lookbook.training.steps.head import warm_start
 from lookbook.training.steps.optimizers import build_optimizer, rate_at
 from lookbook.training.steps.sampler import Sampler, balance
 
@@ -117,7 +119,7 @@ def fit(
     """
     start = time.perf_counter()
     device = pick_device()
-    classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
+    classifier = _start(recipe, training, n_classes, seed, device)
     processes.align(classifier)
     scaler, network = classifier.scaler, classifier.network
     images, labels = (as_tensor(array).to(device) for array in training)
@@ -143,7 +145,7 @@ def fit(
         places = chosen[share.own].to(device)
         # a fifth to a fifteenth of the time that images[places] takes
         batch = scaler(images.index_select(0, places))
-        if recipe.network == "conv" and batch.dim() == 4:
+        if recipe.network != "dense" and batch.dim() == 4:
             batch = augment(batch, recipe, sampler, chosen, share.own)
         answers = labels.index_select(0, places)
         if recipe.photographs:
@@ -168,10 +170,25 @@ def fit(
     if validation is not None and classifier.has_views:
         classifier.sure.fill_(find_sure(classifier, validation, device))
     val_logits = answer(
-        lambda raw: classifier.look(raw)[0], validation, device, n_classes, processes
+        lambda raw: classifier.look(raw)[0],
+        validation,
+        device,
+        n_classes,
+        processes,
+        at_once(classifier),
     )
     stopped = state.stopping and not clock.is_over()
     return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped)
+
+
+def _start(
+    recipe: Recipe, training: Labelled, n_classes: int, seed: int, device: torch.device
+) -> Classifier:
+    """Return the classifier as it is before the first step, pretrained where its network is."""
+    classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
+    if isinstance(classifier.network, EfficientNet):
+        warm_start(classifier, *training)
+    return classifier
 
 
 def mean_gradients(
@@ -231,6 +248,6 @@ def _validate(
         return logits
 
     classifier.eval()
-    probs = softmax(answer(look, validation, device, 0, processes))
+    probs = softmax(answer(look, validation, device, 0, processes, at_once(classifier)))
     classifier.train()
     return metrics.log_loss(probs, validation[1]), metrics.accuracy(probs, validation[1])

@@ -31,6 +31,7 @@ from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import settle, threads
 from lookbook.networks.onnx_export import to_onnx
+from lookbook.networks.pretrained import find_weights
 from lookbook.recipes import STANDARD, ClassWeights, Recipe, find_recipe
 from lookbook.runs.config import TrainConfig, TrainRequest
 from lookbook.runs.data_parts import TrainingParts
@@ -162,6 +163,8 @@ def train_since(
     seconds = {"imports": seconds_before}
     processes = join()
     folder = processes.by_first(request.place)
+    if request.recipe is not None and request.recipe.network == "efficientnet":
+        find_weights()
     with _timed(seconds, "data"):
         parts = TrainingParts.load(request)
     planned = _plan(request, parts, start, seconds, processes)
@@ -272,7 +275,7 @@ def _config(
         data=request.source.identity,
         recipe=settle(recipe),
         seed=request.seed,
-        size=request.size,
+        size=request.image_size,
         final=request.final,
         fit_seconds=planned.fit_seconds,
         train_sha256=parts.data.train_sha256,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lookbook.training.steps.augmentation import affine, color_jitter, translate
+from lookbook.training.steps.augmentation import affine, color_jitter, random_crop, translate
 
 STILL = torch.full((1, 5), 0.5)
 
@@ -108,3 +108,28 @@ def test_more_contrast_keeps_the_mean_and_one_colour_leaves_the_others():
     redder = color_jitter(image, with_chance(2, 1.0), 0.25)[0] / image[0]
     np.testing.assert_allclose(redder[0], np.full((9, 9), math.exp(0.1)), rtol=1e-5)
     np.testing.assert_allclose(redder[1:], np.ones((2, 9, 9)), rtol=1e-5)
+
+
+def test_a_crop_is_a_part_of_the_image_in_two_thirds_of_its_pixels():
+    rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(72.0), indexing="ij")
+    images = torch.stack([rows, columns])[None].expand(3, -1, -1, -1)
+    uniforms = torch.full((3, 5), 0.5)
+    # from the upper left, the middle and the lower right; all of it, or the least
+    uniforms[:, :3] = torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.5, 1.0], [1.0, 1.0, 0.0]])
+    cut = random_crop(images, uniforms, 0.5)
+    assert cut.shape == (3, 2, 32, 48)
+    least, most = cut.amin((2, 3)), cut.amax((2, 3))
+    torch.testing.assert_close(least, torch.tensor([[0.0, 0], [0, 0], [24, 36]]), atol=0.5, rtol=0)
+    torch.testing.assert_close(
+        most, torch.tensor([[23.0, 35], [47, 71], [47, 71]]), atol=0.5, rtol=0
+    )
+
+
+def test_a_crop_turns_a_little_without_shear():
+    rows, columns = torch.meshgrid(torch.arange(60.0), torch.arange(120.0), indexing="ij")
+    images = torch.stack([rows, columns])[None]
+    cut = random_crop(images, torch.tensor([[0.5, 0.5, 0.0, 1.0, 0.5]]), 0.6)[0]
+    across, down = cut[:, 20, 41] - cut[:, 20, 39], cut[:, 21, 40] - cut[:, 19, 40]
+    assert abs(float(across @ down)) < 1e-3 * float(across @ across)
+    angle = math.atan2(float(across[0]), float(across[1]))
+    assert abs(abs(angle) - 0.15) < 1e-3

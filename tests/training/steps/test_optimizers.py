@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lookbook.training.steps.optimizers import Adam, Muon, orthogonalize
+from lookbook.training.steps.optimizers import Adam, Muon, RelativeAdam, orthogonalize
 
 
 def drawn(*shapes, seed=0):
@@ -77,3 +77,69 @@ def test_muon_moves_filters_along_their_orthogonal_momentum_and_all_else_by_adam
             adam.step([gradient], 0.5)
     for one, other in zip(weights, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_relative_steps_are_shares_of_sizes_that_shrink_towards_the_first_layer():
+    rng = torch.Generator().manual_seed(0)
+    small = (
+        torch.randn(4, 3, 3, 3, generator=rng)
+        * torch.tensor([1e-3, 1.0, 10.0, 0.1])[:, None, None, None]
+    )
+    weights = [
+        small.contiguous(memory_format=torch.channels_last),
+        torch.zeros(4),
+        torch.ones(2, 4),
+    ]
+    before = [weight.clone() for weight in weights]
+    optimizer = RelativeAdam(weights, learning_rate=0.01)
+    optimizer.step([torch.randn(weight.shape, generator=rng) for weight in weights], rate=0.5)
+    moves = [weight - old for weight, old in zip(weights, before, strict=True)]
+    sizes = before[0].square().mean((1, 2, 3)).sqrt()
+    # the first step of Adam has the same size for all of a filter
+    shares = moves[0].abs().mean((1, 2, 3)) / sizes
+    torch.testing.assert_close(shares[1:3], torch.full((2,), 0.005 / 7), rtol=0.05, atol=0)
+    torch.testing.assert_close(weights[0].square().mean((1, 2, 3)).sqrt(), sizes)
+    # small ones may grow: a thousandth of the mean size is added to each
+    assert 1.01 * 0.005 / 7 < shares[3] < 1.15 * 0.005 / 7 < shares[0]
+    torch.testing.assert_close(moves[2].abs(), torch.full((2, 4), 0.005))
+    assert 0 < moves[1].abs().max() < 0.005 * RelativeAdam.SHIFT
+
+
+def test_a_filter_of_zeros_stays_finite():
+    weight = torch.zeros(2, 3, 3, 3)
+    weight[1] = 1
+    optimizer = RelativeAdam([weight], learning_rate=0.1)
+    for _ in range(3):
+        optimizer.step([torch.ones(2, 3, 3, 3)])
+    assert weight.isfinite().all()
+    assert weight[0].abs().max() < 1e-9
+
+
+def test_relative_steps_follow_gradients_in_any_layout():
+    rng = torch.Generator().manual_seed(0)
+    start, gradient = (torch.randn(4, 3, 5, 5, generator=rng) for _ in range(2))
+    ends = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        weight = start.clone(memory_format=torch.contiguous_format)
+        optimizer = RelativeAdam([weight], 0.1)
+        for _ in range(3):
+            optimizer.step([gradient.contiguous(memory_format=layout)])
+        ends.append(weight)
+    assert torch.equal(*ends)
+
+
+def test_relative_steps_go_on_from_their_state():
+    rng = torch.Generator().manual_seed(0)
+    gradients = [[torch.randn(3, 2, generator=rng)] for _ in range(4)]
+    whole, begun, resumed = (torch.ones(3, 2) for _ in range(3))
+    for weight, steps in ((whole, gradients), (begun, gradients[:2])):
+        optimizer = RelativeAdam([weight], 0.1)
+        for each in steps:
+            optimizer.step(each)
+    resumed.copy_(begun)
+    later = RelativeAdam([resumed], 0.1)
+    for mine, kept in zip(later.state(), optimizer.state(), strict=True):
+        mine.copy_(kept)
+    for each in gradients[2:]:
+        later.step(each)
+    assert torch.equal(resumed, whole)

@@ -1,0 +1,73 @@
+"""Head first: pretrained weights, and a head that suits their features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lookbook.networks.classifier import build_classifier
+from lookbook.networks.pretrained import load_pretrained
+from lookbook.recipes import TRANSFER
+from lookbook.training.steps.head import fit_head, warm_start
+
+
+def striped(n, classes, seed=0):
+    """Return images whose stripes are as many as their class says, twice over."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    across = np.arange(48)[None, :] + rng.integers(0, 48, (n, 1))
+    rows = 128 + 90 * np.sin(2 * np.pi * across * (2 * labels[:, None] + 2) / 48)
+    images = np.repeat(rows[:, None, :, None], 48, 1) + rng.normal(0, 12, (n, 48, 48, 3))
+    return images.clip(0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture
+def started():
+    """Return a function that builds a classifier for some classes, and starts it."""
+
+    def start(images, labels, n_classes):
+        classifier = build_classifier(TRANSFER, images, n_classes, seed=0)
+        warm_start(classifier, images, labels)
+        return classifier.eval()
+
+    return start
+
+
+def answers(classifier, images):
+    with torch.inference_mode():
+        return classifier(torch.from_numpy(images))[0].argmax(1).numpy()
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_head_on_few_images_answers_for_others(started, classes):
+    classifier = started(*striped(10 * classes, classes), classes)
+    images, labels = striped(20 * classes, classes, seed=1)
+    assert (answers(classifier, images) == labels).mean() > 0.9
+
+
+def test_all_but_the_head_is_what_imagenet_taught(started):
+    network, pretrained = started(*striped(6, 3), 3).network, load_pretrained()
+    for name, weight in network.named_parameters():
+        if not name.startswith("head."):
+            assert torch.equal(weight, pretrained.get_parameter(name)), name
+
+
+def test_a_class_without_images_is_never_the_answer(started):
+    images, labels = striped(20, 2)
+    classifier = started(images, 2 * labels, 4)
+    assert set(answers(classifier, images)) == {0, 2}
+
+
+def test_images_of_one_class_leave_the_head_as_it_is():
+    images, _ = striped(4, 1)
+    classifier = build_classifier(TRANSFER, images, 2, seed=0)
+    before = classifier.network.head.weight.clone()
+    fit_head(classifier, images, np.zeros(4, np.int64))
+    assert torch.equal(before, classifier.network.head.weight)
+
+
+def test_grey_images_have_a_head_too(started):
+    images, labels = striped(20, 2)
+    classifier = started(images[..., 0], labels, 2)
+    assert (answers(classifier, images[..., 0]) == labels).all()
