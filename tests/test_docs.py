@@ -44,6 +44,7 @@ def commands(page: str) -> list[list[str]]:
 SHORTER = {
     "--seed 0": "--seed 0 --epochs 1",
     "--budget 10s": "--budget 3s",
+    "--recipe transfer --budget 3m": "--recipe transfer --epochs 0.5 --size 64",
     "--recipe photo": "--recipe photo --epochs 0.1",
 }
 
@@ -86,7 +87,7 @@ def test_the_commands_of_the_tutorial_and_the_how_to_run_as_they_stand(demo, tmp
         shutil.copytree(demo / name, tmp_path / name)
     lay_out_mine(tmp_path)
     ran = [*commands("docs/tutorial.md"), *commands("docs/own-images.md")]
-    assert len(ran) == 17
+    assert len(ran) == 18
     run_all(ran, tmp_path)
     assert (tmp_path / "pair.png").exists()
     assert len((tmp_path / "predictions.csv").read_text("ascii").splitlines()) == 1 + 2

@@ -70,6 +70,9 @@ class EfficientNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.top = Unit(channels, FEATURES)
         self.head = nn.Linear(FEATURES, outputs)
+        # by chance until it is fitted, it would not be the same for the same seed
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
         #: how many traits `with_traits` gives
         self.n_traits, self.n_classes = FEATURES, outputs
 
