@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lookbook.networks.classifier import Classifier
 
 #: images by which a head is fitted, and how many go through the network at once
-MOST, AT_ONCE = 1000, 32
+MOST, AT_ONCE = 1000, 8
 #: inverse of the strength of the penalty on weights; between 3 and 30 accuracy moves by half a
 #: point (docs/log.md, a pretrained start)
 INVERSE_PENALTY = 10.0
