@@ -1,11 +1,62 @@
-"""Principal axes against a singular value decomposition; softmax of extreme logits."""
+"""Rows on the disk against the same in memory; principal axes against a singular value
+decomposition; softmax of extreme logits."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lookbook.core.arrays import principal_axes, softmax
+from lookbook.core import arrays
+from lookbook.core.arrays import (
+    Rows,
+    invert_rows,
+    is_mapped,
+    join_rows,
+    principal_axes,
+    softmax,
+    take_rows,
+)
+
+
+@pytest.fixture
+def mapped(tmp_path, monkeypatch):
+    """Images on the disk, of which none are so few that they come into memory."""
+    monkeypatch.setattr(arrays, "CHUNK", 1)
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 5), np.uint8)
+    images.tofile(tmp_path / "images")
+    return np.memmap(tmp_path / "images", np.uint8, "r", shape=images.shape)
+
+
+def test_rows_on_the_disk_are_those_in_memory(mapped):
+    plain, order = np.array(mapped), np.random.default_rng(1).permutation(20)
+    taken, expected = take_rows(mapped, order), plain[order]
+    inverted = np.arange(20) % 3 == 0
+    for _ in range(2):
+        assert is_mapped(taken)
+        assert (taken.shape, taken.ndim, taken.nbytes) == (expected.shape, 3, expected.nbytes)
+        np.testing.assert_array_equal(taken, expected)
+        for places in (3, -1, slice(2, 9), slice(0, 0), np.array([5, 5, 0, 19]), [7]):
+            np.testing.assert_array_equal(taken[places], expected[places])
+        np.testing.assert_array_equal(np.stack(list(taken)), expected)
+        taken, expected = invert_rows(taken, inverted), invert_rows(expected, inverted)
+
+
+def test_rows_of_several_arrays_stay_on_the_disk(mapped):
+    plain, marks = np.array(mapped), np.arange(7) < 3
+    odd = np.arange(1, 14, 2)
+    joined = join_rows(invert_rows(take_rows(mapped, odd), marks), mapped)
+    expected = np.concatenate([invert_rows(plain[odd], marks), plain])
+    assert isinstance(joined, Rows)
+    np.testing.assert_array_equal(joined, expected)
+    again = np.random.default_rng(2).permutation(27)
+    np.testing.assert_array_equal(take_rows(joined, again), expected[again])
+    np.testing.assert_array_equal(join_rows(plain, plain)[20:], plain)
+
+
+def test_a_few_rows_come_into_memory(mapped, monkeypatch):
+    monkeypatch.setattr(arrays, "CHUNK", 40)
+    assert not is_mapped(take_rows(mapped, np.array([3, 1])))
+    assert is_mapped(take_rows(mapped, np.array([3, 1, 2])))
 
 
 @pytest.mark.parametrize("shape", [(200, 30), (30, 200), (40, 40)])

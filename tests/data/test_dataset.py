@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookbook.data.dataset import Dataset
+from lookbook.core import arrays
+from lookbook.data.dataset import Dataset, join
 from lookbook.errors import InputError
 from made_data import images_of
 
@@ -124,3 +125,21 @@ def test_the_hash_is_equal_only_for_equal_data():
         Dataset(images.reshape(4, 8, 9), labels, ("a", "b")).sha256(),
     }
     assert len(others | {dataset.sha256()}) == 5
+
+
+def test_images_on_the_disk_stay_there_and_are_the_same_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "CHUNK", 300)
+    grey = np.full((40, 12, 10), 20, np.uint8)
+    grey[::13] = 240
+    labels = np.arange(40) % 2
+    grey.tofile(tmp_path / "images")
+    images = np.memmap(tmp_path / "images", np.uint8, "r", shape=grey.shape)
+    rows = np.random.default_rng(0).permutation(40)[:30]
+    found = []
+    for each in (images, grey):
+        whole = Dataset(each, labels, ("cat", "dog"))
+        dataset = join(whole.match(whole.polarity).take(rows), whole)
+        assert arrays.is_mapped(dataset.images) == (each is images)
+        found.append((whole.sha256(), whole.polarity, dataset.polarity, dataset.sha256()))
+    assert found[0] == found[1]
+    assert found[0][1] == "light on dark"

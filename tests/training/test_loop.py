@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from conftest import made_images
+from lookbook.core import arrays
 from lookbook.core.arrays import softmax
 from lookbook.errors import TrainingError
 from lookbook.networks.classifier import build_classifier
@@ -97,6 +101,77 @@ def test_the_same_seed_gives_bit_identical_weights_and_another_seed_others():
     first, second, other = (fit(data, None, TUTORIAL.with_epochs(2), 3, seed=s) for s in (4, 4, 5))
     assert bits(first) == bits(second)
     assert bits(first) != bits(other)
+
+
+@pytest.mark.parametrize("recipe", [QUICK, STANDARD], ids=lambda recipe: recipe.name)
+def test_images_on_the_disk_give_the_same_weights_bit_by_bit(tmp_path, monkeypatch, recipe):
+    monkeypatch.setattr(arrays, "CHUNK", 1)
+    recipe = replace(recipe, epochs=2, batch_size=32)
+    images, labels = made_images(400, seed=0)
+    images.tofile(tmp_path / "images")
+    mapped = np.memmap(tmp_path / "images", np.uint8, "r", shape=images.shape)
+    rows = np.random.default_rng(0).permutation(400)[:300]
+    for each in (images, mapped), (images[rows], arrays.take_rows(mapped, rows)):
+        answers = labels[rows] if len(each[0]) == 300 else labels
+        memory, disk = (fit((part, answers), None, recipe, 10).classifier for part in each)
+        for name, tensor in memory.state_dict().items():
+            assert torch.equal(tensor, disk.state_dict()[name]), name
+
+
+#: trains on 8,192 images on the disk, twice as the first time leaves memory behind, then on 16,384;
+#: says what anonymous memory was at the most
+_FIT_ON_DISK = """
+import sys, threading, time
+import numpy as np
+from dataclasses import replace
+from lookbook.core import arrays
+from lookbook.data.dataset import Dataset
+from lookbook.data.splits import split_validation
+from lookbook.recipes import STANDARD
+from lookbook.training.calibration import learn_novelty
+from lookbook.training.loop import fit
+
+def watch():
+    while True:
+        with open("/proc/self/status") as status:
+            most.append(next(int(line.split()[1]) for line in status if "RssAnon" in line))
+        time.sleep(0.01)
+
+arrays.CHUNK = 2**22
+most = []
+threading.Thread(target=watch, daemon=True).start()
+recipe = replace(STANDARD, widths=(4, 4, 4), batch_size=500)
+for n in (8192, 8192, 16_384):
+    images = np.memmap(sys.argv[1], np.uint8, "r", shape=(n, 64, 64, 3))
+    whole = Dataset(images, np.arange(n) % 2, ("cat", "dog"))
+    whole = whole.match(whole.polarity)
+    training, validation = split_validation(whole, seed=0)
+    training.sha256()
+    parts = [(part.images, part.labels) for part in (training, validation)]
+    few = replace(recipe, epochs=2000 / n)
+    fitted = fit(parts[0], (parts[1][0][:500], parts[1][1][:500]), few, 2)
+    learn_novelty(fitted.classifier, parts[0])
+    print(1024 * max(most))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="RssAnon is Linux's")
+def test_images_on_the_disk_are_not_copied_into_memory(tmp_path):
+    with (tmp_path / "images").open("wb") as file:
+        for seed in range(16):
+            rng = np.random.default_rng(seed)
+            rng.integers(0, 256, (1024, 64, 64, 3), np.uint8).tofile(file)
+    ended = subprocess.run(
+        [sys.executable, "-c", _FIT_ON_DISK, tmp_path / "images"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    _, few, many = map(int, ended.stdout.split())
+    # 100 MB of images more
+
+    assert many - few < 40_000_000
 
 
 def test_the_state_of_torchs_own_generator_decides_nothing():

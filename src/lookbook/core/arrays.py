@@ -1,13 +1,15 @@
-"""Chunks of arrays that fit into memory, evenly spaced samples, principal axes, softmax."""
+"""Rows of memory-mapped arrays, chunks that fit into memory, samples, principal axes, softmax."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float32, Shaped
+    from jaxtyping import Bool, Float, Float32, Int64, Shaped, UInt8
 
 #: bytes of pixels that are computed with at once, where there may be any number
 CHUNK = 2**27
@@ -20,7 +22,9 @@ def sample(raw: Shaped[np.ndarray, "N *shape"], most: int) -> Shaped[np.ndarray,
     [0, 2, 4, 6, 8]
     """
     n = len(raw)
-    return raw if n <= most else raw[np.arange(most) * n // most]
+    if n <= most:
+        return raw[:] if isinstance(raw, Rows) else raw
+    return raw[np.arange(most) * n // most]
 
 
 def chunks(n: int, size: int) -> list[slice]:
@@ -31,6 +35,123 @@ def chunks(n: int, size: int) -> list[slice]:
     """
     step = max(1, CHUNK // size)
     return [slice(start, start + step) for start in range(0, n, step)]
+
+
+class Rows:
+    """Rows of memory-mapped images, in any order, which stay on the disk until they are asked for.
+
+    They stand for an array where it is asked for its shape, for single rows, or for some of them,
+    which are copied; as a whole NumPy copies them into memory, too.
+
+    >>> images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    >>> rows = Rows((images,), np.array([2, 0]), np.array([False, True]))
+    >>> rows.shape, rows[0].tolist(), rows[1:].tolist()
+    ((2, 2, 2), [[8, 9], [10, 11]], [[[255, 254], [253, 252]]])
+
+    Parameters
+    ----------
+    arrays
+        Images of one shape; their rows are numbered from the first array to the last.
+    rows
+        The numbers of those that these are.
+    inverted
+        Which of them are shown light for dark; None where none is.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        arrays: Sequence[UInt8[np.ndarray, "N *shape"]],
+        rows: Int64[np.ndarray, "M"],
+        inverted: Bool[np.ndarray, "M"] | None = None,
+    ) -> None:
+        self.arrays, self.rows, self.inverted = tuple(arrays), rows, inverted
+        self.shape: tuple[int, ...] = (len(rows), *arrays[0].shape[1:])
+        self.ndim, self.size = len(self.shape), math.prod(self.shape)
+        self.nbytes = self.size
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Shaped[np.ndarray, "M *shape"]:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def __getitem__(self, places: Any) -> UInt8[np.ndarray, "*shape"]:
+        rows = self.rows[places]
+        single = rows.ndim == 0
+        rows = rows.reshape(-1)
+        # forwards through the file, from which a disk reads several times as fast
+        order = rows.argsort(kind="stable")
+        images = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        first = 0
+        for array in self.arrays:
+            here = order[slice(*np.searchsorted(rows, (first, first + len(array)), sorter=order))]
+            images[here] = array[rows[here] - first]
+            first += len(array)
+        if self.inverted is not None:
+            inverted = self.inverted[places].reshape(-1)
+            images[inverted] = 255 - images[inverted]
+        return images[0] if single else images
+
+
+def is_mapped(
+    images: Shaped[np.ndarray, "N *shape"] | Rows,
+) -> TypeGuard[np.memmap[Any, Any] | Rows]:
+    """Say whether images are on the disk: a memory map, or rows of one."""
+    return isinstance(images, np.memmap | Rows)
+
+
+def take_rows(
+    images: Shaped[np.ndarray, "N *shape"], indices: Int64[np.ndarray, "M"]
+) -> Shaped[np.ndarray, "M *shape"]:
+    """Return the images at these indices; those on the disk stay there, unless they are few."""
+    if not is_mapped(images) or len(indices) * images[:1].nbytes <= CHUNK:
+        taken: Shaped[np.ndarray, "M *shape"] = images[indices]
+        return taken
+    if isinstance(images, Rows):
+        inverted = None if images.inverted is None else images.inverted[indices]
+        return _as_array(Rows(images.arrays, images.rows[indices], inverted))
+    return _as_array(Rows((images,), indices))
+
+
+def invert_rows(
+    images: Shaped[np.ndarray, "N *shape"], inverted: Bool[np.ndarray, "N"]
+) -> Shaped[np.ndarray, "N *shape"]:
+    """Return images with these inverted; those on the disk stay there as they are."""
+    if not is_mapped(images):
+        fresh = np.array(images)
+        fresh[inverted] = 255 - fresh[inverted]
+        return fresh
+    rows = images if isinstance(images, Rows) else Rows((images,), np.arange(len(images)))
+    before = False if rows.inverted is None else rows.inverted
+    return _as_array(Rows(rows.arrays, rows.rows, inverted ^ before))
+
+
+def join_rows(
+    first: Shaped[np.ndarray, "N *shape"], second: Shaped[np.ndarray, "M *shape"]
+) -> Shaped[np.ndarray, "L *shape"]:
+    """Return the images of both, one after the other; those on the disk stay there."""
+    if not (is_mapped(first) or is_mapped(second)):
+        return np.concatenate([first, second])
+    both = [
+        each if isinstance(each, Rows) else Rows((each,), np.arange(len(each)))
+        for each in (first, second)
+    ]
+    before = sum(map(len, both[0].arrays))
+    rows = np.concatenate([both[0].rows, both[1].rows + before])
+    inverted = None
+    if any(each.inverted is not None for each in both):
+        marks = [
+            np.zeros(len(each), bool) if each.inverted is None else each.inverted for each in both
+        ]
+        inverted = np.concatenate(marks)
+    return _as_array(Rows(both[0].arrays + both[1].arrays, rows, inverted))
+
+
+def _as_array(rows: Rows) -> Shaped[np.ndarray, "N *shape"]:
+    """Return rows under the type that they stand for."""
+    return cast("np.ndarray[Any, Any]", rows)
 
 
 def principal_axes(centred: Float32[np.ndarray, "N D"], most: int) -> Float32[np.ndarray, "D A"]:

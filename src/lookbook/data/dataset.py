@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lookbook.core.arrays import Rows, chunks, join_rows, take_rows
 from lookbook.core.names import few, plain
 from lookbook.data.array_checks import CLASSES, as_images, dim_levels, unknown_classes
 from lookbook.errors import InputError, LookbookWarning, check_types
@@ -86,7 +87,8 @@ class Dataset:
         """Return the dataset of the images at these indices."""
         files = tuple(self.files[i] for i in indices) if self.files else ()
         groups = self.groups.take(indices) if self.groups else None
-        return Dataset(self.images[indices], self.labels[indices], self.classes, files, groups)
+        images = take_rows(self.images, indices)
+        return Dataset(images, self.labels[indices], self.classes, files, groups)
 
     def check_kind(self, size: tuple[int, int], channels: int, source: object) -> None:
         """Refuse images of another size or kind than a model takes."""
@@ -128,14 +130,17 @@ def hash_arrays(
     """Return the SHA-256 of inputs, labels and class names."""
     named = tuple(map(plain, classes))  # a Mac's folders are not other data
     digest = hashlib.sha256(repr((raw.shape, named)).encode())
-    digest.update(np.ascontiguousarray(raw).data)
+    # by chunks: rows on the disk are read when they are asked for
+    for part in chunks(len(raw), raw[:1].nbytes) if isinstance(raw, Rows) else [slice(None)]:
+        digest.update(np.ascontiguousarray(raw[part]).data)
     digest.update(np.ascontiguousarray(labels).data)
     return digest.hexdigest()
 
 
 def _check(dataset: Dataset) -> None:
     images, labels, classes = dataset.images, dataset.labels, dataset.classes
-    as_images(images)
+    # of rows on the disk the first one says what they are
+    as_images(images[:1] if isinstance(images, Rows) else images, images.shape)
     if len(images) == 0 or labels.shape != (len(images),):
         raise InputError(
             f"each image needs one label: got {len(images):,} images and labels of shape "
@@ -171,7 +176,7 @@ def join(first: Dataset, second: Dataset) -> Dataset:
     >>> len(join(part, part))
     4
     """
-    images = np.concatenate([first.images, second.images])
+    images = join_rows(first.images, second.images)
     labels = np.concatenate([first.labels, second.labels])
     return Dataset(images, labels, first.classes, first.files + second.files)
 

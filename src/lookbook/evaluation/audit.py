@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 
 from lookbook.core import arrays
-from lookbook.core.arrays import chunks, principal_axes
+from lookbook.core.arrays import chunks, join_rows, principal_axes
 from lookbook.data.copies import find_first
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def audit(training: Dataset, test: Dataset, out_of_fold: OutOfFold | None) -> Fi
         Probabilities of networks that had not seen the images; None where there are none, so
         that no label is suspected.
     """
-    images = np.concatenate([training.images, test.images])
+    images = join_rows(training.images, test.images)
     examined = Examined(training, test, images, find_first(images), out_of_fold)
     findings = Findings.none(len(training))
     for check in CHECKS:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookbook.core.arrays import chunks, invert_rows
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.images import decoding
 from lookbook.images.decoding import DAMAGE, FORMATS
@@ -351,8 +352,13 @@ def find_polarity(images: UInt8[np.ndarray, "N H W *C"]) -> Polarity:
 
 
 def _border_medians(images: UInt8[np.ndarray, "N H W *C"]) -> Float64[np.ndarray, "N"]:
+    parts = [images[part] for part in chunks(len(images), images[:1].nbytes)]
+    return np.concatenate([_median(_borders(part)) for part in parts] or [np.zeros(0)])
+
+
+def _borders(images: UInt8[np.ndarray, "N H W *C"]) -> UInt8[np.ndarray, "B N"]:
     sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
-    return _median(np.concatenate(sides, axis=1).reshape(len(images), -1).T)
+    return np.concatenate(sides, axis=1).reshape(len(images), -1).T
 
 
 def match_all(
@@ -371,8 +377,7 @@ def match_all(
     medians = _border_medians(images)
     inverted = medians > LIGHT if polarity == "light on dark" else medians < DARK
     if inverted.any():
-        images = images.copy()
-        images[inverted] = 255 - images[inverted]
+        images = invert_rows(images, inverted)
     return images, inverted
 
 

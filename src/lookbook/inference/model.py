@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
+from lookbook.core.arrays import Rows
 from lookbook.data.array_checks import advise_on_levels
 from lookbook.errors import DamagedFileError, InputError, check_types
 from lookbook.images.specification import VERSIONS, UnknownVersionError
@@ -227,7 +228,8 @@ class Model:
             Type or shape are not those that the model was trained on, there is no image, or a
             feature is NaN or infinite.
         """
-        inputs = np.asarray(inputs)
+        if not isinstance(inputs, Rows):
+            inputs = np.asarray(inputs)
         if inputs.shape[1:] == (*self.input_shape, 1):
             inputs = inputs[..., 0]
         if len(self.input_shape) == 1 and inputs.dtype.kind in "iuf":

@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 
+from lookbook.core.arrays import Rows, is_mapped
+
 if TYPE_CHECKING:
-    import numpy as np
-    from jaxtyping import Shaped
+    from jaxtyping import Int64, Shaped, UInt8
+    from torch import Tensor
 
     from lookbook.recipes import Recipe
 
@@ -36,6 +39,40 @@ def as_tensor(array: Shaped[np.ndarray, "..."]) -> Shaped[torch.Tensor, "..."]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)
+
+
+class OnDisk:
+    """Images on the disk, under the names by which a tensor is asked for some of its rows."""
+
+    def __init__(self, images: np.memmap[Any, Any] | Rows, device: torch.device) -> None:
+        if not isinstance(images, Rows):
+            images = Rows((images,), np.arange(len(images)))
+        self._rows = images
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> UInt8[Tensor, "*shape"]:
+        return as_tensor(self._rows[place])
+
+    def index_select(self, _dim: int, places: Int64[Tensor, "M"]) -> UInt8[Tensor, "M *shape"]:
+        """Return the images at these places, on the device."""
+        return as_tensor(self._rows[places.cpu().numpy()]).to(self.device)
+
+    def split(self, size: int) -> Iterator[UInt8[Tensor, "M *shape"]]:
+        """Give all images, so many at once."""
+        for start in range(0, len(self), size):
+            yield as_tensor(self._rows[start : start + size]).to(self.device)
+
+
+def on_device(
+    array: Shaped[np.ndarray, "N *shape"], device: torch.device
+) -> Shaped[Tensor, "N *shape"]:
+    """Return an array on a device; images on the disk stay there until rows are asked for."""
+    if is_mapped(array):
+        return cast("Tensor", OnDisk(array, device))
+    return as_tensor(array).to(device)
 
 
 @cache

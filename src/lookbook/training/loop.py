@@ -15,7 +15,7 @@ from torch import nn
 from lookbook.core.arrays import softmax
 from lookbook.evaluation import metrics
 from lookbook.networks.classifier import Classifier, build_classifier
-from lookbook.networks.devices import as_tensor, pick_device
+from lookbook.networks.devices import on_device, pick_device
 from lookbook.networks.efficientnet import EfficientNet
 from lookbook.networks.scaling import Components
 from lookbook.runs.schema import EpochRecord
@@ -122,7 +122,7 @@ def fit(
     classifier = _start(recipe, training, n_classes, seed, device)
     processes.align(classifier)
     scaler, network = classifier.scaler, classifier.network
-    images, labels = (as_tensor(array).to(device) for array in training)
+    images, labels = (on_device(array, device) for array in training)
     if isinstance(scaler, Components):
         # once: an epoch of the components takes a quarter of the bytes and of the arithmetic
         images = scaler.of_all(images, torch.bfloat16 if recipe.half else torch.float32)
