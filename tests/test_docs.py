@@ -159,6 +159,7 @@ def test_the_lines_of_plain_onnx_runtime_say_what_the_program_says(
         "docs/tutorial",
         "docs/own-images",
         "docs/serving",
+        "docs/scale",
         "docs/benchmarks",
         "docs/python",
     ],

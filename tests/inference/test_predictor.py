@@ -423,16 +423,16 @@ def test_columns_of_other_names_and_pixels_of_other_types_are_refused(predictor)
     with pytest.raises(InputError, match="lacks the column path, it has image; expected"):
         predictor({"image": np.zeros((2, 8, 8), np.uint8)})
     odd = [np.zeros((8, 8)), np.zeros((8, 8), np.int64), np.zeros((2, 8, 8, 3), np.uint8)]
-    odd += [np.zeros((0, 8), np.uint8), np.zeros((8, 8, 1), np.uint8)]
+    odd += [np.zeros((0, 8), np.uint8), np.zeros((8, 8, 1), np.uint8), np.zeros((1, 9, 8), "u1")]
     pixels = np.empty(len(odd), object)
     pixels[:] = odd
-    a, b, c, d, e = predictor({"path": list("abcde"), "image": pixels})["error"].to_pylist()
+    a, b, c, d, *others = predictor({"path": list("abcdef"), "image": pixels})["error"].to_pylist()
     assert a.startswith("a cannot be read (floating-point pixels have no fixed range)")
     expected = "expected uint8 of shape (H, W), (H, W, 3) or (H, W, 4)"
     assert b == f"b has int64 pixels of shape (8, 8); {expected}"
     assert c == f"c has uint8 pixels of shape (2, 8, 8, 3); {expected}"
     assert d == f"d has uint8 pixels of shape (0, 8); {expected}"
-    assert e is None
+    assert others == [None, None]
 
 
 def test_a_batch_is_computed_on_one_thread_and_nothing_loads_torch(run, files):

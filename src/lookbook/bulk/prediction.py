@@ -7,12 +7,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookbook.bulk.parts import Source
-from lookbook.bulk.processes import Processes
+from lookbook.bulk.processes import Engine, Processes, Workers
 from lookbook.bulk.unfinished import Manifest, Summary, Unfinished, open_unfinished
 from lookbook.core.environment import source_sha256
 from lookbook.errors import InputError, LookbookWarning
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 MOST_PROCESSES = 1024
 #: what rows depend on, besides the model and the images
 _PACKAGES = ("lookbook", "onnxruntime")
+
+
+def row_versions() -> dict[str, str]:
+    """Return the versions of what rows depend on."""
+    return {name: version(name) for name in _PACKAGES} | {"source_sha256": source_sha256()}
 
 
 class BulkPrediction:
@@ -82,7 +88,12 @@ class BulkPrediction:
         """Where parts are kept until all are done."""
         return Unfinished(self.out, "").folder
 
-    def run(self, processes: int, hear: HearImages = lambda _done, _n: None) -> Summary:
+    def run(
+        self,
+        processes: int,
+        hear: HearImages = lambda _done, _n: None,
+        engine: Engine = Processes,
+    ) -> Summary:
         """Write the table by so many processes; those parts that are done already stay.
 
         Parameters
@@ -91,6 +102,8 @@ class BulkPrediction:
             How many, 1 or more; each has one thread.
         hear
             It hears how many images are done, of how many.
+        engine
+            What starts them and gives them parts: `Processes`, or a `Cluster`.
 
         Returns
         -------
@@ -114,14 +127,13 @@ class BulkPrediction:
             )
         with open_unfinished(self.out, self._manifest()) as unfinished:
             self._go_on(unfinished)
-            self._answer(unfinished, processes, hear)
+            self._answer(unfinished, hear, partial(engine, processes))
             unfinished.join(len(self._parts))
         return Summary.joined([self._done[number] for number in range(len(self._parts))])
 
     def _manifest(self) -> Manifest:
-        versions = {name: version(name) for name in _PACKAGES}
         return Manifest(
-            versions=versions | {"source_sha256": source_sha256()},
+            versions=row_versions(),
             model_sha256=hashlib.sha256(self._predictor.model.content).hexdigest(),
             input_sha256=self._source.identity(),
             images=len(self._source),
@@ -138,13 +150,15 @@ class BulkPrediction:
             note = f"going on: {self.done:,} of {len(self):,} images are done"
             warnings.warn(LookbookWarning(note), stacklevel=3)
 
-    def _answer(self, unfinished: Unfinished, processes: int, hear: HearImages) -> None:
+    def _answer(
+        self, unfinished: Unfinished, hear: HearImages, engine: Callable[..., Workers]
+    ) -> None:
         """Have all parts answered that are not."""
         left = {n: part for n, part in enumerate(self._parts) if n not in self._done}
         before, n = self.done, len(self)
         if left and before:
             hear(before, n)
-        workers = Processes(processes, self._predictor, unfinished, left)
+        workers = engine(self._predictor, unfinished, left)
         with closing(workers), _verified(self._source.arrays, workers.fail):
             workers.run(lambda done: hear(before + done, n), self._done.__setitem__)
 

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from lookbook.bulk.rows import answer_part
 from lookbook.errors import LookbookError, LookbookWarning
@@ -29,6 +29,23 @@ TELL_SECONDS = 0.1
 
 #: numbers of parts, and what they are
 Numbered: TypeAlias = "Mapping[int, Part]"
+
+
+class Workers(Protocol):
+    """What answers parts, and ends when it is closed; `Processes` says the contract."""
+
+    def run(self, hear: Callable[[int], None], note: Callable[[int, Summary], None]) -> None:
+        """Have all parts answered."""
+
+    def close(self) -> None:
+        """End what is not done."""
+
+    def fail(self, error: BaseException) -> None:
+        """End `run` by an error, from another thread."""
+
+
+#: what makes so many of them, for a predictor, an unfinished table and its parts
+Engine: TypeAlias = "Callable[[int, Predictor, Unfinished, Numbered], Workers]"
 
 
 class _Job(NamedTuple):
@@ -188,14 +205,17 @@ class Processes:
             if self._tries[task.number] < MOST_TRIES:
                 self._waiting.appendleft(task.number)
                 return
-        first, last = task.part.name(reached), task.part.name(len(task.part) - 1)
-        self.fail(
-            LookbookError(
-                f"the images from {first} to {last} ended {MOST_TRIES} processes, one after the "
-                "other: a damaged file may do so, or too little memory; take fewer `processes`, or "
-                "leave out what is damaged"
-            )
-        )
+        self.fail(killed(task.part, reached))
+
+
+def killed(part: Part, reached: int = 0) -> LookbookError:
+    """Return the error for a part that ends its processes, of which so many images were done."""
+    first, last = part.name(reached), part.name(len(part) - 1)
+    return LookbookError(
+        f"the images from {first} to {last} ended {MOST_TRIES} processes, one after the other: a "
+        "damaged file may do so, or too little memory; take fewer `processes`, or leave out what "
+        "is damaged"
+    )
 
 
 # ---- in such a process ----

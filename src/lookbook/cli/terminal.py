@@ -170,7 +170,7 @@ _COMMANDS = {
 }
 #: an argument, an argument with its value, or a call, as errors name them
 _MARKED = re.compile(
-    "`((?:budget|corrections|coverage|figure|final|groups|mirror|out|port|processes|recipe|sets"
+    "`((?:address|budget|corrections|coverage|figure|final|groups|mirror|out|port|processes|recipe|sets"
     rf"|size)(?:='[a-z]+')?|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
 )
 

@@ -87,9 +87,12 @@ def _image_of(pixels: Any, name: str) -> Image.Image | InputError:
     from PIL import Image  # noqa: PLC0415  # only for files
 
     pixels = np.asarray(pixels)
+    levels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    if len(levels.shape) == 3 and len(levels) == 1 and levels.shape[2] > 4:
+        levels = levels[0]  # so Ray passes grey images beside those in colour
     with suppress(TypeError, ValueError):  # Pillow's for other types and shapes
-        if pixels.size:
-            return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+        if levels.size:
+            return Image.fromarray(levels)
     error = InputError(
         f"{name} has {pixels.dtype} pixels of shape {pixels.shape}; expected uint8 of shape "
         "(H, W), (H, W, 3) or (H, W, 4)"

@@ -143,3 +143,40 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(place, tmp_path, 
     files = parquet.read_table(out)["file"].to_pylist()
     assert files == [f"{tmp_path}/many.npy:{i}" for i in range(400_000)]
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--engine", "ray"], "error: --engine writes a table; name it, such as --out"),
+        (
+            ["--engine", "ray", "--json"],
+            "error: --json goes without --engine, which writes",
+        ),
+        (["--address", "a:1"], "error: --address names a cluster of Ray; add --engine ray"),
+        (
+            ["--engine", "ray", "--processes", "2", "--address", "a:1", "--out", "a.csv"],
+            "error: --address goes with --engine ray, and without --processes",
+        ),
+        (["--engine", "dask", "--out", "a.csv"], "'dask' is not"),
+    ],
+)
+def test_an_engine_and_its_cluster_are_checked_before_any_work(call, array, options, message):
+    code, shown, told = call("predict", RUN, array, *options)
+    assert (code, shown) == (2, "")
+    assert message in " ".join(told.replace("│", " ").split())
+
+
+@pytest.mark.slow
+def test_a_wrong_address_of_a_cluster_is_one_sentence_in_time(call, array, tmp_path):
+    start = time.monotonic()
+    options = ["--engine", "ray", "--out", tmp_path / "a.csv", "--address"]
+    code, _, told = call("predict", RUN, array, *options, "127.0.0.1:1")
+    assert code == 1
+    assert told.startswith("error: no Ray cluster answers at 127.0.0.1:1 (Connection refused);")
+    assert len(told.splitlines()) == 1
+    code, _, told = call("predict", RUN, array, *options, "nonsense")
+    assert (code, told) == (
+        2, "error: nonsense is no --address of a cluster; expected HOST:PORT\n",
+    )  # fmt: skip
+    assert time.monotonic() - start < 60

@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, NoReturn
 
 import typer
 
 from lookbook.cli import options, photograph_results, progress, results, terminal
+from lookbook.core.environment import usable_cores
 from lookbook.core.names import few
 from lookbook.core.translation import t
 from lookbook.errors import InputError
@@ -19,6 +21,8 @@ from lookbook.runs import store
 from lookbook.runs.schema import ExternalEvaluation
 
 if TYPE_CHECKING:
+    from lookbook.bulk.prediction import BulkPrediction
+    from lookbook.bulk.unfinished import Summary
     from lookbook.inference.prediction import PredictionDocument
     from lookbook.inference.predictor import Prediction
     from lookbook.runs.store import Run
@@ -138,13 +142,24 @@ def predict(
             max=1024,
         ),
     ] = None,
+    engine: Annotated[
+        Literal["ray"] | None,
+        typer.Option(help="The same by the processes of Ray, on this machine or with --address."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of a cluster of Ray that this machine is part of."),
+    ] = None,
 ) -> None:
     """Say what images show, with the probability of every class."""
-    if processes is not None:
+    if processes is not None or engine is not None:
+        flag = "--processes" if engine is None else "--engine"
         alone = {"--figure": figure is not None, "--sets": sets is not None, "--json": as_json}
-        _refuse_others([flag for flag, given in alone.items() if given])
-        _predict_many(run, inputs, out, processes, coverage)
+        _refuse_others(flag, [other for other, given in alone.items() if given])
+        _predict_many(run, inputs, out, coverage, _Workers(flag, processes, address))
         return
+    if address is not None:
+        raise InputError("--address names a cluster of Ray; add --engine ray")
     if arrays := [given for given in inputs if _ARRAYS.search(given)]:
         raise InputError(
             f"{arrays[0]} holds many images: their answers become a table, with --out "
@@ -171,26 +186,47 @@ def predict(
     shown.end(figure)
 
 
-def _refuse_others(flags: list[str]) -> None:
-    if flags:
+class _Workers(NamedTuple):
+    """Who writes a table: the flag that asks for it, how many processes, and which cluster."""
+
+    flag: str
+    processes: int | None
+    address: str | None
+
+    def run(self, work: BulkPrediction, tell: Callable[[int, int], None]) -> Summary:
+        """Have a table written."""
+        n = self.processes or usable_cores()
+        if self.flag != "--engine":
+            return work.run(n, tell)
+        from lookbook.bulk.cluster import Cluster
+
+        return work.run(n, tell, partial(Cluster, address=self.address))
+
+
+def _refuse_others(flag: str, others: list[str]) -> None:
+    if others:
         raise InputError(
-            f"{flags[0]} goes without --processes, which writes a table alone; leave one of them "
-            "out"
+            f"{others[0]} goes without {flag}, which writes a table alone; leave one of them out"
         )
 
 
 def _predict_many(
-    run: str, inputs: list[str], out: Path | None, processes: int, coverage: float | None
+    run: str, inputs: list[str], out: Path | None, coverage: float | None, workers: _Workers
 ) -> None:
     """Write a table by several processes; say what is kept where that stops."""
     if out is None:
-        raise InputError("--processes writes a table; name it, such as --out predictions.csv")
+        raise InputError(f"{workers.flag} writes a table; name it, such as --out predictions.csv")
+    if workers.address is not None and (workers.processes or workers.flag != "--engine"):
+        raise InputError(
+            "--address goes with --engine ray, and without --processes: a cluster has as many as "
+            "it has cores"
+        )
     from lookbook.bulk.prediction import BulkPrediction
 
     work = BulkPrediction(run, inputs, out, coverage=coverage)
     try:
         with progress.show_images() as tell:
-            done = work.run(processes, tell)
+            done = workers.run(work, tell)
     except BaseException:
         if work.done:
             terminal.say(
