@@ -65,4 +65,5 @@ def test_a_part_of_a_folder_is_read_out_loud(tmp_path):
     heard = []
     with listen(lambda *each: heard.append(each)):
         part = load(str(write_folder(tmp_path / "data", (9, 9), {"a": 20, "b": 20})))
-    assert heard[-1] == (len(part), len(part)) == (32, 32)
+    # then the test part, which may hold copies of it
+    assert [done for done, n in heard if done == n] == [len(part), 8] == [32, 8]

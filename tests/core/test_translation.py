@@ -168,7 +168,7 @@ def test_the_command_line_turns_every_argument_and_call_that_an_error_names():
 
 def test_only_the_command_line_speaks_of_flags_and_commands():
     """What a command alone can do stands as a command: fetch from a folder, write a table."""
-    allowed = "lookbook fetch V|lookbook serve V|lookbook report RUN --corrections"
+    allowed = "lookbook fetch V|lookbook serve V|lookbook report RUN --corrections|ray start"
     commands = "|".join(each.name or each.callback.__name__ for each in cli.app.registered_commands)
     for sentence, where in SENTENCES.items():
         if not where.startswith(wording.SPEAKERS) and not re.search(allowed, sentence):
