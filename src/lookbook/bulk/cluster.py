@@ -204,15 +204,15 @@ def _open(job: Any) -> Predictor:
     opened: _Job = import_module("ray").get(job)
     if (here := row_versions()) != opened.versions:
         raise LookbookError(
-            f"{socket.gethostname()}, a machine of the cluster, has {_by_machine(here)}, this one has "
-            f"{_by_machine(opened.versions)}; install the same on all of them"
+            f"{socket.gethostname()}, a machine of the cluster, has {_versions(here)}, this one "
+            f"has {_versions(opened.versions)}; install the same on all of them"
         )
     with suppress(OSError):
         os.chdir(opened.folder)
     return opened.predictor.on_one_core()
 
 
-def _by_machine(found: dict[str, str]) -> str:
+def _versions(found: dict[str, str]) -> str:
     return ", ".join(f"{name} {version[:12]}" for name, version in found.items())
 
 
