@@ -15,6 +15,8 @@ from lookbook.cli import results
 from lookbook.core.files import write_document
 from lookbook.inference.model import Model
 from lookbook.recipes import TUTORIAL
+from lookbook.reports.page import write_run_report
+from lookbook.reports.report_data import collect
 from lookbook.runs.data_parts import load_part, load_split
 from lookbook.training.callbacks import Callback
 
@@ -54,6 +56,18 @@ def test_copies_in_a_test_part_of_its_own_are_counted_and_said(parted, tmp_path)
     told = results.evaluation(found)
     assert "11 of 29 test images are copies of training images (6 exact, 5 near)" in told
     assert f"without them: {100 * found.copies.accuracy_without:.2f} %" in told
+
+
+@pytest.mark.slow
+def test_a_report_says_so_in_both_languages(parted, tmp_path):
+    run = train(parted, SHORT, out=tmp_path / "run")
+    collected = collect(run)
+    for lang, words in (
+        ("en", "11 of 29 test pictures are copies of training pictures (6 exact, 5 near)"),
+        ("ko", "테스트 이미지 29장 가운데 11장이 훈련 이미지의 복사본입니다"),
+    ):
+        page = write_run_report(collected, tmp_path / f"{lang}.html", lang).read_text("utf-8")
+        assert words in page
 
 
 def test_a_test_part_without_copies_says_nothing_and_an_earlier_version_did_not_look(
