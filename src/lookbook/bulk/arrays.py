@@ -241,6 +241,6 @@ def _as_damage(array: ImageArray) -> Iterator[None]:
 
 def _damaged(path: Path, error: Exception) -> DamagedFileError:
     return DamagedFileError(
-        f"{path} cannot be read ({error}); expected an array of bytes, as numpy.savez or MNIST's "
-        "IDX files have it"
+        f"{path} cannot be read ({error}); save or fetch it again, as numpy.savez or MNIST's IDX "
+        "files have it"
     )

@@ -16,7 +16,7 @@ from lookbook.bulk.parts import Source
 from lookbook.bulk.processes import Engine, Processes, Workers
 from lookbook.bulk.unfinished import Manifest, Summary, Unfinished, open_unfinished
 from lookbook.core.environment import source_sha256
-from lookbook.errors import InputError, LookbookWarning
+from lookbook.errors import DamagedFileError, InputError, LookbookWarning
 from lookbook.inference import prediction
 from lookbook.inference.predictor import Predictor
 
@@ -127,7 +127,12 @@ class BulkPrediction:
             )
         with open_unfinished(self.out, self._manifest()) as unfinished:
             self._go_on(unfinished)
-            self._answer(unfinished, hear, partial(engine, processes))
+            try:
+                self._answer(unfinished, hear, partial(engine, processes))
+            except DamagedFileError:  # there is nothing to go on with
+                self._done = {}
+                unfinished.delete()
+                raise
             unfinished.join(len(self._parts))
         return Summary.joined([self._done[number] for number in range(len(self._parts))])
 

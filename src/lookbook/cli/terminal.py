@@ -170,8 +170,8 @@ _COMMANDS = {
 }
 #: an argument, an argument with its value, or a call, as errors name them
 _MARKED = re.compile(
-    "`((?:address|budget|corrections|coverage|figure|final|groups|mirror|out|port|processes|recipe|sets"
-    rf"|size)(?:='[a-z]+')?|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
+    "`((?:address|budget|corrections|coverage|figure|final|groups|host|mirror|out|port|processes"
+    rf"|recipe|sets|size)(?:='[a-z]+')?|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
 )
 
 

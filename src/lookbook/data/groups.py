@@ -114,19 +114,19 @@ def group_names(pattern: str, names: Sequence[str]) -> Shaped[np.ndarray, "N"]:
         found = re.compile(plain(pattern))
     except re.error as error:
         raise InputError(
-            f"`groups` is no regular expression: {pattern!r} ({error}); write one with one group, "
+            f"`groups` is no regular expression: '{pattern}' ({error}); write one with one group, "
             r"such as 'person-(\d+)'"
         ) from error
     if found.groups != 1:
         raise InputError(
-            f"`groups` needs one group in brackets, got {found.groups} in {pattern!r}; write it as "
+            f"`groups` needs one group in brackets, got {found.groups} in '{pattern}'; write it as "
             r"'person-(\d+)'"
         )
     matches = [found.search(plain(name)) for name in names]
     missing = [name for name, match in zip(names, matches, strict=True) if match is None]
     if len(missing) == len(names):
         raise InputError(
-            f"`groups` matches no file: {pattern!r} is looked for in names such as {names[0]}"
+            f"`groups` matches no file: '{pattern}' is looked for in names such as {names[0]}"
         )
     if missing:
         warn(

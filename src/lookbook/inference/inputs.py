@@ -147,6 +147,19 @@ def refuse_other_names(name: str | Path) -> None:
         list_images(name)  # says that there are none
 
 
+def refuse_absent(names: Sequence[str]) -> None:
+    """Refuse names of which none stands for anything, before a table of nothing is written.
+
+    Raises
+    ------
+    InputError
+        There is no such file or folder.
+    """
+    if not any(is_test(name) or Path(name).exists() for name in names):
+        refuse_other_names(names[0])
+        raise InputError(f"no image file {names[0]}; check the name")
+
+
 def unreadable(name: str, reason: str) -> InputError:
     """Return the error for a file that cannot be read, or for what is none."""
     error = InputError(reason)

@@ -36,10 +36,10 @@ class JsonLines(logging.Formatter):
 
 
 def set_up() -> None:
-    """Write what this package and its HTTP server log."""
+    """Write what this package logs, and what others warn of."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
-    for name, level in (("lookbook.serving", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("lookbook.serving").setLevel(logging.INFO)
+    # it warns of each form that it cannot read: who sent it is told
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)

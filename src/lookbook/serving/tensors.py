@@ -33,6 +33,10 @@ _FLAT: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
+#: what its decoder answers other bytes with: numbers that are too large, and no UTF-8, too
+_NO_JSON = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
+
+
 class Tensor(Struct, frozen=True):
     """Name, type and shape of a tensor, -1 for the number of images."""
 
@@ -157,7 +161,7 @@ def _parse(head: bytes) -> tuple[_Request, Wanted]:
     """Return what JSON asks for, and the outputs that are wanted."""
     try:
         request = _decode(head)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _NO_JSON as error:
         raise Refusal(400, f"expected a JSON inference request: {error}") from error
     return request, _wanted(request)
 
@@ -228,7 +232,7 @@ def _of_json(given: _Input, signature: Signature) -> Shaped[np.ndarray, "N *shap
     datatype = signature.images.datatype
     try:
         flat = _FLAT[datatype].decode(given.data)
-    except msgspec.DecodeError:
+    except _NO_JSON:
         flat = _flattened(given.name, given.data, given.shape, datatype)
     if len(flat) != math.prod(given.shape):
         raise Refusal(
@@ -249,7 +253,10 @@ def _of_json(given: _Input, signature: Signature) -> Shaped[np.ndarray, "N *shap
 def _flattened(name: str, data: Raw, shape: tuple[int, ...], datatype: str) -> list[Any]:
     """Return the numbers in lists of lists, at most as deep as the shape."""
     kinds = (int,) if datatype == "UINT8" else (int, float)
-    level = msgspec.json.decode(data)
+    try:
+        level = msgspec.json.decode(data)
+    except _NO_JSON as error:
+        raise Refusal(400, f"input {name!r}: {error}") from error
     for _ in shape[1:]:
         if isinstance(level, list) and all(isinstance(each, list) for each in level):
             level = [each for inner in level for each in inner]

@@ -194,6 +194,16 @@ def test_a_table_where_nothing_has_an_answer(call, tmp_path):
     assert told.startswith("오류: 이미지 4장 가운데 4장은 답이 없습니다: nothing.png, ")
 
 
+@pytest.mark.parametrize("more", [(), ("--processes", 1)])
+def test_names_of_nothing_at_all_leave_an_earlier_table_as_it_is(call, tmp_path, more):
+    out = tmp_path / "table.csv"
+    call("predict", RUN, "test:1", "--out", out)
+    before = out.read_bytes()
+    code, _, told = call("predict", RUN, "nope.jpg", "no/where.npz", "--out", out, *more)
+    assert (code, told) == (2, "error: no image file nope.jpg; check the name\n")
+    assert out.read_bytes() == before
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_table_no_part_of_one_and_no_process(album, place, tmp_path):
     paths = [str(path) for path in album.rglob("*.png")]

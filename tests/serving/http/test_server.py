@@ -293,7 +293,10 @@ def _workers(children: str) -> list[int]:
         ([f"a={RUN}", f"a={RUN}"], "two models are called 'a'"),
         ([RUN, "--token-file", "none"], "the token file none cannot be read"),
         ([RUN, "--host", "no.such.host.invalid"], "no host 'no.such.host.invalid'"),
-        ([RUN, "--host", "203.0.113.1"], "cannot listen on 203.0.113.1 port 8000"),
+        (
+            [RUN, "--host", "203.0.113.1"],
+            "cannot listen on 203.0.113.1: it is no address of this machine; choose another --host",
+        ),
         ([RUN, "--port", "70000"], "--port"),
         ([RUN, "--port", "a"], "--port"),
         ([RUN, "--workers", "0"], "--workers"),

@@ -152,6 +152,10 @@ def predict(
     ] = None,
 ) -> None:
     """Say what images show, with the probability of every class."""
+    if out is not None:
+        from lookbook.inference.inputs import refuse_absent
+
+        refuse_absent(inputs)
     if processes is not None or engine is not None:
         flag = "--processes" if engine is None else "--engine"
         alone = {"--figure": figure is not None, "--sets": sets is not None, "--json": as_json}

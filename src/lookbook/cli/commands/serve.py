@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +68,12 @@ def serve(
     from lookbook.serving.http import server, workers
     from lookbook.serving.repository import Source
 
+    for origin in allow_origin or ():
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise InputError(
+                f"--allow-origin {origin}: expected the address of a site, such as "
+                "https://example.org"
+            )
     settings = server.Settings(
         sources=tuple(map(Source.parse, models)),
         host=host,
@@ -85,6 +93,14 @@ def serve(
     def tell() -> None:
         names, url = ", ".join(repository.names), server.url_of(listening)
         terminal.say(t("serving {models} on {url}", models=names, url=url))
+        if token_file is None and not ip_address(listening.getsockname()[0]).is_loopback:
+            terminal.say(
+                t(
+                    "note: whoever reaches {host} may ask; --token-file FILE lets in those alone "
+                    "who have a token",
+                    host=host,
+                )
+            )
         terminal.suggest(f"curl -F file=@photo.jpg {url}/predict")
         sys.stdout.flush()  # in a pipe, too: nothing follows
 

@@ -200,6 +200,9 @@ class Application:
             return self._state.batcher.submit(model, asked.images, tell_of)
         except Refusal as refusal:
             tell(Answer.refusing(refusal, request.id))
+        except Exception:  # noqa: BLE001  # who asked is told, and the next is answered
+            _log.exception("%s", request.scope["path"], extra={"request_id": request.id.decode()})
+            tell(Answer.refusing(Refusal(500, "an error of the server"), request.id))
         return None
 
     def leave(self, request: Request, job: Job | None) -> None:

@@ -46,6 +46,12 @@ class Connection(HttpToolsProtocol):
         is_answered = self.cycle is None or self.cycle.response_complete
         return is_answered and self.receiving_since is None and not self.pipeline
 
+    @property
+    def _is_answering(self) -> bool:
+        """Whether a part of an answer was sent."""
+        cycle = self.cycle
+        return cycle is not None and cycle.response_started and not cycle.response_complete
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Take what nobody waits for any more out of the queue."""
         is_waited_for = self.cycle is not None and not self.cycle.response_complete
@@ -119,12 +125,12 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say, as all errors are said, that what has arrived is no HTTP, and close."""
-        body = Refusal(400, msg).body
-        head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self._close_with(Refusal(400, msg))
+
+    def _close_with(self, refusal: Refusal) -> None:
+        head = STATUS_LINE[refusal.status] + b"content-type: application/json\r\n"
+        length = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(refusal.body)
+        self.transport.write(head + length + refusal.body)
         self.transport.close()
 
     def end(self) -> None:
@@ -144,7 +150,11 @@ class Connection(HttpToolsProtocol):
         """Close if a request takes too long to arrive, or to come."""
         since = self.receiving_since
         if since is not None and now - since > RECEIVE_SECONDS:
-            self.transport.close()
+            said = f"expected a whole request within {RECEIVE_SECONDS:.0f} seconds"
+            if self._is_answering:
+                self.transport.close()
+            else:
+                self._close_with(Refusal(408, said))
         elif now - self._idle_since > IDLE_SECONDS:
             self.close_if_unused()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -86,6 +87,10 @@ def bind(host: str, port: int) -> socket.socket:
         listening.bind(address)
     except OSError as error:
         listening.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise InputError(
+                f"cannot listen on {host}: it is no address of this machine; choose another `host`"
+            ) from error
         raise InputError(
             f"cannot listen on {host} port {port}: {error.strerror}; choose another `port`"
         ) from error
@@ -95,6 +100,7 @@ def bind(host: str, port: int) -> socket.socket:
 def url_of(listening: socket.socket) -> str:
     """Return the address of a socket, as a browser takes it."""
     host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # all addresses
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -50,7 +50,8 @@ class Asked(Struct, frozen=True):
         try:
             return msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
-            raise Refusal(422, f"a parameter of the address: {error}") from error
+            said = str(error).replace(" | null", "").replace(" - at `$.", ", at `")
+            raise Refusal(422, f"a parameter of the address: {said}") from error
 
 
 async def answer_request(
@@ -117,6 +118,8 @@ async def _parts(body: bytes, headers: Headers, max_files: int) -> list[NamedByt
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         message = getattr(error, "message", "") or "it has no boundary, or is cut short"
+        if message.startswith("Too many files"):
+            raise Refusal(413, f"expected at most {max_files:,} files at once") from error
         raise Refusal(400, f"the form cannot be read: {message}") from error
     return [
         NamedBytes((part.filename or name)[:MAX_NAME], await part.read())
