@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "export": (reports.export, "runs/fashion-mnist-standard-1 --to html"),
     "serve": (serve.serve, "runs/fashion-mnist-standard-1"),
     "runs": (train.list_runs, ""),
+    "cache": (data.cache, ""),
     "demo": (train.demo, ""),
 }
 

@@ -43,8 +43,8 @@ LARGEST_FILE = 700_000_000
 Report = Callable[[str, int, int], None]
 
 
-def cache_folder() -> Path:
-    """Return the folder where fetched datasets are kept: the platform's cache folder.
+def cache_folder(kind: str = "datasets") -> Path:
+    """Return the folder where fetched datasets are kept, or others: the platform's cache folder.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def cache_folder() -> Path:
             "no place to keep datasets: this user has no home folder; name a cache folder in "
             "XDG_CACHE_HOME, or a home in HOME"
         ) from error
-    return folder / "datasets"
+    return folder / kind
 
 
 def find_builtin(name: str) -> BuiltinDataset:

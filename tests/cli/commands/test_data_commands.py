@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook
+from kinds import write_folder
+from lookbook.data import cache
+from lookbook.data.sources import load
 from lookbook.runs.store import read_run
 
 
@@ -62,3 +65,20 @@ def test_look_hands_the_size_on_and_says_that_colour_has_a_red_channel(class_fol
     assert ended.stdout.endswith("next: lookbook train mine --size 16\n")
     assert "\nrow 10 of its red channel, 0 to 255\n" in ended.stdout
     assert "no ink" not in ended.stdout
+
+
+def test_what_is_kept_of_large_folders_is_listed_and_removed(tmp_path, call, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert call("cache") == (0, "no image folder is kept decoded\nnext: lookbook look\n", "")
+    monkeypatch.setattr(cache, "FEWEST", 1)
+    monkeypatch.setattr(cache, "WORTH_BYTES", 1)
+    folder = write_folder(tmp_path / "mine", (12, 10, 3), {"cat": 30, "dog": 25})
+    load(folder)
+    code, out, _ = call("cache")
+    assert code == 0
+    assert out.count(str(folder)) == 2
+    assert "next: lookbook cache --clear\n" in out
+    assert call("cache", tmp_path)[1].startswith("no image folder is kept")
+    code, out, _ = call("cache", folder, "--clear")
+    assert (code, out) == (0, f"freed: 0.0 MB\nnext: lookbook look {folder}\n")
+    assert call("cache", folder)[1].startswith("no image folder is kept")

@@ -1,7 +1,8 @@
-"""Fetch a dataset, and look at one: the commands `fetch` and `look`."""
+"""Fetch a dataset, look at one, and list what is kept: the commands `fetch`, `look`, `cache`."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from lookbook.core.translation import t
 from lookbook.errors import InputError
 
 if TYPE_CHECKING:
+    from lookbook.data.cache import Kept
     from lookbook.data.dataset import Dataset
     from lookbook.data.formats.source import DataSource
 
@@ -81,6 +83,42 @@ def look(
     terminal.suggest(
         terminal.command_line("train", data, *([] if size is None else ["--size", size]))
     )
+
+
+def cache(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder of images; without it all that are kept.")
+    ] = None,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove what is kept; no image file is touched.")
+    ] = False,
+) -> None:
+    """List the large image folders that are kept decoded, or remove them."""
+    from lookbook.data import cache as images
+
+    kept = images.list_kept(folder)
+    if not kept:
+        print(t("no image folder is kept decoded"))
+    elif clear:
+        freed = images.clear(kept)
+        print(t("freed: {size:,.1f} MB", size=freed / 1e6))
+    else:
+        print(_kept_table(kept))
+    words = [] if folder is None else [folder]
+    if kept and not clear:
+        terminal.suggest(terminal.command_line("cache", *words, "--clear"))
+    else:
+        terminal.suggest(terminal.command_line("look", *words))
+
+
+def _kept_table(kept: list[Kept]) -> str:
+    """Write which folders are kept, how large they are, and when they were last used."""
+    rows = [[t("folder"), t("images"), "MB", t("last used (UTC)")]]
+    for each in kept:
+        used = datetime.fromtimestamp(each.last_used, UTC).strftime("%Y-%m-%d %H:%M")
+        images = f"{each.images:,}" if each.is_whole else t("{n:,}, unfinished", n=each.images)
+        rows.append([terminal.visible(each.folder), images, f"{each.n_bytes / 1e6:,.1f}", used])
+    return terminal.table(rows, right={1, 2})
 
 
 def load_both(source: DataSource, size: int | None) -> tuple[Dataset, Dataset]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lookbook.core import names
+from lookbook.core.arrays import join_rows, take_rows
+from lookbook.data import cache
 from lookbook.data.copies import group_copies
 from lookbook.data.dataset import Dataset, warn
 from lookbook.data.formats import image_folder
@@ -24,7 +26,7 @@ from lookbook.data.splits import (
     warn_few_tested,
 )
 from lookbook.errors import InputError
-from lookbook.images.reading import ReadImages, read_images
+from lookbook.images.reading import ReadImages
 
 if TYPE_CHECKING:
     from jaxtyping import Int64
@@ -123,7 +125,7 @@ class FolderSource(DataSource):
         if read is not None and part == "train" and chosen.tolist() == read.places:
             found = read.found
         else:
-            found = read_images([files.paths[i] for i in chosen], size, channels)
+            found = cache.read([files.paths[i] for i in chosen], size, channels, self.path)
         return self._dataset(files, chosen, found, groups)
 
     def _find_copies(
@@ -134,17 +136,17 @@ class FolderSource(DataSource):
         These are returned, too: where there are no copies they are the training part.
         """
         first = choose_files(files, self.layout, "train")
-        found = read_images([files.paths[i] for i in first], size, channels)
+        found = cache.read([files.paths[i] for i in first], size, channels, self.path)
         others = choose_files(files, self.layout, "test")
         shape = found.images.shape[1:3], 1 if found.images.ndim == 3 else 3
         try:
-            rest = read_images([files.paths[i] for i in others], *shape)
+            rest = cache.read([files.paths[i] for i in others], *shape, self.path)
         except InputError:  # none of them can be read, as is said where they are asked for
             rest = ReadImages(found.images[:0], [], [], [])
         numbers = np.concatenate([first[found.kept], others[rest.kept]]).astype(np.int64)
         # in the order of the files, in which a group's first image is told
         order = np.argsort(numbers)
-        images = np.concatenate([found.images, rest.images])[order]
+        images = take_rows(join_rows(found.images, rest.images), order)
         groups = list_groups(group_copies(images))
         named = numbers[order]
         copies = tuple(tuple(named[list(group)].tolist()) for group in groups)
@@ -158,7 +160,7 @@ class FolderSource(DataSource):
         channels: int | None,
     ) -> Dataset:
         """Return the images of chosen files."""
-        found = read_images([files.paths[i] for i in chosen], size, channels)
+        found = cache.read([files.paths[i] for i in chosen], size, channels, self.path)
         return self._dataset(files, chosen, found)
 
     def _dataset(
@@ -192,7 +194,7 @@ def _read_files(
     folder: Path,
 ) -> Dataset:
     """Read image files and bring them to one size; unreadable ones are left out and listed."""
-    return _as_dataset(paths, labels, classes, read_images(paths, size, channels), folder)
+    return _as_dataset(paths, labels, classes, cache.read(paths, size, channels, folder), folder)
 
 
 def _as_dataset(
