@@ -163,6 +163,13 @@ def test_small_folders_leave_nothing_behind(folder, monkeypatch):
     assert cache.list_kept() == []
 
 
+def test_what_is_split_off_a_large_folder_is_kept_with_it(folder, monkeypatch):
+    monkeypatch.setattr(cache, "WORTH_BYTES", 10_000)
+    load(folder)
+    assert sorted(each.images for each in cache.list_kept()) == [11, 44]
+    assert files_read(folder)[1] == 0
+
+
 def test_what_is_kept_is_listed_and_cleared(folder):
     load(folder)
     kept = cache.list_kept()

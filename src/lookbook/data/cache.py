@@ -51,9 +51,16 @@ VERSION = 1
 
 
 def read(
-    paths: Sequence[Path], size: Size | None, channels: int | None, folder: Path
+    paths: Sequence[Path],
+    size: Size | None,
+    channels: int | None,
+    folder: Path,
+    *,
+    keep: bool = False,
 ) -> ReadImages:
     """Return what `read_images` does; images of a large folder stay on the disk, in the cache.
+
+    Those that are to be kept do, too, however few they are.
 
     Raises
     ------
@@ -62,7 +69,7 @@ def read(
     OutputError
         The cache has no room for them, and memory neither.
     """
-    if len(paths) < FEWEST:
+    if len(paths) < FEWEST and not keep:
         return read_images(paths, size, channels)
     try:
         place = cache_folder("images")
@@ -74,7 +81,7 @@ def read(
     for entry in entries:
         if (kept := entry.open(paths, size, channels)) is not None:
             return kept
-    if not entries[0].is_begun:
+    if not (keep or entries[0].is_begun):
         n_bytes, seconds = _estimate(paths, size, channels)
         if n_bytes < WORTH_BYTES and seconds < WORTH_SECONDS:
             return read_images(paths, size, channels)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lookbook.core import names
-from lookbook.core.arrays import join_rows, take_rows
+from lookbook.core.arrays import is_mapped, join_rows, take_rows
 from lookbook.data import cache
 from lookbook.data.copies import group_copies
 from lookbook.data.dataset import Dataset, warn
@@ -140,7 +140,9 @@ class FolderSource(DataSource):
         others = choose_files(files, self.layout, "test")
         shape = found.images.shape[1:3], 1 if found.images.ndim == 3 else 3
         try:
-            rest = cache.read([files.paths[i] for i in others], *shape, self.path)
+            paths = [files.paths[i] for i in others]
+            # with the others, so that the next start reads no file
+            rest = cache.read(paths, *shape, self.path, keep=is_mapped(found.images))
         except InputError:  # none of them can be read, as is said where they are asked for
             rest = ReadImages(found.images[:0], [], [], [])
         numbers = np.concatenate([first[found.kept], others[rest.kept]]).astype(np.int64)
