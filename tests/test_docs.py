@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -50,11 +51,13 @@ SHORTER = {
 
 
 def lay_out_mine(folder: Path) -> None:
-    """Write what the pages call the reader's own: `mine/`, `photos/` and `photo.jpg`."""
+    """Write what the pages call the reader's own: `mine/`, `mine.npz`, `photos/`, `photo.jpg`."""
     for k, name in enumerate(("cat", "dog")):
         (folder / "mine" / name).mkdir(parents=True)
         for i, image in enumerate(made_images(40, seed=k)[0]):
-            Image.fromarray(image).save(folder / "mine" / name / f"{i}.jpg")
+            Image.fromarray(image).save(folder / "mine" / name / f"person-{i % 10}_{i}.jpg")
+    images, labels = made_images(60, seed=2)
+    np.savez(folder / "mine.npz", images=images, labels=labels, person=np.arange(60) % 10)
     (folder / "photos").mkdir()
     for path in ("photo.jpg", "photos/1.jpg", "photos/2.jpg"):
         Image.fromarray(np.zeros((50, 40), np.uint8)).save(folder / path)
@@ -65,7 +68,7 @@ def run_all(ran: list[list[str]], folder: Path) -> None:
         line = " ".join(command)
         for long, short in SHORTER.items():
             line = line.replace(long, short)
-        ended = lookbook(*line.split(), cwd=folder)
+        ended = lookbook(*shlex.split(line), cwd=folder)
         assert ended.returncode == 0, (command, ended.stderr)
 
 
@@ -87,7 +90,7 @@ def test_the_commands_of_the_tutorial_and_the_how_to_run_as_they_stand(demo, tmp
         shutil.copytree(demo / name, tmp_path / name)
     lay_out_mine(tmp_path)
     ran = [*commands("docs/tutorial.md"), *commands("docs/own-images.md")]
-    assert len(ran) == 18
+    assert len(ran) == 20
     run_all(ran, tmp_path)
     assert (tmp_path / "pair.png").exists()
     assert len((tmp_path / "predictions.csv").read_text("ascii").splitlines()) == 1 + 2

@@ -115,7 +115,8 @@ def test_s7_network(trained, fashion):
         "name": "tutorial", "network": "dense", "widths": [128], "fine": False,
         "scaling": "min-max", "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant",
         "batch_size": 32, "epochs": 10, "hardest": 1.0, "label_smoothing": 0.0, "mirror": False,
-        "shift": 0, "distort": 0.0, "photographs": 0.0, "class_weights": "none", "half": False,
+        "shift": 0, "crop": 0.0, "distort": 0.0, "photographs": 0.0, "class_weights": "none",
+        "half": False,
     }  # fmt: skip
 
 

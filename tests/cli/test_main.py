@@ -74,7 +74,7 @@ def error_of(ended):
         (
             ["train", "--recipe", "tutorail"],
             "error: no recipe is called 'tutorail'; did you mean 'tutorial'?; recipes: tutorial, "
-            "quick, small, medium, standard, strong, large, compact, photo\n",
+            "quick, small, medium, standard, strong, large, compact, photo, transfer\n",
         ),
         (
             ["train", "--out", RUN],

@@ -27,7 +27,7 @@ def test_words_complete_in_a_shell(place):
 
     assert complete("lookbook fe", 1) == ["fetch"]
     assert complete("lookbook look kmn", 2) == ["kmnist"]
-    assert complete("lookbook train --recipe t", 3) == ["tutorial"]
+    assert complete("lookbook train --recipe t", 3) == ["tutorial", "transfer"]
     assert complete("lookbook evaluate runs/", 2) == [RUN]
     assert complete("lookbook evaluate bars", 2) == ["bars-tutorial-1"]
 

@@ -36,6 +36,8 @@ class FolderSource(DataSource):
     """A folder of class folders, with folders for the parts around them or not."""
 
     resizable = True
+    #: the copies that were found last
+    _known: _Known | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -111,7 +113,13 @@ class FolderSource(DataSource):
         """Return a part of a folder without parts, in which copies stay together."""
         read = None
         if grouping.copies is None and part != "validation":
-            grouping, read = self._find_copies(files, size, channels, grouping)
+            known = self._known
+            if known is not None and known.is_for(files, size, channels, grouping):
+                grouping = known.found  # the other part was asked for before
+            else:
+                asked = grouping
+                grouping, read = self._find_copies(files, size, channels, grouping)
+                self._known = _Known(files.paths, _shape_of(read.found), asked, grouping)
         own = None
         if grouping.by is not None:
             names = [path.relative_to(self.path).as_posix() for path in files.paths]
@@ -138,7 +146,7 @@ class FolderSource(DataSource):
         first = choose_files(files, self.layout, "train")
         found = cache.read([files.paths[i] for i in first], size, channels, self.path)
         others = choose_files(files, self.layout, "test")
-        shape = found.images.shape[1:3], 1 if found.images.ndim == 3 else 3
+        shape = _shape_of(found)
         try:
             paths = [files.paths[i] for i in others]
             # with the others, so that the next start reads no file
@@ -178,6 +186,29 @@ class FolderSource(DataSource):
         if groups is None:
             return dataset
         return replace(dataset, groups=groups.take(chosen[found.kept]))
+
+
+class _Known(NamedTuple):
+    """Copies that were found, and among what."""
+
+    paths: list[Path]
+    #: size and channels in which the images were compared
+    shape: tuple[tuple[int, int], int]
+    asked: Grouping
+    found: Grouping
+
+    def is_for(
+        self, files: Files, size: Size | None, channels: int | None, asked: Grouping
+    ) -> bool:
+        """Say whether they are those of these files, in that size."""
+        shape = size or self.shape[0], channels or self.shape[1]
+        return (self.paths, self.shape, self.asked) == (files.paths, shape, asked)
+
+
+def _shape_of(found: ReadImages) -> tuple[tuple[int, int], int]:
+    """Return size and channels of images."""
+    _, height, width, *channels = found.images.shape
+    return (height, width), *(channels or [1])
 
 
 class _TrainingFiles(NamedTuple):

@@ -192,7 +192,8 @@ class RelativeAdam:
 
     def __init__(self, weights: Iterable[Tensor], learning_rate: float) -> None:
         self._weights = [weight.detach() for weight in weights]
-        falls = torch.logspace(math.log10(self.FIRST), 0, len(self._weights)).tolist()
+        last = len(self._weights) - 1
+        falls = [self.FIRST ** ((last - i) / max(1, last)) for i in range(last + 1)]
         pairs = zip(self._weights, falls, strict=True)
         self._scales = [fall * self._size(weight) for weight, fall in pairs]
         # in one layout, whatever that of the weights: the fused kernel goes through memory
