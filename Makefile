@@ -1,5 +1,5 @@
 # make demo   the main job on real data: 2 minutes the first time, most of them installation
-# make test   the tests: about 6 minutes
+# make test   the tests: about 11 minutes
 # make test-quick   those that need no browser and little time: one minute after installation, without root
 # make check  style, types, layout, generated pages, links: about 1 minute
 # make bench  speed and accuracy beside Keras, scikit-learn and plain PyTorch: one to two hours
