@@ -12,7 +12,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from lookbook.cli import results
 from lookbook.core import translation
 from lookbook.evaluation.evaluate import evaluate, judge
-from lookbook.runs.schema import ClassBalance, Evaluation, Measured
+from lookbook.runs.balance_schema import ClassBalance
+from lookbook.runs.schema import Evaluation, Measured
 
 CONDITIONS = Measured(
     run="a", recipe="quick", data="mnist", part="test", test_sha256="0" * 64, seed=0, seconds=1.0

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from lookbook.exports.int8 import Comparison
     from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
+    from lookbook.runs.balance_schema import ClassBalance
     from lookbook.runs.schema import (
-        ClassBalance,
         Evaluation,
         KeptTogether,
         OwnResult,

@@ -127,18 +127,12 @@ def _warning(context: Context) -> str:
     if isinstance(found, Evaluation) and found.on_validation:
         warnings.append(context.t("verdict.on_validation"))
     copies = found.copies if isinstance(found, Evaluation) else None
-    if copies and copies.exact + copies.near:
+    if copies and (n := copies.exact + copies.near):
+        counts = {"n": n, "all": found.n, "exact": copies.exact, "near": copies.near}
+        values = {name: grouped(count) for name, count in counts.items()}
         without = copies.accuracy_without
-        warnings.append(
-            context.t(
-                "verdict.copies" if without is not None else "verdict.all_copies",
-                n=grouped(copies.exact + copies.near),
-                all=grouped(found.n),
-                exact=grouped(copies.exact),
-                near=grouped(copies.near),
-                accuracy=context.percent(without or 0.0, 2),
-            )
-        )
+        key = "verdict.all_copies" if without is None else "verdict.copies"
+        warnings.append(context.t(key, accuracy=context.percent(without or 0.0, 2), **values))
     if not found.above_commonest:
         share = context.percent(found.commonest_share)
         warnings.append(context.t("verdict.weak", name=found.commonest, share=share))

@@ -6,9 +6,8 @@ are not named may be there, too: they are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -17,6 +16,7 @@ from lookbook import recipes
 from lookbook.core.document import Document
 from lookbook.core.environment import Environment, Machine
 from lookbook.images.specification import SIDES, Polarity
+from lookbook.runs.balance_schema import ClassBalance
 from lookbook.runs.photograph_schema import PhotographEvaluation
 from lookbook.runs.ranges import (
     Classes,
@@ -155,40 +155,6 @@ class DataInfo(Document, Struct, frozen=True, kw_only=True):
         n, k = self.train_images, len(self.classes)
         if any(index >= n or label >= k for index, label in self.corrections):
             raise ValueError("it corrects images or classes that are not there")
-
-
-#: why classes were balanced in training, or not: `even`; `uneven`, so that it pays; `little`, too
-#: little for that; `enough` images of each class; or `asked` for
-Why = Literal["even", "uneven", "little", "enough", "asked"]
-
-
-class ClassBalance(Document, Struct, frozen=True, kw_only=True):
-    """Whether classes were balanced in training, and why, or why not."""
-
-    taken: Literal["none", "balanced"]
-    #: how many times the images of the smallest class the largest one has
-    ratio: Number
-    #: images of the smallest class
-    smallest: Some
-    why: Why
-
-    @classmethod
-    def of(cls, recipe: recipes.Recipe, counts: Collection[int]) -> Self:
-        """Return what a recipe that was settled did to classes of so many images.
-
-        >>> [ClassBalance.of(recipes.STANDARD, [n, 100]).why for n in (120, 200, 700)]
-        ['even', 'little', 'enough']
-        """
-        times, few = recipes.ratio(counts), recipes.smallest(counts)
-        taken = recipe.class_weights
-        why: Why = "asked"
-        if taken == "balanced":
-            why = "uneven"
-        elif times <= recipes.MUCH:
-            why = "little" if recipes.are_uneven(counts) else "even"
-        elif few > recipes.FEW_OF_ONE:
-            why = "enough"
-        return cls(taken=taken, ratio=times, smallest=few, why=why)
 
 
 class Conditions(Document, Struct, frozen=True, kw_only=True):

@@ -15,9 +15,10 @@ from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device
 from lookbook.networks.onnx_export import UNSTATED, describe
 from lookbook.recipes import Recipe
+from lookbook.runs.balance_schema import ClassBalance
 from lookbook.runs.config import TrainConfig
 from lookbook.runs.data_parts import TrainingParts
-from lookbook.runs.schema import ClassBalance, Conditions, Metrics
+from lookbook.runs.schema import Conditions, Metrics
 from lookbook.training.loop import Fitted, epochs_done
 
 if TYPE_CHECKING:
