@@ -13,6 +13,7 @@ import numpy as np
 from lookbook.core.arrays import Rows, chunks, join_rows, take_rows
 from lookbook.core.names import few, plain
 from lookbook.data.array_checks import CLASSES, as_images, dim_levels, unknown_classes
+from lookbook.data.cache.facts import recall
 from lookbook.errors import InputError, LookbookWarning, check_types
 from lookbook.images.preprocessing import find_polarity, match_all
 from lookbook.images.specification import SIDES, Polarity
@@ -77,7 +78,7 @@ class Dataset:
     @property
     def polarity(self) -> Polarity:
         """Whether the images show light things on dark ground, the reverse, or both."""
-        return find_polarity(self.images)
+        return recall(self.images, "polarity", lambda: find_polarity(self.images))
 
     def match(self, polarity: Polarity) -> Dataset:
         """Return the dataset with odd images inverted: see `photos.match_all`."""
@@ -129,6 +130,13 @@ def hash_arrays(
 ) -> str:
     """Return the SHA-256 of inputs, labels and class names."""
     named = tuple(map(plain, classes))  # a Mac's folders are not other data
+    of_labels = hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
+    return recall(raw, f"hash {named} {of_labels}", lambda: _hash_all(raw, labels, named))
+
+
+def _hash_all(
+    raw: Shaped[np.ndarray, "N *shape"], labels: Int64[np.ndarray, "N"], named: tuple[str, ...]
+) -> str:
     digest = hashlib.sha256(repr((raw.shape, named)).encode())
     # by chunks: rows on the disk are read when they are asked for
     for part in chunks(len(raw), raw[:1].nbytes) if isinstance(raw, Rows) else [slice(None)]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core.names import few, plain
+from lookbook.data.cache.facts import recall
 from lookbook.data.copies import group_copies, join_groups
 from lookbook.data.dataset import warn
 from lookbook.errors import InputError
@@ -66,7 +67,8 @@ def group_images(
 ) -> Groups:
     """Return the groups of images: exact and near copies, and those that have the same `own`."""
     if grouping.copies is None:
-        grouping = replace(grouping, copies=list_groups(group_copies(images)))
+        copies = recall(images, "copies", lambda: list_groups(group_copies(images)))
+        grouping = replace(grouping, copies=tuple(map(tuple, copies)))
     return join(len(images), grouping, own)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookbook.core.arrays import chunks
-from lookbook.core.names import few, plain
+from lookbook.core.names import few, names_within, plain
 from lookbook.data.dataset import Dataset, few_tested, warn
 from lookbook.errors import InputError
 
@@ -113,13 +113,17 @@ def split_arrays(dataset: Dataset, part: Part) -> Dataset:
 
 
 def choose_files(
-    files: Files, layout: Layout, part: Part, groups: Groups | None = None
+    at: Float64[np.ndarray, "N"],
+    files: Files,
+    layout: Layout,
+    part: Part,
+    groups: Groups | None = None,
 ) -> Int64[np.ndarray, "M"]:
-    """Choose the image files of a part, in the order of the hashes of their names.
+    """Choose the image files of a part, in the order of their places: see `place_files`.
 
     In that order the classes are mixed, so that the first images show several.
     """
-    at, labels = _places(files.paths, layout.folder), np.array(files.labels)
+    labels = np.array(files.labels)
     order = at.argsort(kind="stable")
     if layout.has_parts:
         return order
@@ -148,9 +152,9 @@ def _keep(dataset: Dataset, indices: Int64[np.ndarray, "M"]) -> Dataset:
     return Dataset(images[: len(indices)], labels, dataset.classes, groups=groups)
 
 
-def _places(files: Sequence[Path], folder: Path) -> Float64[np.ndarray, "N"]:
+def place_files(files: Sequence[Path], folder: Path) -> Float64[np.ndarray, "N"]:
     """Give each file a place in 0..1 by the hash of its name: no other file has a say in that."""
-    names = [plain(path.relative_to(folder).as_posix()) for path in files]
+    names = map(plain, names_within(folder, files))
     digests = [hashlib.sha256(name.encode()).digest() for name in names]
     return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
 

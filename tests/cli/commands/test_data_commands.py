@@ -8,7 +8,7 @@ from PIL import Image
 
 from conftest import lookbook
 from kinds import write_folder
-from lookbook.data import cache
+from lookbook.data.cache import folders
 from lookbook.data.sources import load
 from lookbook.runs.store import read_run
 
@@ -70,8 +70,8 @@ def test_look_hands_the_size_on_and_says_that_colour_has_a_red_channel(class_fol
 def test_what_is_kept_of_large_folders_is_listed_and_removed(tmp_path, call, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert call("cache") == (0, "no image folder is kept decoded\nnext: lookbook look\n", "")
-    monkeypatch.setattr(cache, "FEWEST", 1)
-    monkeypatch.setattr(cache, "WORTH_BYTES", 1)
+    monkeypatch.setattr(folders, "FEWEST", 1)
+    monkeypatch.setattr(folders, "WORTH_BYTES", 1)
     folder = write_folder(tmp_path / "mine", (12, 10, 3), {"cat": 30, "dog": 25})
     load(folder)
     code, out, _ = call("cache")

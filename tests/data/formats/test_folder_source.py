@@ -8,7 +8,8 @@ import warnings
 import numpy as np
 import pytest
 
-from lookbook.data.sources import load
+from lookbook.core.listeners import listen
+from lookbook.data.sources import load, resolve
 from lookbook.errors import LookbookWarning
 from made_data import left_out, numbers_of, refusal, save_album, save_image
 
@@ -28,6 +29,22 @@ def test_images_of_one_size_keep_it(album):
     assert load(str(album)).size == (10, 12)
     assert load(str(album), size=16).size == (16, 16)
     assert load(str(album), "test", size=(9, 11)).size == (9, 11)
+
+
+def test_both_parts_of_one_source_are_read_once(album):
+    expected = [load(str(album), part) for part in ("train", "test")]
+    read = []
+    source = resolve(str(album))
+    with listen(lambda done, n: read.append(n) if done == n else None):
+        train = source.load("train")
+        test = source.load("test", size=train.size, channels=train.channels)
+    assert sum(read) == 20
+    assert [part.sha256() for part in (train, test)] == [part.sha256() for part in expected]
+    (album / "dog" / "15.png").unlink()
+    assert (
+        source.load("test", size=train.size, channels=train.channels).sha256()
+        == load(str(album), "test", size=train.size, channels=train.channels).sha256()
+    )
 
 
 def test_images_of_several_sizes_become_64(album):

@@ -13,7 +13,7 @@ from lookbook.core.translation import t
 from lookbook.errors import InputError
 
 if TYPE_CHECKING:
-    from lookbook.data.cache import Kept
+    from lookbook.data.cache.entries import Kept
     from lookbook.data.dataset import Dataset
     from lookbook.data.formats.source import DataSource
 
@@ -94,7 +94,7 @@ def cache(
     ] = False,
 ) -> None:
     """List the large image folders that are kept decoded, or remove them."""
-    from lookbook.data import cache as images
+    from lookbook.data.cache import entries as images
 
     kept = images.list_kept(folder)
     if not kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 
 from lookbook.core import names
 from lookbook.core.arrays import is_mapped, join_rows, take_rows
-from lookbook.data import cache
+from lookbook.data.cache import folders
+from lookbook.data.cache.facts import identify, recall
 from lookbook.data.copies import group_copies
 from lookbook.data.dataset import Dataset, warn
 from lookbook.data.formats import image_folder
@@ -23,13 +25,14 @@ from lookbook.data.splits import (
     choose_files,
     measured_on_validation,
     no_validation,
+    place_files,
     warn_few_tested,
 )
 from lookbook.errors import InputError
 from lookbook.images.reading import ReadImages
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64
+    from jaxtyping import Float64, Int64
 
 
 class FolderSource(DataSource):
@@ -88,7 +91,8 @@ class FolderSource(DataSource):
             for note in files.notes:
                 warn(note)
         if layout.has_parts:
-            dataset = self._read(files, choose_files(files, layout, part), size, channels)
+            at = place_files(files.paths, layout.folder)
+            dataset = self._read(files, choose_files(at, files, layout, part), size, channels)
             if grouping is not None and part == "train":
                 own = None if grouping.by is None else group_names(grouping.by, dataset.files)
                 dataset = replace(dataset, groups=group_images(dataset.images, grouping, own))
@@ -111,56 +115,59 @@ class FolderSource(DataSource):
         grouping: Grouping,
     ) -> Dataset:
         """Return a part of a folder without parts, in which copies stay together."""
-        read = None
+        at = place_files(files.paths, self.path)
         if grouping.copies is None and part != "validation":
             known = self._known
-            if known is not None and known.is_for(files, size, channels, grouping):
-                grouping = known.found  # the other part was asked for before
-            else:
-                asked = grouping
-                grouping, read = self._find_copies(files, size, channels, grouping)
-                self._known = _Known(files.paths, _shape_of(read.found), asked, grouping)
+            if known is None or not known.is_for(files, size, channels, grouping):
+                known = self._known = self._find_copies(at, files, size, channels, grouping)
+            grouping = known.found
         own = None
         if grouping.by is not None:
-            names = [path.relative_to(self.path).as_posix() for path in files.paths]
-            own = group_names(grouping.by, names)
+            own = group_names(grouping.by, names.names_within(self.path, files.paths))
         groups = join(len(files.paths), grouping, own)
-        chosen = choose_files(files, self.layout, part, groups)
+        chosen = choose_files(at, files, self.layout, part, groups)
         if part == "train":
             labels = np.array(files.labels)
             tested = np.setdiff1d(np.arange(len(labels)), chosen)
             warn_few_tested(tuple(self.layout.classes.values()), labels[tested])
-        if read is not None and part == "train" and chosen.tolist() == read.places:
-            found = read.found
-        else:
-            found = cache.read([files.paths[i] for i in chosen], size, channels, self.path)
+        found = self._known and self._known.take(part, chosen, files, size, channels)
+        if found is None:
+            found = folders.read([files.paths[i] for i in chosen], size, channels, self.path)
         return self._dataset(files, chosen, found, groups)
 
     def _find_copies(
-        self, files: Files, size: Size | None, channels: int | None, grouping: Grouping
-    ) -> tuple[Grouping, _TrainingFiles]:
+        self,
+        at: Float64[np.ndarray, "N"],
+        files: Files,
+        size: Size | None,
+        channels: int | None,
+        grouping: Grouping,
+    ) -> _Known:
         """Find copies among all files, in the size of those that are for training by their names.
 
-        These are returned, too: where there are no copies they are the training part.
+        What was read for that is returned, too: where there are no copies these are the parts.
         """
-        first = choose_files(files, self.layout, "train")
-        found = cache.read([files.paths[i] for i in first], size, channels, self.path)
-        others = choose_files(files, self.layout, "test")
+        first = choose_files(at, files, self.layout, "train")
+        found = folders.read([files.paths[i] for i in first], size, channels, self.path)
+        others = choose_files(at, files, self.layout, "test")
         shape = _shape_of(found)
         try:
             paths = [files.paths[i] for i in others]
             # with the others, so that the next start reads no file
-            rest = cache.read(paths, *shape, self.path, keep=is_mapped(found.images))
+            rest = folders.read(paths, *shape, self.path, keep=is_mapped(found.images))
         except InputError:  # none of them can be read, as is said where they are asked for
-            rest = ReadImages(found.images[:0], [], [], [])
+            rest = ReadImages(found.images[:0], [], paths, [])
         numbers = np.concatenate([first[found.kept], others[rest.kept]]).astype(np.int64)
-        # in the order of the files, in which a group's first image is told
-        order = np.argsort(numbers)
-        images = take_rows(join_rows(found.images, rest.images), order)
-        groups = list_groups(group_copies(images))
-        named = numbers[order]
-        copies = tuple(tuple(named[list(group)].tolist()) for group in groups)
-        return replace(grouping, copies=copies), _TrainingFiles(first.tolist(), found)
+        copies = _recall_copies(found, rest, numbers)
+        known = replace(grouping, copies=tuple(map(tuple, copies)))
+        return _Known(
+            files.paths,
+            wanted=(size, channels),
+            shape=shape,
+            asked=grouping,
+            found=known,
+            read={"train": (first, found), "test": (others, rest)},
+        )
 
     def _read(
         self,
@@ -170,7 +177,7 @@ class FolderSource(DataSource):
         channels: int | None,
     ) -> Dataset:
         """Return the images of chosen files."""
-        found = cache.read([files.paths[i] for i in chosen], size, channels, self.path)
+        found = folders.read([files.paths[i] for i in chosen], size, channels, self.path)
         return self._dataset(files, chosen, found)
 
     def _dataset(
@@ -192,10 +199,13 @@ class _Known(NamedTuple):
     """Copies that were found, and among what."""
 
     paths: list[Path]
-    #: size and channels in which the images were compared
+    #: size and channels that were asked for, and those in which the images were compared
+    wanted: tuple[tuple[int, int] | None, int | None]
     shape: tuple[tuple[int, int], int]
     asked: Grouping
     found: Grouping
+    #: the files of each part by their names alone, and what came of them, until it is taken
+    read: dict[Part, tuple[Int64[np.ndarray, "M"], ReadImages]]
 
     def is_for(
         self, files: Files, size: Size | None, channels: int | None, asked: Grouping
@@ -204,18 +214,49 @@ class _Known(NamedTuple):
         shape = size or self.shape[0], channels or self.shape[1]
         return (self.paths, self.shape, self.asked) == (files.paths, shape, asked)
 
+    def take(
+        self,
+        part: Part,
+        chosen: Int64[np.ndarray, "M"],
+        files: Files,
+        size: Size | None,
+        channels: int | None,
+    ) -> ReadImages | None:
+        """Return what was read of a part, once, where that are these files in that size."""
+        wanted = self.wanted if part == "train" else self.shape
+        if part not in self.read or (self.paths, wanted) != (files.paths, (size, channels)):
+            return None
+        numbers, found = self.read.pop(part)
+        return found if found.kept and np.array_equal(numbers, chosen) else None
+
+
+def _recall_copies(
+    found: ReadImages, rest: ReadImages, numbers: Int64[np.ndarray, "N"]
+) -> list[list[int]]:
+    """Return what `_list_copies` does; of two entries of the cache, it is found once."""
+    beside = identify(rest.images)
+    if beside is None and len(rest.images):
+        return _list_copies(found, rest, numbers)
+    digest = hashlib.sha256(numbers.tobytes()).hexdigest()
+    question = f"copies {digest} beside {beside}"
+    return recall(found.images, question, lambda: _list_copies(found, rest, numbers))
+
+
+def _list_copies(
+    found: ReadImages, rest: ReadImages, numbers: Int64[np.ndarray, "N"]
+) -> list[list[int]]:
+    """Return groups of copies among images of both, by the numbers of their files."""
+    # in the order of the files, in which a group's first image is told
+    order = np.argsort(numbers)
+    images = take_rows(join_rows(found.images, rest.images), order)
+    named = numbers[order]
+    return [named[list(group)].tolist() for group in list_groups(group_copies(images))]
+
 
 def _shape_of(found: ReadImages) -> tuple[tuple[int, int], int]:
     """Return size and channels of images."""
     _, height, width, *channels = found.images.shape
     return (height, width), *(channels or [1])
-
-
-class _TrainingFiles(NamedTuple):
-    """The files that are for training by their names alone, and what came of them."""
-
-    places: list[int]
-    found: ReadImages
 
 
 def _read_files(
@@ -227,7 +268,7 @@ def _read_files(
     folder: Path,
 ) -> Dataset:
     """Read image files and bring them to one size; unreadable ones are left out and listed."""
-    return _as_dataset(paths, labels, classes, cache.read(paths, size, channels, folder), folder)
+    return _as_dataset(paths, labels, classes, folders.read(paths, size, channels, folder), folder)
 
 
 def _as_dataset(
@@ -244,5 +285,6 @@ def _as_dataset(
         warn(
             f"{len(found.dim)} of {len(paths)} images come out too dark; the first: {found.dim[0]}"
         )
-    files = tuple(names.text(paths[number].relative_to(folder).as_posix()) for number in found.kept)
+    kept = names.names_within(folder, [paths[number] for number in found.kept])
+    files = tuple(map(names.text, kept))
     return Dataset(found.images, labels[found.kept], classes, files)

@@ -14,7 +14,7 @@ from PIL import Image
 from kinds import SHAPES, write_folder
 from lookbook.core import arrays
 from lookbook.core.listeners import listen
-from lookbook.data import cache
+from lookbook.data.cache import entries, filling, folders
 from lookbook.data.sources import load
 from lookbook.errors import LookbookWarning, OutputError
 
@@ -25,9 +25,9 @@ COUNTS = {"cat": 30, "dog": 25}
 def keeps_all(tmp_path, monkeypatch):
     """Keep the smallest folder, and bring no rows into memory."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(cache, "FEWEST", 1)
-    monkeypatch.setattr(cache, "WORTH_BYTES", 1)
-    monkeypatch.setattr(cache, "COMMIT", 0)
+    monkeypatch.setattr(folders, "FEWEST", 1)
+    monkeypatch.setattr(folders, "WORTH_BYTES", 1)
+    monkeypatch.setattr(filling, "COMMIT", 0)
     monkeypatch.setattr(arrays, "CHUNK", 2000)
 
 
@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 def in_memory(monkeypatch, data, part="train", **options):
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "FEWEST", 10**9)
+        patch.setattr(folders, "FEWEST", 10**9)
         return load(data, part, **options)
 
 
@@ -134,13 +134,13 @@ def test_what_was_spoiled_is_made_anew(folder, monkeypatch):
         ("meta.json", lambda path: path.write_text(path.read_text().replace("cat", "dog") + " ")),
         ("images-*", lambda path: path.unlink()),
     ):
-        for kept in cache.list_kept():
+        for kept in entries.list_kept():
             for path in kept.place.glob(name):
                 spoil(path)
         found, read = files_read(folder)
         assert_same(found, expected)
         assert read == 55
-    for kept in cache.list_kept():  # as it is while it is filled
+    for kept in entries.list_kept():  # as it is while it is filled
         (kept.place / "meta.json").unlink()
         (kept.place / "filling.jsonl").write_text(json.dumps({"done": 3})[:5])
     assert_same(load(folder), expected)
@@ -158,23 +158,23 @@ def test_a_full_disk_is_told_and_nothing_is_lost(folder, monkeypatch):
 
 
 def test_small_folders_leave_nothing_behind(folder, monkeypatch):
-    monkeypatch.setattr(cache, "WORTH_BYTES", 10**9)
+    monkeypatch.setattr(folders, "WORTH_BYTES", 10**9)
     assert not arrays.is_mapped(load(folder).images)
-    assert cache.list_kept() == []
+    assert entries.list_kept() == []
 
 
 def test_what_is_split_off_a_large_folder_is_kept_with_it(folder, monkeypatch):
-    monkeypatch.setattr(cache, "WORTH_BYTES", 10_000)
+    monkeypatch.setattr(folders, "WORTH_BYTES", 10_000)
     load(folder)
-    assert sorted(each.images for each in cache.list_kept()) == [11, 44]
+    assert sorted(each.images for each in entries.list_kept()) == [11, 44]
     assert files_read(folder)[1] == 0
 
 
 def test_what_is_kept_is_listed_and_cleared(folder):
     load(folder)
-    kept = cache.list_kept()
+    kept = entries.list_kept()
     assert {each.folder for each in kept} == {str(folder.resolve())}
     assert sum(each.images for each in kept) == 55
     assert sum(each.n_bytes for each in kept) > 55 * 12 * 10 * 3
-    assert cache.clear(kept) == sum(each.n_bytes for each in kept)
-    assert cache.list_kept() == []
+    assert entries.clear(kept) == sum(each.n_bytes for each in kept)
+    assert entries.list_kept() == []

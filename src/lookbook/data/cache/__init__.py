@@ -1,0 +1,1 @@
+"""Cache of large image folders, and of what was found out about them."""
