@@ -119,6 +119,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """
         from lookbook.networks.onnx_export import describe, to_onnx  # noqa: PLC0415
         from lookbook.training.calibration import (  # noqa: PLC0415  # torch: for training alone
+            Unseen,
             calibrate,
             learn_novelty,
         )
@@ -156,10 +157,11 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             sample_weight=None if weight is None else weight[kept],
         )
         learn_novelty(fitted.classifier, training)
-        calibration = calibrate(fitted, fitted.classifier, validation)
+        unseen = Unseen.by(fitted.classifier, fitted.val_logits, validation)
+        calibration = calibrate(fitted.classifier, unseen)
         temperature = float(fitted.classifier.temperature)
         measured = metrics.on_validation(
-            softmax(fitted.val_logits / temperature), validation[1], "this network"
+            softmax(unseen.logits / temperature), unseen.labels, unseen.of
         )
         images = sample(inputs, 64)
         card = describe(

@@ -12,8 +12,10 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from lookbook.cli import results
 from lookbook.core import translation
 from lookbook.evaluation.evaluate import evaluate, judge
+from lookbook.recipes import TUTORIAL
 from lookbook.runs.balance_schema import ClassBalance
-from lookbook.runs.schema import Evaluation, Measured
+from lookbook.runs.schema import CROSS_VALIDATED, Evaluation, Measured
+from lookbook.training.pipeline import train
 
 CONDITIONS = Measured(
     run="a", recipe="quick", data="mnist", part="test", test_sha256="0" * 64, seed=0, seconds=1.0
@@ -46,6 +48,17 @@ def test_guessing_the_commonest_class_is_said_to_be_guessing():
     better = uneven(right=20)
     assert better.above_commonest
     assert "not clearly better" not in results.evaluation(better)
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_an_accuracy_of_few_images_is_said_to_be_of_a_cross_validation(bars, tmp_path, final):
+    run = train(str(bars), TUTORIAL.with_epochs(1), final=final, out=tmp_path / "run")
+    found = structs.replace(run.metrics.validation, of=CROSS_VALIDATED, accuracy=0.5, n=100)
+    run = replace(run, metrics=structs.replace(run.metrics, validation=found))
+    accuracy, hint = results.trained(run, took=1.0).splitlines()[:2]
+    assert accuracy.startswith("validation accuracy  50.00 % in a cross-validation  (")
+    assert "100 images)" in accuracy
+    assert ("--final learns from the images that were set aside" in hint) != final
 
 
 def test_macro_f1_stands_beside_accuracy_of_uneven_classes_alone():

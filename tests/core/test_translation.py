@@ -22,6 +22,7 @@ from lookbook.cli import progress, results, terminal
 from lookbook.core import translation
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.inference.predictor import Seen
+from lookbook.training.cross_validation import CALIBRATION_FOLDS
 
 CATALOGUE = json.loads(files("lookbook.core").joinpath("messages.ko.json").read_text("utf-8"))
 SOURCE = wording.Source()
@@ -37,6 +38,7 @@ CHOSEN = {
     *(seen for seen in get_args(Seen) if seen != "whole"),
     *("run", "recipe", "data", "accuracy", "fit", "started (UTC)"),
     *("imports", "planning", "calibration", "export", "saving and the rest", "calibration twin"),
+    *(f"calibration fold {number}" for number in range(1, CALIBRATION_FOLDS + 1)),
 }
 #: sentences that are chosen while the program runs
 INNER = {

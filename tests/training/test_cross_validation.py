@@ -7,11 +7,21 @@ import pytest
 
 from conftest import made_probs
 from lookbook.data.dataset import Dataset
+from lookbook.data.groups import Groups
 from lookbook.evaluation.audit import OutOfFold, audit
-from lookbook.recipes import STANDARD
+from lookbook.recipes import STANDARD, TUTORIAL
+from lookbook.runs.schema import CROSS_VALIDATED
 from lookbook.training import cross_validation
-from lookbook.training.calibration import fit_temperature
-from lookbook.training.cross_validation import FOLDS, assign_folds, out_of_fold
+from lookbook.training.calibration import Unseen, fit_temperature
+from lookbook.training.cross_validation import (
+    CALIBRATION_FOLDS,
+    FOLDS,
+    answer_unseen,
+    assign_folds,
+    join_unseen,
+    out_of_fold,
+)
+from lookbook.training.loop import fit
 
 
 @pytest.mark.parametrize("wrong", [0, 0.05])
@@ -80,3 +90,47 @@ def test_a_class_of_one_image_takes_no_answers_from_the_others(parts):
         assert len(suspected) >= 0.6 * len(part) / 40
         predicted = suspects.predicted[: suspects.suspected]
         np.testing.assert_array_equal(predicted, (part.labels[suspected] - 1) % 3)
+
+
+def test_who_calibrates_answers_each_image_by_a_network_that_did_not_see_it_or_its_copies():
+    images = np.arange(30, dtype=np.uint8).repeat(64).reshape(30, 8, 8)
+    labels = np.array([0] * 15 + [1] * 14 + [2])
+    learnt = Dataset(images, labels, ("a", "b", "c"), groups=Groups(np.arange(30) // 2))
+    taught = []
+
+    def fit_fold(training, validation, *, stage):
+        assert stage == f"calibration fold {len(taught) + 1}"
+        taught.append(set(training[0][:, 0, 0].tolist()))
+        return fit(training, validation, TUTORIAL.with_epochs(1), 3)
+
+    unseen, sure = answer_unseen(fit_fold, learnt, seed=0)
+    assert sure == np.inf  # a dense network has one view
+    assert unseen.of == CROSS_VALIDATED
+    # nobody else knows the class of one image
+    assert sorted(unseen.labels.tolist()) == [0] * 15 + [1] * 14
+    assert len(unseen.logits) == len(unseen.novelties) == 29
+    assert len(taught) == CALIBRATION_FOLDS
+    left_out = [set(range(30)) - each for each in taught]
+    assert set.union(*left_out) == set(range(30))
+    assert sum(map(len, left_out)) == 30
+    assert all((i in fold) == (i + 1 in fold) for fold in left_out for i in range(0, 28, 2))
+    assert min(map(len, left_out)) >= 8
+
+
+def test_copies_of_an_image_are_in_one_fold_where_nobody_grouped_them():
+    rng = np.random.default_rng(0)
+    different = rng.integers(0, 256, (20, 16, 16), dtype=np.uint8)
+    learnt = Dataset(np.concatenate([different, different]), np.arange(40) % 2, ("a", "b"))
+    for _, kept, held_out in cross_validation._folds(learnt, seed=0):
+        assert not set(kept % 20) & set(held_out % 20)
+
+
+def test_out_of_fold_answers_stand_beside_those_of_the_validation_part():
+    one, other = (
+        Unseen(np.full((n, 2), n, np.float32), np.full(n, 1), np.full(n, n, np.float32), of)
+        for n, of in ((3, CROSS_VALIDATED), (2, "this network"))
+    )
+    joined = join_unseen(one, other)
+    assert joined.novelties.tolist() == [3, 3, 3, 2, 2]
+    assert joined.logits[:, 0].tolist() == [3, 3, 3, 2, 2]
+    assert joined.of == CROSS_VALIDATED

@@ -303,9 +303,13 @@ def test_other_weights_than_those_are_refused(bars, tmp_path):
 @pytest.fixture(scope="module")
 def striped(tmp_path_factory):
     """Coloured stripes, one way or the other: a folder with two parts."""
-    folder, rng = tmp_path_factory.mktemp("striped"), np.random.default_rng(0)
+    return write_stripes(tmp_path_factory.mktemp("striped"), 24)
+
+
+def write_stripes(folder, n_train):
+    rng = np.random.default_rng(0)
     waves = 128 + 90 * np.sin(np.arange(48) / 3)
-    for part, n in (("train", 24), ("test", 8)):
+    for part, n in (("train", n_train), ("test", 8)):
         for name, wave in (("across", waves[None, :, None]), ("along", waves[:, None, None])):
             (folder / part / name).mkdir(parents=True)
             for i in range(n):
@@ -346,6 +350,66 @@ def test_without_pretrained_weights_nothing_is_read(striped, tmp_path, monkeypat
     with pytest.raises(InputError, match=r"lookbook\[pretrained\]"):
         train(striped, TRANSFER, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("final", "epochs"),
+    [
+        (False, 1),
+        *(pytest.param(*slow, marks=pytest.mark.slow) for slow in ((False, 12), (True, 12))),
+    ],
+)
+def test_few_images_are_calibrated_by_cross_validation(tmp_path, final, epochs):
+    data, stages = write_stripes(tmp_path / "data", 30), []
+    run = train(
+        data,
+        TRANSFER,
+        epochs=epochs,
+        size=48,
+        final=final,
+        out=tmp_path / "run",
+        tell=lambda progress: stages.append(progress.stage),
+    )
+    folds = [f"calibration fold {number}" for number in (1, 2, 3)]
+    assert list(dict.fromkeys(stages)) == ["training", *folds]
+    assert run.metrics.validation.cross_validated
+    # all images, out of fold or of the validation part, though so few were set aside
+    assert run.metrics.validation.n == 60
+    assert run.metrics.training_images == (60 if final else 52)
+    assert Model.open(run.model).card.calibration.n == 60
+    assert run.metrics.temperature != 1
+    assert evaluate(run).thresholds is not None
+    if epochs > 1:
+        assert run.metrics.validation.accuracy > 0.9
+
+
+@pytest.mark.slow
+def test_a_budget_is_shared_with_the_networks_that_calibrate(tmp_path):
+    data = write_stripes(tmp_path / "data", 30)
+    run = train(data, TRANSFER, budget=12, size=48, final=True, out=tmp_path / "run")
+    assert run.metrics.fit_seconds > 3
+    assert run.metrics.calibration_seconds == pytest.approx(run.metrics.fit_seconds, rel=0.5)
+    assert run.metrics.validation.cross_validated
+
+
+def test_a_stopped_cross_validation_gives_no_temperature_and_goes_on(tmp_path):
+    data, stages = write_stripes(tmp_path / "data", 30), []
+    options = {"epochs": 2, "size": 48, "final": True}
+    stopped = train(
+        data,
+        TRANSFER,
+        out=tmp_path / "run",
+        tell=lambda progress: stages.append(progress.stage),
+        should_stop=lambda: stages[-1:] == ["calibration fold 2"],
+        **options,
+    )
+    assert stopped.metrics.stopped
+    assert stopped.metrics.validation is None
+    assert stopped.metrics.temperature == 1
+    resumed = resume(tmp_path / "run")
+    whole = train(data, TRANSFER, out=tmp_path / "whole", **options)
+    assert resumed.weights.read_bytes() == whole.weights.read_bytes()
+    assert resumed.metrics.validation == whole.metrics.validation
 
 
 def test_a_stopped_pretrained_run_goes_on_to_the_same_weights(striped, tmp_path):

@@ -107,7 +107,9 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
         lines.insert(2, ("", said))
     if found := run.metrics.validation:
         accuracy = terminal.percent(found.accuracy, 2)
-        if run.conditions.final:
+        if found.cross_validated:
+            accuracy = t("{accuracy} in a cross-validation", accuracy=accuracy)
+        elif run.conditions.final:
             accuracy = t("{accuracy} of a twin trained without these images", accuracy=accuracy)
         accuracy = t(
             "{accuracy}  ({interval}, {n:,} images)",
@@ -116,6 +118,9 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
             n=found.n,
         )
         lines.insert(0, (t("validation accuracy"), accuracy + _beside_accuracy(found)))
+        if found.cross_validated and not run.conditions.final:
+            said = t("--final learns from the images that were set aside, too, and costs no time")
+            lines.insert(1, ("", said))
     lines += _kept_together(run.conditions.data.kept_together)
     lines += _balance(run.conditions.class_weights)
     if weaknesses := run.metrics.weaknesses:
@@ -317,7 +322,7 @@ def _few_tested(found: Evaluation) -> list[tuple[str, str]]:
 def _thresholds(found: ThresholdScores | None) -> list[tuple[str, str]]:
     """Write what thresholds of the validation part do on the test part."""
     if found is None:
-        why = "cannot be said, nor were the percentages calibrated: too few validation images"
+        why = "cannot be said, nor were the percentages calibrated: too few images"
         return [(t("not sure"), t(why))]
     asked = f"{found.coverage:g}"
     sure = t(

@@ -96,7 +96,9 @@ def quantize(run: Run, out: Path) -> Comparison:
             f"{100 * MOST_LOST:.1f} points are lost, so nothing was written; keep {run.model}"
         )
     final = run.conditions.final
-    card = _recalibrate(card, mine, theirs, validation.labels, final=final)
+    before = card.validation
+    keep = final or (before is not None and before.cross_validated)
+    card = _recalibrate(card, mine, theirs, validation.labels, keep=keep)
     small = Model.write(onnx.load_from_string(small.content), card)
     write_bytes(out, small.content)
     return Comparison(
@@ -169,19 +171,19 @@ def _fold_aliases(written: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _recalibrate(
-    card: ModelCard, mine: Outputs, theirs: Outputs, labels: Int64[np.ndarray, "N"], *, final: bool
+    card: ModelCard, mine: Outputs, theirs: Outputs, labels: Int64[np.ndarray, "N"], *, keep: bool
 ) -> ModelCard:
     """Return a card with thresholds of its own: 8 bits blur what novelty is judged by.
 
     A `final` run learnt from the validation part, so that its own answers to it tell too little:
     its thresholds are those of the twin, with novelties as much greater as they are here. So are
-    those for photographs.
+    those for photographs, and those of a cross-validation.
     """
     ratio = float(np.median(mine.novelty / np.maximum(theirs.novelty, 1e-6)))
     if photographs := card.photographs or None:
         unlike = _stranger(photographs.calibration, ratio)
         card = structs.replace(card, photographs=structs.replace(photographs, calibration=unlike))
-    if not final:
+    if not keep:
         own = CalibrationSet.of(mine.probs, labels, mine.novelty)
         measured = metrics.on_validation(mine.probs, labels, "this network in 8 bits")
         return structs.replace(card, calibration=own, validation=measured)

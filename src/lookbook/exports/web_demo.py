@@ -113,7 +113,7 @@ class About(Struct, frozen=True, kw_only=True):
     recipe: str
     parameters: int
     training_images: int = field(name="trainingPictures")
-    final: bool
+    validation_fact: str = field(name="validationFact")
     validation: Validation | None
     test: ResultOnTest | None
     source: Source | None
@@ -363,11 +363,18 @@ def _about(run: Run) -> About:
         recipe=run.recipe.name,
         parameters=run.metrics.parameters,
         training_images=run.metrics.training_images,
-        final=run.conditions.final,
+        validation_fact=_validation_fact(run),
         validation=run.metrics.validation,
         test=result,
         source=_source(source),
     )
+
+
+def _validation_fact(run: Run) -> str:
+    """Name the text that says what the accuracy beside the test was measured on."""
+    if (validation := run.metrics.validation) and validation.cross_validated:
+        return "fact_cross_validation"
+    return "fact_twin" if run.conditions.final else "fact_validation"
 
 
 def _source(source: DataSource) -> Source | None:

@@ -167,7 +167,8 @@ def _facts(context: Context) -> list[Fact]:
             _fact(context, "recipe", run.recipe.name),
             _fact(context, "parameters", grouped(sum(layer.learnt for layer in context.layers))),
         ]
-        if run.conditions.final and run.metrics.validation:
+        validation = run.metrics.validation
+        if run.conditions.final and validation and not validation.cross_validated:
             twin = context.duration(run.metrics.calibration_seconds)
             facts.insert(1, _fact(context, "twin", twin))
     facts.append(_fact(context, "n", grouped(found.n), "n", found.n))
@@ -224,6 +225,8 @@ def _how(context: Context) -> list[str]:
     if measured.validation:
         own = conditions.data.validation_sha256 is not None
         key = "final" if conditions.final else "own_validation" if own else "validation"
+        if measured.validation.cross_validated:
+            key = "cross_validated"
         accuracy = context.percent(measured.validation.accuracy)
         n = grouped(measured.validation.n)
         lines.append(context.t(f"verdict.{key}", n=n, accuracy=accuracy))

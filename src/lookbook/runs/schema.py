@@ -78,8 +78,12 @@ class EpochRecord(Document, Struct, frozen=True):
     learning_rate: Number | None = None
 
 
+#: which networks answered where there are few images: see `training.cross_validation`
+CROSS_VALIDATED = "networks of a cross-validation, each trained without the images it answered"
+
+
 class Validation(Document, Struct, frozen=True, kw_only=True):
-    """How good answers to the validation part are."""
+    """How good answers to images are that training did not see: the validation part, mostly."""
 
     accuracy: Share
     #: its 95 % interval
@@ -97,12 +101,17 @@ class Validation(Document, Struct, frozen=True, kw_only=True):
     #: which network it is that answered
     of: str
 
+    @property
+    def cross_validated(self) -> bool:
+        """Whether these are out-of-fold answers to what the model learnt from."""
+        return self.of == CROSS_VALIDATED
+
 
 class Metrics(Document, Struct, frozen=True, kw_only=True):
     """`metrics.json`."""
 
     fit_seconds: Seconds
-    #: with the fit of a twin, where there was one
+    #: with the fits of a twin, or of a cross-validation, where there were any
     calibration_seconds: Seconds
     #: None where no image was held back, or the training was stopped too early
     validation: Validation | None

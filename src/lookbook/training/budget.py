@@ -76,7 +76,7 @@ def plan(
     n_classes: int,
     *,
     recipe: Recipe | None = None,
-    fits: int = 1,
+    fits: float = 1,
     spent: float = 0.0,
     processes: Processes = ONE,
 ) -> Plan:
@@ -95,7 +95,7 @@ def plan(
     recipe
         This one, whatever the time; without it the one that makes most of it.
     fits
-        How many networks share the time: two for a `final` run and its twin.
+        The time of all fits beside that of the first one: two for a `final` run and its twin.
     spent
         Seconds of the budget that are over already.
     processes
@@ -127,7 +127,7 @@ def plan(
 
 
 def _furthest(
-    seconds: float, training: Labelled, n_classes: int, fits: int, processes: Processes
+    seconds: float, training: Labelled, n_classes: int, fits: float, processes: Processes
 ) -> Recipe:
     """Return the recipe that gets furthest in so many seconds, on this machine."""
     if seconds < SHORT:

@@ -9,7 +9,8 @@ an AMD EPYC; and `scipy.optimize`, which nothing else of a training needs, takes
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lookbook.data.catalog import Garments
     from lookbook.networks.classifier import Classifier
     from lookbook.recipes import Recipe
-    from lookbook.training.loop import Fitted, Labelled
+    from lookbook.training.loop import Labelled
 
 #: bounds of the temperature; beyond them the images say nothing about it (all right, say)
 TEMPERATURES = (0.05, 20.0)
@@ -48,19 +49,41 @@ KEPT_OF_PHOTOGRAPHS = 201
 SIMULATING = 8e-4
 
 
-def calibrate(fitted: Fitted, judge: Classifier, validation: Labelled) -> CalibrationSet | None:
-    """Set a classifier's temperature by the validation part; return what else that part says.
+@dataclass(frozen=True)
+class Unseen:
+    """What networks say of images that they did not learn from, whose classes are known."""
 
-    The answers are those that the fit ended with; novelties are those to its `judge`, which learnt
-    what is usual. Both are of a network that did not see these images. None where there are too
-    few of them, or no answers.
+    logits: Float32[np.ndarray, "N K"]
+    labels: Int64[np.ndarray, "N"]
+    novelties: Float32[np.ndarray, "N"]
+    #: which networks
+    of: str = "this network"
+
+    @classmethod
+    def by(
+        cls,
+        judge: Classifier,
+        logits: Float32[np.ndarray, "M K"],
+        validation: Labelled,
+        of: str = "this network",
+    ) -> Self:
+        """Return the answers of a network, and the novelties to it, which learnt what is usual.
+
+        Of a fit that was stopped too early there are no answers.
+        """
+        images, labels = (each[: len(logits)] for each in validation)
+        return cls(logits, labels, novelties(judge, images), of)
+
+
+def calibrate(classifier: Classifier, unseen: Unseen) -> CalibrationSet | None:
+    """Set a classifier's temperature by unseen images; return what else they say.
+
+    None where there are too few of them, or no answers.
     """
-    answered = len(fitted.val_logits)
-    images, labels = (each[:answered] for each in validation)
-    temperature = fit_temperature(fitted.val_logits, labels)
-    fitted.classifier.temperature.fill_(temperature)
-    probs = softmax(fitted.val_logits / temperature)
-    return CalibrationSet.of(probs, labels, novelties(judge, images))
+    temperature = fit_temperature(unseen.logits, unseen.labels)
+    classifier.temperature.fill_(temperature)
+    probs = softmax(unseen.logits / temperature)
+    return CalibrationSet.of(probs, unseen.labels, unseen.novelties)
 
 
 def calibrate_photographs(

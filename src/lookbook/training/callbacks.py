@@ -17,7 +17,8 @@ _logger = logging.getLogger("lookbook")
 class Progress:
     """How far a training is."""
 
-    #: "training", or "calibration twin" for the second network of a `final` run
+    #: "training", or "calibration twin" for the second network of a `final` run, or
+    #: "calibration fold 1" and so on for those that calibrate by few images
     stage: str
     epoch: int
     #: None where the time ends the training
@@ -46,7 +47,8 @@ class Callback:
     Each gets the `state` of the training, of which `state.stage`, `state.history` (an
     `EpochRecord` an epoch) and `state.stop()` are for everybody: the last one ends the training
     after the step that is under way, and the run can be used and resumed. No callback changes the
-    weights. A `final` run trains twice: `state.stage` says "training", then "calibration twin".
+    weights. A `final` run trains twice: `state.stage` says "training", then "calibration twin"; of
+    few images, from pretrained weights, "calibration fold 1" to 3 follow.
 
     Examples
     --------

@@ -1,32 +1,63 @@
-"""Out-of-fold probabilities from 5-fold cross-validation."""
+"""Cross-validation: out-of-fold answers, for a report, and to calibrate by few images."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from lookbook.core.arrays import chunks, sample, softmax
+from lookbook.data.groups import Grouping, group_images
+from lookbook.data.splits import stratified_choice
 from lookbook.evaluation.audit import LEAST, OutOfFold
 from lookbook.images.sprites import shrink
-from lookbook.networks.devices import as_tensor, settle
+from lookbook.inference.thresholds import FEWEST_LABELS
+from lookbook.networks.devices import as_tensor, pick_device, settle
 from lookbook.recipes import QUICK, STANDARD
-from lookbook.training.loop import fit
+from lookbook.runs.schema import CROSS_VALIDATED
+from lookbook.training.calibration import (
+    Unseen,
+    answer,
+    at_once,
+    find_sure,
+    learn_novelty,
+    novelties,
+)
+from lookbook.training.loop import Fitted, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import Protocol
 
-    from jaxtyping import Float, Float32, Int64, UInt8
+    from jaxtyping import Float, Float32, Int64, Shaped, UInt8
+    from torch import Tensor
 
     from lookbook.data.dataset import Dataset
     from lookbook.networks.classifier import Classifier
     from lookbook.recipes import Recipe
+    from lookbook.runs.config import TrainConfig
+    from lookbook.runs.data_parts import TrainingParts
+    from lookbook.training.loop import Labelled
 
-#: networks that share the images
-FOLDS = 5
+    class FitFold(Protocol):
+        """Fits a network for one fold."""
+
+        def __call__(self, training: Labelled, validation: None, *, stage: str) -> Fitted:
+            """Return what `loop.fit` does."""
+
+
+#: networks that share the images: to judge labels by, and to calibrate by
+FOLDS, CALIBRATION_FOLDS = 5, 3
+#: passes of such a network beside those of the one that is calibrated, and time, where that ends it
+FOLD_EPOCHS, FOLD_TIME = 0.5, 1 / 3
+#: time of all fits beside that of the first one
+ALL_FITS = 1 + CALIBRATION_FOLDS * FOLD_TIME
+#: images above which a validation part is calibrated by, however small: networks would take long
+MOST_IMAGES = 1000
 #: share of the labels that `quick` must find to be a judge; else convolutions judge, too
 GOOD = 0.85
 #: pixels on the longer side of what is judged, and pixels that all networks together may learn
@@ -148,3 +179,121 @@ def assign_folds(labels: Int64[np.ndarray, "N"], folds: int) -> Int64[np.ndarray
     fold = np.empty(len(labels), np.int64)
     fold[order] = np.arange(len(labels)) % folds
     return fold
+
+
+def is_for(recipe: Recipe | None, n_learnt: int, n_validation: int) -> bool:
+    """Say whether to calibrate by cross-validation: the validation part is too small to.
+
+    It takes as long as the fit. From scratch, so few images are as good as not recognised.
+
+    >>> from lookbook.recipes import TRANSFER
+    >>> [is_for(TRANSFER, *counts) for counts in ((85, 15), (40, 6), (400, 70), (3000, 20))]
+    [True, False, False, False]
+    >>> is_for(STANDARD, 85, 15)
+    False
+    """
+    if recipe is None or recipe.network != "efficientnet":
+        return False
+    few = n_validation < FEWEST_LABELS and n_learnt <= MOST_IMAGES
+    return few and n_learnt + n_validation >= FEWEST_LABELS
+
+
+def cross_validate(
+    fitted: Fitted,
+    unseen: Unseen,
+    config: TrainConfig,
+    parts: TrainingParts,
+    fit_on: Callable[..., Fitted],
+) -> tuple[Fitted, Unseen]:
+    """Return a fit, and out-of-fold answers to what it learnt from beside those that it gave.
+
+    Those of a cross-validation that was stopped say nothing.
+
+    Parameters
+    ----------
+    fit_on
+        Fits as the network was fitted, but for what it is given.
+    """
+    limit, recipe = config.fit_seconds, config.recipe
+    fit_fold = partial(
+        fit_on,
+        recipe=recipe.with_epochs(FOLD_EPOCHS * recipe.epochs),
+        seconds=None if limit is None else FOLD_TIME * limit,
+    )
+    answers = answer_unseen(fit_fold, parts.learnt, config.seed)
+    if answers is None:
+        return replace(fitted, stopped=True), unseen
+    out_of_fold, sure = answers
+    if parts.final:
+        fitted.classifier.sure.fill_(sure)
+    return fitted, join_unseen(out_of_fold, unseen)
+
+
+def answer_unseen(fit_fold: FitFold, learnt: Dataset, seed: int) -> tuple[Unseen, float] | None:
+    """Return out-of-fold answers to what was learnt from, and when these networks are `sure`.
+
+    Each of three networks learns from two thirds of the images and answers the last third; copies,
+    and what the user groups, are in one fold. They see less than the network that they stand for,
+    so that it is right a little more often than they say. Images whose class would not be learnt
+    are left out. None where a fit was stopped.
+    """
+    answers, sure = [], []
+    for number, kept, held_out in _folds(learnt, seed):
+        taught, judged = learnt.take(kept), learnt.take(held_out)
+        training, part = (taught.images, taught.labels), (judged.images, judged.labels)
+        fitted = fit_fold(training, None, stage=f"calibration fold {number}")
+        if fitted.stopped:
+            return None
+        learn_novelty(fitted.classifier, training)
+        logits = _look_at(fitted.classifier, part)
+        answers.append((logits, judged.labels, novelties(fitted.classifier, judged.images)))
+        sure.append(float(fitted.classifier.sure))
+    logits, labels, strange = (np.concatenate(each) for each in zip(*answers, strict=True))
+    return Unseen(logits, labels, strange, CROSS_VALIDATED), float(np.mean(sure))
+
+
+def _look_at(classifier: Classifier, part: Labelled) -> Float32[np.ndarray, "N K"]:
+    """Return logits by as many views as a model file takes, once it is said when it is `sure`."""
+    device = pick_device()
+    classifier.to(device)
+    if classifier.has_views:
+        classifier.sure.fill_(find_sure(classifier, part, device))
+
+    def look(raw: Shaped[Tensor, "N *shape"]) -> Float[Tensor, "N K"]:
+        logits: Tensor = classifier.look(raw)[0]
+        return logits
+
+    logits = answer(look, part, device, 0, at_once=at_once(classifier))
+    classifier.cpu()
+    return logits
+
+
+def _folds(
+    learnt: Dataset, seed: int
+) -> Iterator[tuple[int, Int64[np.ndarray, "N"], Int64[np.ndarray, "M"]]]:
+    """Yield number, images to learn from, and images to answer, of each fold."""
+    labels = learnt.labels
+    groups = learnt.groups or group_images(learnt.images, Grouping())
+    left, n = np.arange(len(labels)), len(labels)
+    for number in range(CALIBRATION_FOLDS):
+        folds_left = CALIBRATION_FOLDS - number
+        chosen = left
+        if folds_left > 1:
+            share = round(len(left) / folds_left)
+            drawn = stratified_choice(labels[left], share, seed=seed, groups=groups.take(left))
+            chosen = left[drawn]
+        left = np.setdiff1d(left, chosen)
+        kept = np.setdiff1d(np.arange(n), chosen)
+        known = chosen[np.isin(labels[chosen], labels[kept])]
+        if len(known):
+            yield number + 1, kept, known
+
+
+def join_unseen(out_of_fold: Unseen, others: Unseen) -> Unseen:
+    """Return answers to both, as those of a cross-validation."""
+    return Unseen(
+        np.concatenate([out_of_fold.logits, others.logits]),
+        np.concatenate([out_of_fold.labels, others.labels]),
+        np.concatenate([out_of_fold.novelties, others.novelties]),
+        out_of_fold.of,
+    )

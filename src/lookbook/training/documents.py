@@ -19,6 +19,7 @@ from lookbook.runs.balance_schema import ClassBalance
 from lookbook.runs.config import TrainConfig
 from lookbook.runs.data_parts import TrainingParts
 from lookbook.runs.schema import Conditions, Metrics
+from lookbook.training.calibration import Unseen
 from lookbook.training.loop import Fitted, epochs_done
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     from jaxtyping import Shaped
 
 
-def measure(fitted: Fitted, parts: TrainingParts, seconds: dict[str, float]) -> Metrics:
+def measure(
+    fitted: Fitted, unseen: Unseen, parts: TrainingParts, seconds: dict[str, float]
+) -> Metrics:
     """Return what `metrics.json` holds."""
     temperature = float(fitted.classifier.temperature)
     validation = metrics.on_validation(
-        softmax(fitted.val_logits / temperature),
-        parts.validation.labels,
-        "a twin trained without the validation part" if parts.final else "this network",
+        softmax(unseen.logits / temperature), unseen.labels, unseen.of
     )
     epochs = epochs_done(fitted.history)
     return Metrics(

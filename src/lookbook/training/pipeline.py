@@ -39,6 +39,7 @@ from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
 from lookbook.training.budget import Plan, plan
 from lookbook.training.calibration import (
     SIMULATING,
+    Unseen,
     calibrate,
     calibrate_photographs,
     learn_novelty,
@@ -46,6 +47,7 @@ from lookbook.training.calibration import (
 )
 from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, Tell
 from lookbook.training.checkpoints import ResumePoint
+from lookbook.training.cross_validation import ALL_FITS, cross_validate, is_for
 from lookbook.training.documents import describe_conditions, describe_model, measure
 from lookbook.training.loop import Fitted, epochs_done, fit
 from lookbook.training.processes import Processes, join, name_a_way_on
@@ -92,7 +94,8 @@ def train(
         The run's folder; without it `runs/<data>-<recipe>-<number>`.
     final
         Train on the validation part, too. The temperature then comes from a twin that is trained
-        without it; that time is `calibration_seconds`, not `fit_seconds`.
+        without it, or of few images from a cross-validation; that time is `calibration_seconds`,
+        not `fit_seconds`.
     mirror
         Whether an image and its mirror image show the same. Without it as the recipe says, but
         never for built-in datasets of digits and letters.
@@ -259,9 +262,12 @@ def _plan(
         spent = processes.of_first(time.perf_counter() - start)
         if request.source.garments is not None:
             spent += SIMULATING * simulated_by(recipe or STANDARD)
-        shapes = _arrays(learnt), len(parts.validation), len(learnt.classes)
-        fits = 1 + request.final
+        n_validation, n_classes = len(parts.validation), len(learnt.classes)
+        fits = 1.0 + request.final
+        if is_for(recipe, len(learnt), n_validation):
+            fits, n_validation = ALL_FITS, len(learnt)
         left = request.budget - spent
+        shapes = _arrays(learnt), n_validation, n_classes
         return plan(left, *shapes, recipe=recipe, fits=fits, spent=spent, processes=processes)
 
 
@@ -323,6 +329,7 @@ def _write(
     point: ResumePoint,
     parts: TrainingParts,
     fitted: Fitted,
+    unseen: Unseen,
     calibration: CalibrationSet | None,
     photographs: PhotographCalibration | None,
     seconds: dict[str, float],
@@ -334,7 +341,7 @@ def _write(
     if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
-    measured = measure(fitted, parts, seconds)
+    measured = measure(fitted, unseen, parts, seconds)
     with _timed(seconds, "export"):
         images = sample(parts.whole.images, 64)
         card = describe_model(
@@ -358,7 +365,7 @@ def _fit(
     callbacks: Sequence[Callback],
     seconds: dict[str, float],
     processes: Processes,
-) -> tuple[Fitted, CalibrationSet | None, PhotographCalibration | None]:
+) -> tuple[Fitted, Unseen, CalibrationSet | None, PhotographCalibration | None]:
     """Fit on a part, or `final` on the whole; calibrate by images that were not learnt from."""
     fit_on = partial(
         fit,
@@ -370,34 +377,44 @@ def _fit(
         garments=parts.source.garments,
         processes=processes,
     )
-    training, validation = _arrays(parts.training), _arrays(parts.validation)
-    learnt = _arrays(parts.learnt)
+    learnt, validation = _arrays(parts.learnt), _arrays(parts.validation)
     fitted = fit_on(learnt, None if parts.final else validation)
     seconds["fit"] = fitted.seconds
     with _timed(seconds, "calibration"):
         learn_novelty(fitted.classifier, learnt)
         judge = fitted.classifier
-        if parts.final and not fitted.stopped:
-            # what must come from unseen images comes from a twin that did not see them
-            twin = fit_on(training, validation, stage="calibration twin")
-            learn_novelty(twin.classifier, training)
-            fitted, judge = _take_answers(fitted, twin), twin.classifier
-        calibration, photographs = calibrate(fitted, judge, validation), None
+        unseen = Unseen.by(judge, fitted.val_logits, validation)
+        if not fitted.stopped and is_for(config.recipe, len(parts.learnt), len(parts.validation)):
+            fitted, unseen = cross_validate(fitted, unseen, config, parts, fit_on)
+        elif parts.final and not fitted.stopped:
+            fitted, judge, unseen = _ask_twin(fitted, parts, fit_on)
+        calibration, photographs = calibrate(fitted.classifier, unseen), None
         garments = parts.source.garments
         if garments is not None:
             judge.temperature.copy_(fitted.classifier.temperature)
             photographs = calibrate_photographs(
                 judge, validation, garments, config.recipe, config.seed
             )
-        return fitted, calibration, photographs
+        return fitted, unseen, calibration, photographs
 
 
-def _take_answers(fitted: Fitted, twin: Fitted) -> Fitted:
-    """Give a fit the answers of its twin; those of a twin that was stopped say nothing."""
+def _ask_twin(
+    fitted: Fitted, parts: TrainingParts, fit_on: Callable[..., Fitted]
+) -> tuple[Fitted, Classifier, Unseen]:
+    """Return a fit, its twin that did not see the validation part, and what that says of it.
+
+    Those of a twin that was stopped say nothing.
+    """
+    training, validation = _arrays(parts.training), _arrays(parts.validation)
+    twin = fit_on(training, validation, stage="calibration twin")
+    judge = twin.classifier
+    learn_novelty(judge, training)
+    of = "a twin trained without the validation part"
     if twin.stopped:
-        return replace(fitted, stopped=True)
-    fitted.classifier.sure.copy_(twin.classifier.sure)
-    return replace(fitted, val_logits=twin.val_logits)
+        none = Unseen.by(judge, fitted.val_logits, validation, of)
+        return replace(fitted, stopped=True), judge, none
+    fitted.classifier.sure.copy_(judge.sure)
+    return fitted, judge, Unseen.by(judge, twin.val_logits, validation, of)
 
 
 def _blobs(

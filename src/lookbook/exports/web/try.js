@@ -199,12 +199,12 @@ function showBars(probs, first = -1) {
 }
 
 function showFacts() {
-  const { recipe, parameters, trainingPictures, final, validation, test, source } = MODEL.about;
+  const { recipe, parameters, trainingPictures, validationFact, validation, test, source } = MODEL.about;
   const measured = (key, { accuracy, interval: [low, high], n }) =>
     t(key, { n: grouped(n), accuracy: percent(accuracy, 2), low: percent(low), high: percent(high) });
   const facts = [
     t("fact_what", { recipe, parameters: grouped(parameters), n: grouped(trainingPictures), k: MODEL.classes.length }),
-    ...(validation ? [measured(final ? "fact_twin" : "fact_validation", validation)] : []),
+    ...(validation ? [measured(validationFact, validation)] : []),
     ...(test ? [measured("fact_test", test)] : []),
     ...(MODEL.sureFrom === null ? [t("fact_uncalibrated")] : [t("fact_percent"), doubts(test?.thresholds)]),
     ...(MODEL.photographs ? [doubtsOfPhotographs(MODEL.photographs)] : []),
