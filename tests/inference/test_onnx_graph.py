@@ -11,6 +11,8 @@ import torch
 from conftest import as_model, made_images
 from lookbook.inference import onnx_graph
 from lookbook.networks.classifier import build_classifier
+from lookbook.networks.conv import ConvNetwork, fold_pixels
+from lookbook.networks.scaling import channels_first
 from lookbook.recipes import LARGE, QUICK, STANDARD, TUTORIAL
 
 
@@ -79,15 +81,30 @@ def test_the_first_filters_are_patches_of_pixels(shape):
     assert filters.shape == (len(whitening) // 2, 4, 4, *shape[2:])
     # what a filter answers to the first patch of an image, by the network and by the image
     pixels = torch.from_numpy(images[:1])
-    from lookbook.networks.conv import fold_pixels
-    from lookbook.networks.scaling import channels_first
-
     folded = fold_pixels(channels_first(pixels)).float()
     answers = torch.nn.functional.conv2d(folded, whitening)[0, : len(filters), 0, 0]
     patch = images[0, :4, :4].astype(np.float32)
     np.testing.assert_allclose(
         (filters * patch).reshape(len(filters), -1).sum(1), answers, rtol=1e-3, atol=1e-2
     )
+
+
+@pytest.mark.parametrize("shape", [(13, 12), (12, 13, 3)])
+def test_files_of_earlier_versions_whose_pixels_were_folded_say_the_same(monkeypatch, shape):
+    images = np.random.default_rng(0).integers(0, 256, (40, *shape), dtype=np.uint8)
+    _, model = exported(STANDARD, images)
+    monkeypatch.setattr(ConvNetwork, "unfolded", lambda self: self)
+    _, earlier = exported(STANDARD, images)
+    assert model.content != earlier.content
+    assert onnx_graph.layers(model) == onnx_graph.layers(earlier)
+    assert onnx_graph.delicate_nodes(model) == onnx_graph.delicate_nodes(earlier)
+    np.testing.assert_array_equal(
+        onnx_graph.first_filters(model), onnx_graph.first_filters(earlier)
+    )
+    for mine, theirs in zip(onnx_graph.steps(model), onnx_graph.steps(earlier), strict=True):
+        np.testing.assert_equal(vars(mine), vars(theirs))
+    for mine, theirs in zip(model.predict(images), earlier.predict(images), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("recipe", [TUTORIAL, QUICK])

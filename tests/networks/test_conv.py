@@ -9,6 +9,7 @@ from torch.nn.functional import conv2d, pixel_unshuffle
 
 from lookbook.networks.classifier import build_classifier
 from lookbook.networks.conv import _Layers, whitening_layer
+from lookbook.networks.scaling import channels_first
 from lookbook.recipes import LARGE, SMALL, STANDARD
 
 
@@ -80,6 +81,20 @@ def test_the_folded_whitening_layer_is_a_convolution_of_four_by_four_pixels(fash
     np.testing.assert_allclose(
         conv2d(pixel_unshuffle(pixels, 2), filters, shift), expected, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (15, 22, 3)])
+def test_an_unfolded_network_is_the_same_function(shape):
+    raw = np.random.default_rng(0).integers(0, 256, (40, *shape), dtype=np.uint8)
+    network = build_classifier(STANDARD, raw, 4, seed=0).network.eval()
+    pixels = channels_first(torch.from_numpy(raw))
+    unfolded = network.unfolded()
+    assert unfolded.whitening.shape[1:] == (pixels.shape[1], 4, 4)
+    with torch.no_grad():
+        for mine, theirs in zip(
+            unfolded.with_traits(pixels), network.with_traits(pixels), strict=True
+        ):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

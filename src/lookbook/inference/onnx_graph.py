@@ -94,8 +94,8 @@ def _layer(
     sides = {a.name: tuple(a.ints) for a in node.attribute if a.name in {"kernel_shape", "strides"}}
     kernel, stride = sides["kernel_shape"], sides["strides"]
     if node.input[1] == WHITENING:
-        # folded in the file: a 2×2 filter over squares of 2×2 pixels is one of 4×4 pixels
-        return Layer("whitening", shape, 0, count, tuple(2 * k for k in kernel), (2, 2))
+        # in files of earlier versions a 2×2 filter, over squares of 2×2 pixels
+        return Layer("whitening", shape, 0, count, (4, 4), (2, 2))
     kind: Literal["depthwise", "conv"] = "depthwise" if _is_depthwise(node) else "conv"
     return Layer(kind, shape, count, 0, kernel, stride)
 
@@ -154,11 +154,8 @@ def first_filters(model: Model) -> Float32[np.ndarray, "F H W *C"]:
     name = _trained(graph, weights)[0].input[1]
     values = numpy_helper.to_array(weights[name]).astype(np.float32)
     if name == WHITENING:
-        n, channels = len(values) // 2, values.shape[1] // 4
-        # filter, channel, place in the square (down, right), square (down, right)
-        folded = values[:n].reshape(n, channels, 2, 2, 2, 2)
-        images = folded.transpose(0, 4, 2, 5, 3, 1).reshape(n, 4, 4, channels)
-        return images if channels > 1 else images[..., 0]
+        images = _unfolded(values[: len(values) // 2]).transpose(0, 2, 3, 1)
+        return images if images.shape[3] > 1 else images[..., 0]
     shape = model.input_shape
     if values.ndim == 4:  # of colours, at their own size
         return values.transpose(0, 2, 3, 1)
@@ -166,6 +163,22 @@ def first_filters(model: Model) -> Float32[np.ndarray, "F H W *C"]:
         height, width, channels = shape
         return values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
     return values.reshape(-1, *shape)
+
+
+def _unfolded(filters: Float32[np.ndarray, "F *D"]) -> Float32[np.ndarray, "F C 4 4"]:
+    """Return whitening filters over 4×4 pixels, which earlier versions kept `_folded`."""
+    if filters.shape[2] == 4:
+        return filters
+    # filter, channel, place in the square (down, right), square (down, right)
+    squares = filters.reshape(len(filters), -1, 2, 2, 2, 2)
+    return squares.transpose(0, 1, 4, 2, 5, 3).reshape(len(filters), -1, 4, 4)
+
+
+def _folded(filters: Float32[np.ndarray, "F C 4 4"]) -> Float32[np.ndarray, "F D 2 2"]:
+    """Return filters over 4×4 pixels as such over 2×2 squares, whose pixels are channels."""
+    # filter, channel, square (down), place in it, square (right), place in it
+    squares = filters.reshape(len(filters), -1, 2, 2, 2, 2)
+    return squares.transpose(0, 1, 3, 5, 2, 4).reshape(len(filters), -1, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -222,14 +235,10 @@ def _step(
     rectified = follower.op_type == "Relu"
     if node.op_type == "Conv":
         sides = {a.name: tuple(a.ints) for a in node.attribute}
-        return Step(
-            "conv",
-            values.transpose(0, 2, 3, 1),
-            shifts,
-            rectified,
-            stride=sides["strides"],
-            pads=sides["pads"],
-        )
+        stride, pads = sides["strides"], sides["pads"]
+        if node.input[1] == WHITENING:
+            values, stride = _folded(_unfolded(values)), (1, 1)
+        return Step("conv", values.transpose(0, 2, 3, 1), shifts, rectified, (), stride, pads)
     if node.op_type == "MatMul":
         values = values.T
         if follower.op_type == "Mul":  # logits that are kept small

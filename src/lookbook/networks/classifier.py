@@ -86,24 +86,26 @@ class Classifier(nn.Module):
             return logits, novelty
         lacking = self.sure - torch.softmax(logits, dim=1).amax(dim=1)
         unsure = (lacking > 0).nonzero().flatten()
-        averaged = self._mean_over_views(pixels.index_select(0, unsure))
+        averaged = self._mean_over_views(pixels.index_select(0, unsure), logits[unsure])
         # no step at the border, where rounding would decide
         share = (lacking[unsure] / self.RAMP).clamp(max=1)[:, None]
         mixed = torch.lerp(logits[unsure], averaged, share)
         return logits.index_put((unsure,), mixed), novelty
 
-    def _mean_over_views(self, pixels: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N K"]:
+    def _mean_over_views(
+        self, pixels: Shaped[Tensor, "N C H W"], own: Float[Tensor, "N K"]
+    ) -> Float[Tensor, "N K"]:
         """Return logits, averaged over the views that the recipe shows in training.
 
         Half of the weight is the image's own; the other half goes, where images are shifted, to
         it shifted towards its four corners. Each is the mean over the view and its mirror image,
-        where images are mirrored.
+        where images are mirrored. What the network says of the image as it is, is known: `own`.
         """
         by = self.shift
         corners = [(x, -x, y, -y) for x in (by, -by) for y in (by, -by)] if by else []
         views = [pixels, *(F.pad(pixels, corner) for corner in corners)]
         sides = [*views, *(view.flip(3) for view in views)] if self.mirror else views
-        logits: Tensor = self.network(torch.cat(sides))
+        logits: Tensor = torch.cat([own, self.network(torch.cat(sides[1:]))])
         each = logits.view(1 + self.mirror, len(views), -1, logits.shape[1]).mean(0)
         return (each[0] + each[1:].mean(0)) / 2 if corners else each[0]
 

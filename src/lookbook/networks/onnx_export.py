@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from lookbook.images.specification import Preprocessing
 from lookbook.inference.graph_limits import OPSET
 from lookbook.inference.model import Model, Outputs
 from lookbook.inference.model_card import Data, ModelCard, Views
+from lookbook.networks.conv import ConvNetwork
 from lookbook.networks.devices import as_tensor
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def to_onnx(
 ) -> Model:
     """Return a classifier as a model file that holds weights, scaling, temperature and `card`.
 
-    The file holds the classifier `folded`; its answers are compared with those of the classifier as
-    it was trained.
+    The file holds the classifier `folded`, its whitening `unfolded`; its answers are compared with
+    those of the classifier as it was trained.
 
     Parameters
     ----------
@@ -126,10 +126,9 @@ def to_onnx(
         The file's answers differ from the network's: see `check_parity`.
     """
     classifier = classifier.eval().cpu()
-    folded = classifier.folded()
     names = ["images", *Outputs._fields]
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), _unsure_of_all(folded):
+    with warnings.catch_warnings():
         # the exporter through TorchScript takes 0.1 s and needs no further package;
         # the newer one took 5 s
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -138,7 +137,7 @@ def to_onnx(
         # sides of maps are constants of the file
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
-            folded,
+            _as_exported(classifier),
             (as_tensor(sample[:2]),),
             buffer,  # type: ignore[arg-type]  # this exporter writes into open files, too
             dynamo=False,
@@ -165,15 +164,16 @@ def _views(classifier: Classifier) -> Views | None:
     return Views(classifier.mirror, classifier.shift, sure, classifier.RAMP)
 
 
-@contextmanager
-def _unsure_of_all(classifier: Classifier) -> Iterator[None]:
-    """Have every image looked at in several views: the exporter cannot follow an empty batch."""
-    sure = classifier.sure.clone()
-    classifier.sure.fill_(math.inf)
-    try:
-        yield
-    finally:
-        classifier.sure.copy_(sure)
+def _as_exported(classifier: Classifier) -> Classifier:
+    """Return the same function of pixels, in the form of a file.
+
+    Every image is looked at in several views: the exporter cannot follow an empty batch.
+    """
+    exported = copy.deepcopy(classifier.folded())
+    exported.sure.fill_(math.inf)
+    if isinstance(exported.network, ConvNetwork):
+        exported.network = exported.network.unfolded()
+    return exported
 
 
 def check_parity(
