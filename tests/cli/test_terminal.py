@@ -93,6 +93,7 @@ def test_names_of_all_languages_are_shown_as_they_are():
     ("said", "typed"),
     [
         ("choose another `out`", "choose another --out"),
+        ("leave `from_scratch` out", "leave --from-scratch out"),
         ("take another one: `recipe='standard'`", "take another one: --recipe standard"),
         ("`lookbook.list_runs()` lists them", "lookbook runs lists them"),
         ("start one: `lookbook.train(...)`", "start one: lookbook train"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from msgspec import UNSET
 from PIL import Image
 
 from conftest import made_images
@@ -20,9 +22,10 @@ from lookbook.evaluation.evaluate import evaluate
 from lookbook.inference.model import Model
 from lookbook.networks import pretrained
 from lookbook.networks.weights import load_network
-from lookbook.recipes import PHOTO, QUICK, SMALL, STANDARD, TRANSFER, TUTORIAL, Recipe
+from lookbook.recipes import PHOTO, PRETRAINED, QUICK, SMALL, STANDARD, TRANSFER, TUTORIAL, Recipe
 from lookbook.runs.config import TrainRequest
 from lookbook.runs.data_parts import load_part
+from lookbook.runs.store import read_run
 from lookbook.training.loop import fit
 from lookbook.training.pipeline import resume, train
 
@@ -344,6 +347,28 @@ def test_a_pretrained_run_brings_files_to_a_size_of_its_own(striped, bars):
     assert TrainRequest(resolve(striped), STANDARD).image_size is None
 
 
+def test_colour_images_without_a_recipe_are_trained_by_the_one_that_was_chosen(striped, tmp_path):
+    run = train(striped, out=tmp_path / "run", size=64, epochs=0.5)
+    assert (run.recipe.name, run.recipe.network) == ("transfer", "efficientnet")
+    choice = run.conditions.recipe_choice
+    assert (choice.start, choice.why, choice.images) == ("pretrained", "pays", 48)
+    named = train(striped, TRANSFER, out=tmp_path / "named", size=64, epochs=0.5)
+    assert run.weights.read_bytes() == named.weights.read_bytes()
+    assert named.conditions.recipe_choice is UNSET
+    assert read_run(run.folder).conditions == run.conditions
+
+
+@pytest.mark.parametrize("why", ["asked", "missing"])
+def test_a_start_from_scratch_is_that_of_the_recipe_standard(striped, tmp_path, monkeypatch, why):
+    if why == "missing":
+        monkeypatch.setitem(sys.modules, PRETRAINED, None)
+    run = train(striped, out=tmp_path / "run", epochs=1, size=48, from_scratch=why == "asked")
+    assert run.conditions.recipe_choice.why == why
+    named = train(striped, STANDARD, out=tmp_path / "named", epochs=1, size=48)
+    assert run.recipe == named.recipe
+    assert run.weights.read_bytes() == named.weights.read_bytes()
+
+
 def test_without_pretrained_weights_nothing_is_read(striped, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "PACKAGE", "no_such_package_of_weights")
     monkeypatch.setattr("lookbook.training.pipeline.TrainingParts.load", None)
@@ -416,7 +441,8 @@ def test_a_stopped_pretrained_run_goes_on_to_the_same_weights(striped, tmp_path)
     whole = train(striped, TRANSFER, epochs=2, size=48, out=tmp_path / "whole")
     steps = iter([False, False, True])
     options = {"epochs": 2, "size": 48, "out": tmp_path / "part"}
-    train(striped, TRANSFER, should_stop=lambda: next(steps), **options)
+    train(striped, should_stop=lambda: next(steps), **options)
     resumed = resume(tmp_path / "part")
+    assert resumed.conditions.recipe_choice.why == "pays"
     assert not resumed.metrics.stopped
     assert resumed.weights.read_bytes() == whole.weights.read_bytes()

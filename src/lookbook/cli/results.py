@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookbook.cli import terminal
+from lookbook.cli import course, terminal
 from lookbook.core.translation import t, translate
 from lookbook.runs.schema import ExternalEvaluation
 
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from lookbook.exports.int8 import Comparison
     from lookbook.inference.predictor import Prediction
     from lookbook.inference.thresholds import Verdict
-    from lookbook.runs.balance_schema import ClassBalance
     from lookbook.runs.schema import (
         Evaluation,
-        KeptTogether,
         OwnResult,
         ThresholdScores,
         Validation,
@@ -121,45 +119,11 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
         if found.cross_validated and not run.conditions.final:
             said = t("--final learns from the images that were set aside, too, and costs no time")
             lines.insert(1, ("", said))
-    lines += _kept_together(run.conditions.data.kept_together)
-    lines += _balance(run.conditions.class_weights)
+    lines += course.lines(run.conditions)
     if weaknesses := run.metrics.weaknesses:
         lines += warnings_of(weaknesses)
         lines.append(("", t("give it more time (--budget, --epochs) or more images")))
     return terminal.labelled(lines)
-
-
-def _kept_together(found: KeptTogether | None) -> list[tuple[str, str]]:
-    """Write how many images the split kept together."""
-    if found is None or not found.groups:
-        return []
-    said = t("{images:,} images in {groups:,} groups", images=found.images, groups=found.groups)
-    copies = sum(map(len, found.copies))
-    if found.by is None:
-        why = t("copies, exact or near")
-    elif copies:
-        why = t("by {by}; {n:,} are copies, exact or near", by=terminal.visible(found.by), n=copies)
-    else:
-        why = t("by {by}", by=terminal.visible(found.by))
-    return [(t("kept together"), f"{said}  ({why})")]
-
-
-def _balance(found: ClassBalance | None) -> list[tuple[str, str]]:
-    """Write whether uneven classes were balanced, and why, or why not."""
-    if found is None or found.why == "even":
-        return []
-    why = {
-        "uneven": t("balanced, so that rare classes are recognised more often"),
-        "little": t("not balanced: they are too alike to gain by it"),
-        "enough": t("not balanced: the smallest has enough images"),
-        "asked": t("not balanced, as was asked for"),
-    }
-    times = t(
-        "the largest class has {times:.1f} times the {n:,} images of the smallest",
-        times=found.ratio,
-        n=found.smallest,
-    )
-    return [(t("class weights"), f"{why[found.why]}  ({times})")]
 
 
 def evaluation(found: Evaluation, weaknesses: Sequence[Weakness] = ()) -> str:

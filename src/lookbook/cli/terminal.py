@@ -170,7 +170,7 @@ _COMMANDS = {
 }
 #: an argument, an argument with its value, or a call, as errors name them
 _MARKED = re.compile(
-    "`((?:address|budget|corrections|coverage|figure|final|groups|host|mirror|out|port|processes"
+    "`((?:address|budget|corrections|coverage|figure|final|from_scratch|groups|host|mirror|out|port|processes"
     rf"|recipe|sets|size)(?:='[a-z]+')?|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
 )
 
@@ -195,7 +195,7 @@ def _typed(marked: re.Match[str]) -> str:
             case ast.Assign([ast.Name(name)], value):
                 return f"--{name} {ast.literal_eval(value)}"
             case ast.Expr(ast.Name(name)):
-                return f"--{name}"
+                return f"--{name.replace('_', '-')}"
     except (SyntaxError, ValueError):
         pass
     return marked[0]  # the name of a file, or whatever else

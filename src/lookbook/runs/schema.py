@@ -30,6 +30,7 @@ from lookbook.runs.ranges import (
     Side,
     Some,
 )
+from lookbook.runs.recipe_choice import RecipeChoice
 
 #: why a trained network is not to be relied on: see `metrics.weaknesses`
 Weakness = Literal["under_one_epoch", "not_above_commonest"]
@@ -183,6 +184,8 @@ class Conditions(Document, Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     #: None: an earlier version
     class_weights: ClassBalance | None = None
+    #: unset: a recipe was named, images are grey, or an earlier version
+    recipe_choice: RecipeChoice | UnsetType = UNSET
     #: each part of the training
     seconds: dict[str, Seconds]
     #: each file
@@ -366,6 +369,7 @@ class Request(Struct, forbid_unknown_fields=True):
     processor: str = ""
     threads: Annotated[int, Meta(ge=1, le=1024)] = 1
     processes: Annotated[int, Meta(ge=2, le=65536)] = 2
+    recipe_choice: RecipeChoice | None = None
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)

@@ -71,6 +71,7 @@ def describe_conditions(
         machine=here.machine,
         versions=here.versions,
         class_weights=ClassBalance.of(config.recipe, parts.learnt.counts.tolist()),
+        recipe_choice=config.recipe_choice,
         seconds=seconds,
         sha256=sha256,
     )

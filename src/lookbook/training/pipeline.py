@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
+from msgspec import UNSET
 
 from lookbook.core.arrays import sample
 from lookbook.core.environment import processor, versions
@@ -73,6 +74,7 @@ def train(
     corrections: str | Path | None = None,
     class_weights: ClassWeights = "auto",
     groups: str | None = None,
+    from_scratch: bool = False,
     callbacks: Sequence[Callback] = (),
     tell: Tell | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -84,8 +86,10 @@ def train(
     data, size
         As `lookbook.load` takes them.
     recipe
-        What to train and how, or its name; without it `standard`, or what makes most of the
-        `budget`. It is suited to the number of images: see `Recipe.suited_to`.
+        What to train and how, or its name; without it `transfer` where the extra `pretrained` is
+        installed and such colour images gain by it in that time (`recipes.transfer_pays`), else
+        `standard`, or what makes most of the `budget`. It is suited to the number of images: see
+        `Recipe.suited_to`.
     epochs
         Passes over the images; without it the recipe's.
     seed
@@ -108,6 +112,8 @@ def train(
         and this at most 50, so that rare ones are recognised more often; `none` never.
     groups
         What stays on one side of a split that is made here, beside copies: see `lookbook.load`.
+    from_scratch
+        Without a `recipe`, choose none that starts from pretrained weights.
     callbacks
         What hears of the training, and may stop it: see `Callback`, with an example.
     tell
@@ -154,6 +160,7 @@ def train(
         corrections=corrections,
         class_weights=class_weights,
         groups=groups,
+        from_scratch=from_scratch,
     )
     return train_since(0.0, request, callbacks=_all_callbacks(callbacks, tell, should_stop))
 
@@ -166,7 +173,7 @@ def train_since(
     seconds = {"imports": seconds_before}
     processes = join()
     folder = processes.by_first(request.place)
-    if request.recipe is not None and request.recipe.network == "efficientnet":
+    if request.chosen is not None and request.chosen.network == "efficientnet":
         find_weights()
     with _timed(seconds, "data"):
         parts = TrainingParts.load(request)
@@ -254,7 +261,7 @@ def _plan(
     processes: Processes,
 ) -> Plan:
     """Suit the recipe to the images, or to the time that is left since `start`."""
-    recipe, learnt = request.recipe, parts.learnt
+    recipe, learnt = request.chosen, parts.learnt
     if request.budget is None:
         suited = (recipe or STANDARD).suited_to(len(learnt), colour=learnt.channels == 3)
         return Plan(suited.with_epochs(request.epochs), None, torch.get_num_threads())
@@ -293,6 +300,7 @@ def _config(
         processor=processor(),
         threads=planned.threads,
         processes=processes.counted,
+        recipe_choice=UNSET if request.choice is None else request.choice,
     )
 
 

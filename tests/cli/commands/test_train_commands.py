@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import lookbook, made_images
+from kinds import squares, write_folder
 from lookbook.cli.commands import train as train_commands
 from lookbook.runs.store import read_run
 from lookbook.training.callbacks import Callback
@@ -66,6 +67,48 @@ def test_train_evaluate_predict_figures_runs(bars, tmp_path):
     ended = lookbook("runs", cwd=tmp_path)
     assert RUN in ended.stdout
     assert "% test" in ended.stdout
+
+
+@pytest.mark.slow
+def test_train_says_which_start_was_taken_and_why_and_what_to_install(tmp_path):
+    write_folder(tmp_path / "mine", (60, 64, 3), {"cat": 20, "dog": 20})
+    taken = lookbook("train", "mine", "--epochs", "0.5", cwd=tmp_path)
+    assert "recipe               transfer, epochs: 0.5\n" in taken.stdout
+    said = "pretrained weights, which suit 32 colour images of 128 pixels\n"
+    assert f"start                {said}" in taken.stdout
+    assert "note: pretrained" not in taken.stderr
+    assert "runs/mine-transfer-1" in taken.stdout
+    asked = lookbook("train", "mine", "--epochs", "1", "--from-scratch", cwd=tmp_path)
+    assert "start                from scratch, as was asked for\n" in asked.stdout
+    assert "note: pretrained" not in asked.stderr
+    refused = lookbook("train", "mine", "--recipe", "transfer", "--from-scratch", cwd=tmp_path)
+    assert "leave --from-scratch out, or take another one: --recipe standard" in refused.stderr
+
+
+@pytest.mark.slow
+def test_train_names_the_extra_where_it_would_pay_and_nowhere_else(tmp_path):
+    write_folder(tmp_path / "mine", (60, 64, 3), {"cat": 20, "dog": 20})
+    images, labels = squares((20, 20, 3), 100)
+    np.savez(tmp_path / "tiny.npz", images=images, labels=labels)
+    write_folder(tmp_path / "grey", (60, 64), {"cat": 20, "dog": 20})
+    for data, quiet, expected in (
+        ("mine", [], "note: pretrained weights make more of 32 colour images of 128 pixels; "
+         "install them: pip install 'lookbook[pretrained]'"),
+        ("mine", ["--quiet"], ""), ("tiny.npz", [], ""), ("grey", [], ""),
+    ):  # fmt: skip
+        code = (
+            "import sys; from lookbook.recipes import PRETRAINED; sys.modules[PRETRAINED] = None;"
+            "from lookbook.cli.main import main; main()"
+        )
+        command = [*quiet, "train", data, "--epochs", "1"]
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        notes = [line for line in ended.stderr.splitlines() if "pretrained" in line]
+        assert notes == [expected] * bool(expected)
+        start = "start                from scratch: pretrained weights are not installed\n"
+        assert (start in ended.stdout) == (data == "mine")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookbook import recipes
-from lookbook.cli import options, process, progress, results, terminal
+from lookbook.cli import course, options, process, progress, results, terminal
 from lookbook.cli.commands import data as data_commands
 from lookbook.cli.commands import evaluate as evaluate_commands
 from lookbook.cli.commands import reports as report_commands
@@ -36,7 +36,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="What to train and how; default: standard, or what makes most of the budget.",
+            help="What to train and how; default: transfer where colour images gain by it and the "
+            "extra `pretrained` is installed, else standard, or what makes most of the budget.",
             autocompletion=options.complete_recipe,
         ),
     ] = None,
@@ -98,6 +99,13 @@ def train(
             r"a pattern of files' names such as 'person-(\d+)', or an array of an .npz file.",
         ),
     ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Without --recipe, choose none that starts from pretrained weights.",
+        ),
+    ] = False,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -131,6 +139,7 @@ def train(
             corrections=corrections,
             class_weights=class_weights,
             groups=groups,
+            from_scratch=from_scratch,
         )
         run = _train(request)
     print(f"\n{results.trained(run, process.seconds_so_far(), before)}")
@@ -156,6 +165,9 @@ def _train(request: TrainRequest, elsewhere: float = 0.0) -> Run:
     """Train; what this process spent `elsewhere`, in seconds, is no part of it."""
     if Launch.here().is_first:
         request.place()  # says what is wrong before torch is imported: more than a second
+        choice = request.choice
+        if choice is not None and choice.why == "missing" and not terminal.is_quiet():
+            terminal.say(f"{t('note')}: {course.missing(choice)}")
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline

@@ -19,7 +19,7 @@ import numpy as np
 from lookbook.core.bounded_io import BoundedFile, fill
 from lookbook.data.array_checks import CLASSES, as_images, as_labels, numbered
 from lookbook.data.dataset import Dataset
-from lookbook.data.formats.source import ArraySource, Measured
+from lookbook.data.formats.source import ArraySource, Measured, Outline
 from lookbook.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:
@@ -330,6 +330,13 @@ class NpzSource(ArraySource):
     def measured_part(self) -> Measured:
         with open_npz(self.path) as arrays:
             return "test" if find_arrays(arrays, self.path) in SPLIT else "split"
+
+    def outline(self) -> Outline | None:
+        with open_npz(self.path) as arrays:
+            shape = arrays.header(find_arrays(arrays, self.path)[0]).shape
+        if shape[3:] != (3,):
+            return None
+        return Outline(shape[0], max(shape[1:3]), colour=True, resizable=False)
 
     def _load_arrays(self, part: Part) -> tuple[Dataset, bool]:
         return load_npz(self.path, part)

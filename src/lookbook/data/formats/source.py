@@ -30,6 +30,18 @@ Labelled = Literal["test", "validation", "all"]
 Size = tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a training part is like, before it is read."""
+
+    images: int
+    #: the longer side of its images, of most of them at most that
+    side: int
+    colour: bool
+    #: image files, which can be brought to any size
+    resizable: bool
+
+
 @dataclass(frozen=True, repr=False)
 class DataSource(ABC):
     """Images and labels, as the user named them.
@@ -121,6 +133,10 @@ class DataSource(ABC):
 
     def check(self) -> None:  # noqa: B027  # what is there needs no more
         """Refuse, with an `InputError`, what is not there, before anything is loaded."""
+
+    def outline(self) -> Outline | None:
+        """Return what its training part is like, by a few images; None where that is not known."""
+        return None
 
     @abstractmethod
     def measured_part(self) -> Measured:

@@ -1,0 +1,50 @@
+"""Choice of the recipe where none is named: from pretrained weights or from scratch, and why."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Literal, Self
+
+from msgspec import Struct
+
+from lookbook import recipes
+from lookbook.core.document import Document
+from lookbook.data.formats.source import Outline
+from lookbook.runs.ranges import Some
+
+#: why pretrained weights were the start, or not: as `recipes.transfer_pays` says; or it would pay,
+#: and they are `missing`, or were not `asked` for
+Why = Literal["pays", "small", "many", "short", "missing", "asked"]
+
+
+class RecipeChoice(Document, Struct, frozen=True, kw_only=True):
+    """Whether a training of colour images starts from pretrained weights, and why, or why not."""
+
+    start: Literal["pretrained", "scratch"]
+    why: Why
+    #: for training, with the validation part that is split off
+    images: Some
+    #: longer side in which pretrained weights see them, or would
+    side: Some
+
+    @classmethod
+    def of(
+        cls, data: Outline, size: int | None, *, seconds: float | None, from_scratch: bool
+    ) -> Self:
+        """Return what is chosen for colour images of that size, for that time.
+
+        Without a size, files are brought to one that suits them, and arrays keep theirs.
+
+        >>> data = Outline(images=100, side=400, colour=True, resizable=True)
+        >>> RecipeChoice.of(data, None, seconds=2.0, from_scratch=False).why
+        'short'
+        """
+        side = size or (recipes.transfer_size(data.side) if data.resizable else data.side)
+        why: Why = recipes.transfer_pays(data.images, data.side, side, seconds)
+        if why == "pays" and from_scratch:
+            why = "asked"
+        if why == "pays" and find_spec(recipes.PRETRAINED) is None:
+            why = "missing"
+        pretrained = why == "pays"
+        start: Literal["pretrained", "scratch"] = "pretrained" if pretrained else "scratch"
+        return cls(start=start, why=why, images=data.images, side=side)

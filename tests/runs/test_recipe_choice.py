@@ -1,0 +1,121 @@
+"""Which recipe is taken where none is named: by images, time, and what is installed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kinds import squares, write_folder
+from lookbook.data.formats.source import Outline
+from lookbook.data.sources import resolve
+from lookbook.errors import InputError
+from lookbook.recipes import LEAST_SIDE, MOST_IMAGES, PRETRAINED, STANDARD, TRANSFER
+from lookbook.runs.config import TrainRequest
+from lookbook.runs.recipe_choice import RecipeChoice
+
+PHOTOGRAPHS = Outline(images=100, side=400, colour=True, resizable=True)
+
+
+def choose(data=PHOTOGRAPHS, side=None, seconds=None, from_scratch=False):
+    return RecipeChoice.of(data, side, seconds=seconds, from_scratch=from_scratch)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_folder(tmp_path / "mine", (60, 90, 3), {"cat": 20, "dog": 30})
+
+
+def test_photographs_start_from_pretrained_weights():
+    assert choose() == RecipeChoice(start="pretrained", why="pays", images=100, side=224)
+    assert choose(side=96).side == 96
+    assert choose(seconds=60).why == "pays"
+    # small files are enlarged, small arrays are not
+    assert choose(replace(PHOTOGRAPHS, side=16)).side == 96
+    assert choose(replace(PHOTOGRAPHS, side=100, resizable=False)).side == 100
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"data": Outline(100, LEAST_SIDE - 1, colour=True, resizable=False)}, "small"),
+        ({"side": LEAST_SIDE - 1}, "small"),
+        ({"data": replace(PHOTOGRAPHS, images=MOST_IMAGES + 1)}, "many"),
+        ({"data": replace(PHOTOGRAPHS, side=32, images=1000)}, "many"),
+        ({"seconds": 5}, "short"),
+        ({"data": replace(PHOTOGRAPHS, images=3000), "seconds": 15}, "short"),
+        ({"data": replace(PHOTOGRAPHS, images=10_000), "seconds": 60}, "many"),
+        ({"from_scratch": True}, "asked"),
+    ],
+)
+def test_other_images_and_short_budgets_start_from_scratch(changed, why):
+    choice = choose(**changed)
+    assert (choice.start, choice.why) == ("scratch", why)
+
+
+def test_where_the_extra_is_not_installed_the_choice_says_so_only_where_it_would_pay(monkeypatch):
+    monkeypatch.setitem(sys.modules, PRETRAINED, None)
+    assert (choose().start, choose().why) == ("scratch", "missing")
+    assert choose(side=LEAST_SIDE - 1).why == "small"
+    assert choose(from_scratch=True).why == "asked"
+
+
+def test_a_folder_is_outlined_by_a_few_of_its_files(folder):
+    outline = resolve(folder).outline()
+    assert outline == Outline(40, 90, colour=True, resizable=True)  # a fifth is for testing
+    in_parts = write_folder(folder.parent / "parts" / "train", (60, 90, 3), {"cat": 5, "dog": 5})
+    write_folder(in_parts.parent / "test", (60, 90, 3), {"cat": 5, "dog": 5})
+    assert resolve(in_parts.parent).outline().images == 10
+    (folder / "cat" / "000.png").write_bytes(b"damaged")
+    assert resolve(folder).outline() == outline
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"damaged")
+    assert resolve(folder).outline() is None
+
+
+def test_grey_images_are_none_to_choose_for(tmp_path, bars):
+    grey = write_folder(tmp_path / "grey", (60, 90), {"cat": 20, "dog": 30})
+    for path in (grey / "cat").iterdir():  # whatever their files call them
+        Image.open(path).convert("RGB").save(path)
+    assert not resolve(grey).outline().colour
+    for data in (grey, bars, "fashion-mnist", "no-such-data"):
+        request = TrainRequest(resolve(data))
+        assert (request.choice, request.chosen, request.image_size) == (None, None, None)
+        assert request.recipe_name == "standard"
+
+
+def test_arrays_are_outlined_by_their_header(tmp_path):
+    images, labels = squares((64, 50, 3), 30)
+    np.savez(tmp_path / "colour.npz", images=images, labels=labels)
+    assert resolve(tmp_path / "colour.npz").outline() == Outline(30, 64, True, False)
+    request = TrainRequest(resolve(tmp_path / "colour.npz"))
+    assert (request.chosen, request.image_size) == (TRANSFER, None)
+
+
+def test_a_request_is_for_what_was_chosen(folder):
+    source = resolve(folder)
+    request = TrainRequest(source)
+    assert (request.chosen, request.image_size) == (TRANSFER, 180)
+    assert request.place().name == "mine-transfer-1"
+    assert TrainRequest(source, budget=60).place().name == "mine-budget-1"
+    assert TrainRequest(source, size=64).image_size == 64
+    assert TrainRequest(source, size=(64, 48)).choice.side == 64
+    scratch = TrainRequest(source, from_scratch=True)
+    assert (scratch.chosen, scratch.image_size) == (None, None)
+    assert scratch.place().name == "mine-standard-1"
+    named = TrainRequest(source, STANDARD)
+    assert (named.choice, named.chosen, named.image_size) == (None, STANDARD, None)
+
+
+def test_half_of_a_budget_is_for_the_twin_of_a_final_run(folder):
+    assert TrainRequest(resolve(folder), budget=10).choice.why == "pays"
+    assert TrainRequest(resolve(folder), budget=10, final=True).choice.why == "short"
+
+
+def test_pretrained_weights_are_no_start_from_scratch(folder):
+    with pytest.raises(InputError, match="starts from pretrained weights; leave `from_scratch`"):
+        TrainRequest(resolve(folder), TRANSFER, from_scratch=True).place()
+    assert TrainRequest(resolve(folder), STANDARD, from_scratch=True).place()
