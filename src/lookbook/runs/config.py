@@ -48,8 +48,13 @@ class TrainRequest:
         if data is None or not data.colour:
             return None
         side = max(self.size) if isinstance(self.size, tuple) else self.size
-        seconds = None if self.budget is None else self.budget / (1 + self.final)
-        return RecipeChoice.of(data, side, seconds=seconds, from_scratch=self.from_scratch)
+        return RecipeChoice.of(
+            data,
+            side,
+            seconds=self.budget,
+            fits=1 + self.final,
+            from_scratch=self.from_scratch,
+        )
 
     @property
     def chosen(self) -> Recipe | None:

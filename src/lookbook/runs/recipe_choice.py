@@ -29,18 +29,24 @@ class RecipeChoice(Document, Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, data: Outline, size: int | None, *, seconds: float | None, from_scratch: bool
+        cls,
+        data: Outline,
+        size: int | None,
+        *,
+        seconds: float | None,
+        fits: int = 1,
+        from_scratch: bool = False,
     ) -> Self:
         """Return what is chosen for colour images of that size, for that time.
 
         Without a size, files are brought to one that suits them, and arrays keep theirs.
 
         >>> data = Outline(images=100, side=400, colour=True, resizable=True)
-        >>> RecipeChoice.of(data, None, seconds=2.0, from_scratch=False).why
+        >>> RecipeChoice.of(data, None, seconds=2.0).why
         'short'
         """
         side = size or (recipes.transfer_size(data.side) if data.resizable else data.side)
-        why: Why = recipes.transfer_pays(data.images, data.side, side, seconds)
+        why: Why = recipes.transfer_pays(data.images, data.side, side, seconds, fits)
         if why == "pays" and from_scratch:
             why = "asked"
         if why == "pays" and find_spec(recipes.PRETRAINED) is None:

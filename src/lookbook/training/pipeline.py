@@ -21,12 +21,7 @@ from lookbook.core.arrays import sample
 from lookbook.core.environment import processor, versions
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import resolve
-from lookbook.errors import (
-    InputError,
-    LookbookWarning,
-    TrainingError,
-    check_types,
-)
+from lookbook.errors import InputError, LookbookWarning, TrainingError, check_types
 from lookbook.inference.model_card import ModelCard
 from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.networks.classifier import Classifier
