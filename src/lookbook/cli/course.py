@@ -25,18 +25,19 @@ def lines(conditions: Conditions) -> list[tuple[str, str]]:
 
 def start(choice: RecipeChoice) -> str:
     """Write whether a training of colour images starts from pretrained weights, and why."""
-    images = {"n": choice.images, "side": choice.side}
+    n, side = choice.images, choice.side
     said = {
-        "pays": t("pretrained weights, which suit {n:,} colour images of {side} pixels", **images),
+        "pays": t(
+            "pretrained weights, which suit {n:,} colour images of {side} pixels", n=n, side=side
+        ),
         "missing": t("from scratch: pretrained weights are not installed"),
         "asked": t("from scratch, as was asked for"),
         "small": t(
-            "from scratch: for pretrained weights, images of {side} pixels are too small", **images
+            "from scratch: for pretrained weights, images of {side} pixels are too small", side=side
         ),
-        "many": t("from scratch: for pretrained weights, {n:,} images are too many", **images),
+        "many": t("from scratch: for pretrained weights, {n:,} images are too many", n=n),
         "short": t(
-            "from scratch: for pretrained weights and {n:,} images, the budget is too short",
-            **images,
+            "from scratch: for pretrained weights and {n:,} images, the budget is too short", n=n
         ),
     }
     return said[choice.why]
