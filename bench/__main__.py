@@ -14,6 +14,7 @@ NAMES = (
     "processes",
     "inference",
     "images",
+    "transfer",
     "uncertainty",
     "deployment",
     "recognition",

@@ -20,6 +20,7 @@ OPTIONS = {
         *("--photos", "--minutes", "--seeds", "--size", "--batch-size"),
         *("--trial", "--out", "--redraw"),
     },
+    "transfer": {"--photos", "--only", "--seeds", "--trial", "--out", "--redraw"},
     "uncertainty": {"--digits", "--seeds", "--recipes", "--trial", "--out", "--redraw"},
     "deployment": {"RUN", "--trial", "--out", "--redraw"},
     "recognition": {"DIR", "--runs", "--adapt", "--out", "--redraw"},
