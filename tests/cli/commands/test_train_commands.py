@@ -72,8 +72,8 @@ def test_train_evaluate_predict_figures_runs(bars, tmp_path):
 @pytest.mark.slow
 def test_train_says_which_start_was_taken_and_why_and_what_to_install(tmp_path):
     write_folder(tmp_path / "mine", (60, 64, 3), {"cat": 20, "dog": 20})
-    taken = lookbook("train", "mine", "--epochs", "0.5", cwd=tmp_path)
-    assert "recipe               transfer, epochs: 0.5\n" in taken.stdout
+    taken = lookbook("train", "mine", "--epochs", "1", cwd=tmp_path)
+    assert "recipe               transfer, epochs: 1\n" in taken.stdout
     said = "pretrained weights, which suit 32 colour images of 128 pixels\n"
     assert f"start                {said}" in taken.stdout
     assert "note: pretrained" not in taken.stderr
@@ -100,7 +100,7 @@ def test_train_names_the_extra_where_it_would_pay_and_nowhere_else(tmp_path):
             "import sys; from lookbook.recipes import PRETRAINED; sys.modules[PRETRAINED] = None;"
             "from lookbook.cli.main import main; main()"
         )
-        command = [*quiet, "train", data, "--epochs", "1"]
+        command = ["train", data, "--epochs", "1", *quiet]
         ended = subprocess.run(
             [sys.executable, "-c", code, *command],
             cwd=tmp_path, capture_output=True, text=True, check=True,
