@@ -53,6 +53,24 @@ def test_the_rule():
     ]
 
 
+def test_balanced_classes_are_weighed_by_their_recalls():
+    """Accuracy below that of the commonest class is their price, and no guessing."""
+    found = Validation(
+        accuracy=27 / 34,
+        interval=(0.6, 0.9),
+        loss=0.5,
+        calibration_error=0.1,
+        commonest_share=30 / 34,
+        n=34,
+        of="this network",
+    )
+    confusion = np.array([[24, 4, 2], [0, 2, 0], [1, 0, 1]])
+    assert weaknesses(found, 3) == ["not_above_commonest"]
+    assert weaknesses(found, 3, confusion) == []
+    for guessed in ([[20, 5, 5], [2, 0, 0], [1, 1, 0]], [[30, 0, 0], [2, 0, 0], [2, 0, 0]]):
+        assert weaknesses(found, 3, np.array(guessed)) == ["not_above_commonest"]
+
+
 def test_a_run_and_its_model_file_know(weak, run):
     both = ["under_one_epoch", "not_above_commonest"]
     assert weak.metrics["weaknesses"] == both

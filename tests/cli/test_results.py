@@ -105,7 +105,7 @@ def test_runs_show_both_beside_the_accuracy_of_uneven_classes_alone(own_run):
 @pytest.mark.parametrize(
     ("why", "said"),
     [
-        ("uneven", "balanced, so that rare classes are recognised more often"),
+        ("uneven", "balanced, to recognise rare classes; few images set their percentages"),
         ("little", "not balanced: they are too alike to gain by it"),
         ("enough", "not balanced: the smallest has enough images"),
         ("asked", "not balanced, as was asked for"),

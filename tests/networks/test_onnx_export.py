@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from conftest import as_model, made_images
+from lookbook.core.arrays import softmax
 from lookbook.errors import TrainingError
 from lookbook.estimator import LookbookClassifier
 from lookbook.inference.model import Model
@@ -44,6 +46,24 @@ def test_the_file_says_what_the_network_says(shape, n):
     np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-4)
     np.testing.assert_allclose(found.probs, probs.numpy(), atol=1e-5)
     np.testing.assert_allclose(found.novelty, novelty.numpy(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("recipe", [SMALL, TUTORIAL], ids=lambda recipe: recipe.name)
+def test_the_file_holds_the_caution_of_balanced_classes(recipe):
+    sample, labels = made((70, 16, 16)), np.arange(70) % 4
+    classifier = build_classifier(replace(recipe, class_weights="balanced"), sample, 4, seed=0)
+    classifier.temperature.fill_(0.2)
+    classifier.caution.copy_(torch.tensor([1.0, 2.0, 5.0, 9.0]))
+    learn_novelty(classifier, (sample, labels))
+    model = as_model(classifier.eval(), sample, "abcd")
+    with torch.no_grad():
+        logits, probs, _ = classifier(torch.from_numpy(sample))
+    found = model.predict(sample)
+    temperature = 0.2 * classifier.caution.numpy()[found.logits.argmax(axis=1)]
+    np.testing.assert_allclose(found.probs, probs.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.probs, softmax(found.logits / temperature[:, None]), atol=1e-4)
+    assert (found.probs.argmax(axis=1) == logits.numpy().argmax(axis=1)).all()
+    assert model.card.caution == [1, 2, 5, 9]
 
 
 def test_classes_of_one_shade_each_leave_a_file_that_agrees():

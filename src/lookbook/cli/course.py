@@ -73,7 +73,7 @@ def _balance(found: ClassBalance | None) -> list[tuple[str, str]]:
     if found is None or found.why == "even":
         return []
     why = {
-        "uneven": t("balanced, so that rare classes are recognised more often"),
+        "uneven": t("balanced, to recognise rare classes; few images set their percentages"),
         "little": t("not balanced: they are too alike to gain by it"),
         "enough": t("not balanced: the smallest has enough images"),
         "asked": t("not balanced, as was asked for"),

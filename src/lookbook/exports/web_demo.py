@@ -70,7 +70,8 @@ class Network(Struct, frozen=True, kw_only=True):
     novelty: dict[str, Place]
     chosen: list[int]
     views: Views | None
-    temperature: float
+    #: of answers with each class
+    temperatures: list[float]
     #: the products in WebAssembly
     kernel: str
     #: whether `many` are in half precision; `exact` never are
@@ -267,12 +268,18 @@ def describe(model: Model) -> Network:
         novelty=novelty,
         chosen=chosen,
         views=model.card.views,
-        temperature=model.card.temperature,
+        temperatures=_temperatures(model.card),
         kernel=base64.b64encode(asset("exports/multiply.wasm")).decode(),
         half=half,
         many=many.to_base64("<f2" if half else "<f4"),
         exact=exact.to_base64("<f4"),
     )
+
+
+def _temperatures(card: ModelCard) -> list[float]:
+    """Return the temperature of answers with each class."""
+    caution = [1.0] * len(card.classes) if card.caution is UNSET else card.caution
+    return [card.temperature * each for each in caution]
 
 
 class _Numbers:

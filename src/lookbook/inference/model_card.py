@@ -43,6 +43,8 @@ class ModelCard(Document, Struct, frozen=True, kw_only=True):
     #: whether the images it learnt from show light things on dark ground, or the reverse
     polarity: Polarity
     temperature: Number
+    #: where training balanced classes: what the temperature is multiplied by in answers with each
+    caution: list[Number] | UnsetType = UNSET
     #: None where there were too few validation images
     calibration: CalibrationSet | None
     #: what is written is the whole `Recipe`
@@ -71,6 +73,7 @@ class ModelCard(Document, Struct, frozen=True, kw_only=True):
             shape[2:] in {(), (3,)},
             self.input_dtype == ("float32" if len(shape) == 1 else "uint8"),
             math.isfinite(self.temperature),
+            self.caution is UNSET or len(self.caution) == len(self.classes),
             self.preprocessing
             == Preprocessing.of(shape, self.polarity, photographs=self.cuts_out_photographs),
             self.cuts_out_photographs or self.photographs is UNSET,

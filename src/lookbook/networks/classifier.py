@@ -35,6 +35,8 @@ class Classifier(nn.Module):
 
     temperature: Tensor
     sure: Tensor
+    #: where training balanced classes: what the temperature is multiplied by in answers with each
+    caution: Float[Tensor, "K"] | None
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Classifier(nn.Module):
         self.mirror = mirror
         self.shift = shift
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("caution", None)
         # images whose greatest probability is below this are looked at in several views
         self.register_buffer("sure", torch.tensor(math.inf))
 
@@ -69,7 +72,10 @@ class Classifier(nn.Module):
     ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N K"], Float[Tensor, "N"]]:
         """Return logits (before temperature), calibrated probabilities, and novelty."""
         logits, novelty = self.look(raw)
-        return logits, torch.softmax(logits / self.temperature, dim=1), novelty
+        temperature = self.temperature
+        if self.caution is not None:
+            temperature = (temperature * self.caution)[logits.argmax(dim=1), None]
+        return logits, torch.softmax(logits / temperature, dim=1), novelty
 
     def look(
         self, raw: Shaped[Tensor, "N *shape"]
@@ -127,6 +133,7 @@ class Classifier(nn.Module):
         classifier = Classifier(scaler.to(mean.device), network).train(self.training)
         classifier.novelty = self.novelty
         classifier.temperature, classifier.sure = self.temperature, self.sure
+        classifier.caution = self.caution
         return classifier
 
 
@@ -141,6 +148,15 @@ def build_classifier(
     >>> sum(weights.numel() for weights in classifier.parameters())
     101770
     """
+    classifier = _build(recipe, raw, n_classes, seed)
+    if recipe.class_weights == "balanced":
+        classifier.caution = torch.ones(n_classes)
+    return classifier
+
+
+def _build(
+    recipe: Recipe, raw: Shaped[np.ndarray, "N *shape"], n_classes: int, seed: int
+) -> Classifier:
     generator = torch.Generator().manual_seed(seed)
     if recipe.network == "efficientnet" and raw.ndim > 2:
         return Classifier(Bytes(), EfficientNet(n_classes), mirror=recipe.mirror)

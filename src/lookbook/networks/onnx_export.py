@@ -88,6 +88,7 @@ def describe(
         classes=list(classes),
         polarity=polarity,
         temperature=float(classifier.temperature),
+        caution=UNSET if classifier.caution is None else classifier.caution.tolist(),
         calibration=calibration,
         recipe=recipe,
         validation=validation,

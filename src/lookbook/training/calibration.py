@@ -22,6 +22,7 @@ from lookbook.networks.efficientnet import EfficientNet
 from lookbook.networks.novelty import LEARNT
 from lookbook.training.processes import ONE, Processes
 from lookbook.training.simulation.photographs import NONE, simulate_all
+from lookbook.training.steps.caution import fit_caution, temper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,10 +81,31 @@ def calibrate(classifier: Classifier, unseen: Unseen) -> CalibrationSet | None:
 
     None where there are too few of them, or no answers.
     """
-    temperature = fit_temperature(unseen.logits, unseen.labels)
-    classifier.temperature.fill_(temperature)
-    probs = softmax(unseen.logits / temperature)
+    fit_temperatures(classifier, unseen.logits, unseen.labels)
+    probs = probs_of(classifier, unseen.logits)
     return CalibrationSet.of(probs, unseen.labels, unseen.novelties)
+
+
+def fit_temperatures(
+    classifier: Classifier, logits: Float32[np.ndarray, "N K"], labels: Int64[np.ndarray, "N"]
+) -> None:
+    """Set the temperature of a classifier; with balanced classes, that of answers with each."""
+    if classifier.caution is None or len(labels) < FEWEST_LABELS:
+        classifier.temperature.fill_(fit_temperature(logits, labels))
+        return
+    temperature, caution = fit_caution(logits, labels)
+    classifier.temperature.fill_(temperature)
+    classifier.caution.copy_(torch.from_numpy(caution))
+
+
+def probs_of(
+    classifier: Classifier, logits: Float32[np.ndarray, "N K"]
+) -> Float32[np.ndarray, "N K"]:
+    """Return the probabilities that a calibrated classifier gives with these logits."""
+    temperature = float(classifier.temperature)
+    if classifier.caution is None:
+        return softmax(logits / temperature)
+    return temper(logits, temperature, classifier.caution.cpu().numpy())
 
 
 def calibrate_photographs(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookbook.core.arrays import softmax
 from lookbook.core.environment import Environment
 from lookbook.data.formats.source import DataSource
 from lookbook.evaluation import metrics
@@ -19,7 +18,7 @@ from lookbook.runs.balance_schema import ClassBalance
 from lookbook.runs.config import TrainConfig
 from lookbook.runs.data_parts import TrainingParts
 from lookbook.runs.schema import Conditions, Metrics
-from lookbook.training.calibration import Unseen
+from lookbook.training.calibration import Unseen, probs_of
 from lookbook.training.loop import Fitted, epochs_done
 
 if TYPE_CHECKING:
@@ -33,15 +32,18 @@ def measure(
     """Return what `metrics.json` holds."""
     temperature = float(fitted.classifier.temperature)
     validation = metrics.on_validation(
-        softmax(unseen.logits / temperature), unseen.labels, unseen.of
+        probs_of(fitted.classifier, unseen.logits), unseen.labels, unseen.of
     )
     epochs = epochs_done(fitted.history)
+    balanced = None
+    if fitted.classifier.caution is not None and validation:
+        balanced = metrics.confusion_matrix(unseen.logits, unseen.labels)
     return Metrics(
         fit_seconds=seconds["fit"],
         calibration_seconds=seconds["calibration"],
         validation=validation,
         epochs=epochs,
-        weaknesses=metrics.weaknesses(validation, epochs),
+        weaknesses=metrics.weaknesses(validation, epochs, balanced),
         temperature=temperature,
         parameters=sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
         training_images=len(parts.learnt),

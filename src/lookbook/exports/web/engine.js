@@ -273,7 +273,8 @@ const Engine = (() => {
           logits = logits.map((z, k) => z + share * (averaged[k] - z));
         }
       }
-      return { logits, probs: softmax(logits.map((z) => z / spec.temperature)), novelty };
+      const temperature = spec.temperatures[logits.indexOf(Math.max(...logits))];
+      return { logits, probs: softmax(logits.map((z) => z / temperature)), novelty };
     };
   };
 
