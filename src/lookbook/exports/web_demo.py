@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lookbook.data.dataset import Dataset
     from lookbook.data.formats.source import DataSource
     from lookbook.images.specification import Preprocessing
-    from lookbook.inference.model_card import Views
+    from lookbook.inference.model_card import ModelCard, Views
     from lookbook.runs.schema import ThresholdScores, Validation
     from lookbook.runs.store import Run
 

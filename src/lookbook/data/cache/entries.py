@@ -60,7 +60,17 @@ class Entry:
     def open(
         self, paths: Sequence[Path], size: Size | None, channels: int | None
     ) -> ReadImages | None:
-        """Return what is kept, where all is there and of that size; what was damaged is removed."""
+        """Return what is kept, where all is there and of that size; what was damaged is removed.
+
+        Another process may remove it meanwhile.
+        """
+        with suppress(FileNotFoundError):
+            return self._open(paths, size, channels)
+        return None
+
+    def _open(
+        self, paths: Sequence[Path], size: Size | None, channels: int | None
+    ) -> ReadImages | None:
         meta = read_document(self.meta)
         if meta is None:
             if self.meta.exists():

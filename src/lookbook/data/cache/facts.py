@@ -47,7 +47,10 @@ def identify(images: Shaped[np.ndarray, "N *shape"]) -> str | None:
     if not isinstance(images, np.memmap) or not images.flags.c_contiguous:
         return None
     file = _file_of(images)
-    stat = file.stat()
+    try:
+        stat = file.stat()
+    except OSError:  # it was cleared, and what is mapped stays until it is let go
+        return None
     if stat.st_size != images.nbytes or read_document(file.with_name("meta.json")) is None:
         return None
     return repr((file.parent.name, file.name, images.shape, stat.st_mtime_ns))

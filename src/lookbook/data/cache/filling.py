@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,18 +32,19 @@ if TYPE_CHECKING:
 
 #: seconds after which what was read is on the disk, whatever happens; files that are read ahead
 COMMIT, AHEAD = 1.0, 512
+#: seconds after which a process that waits for another looks how far that is
+LOOK = 1.0
 
 
 def fill(
     entry: Entry, paths: Sequence[Path], size: Size | None, channels: int | None, folder: Path
 ) -> ReadImages:
     """Read files into an entry, from where that was left; others that want the same wait."""
-    from filelock import FileLock  # noqa: PLC0415  # not needed where the cache is filled
-
     entry.place.mkdir(parents=True, exist_ok=True)
-    with FileLock(entry.place.with_suffix(".lock")):
+    with _only_one(entry, len(paths)):
         # another process may have been faster
         if (kept := entry.open(paths, size, channels)) is not None:
+            tell_images(len(paths), len(paths))
             return kept
         entry.place.mkdir(exist_ok=True)
         state = _Filling(entry, paths, folder, size, colour=channels != 1).run()
@@ -56,6 +57,24 @@ def fill(
         write_document(entry.meta, about)
         entry.filling.unlink()
     return cast("ReadImages", entry.open(paths, None, None))
+
+
+@contextmanager
+def _only_one(entry: Entry, n: int) -> Iterator[None]:
+    """Wait until no other process fills an entry; meanwhile tell how far that one is."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415  # not needed where the cache is filled
+
+    lock = FileLock(entry.place.with_suffix(".lock"))
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=LOOK)
+        except Timeout:
+            state = _resume(entry)
+            tell_images(0 if state is None else state.done, n)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Filling:
