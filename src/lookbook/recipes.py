@@ -38,6 +38,9 @@ STARTING, HEAD, FITTED, PASS = 6.0, 0.011, 1000, 0.01
 
 #: whether pretrained weights pay, or why not
 Pays = Literal["pays", "small", "many", "short"]
+#: training images below which the last layer of a pretrained network learns alone, and below which
+#: labels are hardly smoothed: all layers then lose what they knew (docs/log.md, few photographs)
+HEAD_ALONE, HARDLY_SMOOTHED = 150, 1000
 
 #: what is asked for where classes are uneven
 ClassWeights = Literal["auto", "none"]
@@ -69,6 +72,7 @@ class Recipe(NamedRecipe):
     scaling: Literal["min-max", "components", "whitening"] = "min-max"
     #: `relative`: Adam with steps in proportion to what is trained, smaller in earlier layers
     optimizer: Literal["adam", "muon", "relative"] = "adam"
+    #: 0: of a pretrained network the last layer learns alone, by logistic regression
     learning_rate: float = 1e-3
     #: `constant`, or `linear`: a rise over a tenth of the steps, then a fall to 0
     schedule: Literal["constant", "linear"] = "constant"
@@ -158,7 +162,8 @@ class Recipe(NamedRecipe):
         smaller batches, with a learning rate that falls with the root of these, and with smoothed
         labels, which keep percentages nearer the truth where next to none are left to calibrate by.
         Convolutions see those in colour, photographs mostly, distorted in each epoch. A pretrained
-        network passes images up to 20 times, 20,000 in all.
+        network passes images up to 20 times, 20,000 in all; of fewer than 150 its last layer learns
+        alone.
 
         >>> STANDARD.suited_to(55_000) == STANDARD
         True
@@ -169,9 +174,15 @@ class Recipe(NamedRecipe):
         0.25
         >>> QUICK.suited_to(1000, colour=True).distort
         0.0
+        >>> TRANSFER.suited_to(100).learning_rate, TRANSFER.suited_to(500).label_smoothing
+        (0.0, 0.02)
         """
         if self.network == "efficientnet":
-            return replace(self, epochs=max(1.0, min(self.epochs, 20_000 // n)))
+            if n < HEAD_ALONE:
+                return replace(self, learning_rate=0.0, epochs=1)
+            smoothing = 0.02 if n < HARDLY_SMOOTHED else self.label_smoothing
+            epochs = max(1.0, min(self.epochs, 20_000 // n))
+            return replace(self, epochs=epochs, label_smoothing=smoothing)
         if n >= MANY or self.schedule == "constant":
             return self
         batch_size = min(self.batch_size, max(32, n // 20))

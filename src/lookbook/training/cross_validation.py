@@ -232,8 +232,8 @@ def cross_validate(
 def answer_unseen(fit_fold: FitFold, learnt: Dataset, seed: int) -> tuple[Unseen, float] | None:
     """Return out-of-fold answers to what was learnt from, and when these networks are `sure`.
 
-    Each of three networks learns from two thirds of the images and answers the last third; copies,
-    and what the user groups, are in one fold. They see less than the network that they stand for,
+    Each network learns from all folds of the images but one, which it answers; copies, and what the
+    user groups, are in one fold. They see less than the network that they stand for,
     so that it is right a little more often than they say. Images whose class would not be learnt
     are left out. None where a fit was stopped.
     """
