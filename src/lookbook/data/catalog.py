@@ -62,7 +62,10 @@ class Garments:
 
 @dataclass(frozen=True)
 class BuiltinDataset:
-    """A published dataset of IDX files: where it comes from and how it is verified."""
+    """A published dataset: where it comes from and how it is verified.
+
+    It is made of IDX `files`, or of `folders` of image files.
+    """
 
     name: str
     title: str
@@ -70,9 +73,12 @@ class BuiltinDataset:
     licence: str
     classes: tuple[str, ...]
     #: (part, "images" or "labels") → file name
-    files: dict[tuple[Part, str], str]
+    files: dict[tuple[Part, str], str] = field(default_factory=dict)
     #: addresses of folders that hold the files (or the archive), tried in order
-    mirrors: tuple[str, ...]
+    mirrors: tuple[str, ...] = ()
+    #: of image files, which nothing is downloaded of: part → hash of its folder, None where none is
+    #: known: see `collection.hash_files`
+    folders: dict[str, str | None] = field(default_factory=dict)
     #: file name → published hashes, each of which must agree; none where `archive` is verified
     digests: dict[str, tuple[Digest, ...]] = field(default_factory=dict)
     archive: Archive | None = None
@@ -241,7 +247,24 @@ EMNIST_BALANCED = _emnist(
     "balanced", string.digits + string.ascii_uppercase + "abdefghnqrt", first_label=0
 )
 
+CLOTHING = BuiltinDataset(
+    name="clothing",
+    title="Photographs of clothing",
+    mirrors_well=True,
+    homepage="https://github.com/alexeygrigorev/clothing-dataset-small",
+    licence="CC0",
+    classes=(
+        *("dress", "hat", "longsleeve", "outwear", "pants"),
+        *("shirt", "shoes", "shorts", "skirt", "t-shirt"),
+    ),
+    folders={
+        "train": None,  # passed on in several sizes
+        "validation": "09276b4e0aacd82c00a1201971ad99d42ccbd804c8c4bf0b8dca3366290ec471",
+        "test": None,
+    },
+)
+
 BUILTIN = {
     dataset.name: dataset
-    for dataset in (FASHION_MNIST, MNIST, KMNIST, EMNIST_LETTERS, EMNIST_BALANCED)
+    for dataset in (FASHION_MNIST, MNIST, KMNIST, EMNIST_LETTERS, EMNIST_BALANCED, CLOTHING)
 }

@@ -109,10 +109,10 @@ def fetch(
         if folder is None and (kept / "source.json").exists():
             return kept
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(kept):
+        with locked(kept):
             # another process may have been faster
             if folder is not None or not (kept / "source.json").exists():
-                with _scratch_folder(kept) as scratch:
+                with scratch_folder(kept) as scratch:
                     found, source = _find_files(dataset, folder, scratch, report)
                     _keep(dataset, found, source, scratch, kept)
     except OSError as error:
@@ -146,7 +146,8 @@ def _read(path: Path) -> np.ndarray[Any, Any]:
 
 
 @contextmanager
-def _locked(kept: Path) -> Iterator[None]:
+def locked(kept: Path) -> Iterator[None]:
+    """Keep other processes from filling the same folder of the cache."""
     from filelock import FileLock  # noqa: PLC0415  # not needed where the cache is filled
 
     with FileLock(kept.parent / f".{kept.name}.lock"):
@@ -154,7 +155,7 @@ def _locked(kept: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _scratch_folder(kept: Path) -> Iterator[Path]:
+def scratch_folder(kept: Path) -> Iterator[Path]:
     """Give an empty folder beside the cache; what a killed process left there goes first."""
     scratch = kept.parent / f".fetch-{kept.name}"
     shutil.rmtree(scratch, ignore_errors=True)

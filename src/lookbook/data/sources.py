@@ -13,6 +13,7 @@ from lookbook.data.catalog import BUILTIN
 from lookbook.data.dataset import Dataset
 from lookbook.data.download import find_builtin
 from lookbook.data.formats.builtin_source import BuiltinSource
+from lookbook.data.formats.collection import CollectionSource
 from lookbook.data.formats.folder_source import FolderSource
 from lookbook.data.formats.idx import IdxSource, idx_files
 from lookbook.data.formats.image_folder import Part
@@ -39,7 +40,7 @@ def resolve(data: str | Path) -> DataSource:
     if not isinstance(data, str | Path):
         raise InputError(f"expected the name or the path of data, got {type(data).__name__}")
     if isinstance(data, str) and data in BUILTIN:
-        return BuiltinSource(data)
+        return CollectionSource(data) if BUILTIN[data].folders else BuiltinSource(data)
     path = Path(data)
     try:
         if data != "" and path.is_dir():

@@ -282,7 +282,7 @@ def _check_test(run: Run, kept: Evaluation, test: Dataset | None) -> None:
     """
     source = run.source
     if test is None and not source.is_here():
-        if source.published is None:
+        if not source.is_verified:
             message = f"{source} is gone: what was evaluated cannot be compared with it"
             warnings.warn(LookbookWarning(message), stacklevel=3)
         return

@@ -132,7 +132,7 @@ def load_as_given(run: Run, part: Part) -> Dataset:
     """Return what `load_part` does, with no image inverted."""
     data = run.conditions.data
     dataset = _load_as(run, part)
-    if run.source.published is not None:  # `download` has verified it
+    if run.source.is_verified:  # by `download`
         return dataset
     if list(map(plain, dataset.classes)) != list(map(plain, data.classes)):
         raise _changed(
@@ -168,7 +168,7 @@ def load_beside_test(run: Run) -> Dataset | None:
     None where the test part is split off here or a published one, or the training part is no
     longer what the run was trained on.
     """
-    if run.source.published is not None or run.source.measured_part() != "test":
+    if run.source.is_verified or run.source.measured_part() != "test":
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LookbookWarning)  # training has told

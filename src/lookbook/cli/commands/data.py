@@ -14,6 +14,7 @@ from lookbook.errors import InputError
 
 if TYPE_CHECKING:
     from lookbook.data.cache.entries import Kept
+    from lookbook.data.catalog import BuiltinDataset
     from lookbook.data.dataset import Dataset
     from lookbook.data.formats.source import DataSource
 
@@ -35,10 +36,31 @@ def fetch(
     wanted = download.find_builtin(dataset)
     if source is not None and not source.is_dir():
         raise InputError(f"no folder {source}; name the folder that holds the files")
-    with progress.show_download() as report:
-        kept = download.fetch(wanted, folder=source, report=report)
-    print(t("{title} is there, verified: {path}", title=wanted.title, path=kept))
+    if wanted.folders:
+        _fetch_collection(wanted, source)
+    else:
+        with progress.show_download() as report:
+            kept = download.fetch(wanted, folder=source, report=report)
+        print(t("{title} is there, verified: {path}", title=wanted.title, path=kept))
     terminal.suggest(terminal.command_line("look", dataset))
+
+
+def _fetch_collection(wanted: BuiltinDataset, source: Path | None) -> None:
+    """Copy a collection of image files, and say which of its parts are verified."""
+    from lookbook.data.formats import collection
+    from lookbook.data.formats.image_folder import TITLES
+
+    kept, parts = collection.copy_collection(wanted, source)
+    print(t("{title} is there: {path}", title=wanted.title, path=kept))
+    how = {
+        True: t("verified"),
+        False: t("no hash of it is published: recorded as it is, and compared from now on"),
+    }
+    rows = [
+        (t(f"{TITLES[each.part]} part"), f"{each.images:,} {t('images')}  ({how[each.verified]})")
+        for each in parts
+    ]
+    print(terminal.labelled(rows))
 
 
 def look(

@@ -88,6 +88,11 @@ class DataSource(ABC):
         return None
 
     @property
+    def is_verified(self) -> bool:
+        """Whether published hashes say that its images are those that they always were."""
+        return self.published is not None
+
+    @property
     def mirrors_well(self) -> bool:
         """Whether an image and its mirror image show the same, as far as is known.
 
