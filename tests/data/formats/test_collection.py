@@ -80,7 +80,7 @@ def test_what_is_not_there_is_not_downloaded(made):
 
 def test_a_part_with_another_hash_than_published_is_refused(made, folder):
     save_image(folder / "validation" / "dog" / "last.png", 201)
-    with pytest.raises(DownloadError, match=r"^the validation part in .* is not that of Made"):
+    with pytest.raises(DownloadError, match="validation is not that part of Made"):
         copy_collection(made, folder)
     assert not resolve("made").is_here()
 
@@ -88,7 +88,7 @@ def test_a_part_with_another_hash_than_published_is_refused(made, folder):
 def test_a_part_without_a_published_hash_stays_what_it_was(made, folder):
     kept, _ = copy_collection(made, folder)
     save_image(folder / "train" / "dog" / "more.png", 9)
-    with pytest.raises(DownloadError, match=r"^the training part in .* is not the one that was "):
+    with pytest.raises(DownloadError, match="train is not what was recorded when Made "):
         copy_collection(made, folder)
     assert len(lookbook.load("made")) == 20
     shutil.rmtree(kept)

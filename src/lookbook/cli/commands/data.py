@@ -48,7 +48,6 @@ def fetch(
 def _fetch_collection(wanted: BuiltinDataset, source: Path | None) -> None:
     """Copy a collection of image files, and say which of its parts are verified."""
     from lookbook.data.formats import collection
-    from lookbook.data.formats.image_folder import TITLES
 
     kept, parts = collection.copy_collection(wanted, source)
     print(t("{title} is there: {path}", title=wanted.title, path=kept))
@@ -56,8 +55,13 @@ def _fetch_collection(wanted: BuiltinDataset, source: Path | None) -> None:
         True: t("verified"),
         False: t("no hash of it is published: recorded as it is, and compared from now on"),
     }
+    titles = {
+        "train": t("training part"),
+        "validation": t("validation part"),
+        "test": t("test part"),
+    }
     rows = [
-        (t(f"{TITLES[each.part]} part"), f"{each.images:,} {t('images')}  ({how[each.verified]})")
+        (titles[each.part], f"{each.images:,} {t('images')}  ({how[each.verified]})")
         for each in parts
     ]
     print(terminal.labelled(rows))

@@ -186,11 +186,15 @@ def _find_parts(dataset: BuiltinDataset, folder: Path) -> dict[Part, list[tuple[
         raise DownloadError(
             f"{folder} does not hold {dataset.title}: {error}; get a copy of {dataset.homepage}"
         ) from error
-    lacking = [part for part in ("train", "validation") if part not in parts]
-    if lacking or set(classes) != set(dataset.classes):
-        what = f"lacks {lacking[0]}/" if lacking else f"has the classes {', '.join(classes)}"
+    if "validation" not in parts:
         raise DownloadError(
-            f"{folder} does not hold {dataset.title}: it {what}; get a copy of {dataset.homepage}"
+            f"{folder} does not hold {dataset.title}: it lacks validation/; get a copy of "
+            f"{dataset.homepage}"
+        )
+    if set(classes) != set(dataset.classes):
+        raise DownloadError(
+            f"{folder} does not hold {dataset.title}: it has the classes {', '.join(classes)}; get "
+            f"a copy of {dataset.homepage}"
         )
     return parts
 
@@ -200,13 +204,12 @@ def _check(dataset: BuiltinDataset, part: Part, folder: Path, found: str, kept: 
     published, before = dataset.folders.get(part), _recorded(kept).get(part)
     if published not in {None, found}:
         raise DownloadError(
-            f"the {image_folder.TITLES[part]} part in {folder} is not that of {dataset.title} "
-            f"(SHA-256 of its files is {found}, expected {published}); get a copy of "
-            f"{dataset.homepage}"
+            f"{folder / part} is not that part of {dataset.title} (SHA-256 of its files is "
+            f"{found}, expected {published}); get a copy of {dataset.homepage}"
         )
     if before not in {None, found}:
         raise DownloadError(
-            f"the {image_folder.TITLES[part]} part in {folder} is not the one that was recorded "
-            f"when {dataset.title} was first fetched (SHA-256 of its files is {found}, was "
-            f"{before}); to take it all the same, delete {kept} first"
+            f"{folder / part} is not what was recorded when {dataset.title} was first fetched "
+            f"(SHA-256 of its files is {found}, was {before}); to take it all the same, delete "
+            f"{kept} first"
         )
