@@ -9,7 +9,7 @@ import typer
 
 from conftest import lookbook
 from lookbook.cli import main as cli
-from lookbook.cli import terminal
+from lookbook.cli import options, terminal
 from lookbook.errors import InputError, LookbookWarning
 
 RUN = "runs/bars-tutorial-1"
@@ -75,3 +75,46 @@ def test_every_command_can_be_quiet():
     commands = typer.main.get_command(cli.app).commands
     for name, command in commands.items():
         assert any("--quiet" in parameter.opts for parameter in command.params), name
+
+
+# ---- the bundled model ----
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with a run `a`, also by its name, and a photograph."""
+    for folder in (tmp_path / "a", tmp_path / "runs" / "b"):
+        folder.mkdir(parents=True)
+        (folder / "conditions.json").write_text("{}")
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    (tmp_path / "album").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        (["a", "photo.jpg"], ("a", ["photo.jpg"])),
+        (["b", "photo.jpg"], ("b", ["photo.jpg"])),
+        (["model.onnx", "photo.jpg", "album"], ("model.onnx", ["photo.jpg", "album"])),
+        (["photo.jpg"], (None, ["photo.jpg"])),
+        (["album", "a"], (None, ["album", "a"])),
+        (["gone.JPEG", "a"], (None, ["gone.JPEG", "a"])),
+        (["https://example.org/a"], (None, ["https://example.org/a"])),
+    ],
+)
+def test_the_first_word_is_the_model_if_it_is_one(words, chosen):
+    assert options.choose_model(words[0], words[1:]) == chosen
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_no_model_and_no_image_is_a_mistyped_run():
+    with pytest.raises(InputError, match=r"^no run runs/c; "):
+        options.choose_model("runs/c", ["photo.jpg"])
+
+
+@pytest.mark.usefixtures("here")
+def test_a_model_without_anything_to_answer_is_refused():
+    with pytest.raises(InputError, match=r"^a is a model, and there is nothing for it to answer"):
+        options.choose_model("a", [])

@@ -61,7 +61,7 @@ class BulkPrediction:
 
     def __init__(
         self,
-        source: Run | Model | str | Path,
+        source: Run | Model | str | Path | None,
         inputs: Sequence[str | Path],
         out: str | Path,
         *,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +15,14 @@ from lookbook import recipes
 from lookbook.cli import terminal
 from lookbook.core import translation
 from lookbook.data import catalog
+from lookbook.errors import InputError
 from lookbook.runs import store
+
+#: how the names of files that can be predicted end, and how addresses begin
+_IMAGE = re.compile(
+    r"(\.(npz|npy|png|jpe?g|gif|bmp|tiff?|webp|heic)|-ubyte(\.gz)?)$|^[a-z][a-z0-9+.-]*://",
+    re.IGNORECASE,
+)
 
 
 def complete_data(incomplete: str) -> list[str]:
@@ -31,6 +40,26 @@ def complete_run(incomplete: str) -> list[str]:
     folders = [run.folder for run in store.list_runs()]
     names = [name for folder in folders for name in (str(folder), folder.name)]
     return [name for name in names if name.startswith(incomplete)]
+
+
+def choose_model(first: str, others: list[str]) -> tuple[str | None, list[str]]:
+    """Return the model that the first word names, or None for the bundled one, and its inputs.
+
+    Raises
+    ------
+    InputError
+        The word is no model and nothing to answer, or there is nothing to answer.
+    """
+    if not (first.endswith(".onnx") or store.is_run(first)):
+        if not (Path(first).exists() or _IMAGE.search(first) or first.startswith("test:")):
+            store.read_run(first)  # says which runs there are
+        return None, [first, *others]
+    if not others:
+        raise InputError(
+            f"{first} is a model, and there is nothing for it to answer; add image files, folders "
+            "of them, or test:NUMBER"
+        )
+    return first, others
 
 
 Data = Annotated[

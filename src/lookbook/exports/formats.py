@@ -53,6 +53,8 @@ def place(run: Run, to: str, out: Path | None) -> Path:
     """Return where an export goes; refuse a bad place before any work is done for it."""
     if to not in get_args(Form):  # of any type
         raise InputError(f"no form {to!r} to export to; expected {', '.join(get_args(Form))}")
+    if out is None and run.is_bundled:  # it may lie where nobody may write
+        out = Path(f"{run.folder.name}-{NAMES[to]}")
     if out is None:
         own = run.folder / NAMES[to]
         if to != "folder":  # which is never overwritten

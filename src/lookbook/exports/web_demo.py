@@ -187,7 +187,8 @@ def write_web_demo(run: Run, out: Path, lang: Lang | None = None) -> Path:
             f"the page would take {bare:,} bytes, {MOST_BYTES:,} are allowed: this network has "
             f"{run.metrics.parameters:,} parameters; write a folder instead: {instead}"
         )
-    test = load_samples(run)
+    # nobody needs the images of a model that came with the package
+    test = None if run.is_bundled and not run.source.is_here() else load_samples(run)
     if test is not None:
         words = structs.replace(words, samples=_samples(test, MOST_BYTES - bare))
     write_bytes(out, _page(run, network, words))

@@ -146,6 +146,7 @@ _ATTRIBUTES = {
 _TYPES = {
     onnx.TensorProto.BOOL,
     onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
     onnx.TensorProto.INT8,
     onnx.TensorProto.INT32,
     onnx.TensorProto.INT64,

@@ -20,7 +20,7 @@ from lookbook.errors import DamagedFileError, InputError, check_types
 from lookbook.images.specification import VERSIONS, UnknownVersionError
 from lookbook.inference.model_card import ModelCard
 from lookbook.inference.runtime import open_session
-from lookbook.runs.store import Run, as_run
+from lookbook.runs.store import BUNDLED, Run, as_run, read_run
 
 if TYPE_CHECKING:
     import onnx
@@ -270,14 +270,16 @@ def _believable(outputs: Outputs) -> Outputs:
 # ---- models of every kind ----
 
 
-def open_source(source: Run | Model | str | Path) -> Run | Model:
-    """Return the run or the model that a name or a path stands for.
+def open_source(source: Run | Model | str | Path | None) -> Run | Model:
+    """Return the run or the model that a name or a path stands for, the bundled one for None.
 
     Raises
     ------
     InputError
         There is none.
     """
+    if source is None:
+        return read_run(BUNDLED)
     if isinstance(source, Model):
         return source
     if isinstance(source, str | Path) and str(source).endswith(".onnx"):

@@ -62,7 +62,8 @@ def _weights(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
     """Return the constants by name; the exporter keeps equal ones once, under several names."""
     weights = {constant.name: constant for constant in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Identity" and node.input[0] in weights:
+        # of weights in 16 bits: they are made 32 before anything is computed
+        if node.op_type in {"Identity", "Cast"} and node.input[0] in weights:
             weights[node.output[0]] = weights[node.input[0]]
     return weights
 
@@ -231,7 +232,7 @@ def _step(
     nodes: list[onnx.NodeProto],
 ) -> Step:
     values = numpy_helper.to_array(weights[node.input[1]]).astype(np.float32)
-    shifts = numpy_helper.to_array(weights[node.input[2]]) if len(node.input) > 2 else None
+    shifts = _wide(numpy_helper.to_array(weights[node.input[2]])) if len(node.input) > 2 else None
     rectified = follower.op_type == "Relu"
     if node.op_type == "Conv":
         sides = {a.name: tuple(a.ints) for a in node.attribute}
@@ -262,10 +263,15 @@ def novelty_parts(model: Model) -> dict[str, Float32[np.ndarray, "..."]]:
     """Return what novelty is judged by: the numbers of `novelty.Novelty`, by their names."""
     graph = onnx.load_from_string(model.content).graph
     return {
-        constant.name.removeprefix(NOVELTY): numpy_helper.to_array(constant)
+        constant.name.removeprefix(NOVELTY): _wide(numpy_helper.to_array(constant))
         for constant in graph.initializer
         if constant.name.startswith(NOVELTY)
     }
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    """Return numbers of 16 bits as numbers of 32."""
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def delicate_nodes(model: Model) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from lookbook.core.document import Document
 from lookbook.core.names import text
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    source: Run | Model | str | Path,
+    source: Run | Model | str | Path | None,
     inputs: Input | Iterable[Input],
     *,
     coverage: float | None = None,
@@ -43,7 +43,7 @@ def predict(
     ----------
     source
         A run, its folder or its name in `runs/`; or a model or its file, which knows the test
-        images of built-in datasets only.
+        images of built-in datasets only; or None for the bundled model.
     inputs
         One or more: `test:NUMBER`, an image file, a folder, a PIL image, an array of one image
         or of several, in the shape that the model takes.
@@ -65,7 +65,7 @@ def predict(
 
 
 def predict_each(
-    source: Run | Model | str | Path,
+    source: Run | Model | str | Path | None,
     inputs: Iterable[Input],
     *,
     coverage: float | None = None,
@@ -222,6 +222,8 @@ class PredictionDocument(Document, Struct, frozen=True, kw_only=True):
     strange: bool
     unsure: bool
     likely: list[str] | None
+    #: of the bundled model alone
+    model: Literal["bundled"] | UnsetType = UNSET
 
     @classmethod
     def of(cls, one: Prediction) -> Self:
@@ -242,6 +244,7 @@ class PredictionDocument(Document, Struct, frozen=True, kw_only=True):
             strange=one.strange,
             unsure=one.unsure,
             likely=None if one.likely is None else [one.classes[k] for k in one.likely],
+            model="bundled" if one.by_bundled else UNSET,
         )
 
 

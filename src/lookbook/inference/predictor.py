@@ -32,6 +32,7 @@ from lookbook.inference.inputs import (
 )
 from lookbook.inference.model import Model, Outputs, open_model, open_source
 from lookbook.inference.thresholds import Thresholds, Verdict, judge
+from lookbook.runs.store import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from lookbook.images.specification import Preprocessing
-    from lookbook.runs.store import Run
 
 #: most images of files that are answered at once: the first answer waits for no more of them
 BATCH = 64
@@ -82,6 +82,8 @@ class Prediction:
     cutout: Cutout | None = None
     #: what the network says, before temperature
     logits: Float32[np.ndarray, "K"] | None = None
+    #: the bundled model answered, not one of the user's
+    by_bundled: bool = False
 
     def __repr__(self) -> str:
         return f"Prediction({self.source!r}, {self.name!r}, {self.confidence:.4f})"
@@ -146,8 +148,9 @@ class Predictor:
 
     Parameters
     ----------
-    source : Run, Model, str or Path
-        A run, its folder or its name in `runs/`; or a model or its file.
+    source : Run, Model, str or Path, default=None
+        A run, its folder or its name in `runs/`; or a model or its file; without it the bundled
+        model, which knows ten kinds of clothing.
     coverage : float, default=None
         Share of images that are to get an answer, 0 to 1: the least sure others are "not sure";
         nine in ten where nothing else is asked for.
@@ -180,12 +183,15 @@ class Predictor:
 
     def __init__(
         self,
-        source: Run | Model | str | Path,
+        source: Run | Model | str | Path | None = None,
         *,
         coverage: float | None = None,
         sets: float | None = None,
     ) -> None:
-        self.model = open_model(open_source(source))
+        opened = open_source(source)
+        self.model = open_model(opened)
+        #: it is the bundled model, and its answers say so
+        self.is_bundled = isinstance(opened, Run) and opened.is_bundled
         self.thresholds = Thresholds.of(self.model.calibration, coverage=coverage, sets=sets)
         #: how sure answers to photographs are, where the model cuts out what these show
         self.on_photographs = self.model.card.photographs or None
@@ -406,6 +412,7 @@ class Predictor:
             inverted=sample.inverted,
             novelty=float(novelty),
             strange=thresholds.is_strange(float(novelty)) or nothing_found,
+            by_bundled=self.is_bundled,
             unsure=thresholds.is_unsure(float(probs.max())),
             likely=likely,
             cutout=sample.cutout,

@@ -65,7 +65,7 @@ class TrainingParts:
             # as the report showed them that was corrected by
             corrections = read(Path(request.corrections), given.match(given.polarity))
         validation = _load_validation(source, given, final=request.final)
-        data = _describe(source, given, _hashes(given, validation), SPLIT, corrections)
+        data = describe_data(source, given, _hashes(given, validation), SPLIT, corrections)
         return cls._split(source, data, given, validation, request)
 
     @classmethod
@@ -85,7 +85,7 @@ class TrainingParts:
             validation = _load_validation(source, given, final=config.final)
         hashes = _hashes(given, validation)
         _check_begun(source, hashes, config, folder)
-        data = _describe(source, given, hashes, config.split, config.corrections)
+        data = describe_data(source, given, hashes, config.split, config.corrections)
         return cls._split(source, data, given, validation, config)
 
     @classmethod
@@ -226,7 +226,7 @@ def _check_begun(
     )
 
 
-def _describe(
+def describe_data(
     source: DataSource,
     given: Dataset,
     hashes: tuple[str, str | None],

@@ -59,6 +59,8 @@ MODEL = "model.onnx"
 EVALUATION = "evaluation.json"
 PHOTOGRAPHS = "photographs.json"
 DEMO = "demo.json"
+#: the run that comes with the package, without its weights: models/clothing/README.md
+BUNDLED = Path(__file__).parent / "clothing"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ class Run:
         from lookbook.data.sources import resolve  # noqa: PLC0415  # numpy: not for --help
 
         return resolve(self.conditions.data.name)
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it came with the package."""
+        return self.folder == BUNDLED
 
     @property
     def weights(self) -> Path:
@@ -144,7 +151,7 @@ class Run:
             One of them is missing or was changed, or its hash is gone.
         """
         # not only what the table lists: it may have been emptied
-        for name in (WEIGHTS, MODEL):
+        for name in (MODEL,) if self.is_bundled else (WEIGHTS, MODEL):
             path, expected = self.folder / name, self.conditions.sha256.get(name)
             remedy = f"restore the file, or train again: {self.train_again()}"
             try:
@@ -222,6 +229,14 @@ def read_run(name: str | Path, root: Path = ROOT) -> Run:
         )
     recipe, history, metrics, conditions = (read_document(folder / f"{p}.json") for p in _PARTS)
     return Run(folder, recipe, history, metrics, conditions)
+
+
+def is_run(name: str | Path, root: Path = ROOT) -> bool:
+    """Say whether a path, or a name in the folder of runs, is that of a run, finished or not."""
+    return any(
+        os.path.lexists(place / "conditions.json") or unfinished(place).exists()
+        for place in (Path(name), root / name)
+    )
 
 
 def as_run(run: Run | str | Path) -> Run:

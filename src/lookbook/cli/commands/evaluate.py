@@ -95,17 +95,18 @@ def predict(
     run: Annotated[
         str,
         typer.Argument(
-            help="Folder of a run, its name in runs/, or a model file alone: model.onnx.",
+            help="Folder of a run, its name in runs/, or a model file alone: model.onnx. Where it "
+            "is none of these, lookbook's own model answers, which knows ten kinds of clothing.",
             autocompletion=options.complete_run,
         ),
     ],
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="test:NUMBER for a test image, image files, or folders of them; with --processes "
             "also arrays: .npz, .npy or IDX."
         ),
-    ],
+    ] = None,
     figure: Annotated[
         Path | None,
         typer.Option(help="Draw images and bar charts into this file: PNG, JPEG, PDF, SVG, …"),
@@ -152,6 +153,7 @@ def predict(
     ] = None,
 ) -> None:
     """Say what images show, with the probability of every class."""
+    model, inputs = options.choose_model(run, inputs or [])
     if out is not None:
         from lookbook.inference.inputs import refuse_absent
 
@@ -160,7 +162,7 @@ def predict(
         flag = "--processes" if engine is None else "--engine"
         alone = {"--figure": figure is not None, "--sets": sets is not None, "--json": as_json}
         _refuse_others(flag, [other for other, given in alone.items() if given])
-        _predict_many(run, inputs, out, coverage, _Workers(flag, processes, address))
+        _predict_many(model, inputs, out, coverage, _Workers(flag, processes, address))
         return
     if address is not None:
         raise InputError("--address names a cluster of Ray; add --engine ray")
@@ -169,8 +171,8 @@ def predict(
             f"{arrays[0]} holds many images: their answers become a table, with --out "
             "predictions.csv --processes 2"
         )
-    if not run.endswith(".onnx"):
-        store.read_run(run)  # says what is wrong before numpy is imported
+    if model is not None and not model.endswith(".onnx"):
+        store.read_run(model)  # says what is wrong before numpy is imported
     from lookbook.inference import prediction
     from lookbook.inference.inputs import list_inputs
 
@@ -179,8 +181,8 @@ def predict(
         _check_figure(figure, len(named))
     if out is not None:
         prediction.check_table(out, sets=sets)
-    shown = _Answers(run, len(named), as_json=as_json, keep=figure is not None, out=out)
-    with closing(prediction.predict_each(run, named, coverage=coverage, sets=sets)) as answers:
+    shown = _Answers(model, len(named), as_json=as_json, keep=figure is not None, out=out)
+    with closing(prediction.predict_each(model, named, coverage=coverage, sets=sets)) as answers:
         if out is None:
             for answer in answers:
                 shown.add(answer)
@@ -215,7 +217,11 @@ def _refuse_others(flag: str, others: list[str]) -> None:
 
 
 def _predict_many(
-    run: str, inputs: list[str], out: Path | None, coverage: float | None, workers: _Workers
+    model: str | None,
+    inputs: list[str],
+    out: Path | None,
+    coverage: float | None,
+    workers: _Workers,
 ) -> None:
     """Write a table by several processes; say what is kept where that stops."""
     if out is None:
@@ -227,7 +233,7 @@ def _predict_many(
         )
     from lookbook.bulk.prediction import BulkPrediction
 
-    work = BulkPrediction(run, inputs, out, coverage=coverage)
+    work = BulkPrediction(model, inputs, out, coverage=coverage)
     try:
         with progress.show_images() as tell:
             done = workers.run(work, tell)
@@ -243,13 +249,33 @@ def _predict_many(
                 )
             )
         raise
+    if model is None:
+        print(_bundled_model())
     print(results.table_of_answers(out, Counter(done.verdicts), done.n_failed))
     if done.least_sure is not None and Path(name := done.least_sure[0]).is_file():
         terminal.suggest(
-            terminal.command_line("predict", run, name, "--figure", "prediction.png"), apart=True
+            terminal.command_line("predict", *_words(model), name, "--figure", "prediction.png"),
+            apart=True,
         )
     if done.n_failed:
         _end_without_all(done.n_failed, done.images, done.failed, out)
+
+
+def _bundled_model() -> str:
+    """Write that the bundled model answered, what it knows, and how good it is."""
+    run = store.read_run(store.BUNDLED)
+    rows = [(t("answered by"), t("lookbook's own model: no run was named"))]
+    rows.append((t("it knows"), ", ".join(run.conditions.data.classes)))
+    if found := run.evaluation() or run.metrics.validation:
+        right = terminal.percent(found.accuracy)
+        said = t("{right} of {n:,} photographs that it did not learn from", right=right, n=found.n)
+        rows.append((t("right"), said))
+    return terminal.labelled(rows)
+
+
+def _words(model: str | None) -> list[str]:
+    """Return what names a model in a command: nothing, for the bundled one."""
+    return [] if model is None else [model]
 
 
 def _end_without_all(n_failed: int, n: int, names: Sequence[str], out: Path) -> NoReturn:
@@ -276,8 +302,10 @@ class _Answers:
     Of those that stand in a table it shows how many there are of each verdict.
     """
 
-    def __init__(self, run: str, n: int, *, as_json: bool, keep: bool, out: Path | None) -> None:
-        self._run, self._n, self._as_json, self._keep, self._out = run, n, as_json, keep, out
+    def __init__(
+        self, model: str | None, n: int, *, as_json: bool, keep: bool, out: Path | None
+    ) -> None:
+        self._model, self._n, self._as_json, self._keep, self._out = model, n, as_json, keep, out
         self._kept: list[Prediction] = []
         self._documents: list[PredictionDocument] = []
         self._failures: list[InputError] = []
@@ -334,13 +362,15 @@ class _Answers:
 
     def _show_end(self, drawn: Path | None) -> None:
         """Print what was written, and what can be done next."""
+        if self._model is None and self._next:
+            print("\n" * (self._out is None) + _bundled_model())
         if self._out is not None:
             print(results.table_of_answers(self._out, self._verdicts, self._n_failed))
         if drawn:
             print(f"\n{t('drawn')} {drawn}")
         elif self._next:
             again = terminal.command_line(
-                "predict", self._run, self._next.source, "--figure", "prediction.png"
+                "predict", *_words(self._model), self._next.source, "--figure", "prediction.png"
             )
             terminal.suggest(again, apart=True)
 

@@ -171,7 +171,14 @@ def _write_corrections(path: Path, collected: ReportData) -> None:
 
 
 def export(
-    run: options.RunName,
+    *,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="Folder of a run, or its name in runs/; without it lookbook's own model.",
+            autocompletion=options.complete_run,
+        ),
+    ] = None,
     to: Annotated[
         Literal["int8", "html", "folder"],
         typer.Option(
@@ -186,7 +193,7 @@ def export(
     """Write a run's model for use elsewhere: in 8 bits, as a page, or with all that explains it."""
     from lookbook.exports import formats
 
-    chosen = store.read_run(run)
+    chosen = store.read_run(store.BUNDLED if run is None else run)
     target = formats.place(chosen, to, out)
     {"int8": _export_int8, "html": _export_page, "folder": _export_bundle}[to](chosen, target)
 

@@ -14,6 +14,7 @@ import typer
 from lookbook.cli import options, terminal
 from lookbook.core.translation import t
 from lookbook.errors import InputError
+from lookbook.runs.store import BUNDLED
 
 #: packages of the extra, as they are imported
 NEEDED = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client")
@@ -21,12 +22,13 @@ NEEDED = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_cli
 
 def serve(
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            help="PATH or NAME=PATH: a run, a model file, a bundle, or a folder of versions: 1, 2.",
+            help="PATH or NAME=PATH: a run, a model file, a bundle, or a folder of versions: 1, "
+            "2; without any lookbook's own model.",
             autocompletion=options.complete_run,
         ),
-    ],
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")
     ] = "127.0.0.1",
@@ -75,7 +77,7 @@ def serve(
                 "https://example.org"
             )
     settings = server.Settings(
-        sources=tuple(map(Source.parse, models)),
+        sources=tuple(map(Source.parse, models or [str(BUNDLED)])),
         host=host,
         port=port,
         workers=n_workers,

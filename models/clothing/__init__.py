@@ -1,0 +1,1 @@
+"""The bundled model: clothing on photographs, distilled from a larger network."""
