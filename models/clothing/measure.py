@@ -27,7 +27,8 @@ N = 500
 def measure(model: Model, digits: Path) -> dict[str, float]:
     """Return shares, of validation photographs and of images that show none of the classes."""
     predictor = Predictor(model)
-    shown = resolve("clothing").load("validation", size=model.input_shape[:2], channels=3)
+    height, width, _ = model.input_shape
+    shown = resolve("clothing").load("validation", size=(height, width), channels=3)
     start = time.perf_counter()
     outputs = model.on_one_core().predict(shown.images)
     seconds = time.perf_counter() - start

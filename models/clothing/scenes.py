@@ -93,8 +93,8 @@ def _landscape(rng: Random) -> Image.Image:
         ]
         draw.polygon([(0, height), *ridge, (width, height)], fill=shade)
     for _ in range(int(rng.integers(2, 9))):
-        x, y, size = int(rng.integers(0, width)), int(rng.integers(130, 220)), rng.integers(10, 35)
-        draw.rectangle((x - 2, y, x + 2, y + int(size)), fill=(90, 60, 40))
+        x, y, size = (int(rng.integers(*ends)) for ends in ((0, width), (130, 220), (10, 35)))
+        draw.rectangle((x - 2, y, x + 2, y + size), fill=(90, 60, 40))
         draw.ellipse(
             (x - size, y - 2 * size, x + size, y + 4), fill=(30, int(rng.integers(70, 140)), 40)
         )

@@ -110,7 +110,9 @@ def test_the_first_word_is_the_model_if_it_is_one(words, chosen):
 
 @pytest.mark.usefixtures("here")
 def test_what_is_no_model_and_no_image_is_a_mistyped_run():
-    with pytest.raises(InputError, match=r"^no run runs/c; "):
+    wrong = pytest.raises(InputError, match=r"^no run runs/c; ")
+    # the runs here are none that can be read
+    with pytest.warns(LookbookWarning, match="left out the run b"), wrong:
         options.choose_model("runs/c", ["photo.jpg"])
 
 
