@@ -20,7 +20,7 @@ from lookbook.networks.scaling import Bytes
 from lookbook.runs.config import TrainConfig
 from lookbook.runs.data_parts import TrainingParts, describe_data
 from lookbook.runs.store import MODEL, Run, write_run
-from lookbook.training.calibration import answer, calibrate, find_sure, learn_novelty
+from lookbook.training.calibration import Unseen, answer, calibrate, find_sure, learn_novelty
 from lookbook.training.documents import describe_conditions, describe_model, measure
 from lookbook.training.loop import Fitted
 from models.clothing.student import held_out
@@ -92,11 +92,12 @@ def package(
     learn_novelty(classifier, (np.ascontiguousarray(training.images), training.labels))
     seconds = history[-1].seconds
     fitted = Fitted(classifier, history, seconds, logits, stopped=False)
-    calibration = calibrate(fitted, classifier, labelled)
+    unseen = Unseen.by(classifier, logits, labelled)
+    calibration = calibrate(classifier, unseen)
     data = describe_data(source, whole, (whole.sha256(), None), SPLIT, [])
     parts = TrainingParts(source, data, whole, training, validation, final=False)
     spent = {"fit": seconds, "calibration": 0.0}
-    measured = measure(fitted, parts, spent)
+    measured = measure(fitted, unseen, parts, spent)
     images = training.images[:64]
     card = describe_model(classifier, images, parts, recipe, measured, calibration, None)
     content = halve(to_onnx(classifier, images, card)).content
