@@ -94,7 +94,7 @@ class Run:
     @property
     def is_bundled(self) -> bool:
         """Whether it came with the package."""
-        return self.folder == BUNDLED
+        return self.folder.resolve() == BUNDLED.resolve()
 
     @property
     def weights(self) -> Path:
