@@ -35,19 +35,22 @@ def error_of(ended):
         (
             ["train", "fashion-mnits"],
             "error: no dataset is called 'fashion-mnits'; did you mean 'fashion-mnist'?; built in "
-            "are fashion-mnist, mnist, kmnist, emnist-letters, emnist-balanced, clothing; your own: a folder "
+            "are fashion-mnist, mnist, kmnist, emnist-letters, emnist-balanced, "
+            "clothing; your own: a folder "
             "of class folders, an .npz file, or a folder of IDX files\n",
         ),
         (
             ["fetch", "cifar"],
             "error: no dataset is called 'cifar'; built in are fashion-mnist, mnist, kmnist, "
-            "emnist-letters, emnist-balanced, clothing; your own: a folder of class folders, an .npz file, "
+            "emnist-letters, emnist-balanced, "
+            "clothing; your own: a folder of class folders, an .npz file, "
             "or a folder of IDX files\n",
         ),
         (
             ["look", "images/mine"],
             "error: images/mine does not exist; DATA is one of fashion-mnist, mnist, kmnist, "
-            "emnist-letters, emnist-balanced, clothing, a folder of class folders, an .npz file, or "
+            "emnist-letters, emnist-balanced, "
+            "clothing, a folder of class folders, an .npz file, or "
             "a folder of IDX files\n",
         ),
         (
@@ -83,7 +86,8 @@ def error_of(ended):
         (
             ["train", "fashion-mnist.npz"],
             "error: fashion-mnist.npz does not exist; DATA is one of fashion-mnist, mnist, kmnist, "
-            "emnist-letters, emnist-balanced, clothing, a folder of class folders, an .npz file, or "
+            "emnist-letters, emnist-balanced, "
+            "clothing, a folder of class folders, an .npz file, or "
             "a folder of IDX files\n",
         ),
         (

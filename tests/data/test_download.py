@@ -715,6 +715,7 @@ def test_a_name_that_is_not_built_in():
         find_builtin("fashion_mnist")
     assert str(caught.value) == (
         "no dataset is called 'fashion_mnist'; did you mean 'fashion-mnist'?; built in are "
-        "fashion-mnist, mnist, kmnist, emnist-letters, emnist-balanced, clothing; your own: a folder of "
+        "fashion-mnist, mnist, kmnist, emnist-letters, emnist-balanced, "
+        "clothing; your own: a folder of "
         "class folders, an .npz file, or a folder of IDX files"
     )
