@@ -21,7 +21,7 @@ def test_the_image_has_what_a_server_imports_and_no_torch():
     program = (
         "import importlib, importlib.metadata as m, pkgutil, sys\n"
         "import lookbook.serving, lookbook.images.workers, lookbook.cli.main\n"
-        "import lookbook.exports.web_demo, lookbook.inference.graph_limits, scipy.ndimage\n"
+        "import lookbook.exports.web_demo, lookbook.inference.graphs.limits, scipy.ndimage\n"
         "for each in pkgutil.walk_packages(lookbook.serving.__path__, 'lookbook.serving.'):\n"
         "    importlib.import_module(each.name)\n"
         "owners = m.packages_distributions()\n"

@@ -325,7 +325,7 @@ def _examine(content: bytes) -> None:
     import onnx  # noqa: PLC0415  # 0.1 s, and not needed to pass a model on
     from google.protobuf.message import DecodeError  # noqa: PLC0415  # as it is imported for onnx
 
-    from lookbook.inference.graph_limits import check  # noqa: PLC0415  # which imports it, too
+    from lookbook.inference.graphs.limits import check  # noqa: PLC0415  # which imports it, too
 
     try:
         written = onnx.load_from_string(content)

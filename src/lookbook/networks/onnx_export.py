@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from lookbook.errors import TrainingError
 from lookbook.images.specification import Preprocessing
-from lookbook.inference.graph_limits import OPSET
+from lookbook.inference.graphs.limits import OPSET
 from lookbook.inference.model import Model, Outputs
 from lookbook.inference.model_card import Data, ModelCard, Views
 from lookbook.networks.conv import ConvNetwork

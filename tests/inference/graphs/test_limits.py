@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from conftest import as_model
 from lookbook.errors import DamagedFileError
-from lookbook.inference import graph_limits
+from lookbook.inference.graphs import limits
 from lookbook.inference.model import BATCH, SEAL, Model
 from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import LARGE, STANDARD, TUTORIAL
@@ -360,14 +360,14 @@ def test_the_bounds_follow_what_is_computed(recipe, shape):
     model = onnx.load_from_string(content)
     # no image is sure, so that all are looked at in all views
     chosen = 5 if classifier.has_views else 0
-    cost, shapes = graph_limits.follow(model.graph, shape, 5, chosen)
+    cost, shapes = limits.follow(model.graph, shape, 5, chosen)
     found = shapes_by_runtime(model, raw[:5])
     assert {name: shapes[name] for name in found} == found
     assert cost.numbers >= sum(np.prod(each) for each in found.values())
-    graph_limits.check(model, len(content), shape, BATCH)
+    limits.check(model, len(content), shape, BATCH)
 
 
 def test_what_a_run_wrote_is_taken(run):
     model = onnx.load_from_string(run.model.read_bytes())
     about = json.loads({each.key: each.value for each in model.metadata_props}["lookbook"])
-    graph_limits.check(model, run.model.stat().st_size, tuple(about["input_shape"]), BATCH)
+    limits.check(model, run.model.stat().st_size, tuple(about["input_shape"]), BATCH)
