@@ -62,8 +62,9 @@ class Recipe(NamedRecipe):
     are flags of the same name.
     """
 
-    #: `efficientnet`: EfficientNet-Lite0, whose pretrained weights are the start
-    network: Literal["dense", "conv", "efficientnet"] = "dense"
+    #: `efficientnet`: EfficientNet-Lite0, whose pretrained weights are the start; `backbone`: a
+    #: linear layer on the features of a user's ONNX file
+    network: Literal["dense", "conv", "efficientnet", "backbone"] = "dense"
     #: widths of the hidden layers (dense) or of the convolutions (conv), first to last
     widths: tuple[int, ...] = (128,)
     #: of a conv network: keep the sides in the first stage, four times the arithmetic
@@ -109,7 +110,7 @@ class Recipe(NamedRecipe):
     @property
     def usual_size(self) -> int | None:
         """Side to which image files are brought where none is asked for; None: as data has it."""
-        return 224 if self.network == "efficientnet" else None
+        return 224 if self.network in {"efficientnet", "backbone"} else None
 
     def with_epochs(self, epochs: float | None) -> Recipe:
         """Return this recipe with another number of epochs, or itself for None.
@@ -281,6 +282,18 @@ TRANSFER = Recipe(
     mirror=True,
     crop=0.6,
     distort=0.25,
+)
+
+#: a head on the features of a user's own network, by logistic regression: no step moves it, and the
+#: one epoch tells how good it is. It is asked for by `backbone`, not by its name
+BACKBONE = Recipe(
+    name="backbone",
+    network="backbone",
+    widths=(),
+    learning_rate=0.0,
+    batch_size=1000,
+    epochs=1,
+    mirror=True,
 )
 
 RECIPES = {

@@ -341,7 +341,8 @@ def _examine(content: bytes) -> None:
     if hashlib.sha256(content[:-SEAL]).hexdigest() != metadata["sha256"]:
         raise DamagedFileError("it is not as it was written")
     card = ModelCard.from_json(json.loads(metadata["lookbook"]))
-    check(written, len(content), card.input_shape, BATCH)
+    merged = card.backbone is not msgspec.UNSET
+    check(written, len(content), card.input_shape, BATCH, merged=merged)
 
 
 def _remedy(inputs: Shaped[np.ndarray, "N *shape"], shape: tuple[int, ...]) -> str:

@@ -13,6 +13,7 @@ from lookbook.errors import DamagedFileError
 from lookbook.images.specification import Polarity, Preprocessing, check_version
 from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.recipes import NamedRecipe
+from lookbook.runs.backbone_schema import FrozenBackbone
 from lookbook.runs.ranges import Number
 from lookbook.runs.schema import Validation
 
@@ -66,6 +67,8 @@ class ModelCard(Document, Struct, frozen=True, kw_only=True):
     photographs: PhotographCalibration | UnsetType | None = UNSET
     #: of its weights and arithmetic, where it was quantized
     bits: Literal[8] | UnsetType = UNSET
+    #: a user's network that is part of it, and how that takes pixels; its licence is its own
+    backbone: FrozenBackbone | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         shape = self.input_shape

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lookbook.networks.conv import ConvNetwork
-from lookbook.networks.dense import DenseNetwork
+from lookbook.networks.dense import DenseNetwork, LinearHead
 from lookbook.networks.efficientnet import EfficientNet
 from lookbook.networks.novelty import Novelty
 from lookbook.networks.scaling import Bytes, Components, Scaler
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
     def __init__(
         self,
         scaler: nn.Module,
-        network: DenseNetwork | ConvNetwork | EfficientNet,
+        network: DenseNetwork | ConvNetwork | EfficientNet | LinearHead,
         *,
         mirror: bool = False,
         shift: int = 0,
@@ -158,6 +158,8 @@ def _build(
     recipe: Recipe, raw: Shaped[np.ndarray, "N *shape"], n_classes: int, seed: int
 ) -> Classifier:
     generator = torch.Generator().manual_seed(seed)
+    if recipe.network == "backbone":
+        return Classifier(Scaler(raw), LinearHead(raw.shape[1], n_classes))
     if recipe.network == "efficientnet" and raw.ndim > 2:
         return Classifier(Bytes(), EfficientNet(n_classes), mirror=recipe.mirror)
     if recipe.network == "conv" and raw.ndim > 2:

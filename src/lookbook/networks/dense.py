@@ -1,4 +1,4 @@
-"""The dense network: layers that see all pixels, with ReLU between them."""
+"""The dense network: layers that see all pixels, with ReLU between them; a head of one layer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,34 @@ from torch import nn
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
+
+
+class LinearHead(nn.Module):
+    """A linear layer on standardized features that another network computes.
+
+    Its traits are the exponentials of these: what judges novelty takes logarithms, and so sees the
+    features as they are, whatever their sign.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(inputs, outputs)
+        # until it is fitted
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        #: how many traits `with_traits` gives
+        self.n_traits, self.n_classes = inputs, outputs
+
+    def forward(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
+        """Return logits."""
+        logits: Tensor = self.head(features)
+        return logits
+
+    def with_traits(
+        self, features: Float[Tensor, "N D"]
+    ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N T"]]:
+        """Return logits, and traits that are positive and finite."""
+        return self.head(features), features.clamp(-20, 20).exp()
 
 
 class DenseNetwork(nn.Sequential):

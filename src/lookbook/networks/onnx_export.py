@@ -25,12 +25,14 @@ from lookbook.networks.devices import as_tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Shaped
+    from jaxtyping import Float32, Shaped
 
     from lookbook.images.specification import Polarity
+    from lookbook.inference.graphs.backbone import Backbone
     from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
     from lookbook.networks.classifier import Classifier
     from lookbook.recipes import Recipe
+    from lookbook.runs.backbone_schema import FrozenBackbone
     from lookbook.runs.schema import Validation, Weakness
 
 #: what a model says of its licence where nobody has stated one
@@ -56,6 +58,7 @@ def describe(
     licence: str = UNSTATED,
     photographs: bool = False,
     on_photographs: PhotographCalibration | None = None,
+    backbone: FrozenBackbone | None = None,
 ) -> ModelCard:
     """Return what a model file says of itself.
 
@@ -82,6 +85,8 @@ def describe(
         Whether what lies in the middle of photographs is cut out before the model answers.
     on_photographs
         How sure its answers to these are.
+    backbone
+        The user's network that features come from.
     """
     shape = images.shape[1:]
     return ModelCard(
@@ -101,11 +106,15 @@ def describe(
         input_dtype="uint8" if images.dtype == np.uint8 else "float32",
         views=_views(classifier),
         photographs=on_photographs if photographs else UNSET,
+        backbone=UNSET if backbone is None else backbone,
     )
 
 
 def to_onnx(
-    classifier: Classifier, sample: Shaped[np.ndarray, "N *shape"], card: ModelCard
+    classifier: Classifier,
+    sample: Shaped[np.ndarray, "N *shape"],
+    card: ModelCard,
+    backbone: Backbone | None = None,
 ) -> Model:
     """Return a classifier as a model file that holds weights, scaling, temperature and `card`.
 
@@ -120,6 +129,8 @@ def to_onnx(
         Some raw inputs, of the type and shape that the model takes; parity is checked on them.
     card
         What the file says of itself: see `describe`.
+    backbone
+        The user's network whose features the classifier takes; it becomes part of the file.
 
     Raises
     ------
@@ -127,6 +138,7 @@ def to_onnx(
         The file's answers differ from the network's: see `check_parity`.
     """
     classifier = classifier.eval().cpu()
+    given = sample[:2] if backbone is None else _features(backbone, sample[:2])
     names = ["images", *Outputs._fields]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -139,21 +151,29 @@ def to_onnx(
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
             _as_exported(classifier),
-            (as_tensor(sample[:2]),),
+            (as_tensor(given),),
             buffer,  # type: ignore[arg-type]  # this exporter writes into open files, too
             dynamo=False,
             input_names=names[:1],
             output_names=names[1:],
             dynamic_axes={name: {0: "N"} for name in names},
-            opset_version=OPSET,
+            opset_version=OPSET if backbone is None else backbone.opset,
         )
     written = onnx.load_from_string(buffer.getvalue())
     for constant in written.graph.initializer:
         if constant.name == "sure":
             constant.CopyFrom(onnx.numpy_helper.from_array(classifier.sure.numpy(), "sure"))
+    if backbone is not None:
+        written = backbone.merge(written)
     model = Model.write(written, card)
-    check_parity(classifier, model, sample)
+    check_parity(classifier, model, sample, backbone)
     return model
+
+
+def _features(
+    backbone: Backbone, images: Shaped[np.ndarray, "N *shape"]
+) -> Float32[np.ndarray, "N D"]:
+    return np.concatenate(list(backbone.features(images)))
 
 
 def _views(classifier: Classifier) -> Views | None:
@@ -178,19 +198,25 @@ def _as_exported(classifier: Classifier) -> Classifier:
 
 
 def check_parity(
-    classifier: Classifier, model: Model, sample: Shaped[np.ndarray, "N *shape"]
+    classifier: Classifier,
+    model: Model,
+    sample: Shaped[np.ndarray, "N *shape"],
+    backbone: Backbone | None = None,
 ) -> None:
     """Compare the network's answers with the file's, at batches of 1, 2, 7 and 64.
+
+    A backbone is the same in both, and slow: with one, batches of 1, 2 and 7 are enough.
 
     Raises
     ------
     TrainingError
         Probabilities differ by more than 1e-4, or a novelty by more than a hundredth.
     """
-    for n in PARITY_BATCHES:
+    for n in PARITY_BATCHES if backbone is None else PARITY_BATCHES[:-1]:
         batch = np.resize(sample, (n, *sample.shape[1:]))
         with torch.inference_mode():
-            expected = Outputs(*(each.numpy() for each in classifier(as_tensor(batch))))
+            given = batch if backbone is None else _features(backbone, batch)
+            expected = Outputs(*(each.numpy() for each in classifier(as_tensor(given))))
         outputs = model.predict(batch)
         difference = float(np.abs(outputs.probs - expected.probs).max())
         if not difference <= TOLERANCE:

@@ -29,7 +29,10 @@ def load_network(run: Run | str | Path) -> nn.Module:
     run.check_files()
     data = run.conditions.data
     shape = (1, *data.size, *([3] if data.channels == 3 else []))
+    stored = safetensors.torch.load_file(run.weights)
     like = np.zeros(shape, np.uint8)
+    if run.recipe.network == "backbone":  # the head alone, which takes its features
+        like = np.zeros((1, len(stored["scaler.shift"])), np.float32)
     classifier = build_classifier(run.recipe, like, len(data.classes), seed=0).folded()
-    classifier.load_state_dict(safetensors.torch.load_file(run.weights))
+    classifier.load_state_dict(stored)
     return classifier.eval()

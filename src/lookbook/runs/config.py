@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from lookbook.core.document import Document
+from lookbook.core.environment import Launch
 from lookbook.errors import InputError, check_types
-from lookbook.recipes import NO_GARMENTS, STANDARD, TRANSFER, ClassWeights, Recipe
+from lookbook.recipes import (
+    BACKBONE,
+    NO_GARMENTS,
+    STANDARD,
+    TRANSFER,
+    ClassWeights,
+    Recipe,
+    find_recipe,
+)
+from lookbook.runs.backbone_schema import FrozenBackbone
 from lookbook.runs.places import check_target, check_text, free_folder
 from lookbook.runs.recipe_choice import RecipeChoice
 from lookbook.runs.schema import KeptTogether
@@ -62,6 +72,9 @@ class TrainRequest:
         choice = self.choice
         return TRANSFER if choice is not None and choice.start == "pretrained" else self.recipe
 
+    #: whose features a head is fitted to; the recipe is `BACKBONE` then
+    backbone: FrozenBackbone | None = None
+
     @property
     def recipe_name(self) -> str:
         """What the run is called after, besides the data."""
@@ -74,6 +87,8 @@ class TrainRequest:
         """What image files are brought to; None: as the data has it."""
         if self.size is not None or self.chosen is None or not self.source.resizable:
             return self.size
+        if self.backbone is not None and self.backbone.size is not None:
+            return self.backbone.size
         return self.chosen.usual_size if self.choice is None else self.choice.side
 
     def place(self) -> Path:
@@ -114,11 +129,30 @@ class TrainRequest:
             )
         if recipe is not None and recipe.photographs and self.source.garments is None:
             raise InputError(NO_GARMENTS)
+        self._check_backbone()
         if recipe is not None:
             check_text(f"the recipe's name {recipe.name!a}", recipe.name)
         check_text(f"the path of the data, {str(self.source)!a},", str(self.source))
         check_text(f"the path of the data, {self.source.identity!a},", self.source.identity)
         self.source.check()
+
+    def _check_backbone(self) -> None:
+        by_backbone = self.recipe is not None and self.recipe.network == "backbone"
+        if self.backbone is None and by_backbone:
+            raise InputError(
+                "the recipe 'backbone' is a head on a network of your own; name its ONNX file: "
+                "`backbone`"
+            )
+        if self.backbone is None:
+            return
+        if not by_backbone:
+            raise InputError("`backbone` is a network of its own; leave `recipe` out")
+        if Launch.here().size > 1:
+            raise InputError("a head on a backbone is fitted by one process; leave torchrun out")
+        if self.epochs is not None:
+            raise InputError(
+                "a head on features that stay as they are has no epochs; leave `epochs` out"
+            )
 
     def _check_types(self) -> None:
         """Refuse what would be trained by, and could not be read again: `final=1`."""
@@ -138,6 +172,13 @@ class TrainRequest:
         )
         for side in self.size if isinstance(self.size, tuple) else ():
             check_types(size=(side, int))
+
+
+def choose_recipe(asked: Recipe | str | None, backbone: FrozenBackbone | None) -> Recipe | None:
+    """Return the recipe that is asked for, or that of a backbone."""
+    if asked is None:
+        return None if backbone is None else BACKBONE
+    return find_recipe(asked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +213,8 @@ class TrainConfig(Document):
     processes: int | msgspec.UnsetType = msgspec.UNSET
     #: unset: a recipe was named, or images are grey
     recipe_choice: RecipeChoice | msgspec.UnsetType = msgspec.UNSET
+    #: whose features a head is fitted to; unset: it is no such recipe
+    backbone: FrozenBackbone | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def begun_by(self) -> int:

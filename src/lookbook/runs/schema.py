@@ -16,6 +16,7 @@ from lookbook import recipes
 from lookbook.core.document import Document
 from lookbook.core.environment import Environment, Machine
 from lookbook.images.specification import SIDES, Polarity
+from lookbook.runs.backbone_schema import FrozenBackbone
 from lookbook.runs.balance_schema import ClassBalance
 from lookbook.runs.photograph_schema import PhotographEvaluation
 from lookbook.runs.ranges import (
@@ -42,7 +43,7 @@ class Recipe(Struct):
     name: str
     epochs: Positive
     widths: Annotated[list[Annotated[int, Meta(ge=1, le=2**16)]], Meta(max_length=100)]
-    network: Literal["dense", "conv", "efficientnet"] = "dense"
+    network: Literal["dense", "conv", "efficientnet", "backbone"] = "dense"
     fine: bool = False
     scaling: Literal["min-max", "components", "whitening"] = "min-max"
     optimizer: Literal["adam", "muon", "relative"] = "adam"
@@ -370,6 +371,7 @@ class Request(Struct, forbid_unknown_fields=True):
     threads: Annotated[int, Meta(ge=1, le=1024)] = 1
     processes: Annotated[int, Meta(ge=2, le=65536)] = 2
     recipe_choice: RecipeChoice | None = None
+    backbone: FrozenBackbone | None = None
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)

@@ -39,6 +39,8 @@ LADDER = (
 )
 #: seconds that writing the run takes, with some to spare
 WRITING = 0.4
+#: seconds that writing one with a backbone takes: it is compared, and ONNX Runtime opens it twice
+MERGING = 1.5
 #: seconds by which a short budget is exceeded where a busy machine took long to start: nearly
 #: nothing would be learnt
 LATE = 0.8
@@ -127,6 +129,20 @@ def plan(
             "everything but training here; give more with `budget`"
         )
     return Plan(processes.by_first(lambda: suited), max(available, least), on)
+
+
+def plan_features(seconds: float | None, spent: float, recipe: Recipe) -> Plan:
+    """Plan a head on features, of which `spent` seconds are over already."""
+    on = torch.get_num_threads()
+    if seconds is None:
+        return Plan(recipe, None, on)
+    left = seconds - spent - MERGING
+    if left <= 0:
+        raise InputError(
+            f"the budget is too short: {spent + MERGING:.1f} s go into everything but training "
+            "here; give more with `budget`"
+        )
+    return Plan(recipe, left, on)
 
 
 def _furthest(

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from lookbook.core.environment import Environment
 from lookbook.data.formats.source import DataSource
 from lookbook.evaluation import metrics
+from lookbook.inference.graphs.backbone import Backbone
 from lookbook.inference.model_card import Data, ModelCard
 from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import accelerator_name, pick_device
 from lookbook.networks.onnx_export import UNSTATED, describe
 from lookbook.recipes import Recipe
+from lookbook.runs.backbone_schema import FrozenBackbone
 from lookbook.runs.balance_schema import ClassBalance
 from lookbook.runs.config import TrainConfig
 from lookbook.runs.data_parts import TrainingParts
@@ -27,7 +29,12 @@ if TYPE_CHECKING:
 
 
 def measure(
-    fitted: Fitted, unseen: Unseen, parts: TrainingParts, seconds: dict[str, float]
+    fitted: Fitted,
+    unseen: Unseen,
+    parts: TrainingParts,
+    seconds: dict[str, float],
+    recipe: Recipe,
+    backbone: Backbone | None,
 ) -> Metrics:
     """Return what `metrics.json` holds."""
     temperature = float(fitted.classifier.temperature)
@@ -38,6 +45,10 @@ def measure(
     balanced = None
     if fitted.classifier.caution is not None and validation:
         balanced = metrics.confusion_matrix(unseen.logits, unseen.labels)
+    learnt = len(parts.learnt)
+    if backbone is not None:  # a budget may have left some out; mirrored ones count once
+        learnt = fitted.history[0].images // (2 if recipe.mirror else 1)
+    own = sum(p.numel() for p in fitted.classifier.folded().network.parameters())
     return Metrics(
         fit_seconds=seconds["fit"],
         calibration_seconds=seconds["calibration"],
@@ -45,8 +56,8 @@ def measure(
         epochs=epochs,
         weaknesses=metrics.weaknesses(validation, epochs, balanced),
         temperature=temperature,
-        parameters=sum(p.numel() for p in fitted.classifier.folded().network.parameters()),
-        training_images=len(parts.learnt),
+        parameters=own + (0 if backbone is None else backbone.parameters),
+        training_images=learnt,
         stopped=fitted.stopped,
     )
 
@@ -87,9 +98,10 @@ def describe_model(
     measured: Metrics,
     calibration: CalibrationSet | None,
     photographs: PhotographCalibration | None,
+    backbone: Backbone | None,
 ) -> ModelCard:
     """Return what the model file says of itself."""
-    source = parts.source
+    source, said = parts.source, None if backbone is None else backbone.said
     return describe(
         classifier,
         images,
@@ -103,15 +115,19 @@ def describe_model(
         data=Data(
             Path(source.identity).name, source.published is not None, parts.data.train_sha256
         ),
-        licence=_licence(source),
+        licence=_licence(source, said),
         on_photographs=photographs,
         photographs=source.cuts_out_photographs,
+        backbone=said,
     )
 
 
-def _licence(source: DataSource) -> str:
+def _licence(source: DataSource, backbone: FrozenBackbone | None) -> str:
     """Say under which licence the data is; nobody but who trained a model decides on its own."""
     known = source.published
-    if known is None:
-        return UNSTATED
-    return f"trained on {known.title} ({known.licence}, {known.homepage})"
+    said = UNSTATED
+    if known is not None:
+        said = f"trained on {known.title} ({known.licence}, {known.homepage})"
+    if backbone is None:
+        return said
+    return f"{said}; it holds the weights of {backbone.file}, which have a licence of their own"

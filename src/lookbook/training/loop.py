@@ -15,6 +15,7 @@ from torch import nn
 from lookbook.core.arrays import softmax
 from lookbook.evaluation import metrics
 from lookbook.networks.classifier import Classifier, build_classifier
+from lookbook.networks.dense import LinearHead
 from lookbook.networks.devices import on_device, pick_device
 from lookbook.networks.efficientnet import EfficientNet
 from lookbook.networks.scaling import Components
@@ -24,7 +25,7 @@ from lookbook.training.callbacks import Callback
 from lookbook.training.processes import ONE, Processes
 from lookbook.training.state import Clock, TrainingState
 from lookbook.training.steps.augmentation import as_photographs, augment, soften
-from lookbook.training.steps.head import warm_start
+from lookbook.training.steps.head import fit_on_features, warm_start
 from lookbook.training.steps.optimizers import build_optimizer, rate_at
 from lookbook.training.steps.sampler import Sampler, balance
 
@@ -188,6 +189,9 @@ def _start(
     classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
     if isinstance(classifier.network, EfficientNet):
         warm_start(classifier, *training)
+    if isinstance(classifier.network, LinearHead):
+        balanced = recipe.class_weights == "balanced"
+        fit_on_features(classifier, *training, balanced=balanced)
     return classifier
 
 

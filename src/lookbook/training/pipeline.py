@@ -22,17 +22,18 @@ from lookbook.core.environment import processor, versions
 from lookbook.data.dataset import Dataset
 from lookbook.data.sources import resolve
 from lookbook.errors import InputError, LookbookWarning, TrainingError, check_types
+from lookbook.inference.graphs.backbone import Backbone, find_backbone
 from lookbook.inference.model_card import ModelCard
 from lookbook.inference.thresholds import CalibrationSet, PhotographCalibration
 from lookbook.networks.classifier import Classifier
 from lookbook.networks.devices import settle, threads
 from lookbook.networks.onnx_export import to_onnx
 from lookbook.networks.pretrained import find_weights
-from lookbook.recipes import STANDARD, ClassWeights, Recipe, find_recipe
-from lookbook.runs.config import TrainConfig, TrainRequest
+from lookbook.recipes import STANDARD, ClassWeights, Recipe
+from lookbook.runs.config import TrainConfig, TrainRequest, choose_recipe
 from lookbook.runs.data_parts import TrainingParts
 from lookbook.runs.store import MODEL, WEIGHTS, Run, read_request, write_run
-from lookbook.training.budget import Plan, plan
+from lookbook.training.budget import Plan, plan, plan_features
 from lookbook.training.calibration import (
     SIMULATING,
     Unseen,
@@ -47,6 +48,7 @@ from lookbook.training.cross_validation import ALL_FITS, cross_validate, is_for
 from lookbook.training.documents import describe_conditions, describe_model, measure
 from lookbook.training.loop import Fitted, epochs_done, fit
 from lookbook.training.processes import Processes, join, name_a_way_on
+from lookbook.training.steps.features import Inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +72,9 @@ def train(
     class_weights: ClassWeights = "auto",
     groups: str | None = None,
     from_scratch: bool = False,
+    backbone: str | Path | None = None,
+    backbone_mean: Sequence[float] | None = None,
+    backbone_std: Sequence[float] | None = None,
     callbacks: Sequence[Callback] = (),
     tell: Tell | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -109,6 +114,10 @@ def train(
         What stays on one side of a split that is made here, beside copies: see `lookbook.load`.
     from_scratch
         Without a `recipe`, choose none that starts from pretrained weights.
+    backbone
+        A network of your own, an ONNX file, images in and one vector out: a head is fitted to it.
+    backbone_mean, backbone_std
+        How it takes pixels, as in `find_backbone`; without them its metadata say so.
     callbacks
         What hears of the training, and may stop it: see `Callback`, with an example.
     tell
@@ -142,9 +151,10 @@ def train(
     >>> run.metrics.stopped
     True
     """
+    known = find_backbone(backbone, backbone_mean, backbone_std)
     request = TrainRequest(
         resolve(data),
-        None if recipe is None else find_recipe(recipe),
+        choose_recipe(recipe, known),
         epochs=epochs,
         seed=seed,
         out=out,
@@ -156,6 +166,7 @@ def train(
         class_weights=class_weights,
         groups=groups,
         from_scratch=from_scratch,
+        backbone=known,
     )
     return train_since(0.0, request, callbacks=_all_callbacks(callbacks, tell, should_stop))
 
@@ -257,6 +268,8 @@ def _plan(
 ) -> Plan:
     """Suit the recipe to the images, or to the time that is left since `start`."""
     recipe, learnt = request.chosen, parts.learnt
+    if request.backbone is not None and recipe is not None:
+        return plan_features(request.budget, time.perf_counter() - start, recipe)
     if request.budget is None:
         suited = (recipe or STANDARD).suited_to(len(learnt), colour=learnt.channels == 3)
         return Plan(suited.with_epochs(request.epochs), None, torch.get_num_threads())
@@ -296,6 +309,7 @@ def _config(
         threads=planned.threads,
         processes=processes.counted,
         recipe_choice=UNSET if request.choice is None else request.choice,
+        backbone=UNSET if request.backbone is None else request.backbone,
     )
 
 
@@ -322,8 +336,11 @@ def _train(
     on = config.threads or torch.get_num_threads()
     heard = [*callbacks, point] if processes.is_first else []
     with threads(on), name_a_way_on(point.run):
-        fitted = _fit(config, parts, heard, seconds, processes)
-        write = partial(_write, config, point, parts, *fitted, seconds, started, on)
+        backbone = None
+        if config.backbone:
+            backbone = Backbone(config.backbone, parts.whole.images.shape[1:])
+        fitted = _fit(config, parts, heard, seconds, processes, backbone)
+        write = partial(_write, config, point, parts, backbone, *fitted, seconds, started, on)
         return processes.by_first(write)
 
 
@@ -331,6 +348,7 @@ def _write(
     config: TrainConfig,
     point: ResumePoint,
     parts: TrainingParts,
+    backbone: Backbone | None,
     fitted: Fitted,
     unseen: Unseen,
     calibration: CalibrationSet | None,
@@ -344,13 +362,13 @@ def _write(
     if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
-    measured = measure(fitted, unseen, parts, seconds)
+    measured = measure(fitted, unseen, parts, seconds, recipe, backbone)
     with _timed(seconds, "export"):
         images = sample(parts.whole.images, 64)
         card = describe_model(
-            fitted.classifier, images, parts, recipe, measured, calibration, photographs
+            fitted.classifier, images, parts, recipe, measured, calibration, photographs, backbone
         )
-        blobs = _blobs(fitted.classifier, images, card, point)
+        blobs = _blobs(fitted.classifier, images, card, point, backbone)
     hashes = {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()}
     conditions = describe_conditions(
         config, parts, started=started, on=on, seconds=seconds, sha256=hashes
@@ -368,6 +386,7 @@ def _fit(
     callbacks: Sequence[Callback],
     seconds: dict[str, float],
     processes: Processes,
+    backbone: Backbone | None,
 ) -> tuple[Fitted, Unseen, CalibrationSet | None, PhotographCalibration | None]:
     """Fit on a part, or `final` on the whole; calibrate by images that were not learnt from."""
     fit_on = partial(
@@ -375,14 +394,16 @@ def _fit(
         recipe=config.recipe,
         n_classes=len(parts.whole.classes),
         seed=config.seed,
-        seconds=config.fit_seconds,
+        seconds=None if backbone else config.fit_seconds,
         callbacks=callbacks,
         garments=parts.source.garments,
         processes=processes,
     )
-    learnt, validation = _arrays(parts.learnt), _arrays(parts.validation)
+    with _timed(seconds, "features"):
+        given = Inputs.of(parts) if backbone is None else Inputs.by(backbone, parts, config)
+    learnt, validation = given.learnt, given.validation
     fitted = fit_on(learnt, None if parts.final else validation)
-    seconds["fit"] = fitted.seconds
+    seconds["fit"] = fitted.seconds + seconds.pop("features")
     with _timed(seconds, "calibration"):
         learn_novelty(fitted.classifier, learnt)
         judge = fitted.classifier
@@ -390,10 +411,10 @@ def _fit(
         if not fitted.stopped and is_for(config.recipe, len(parts.learnt), len(parts.validation)):
             fitted, unseen = cross_validate(fitted, unseen, config, parts, fit_on)
         elif parts.final and not fitted.stopped:
-            fitted, judge, unseen = _ask_twin(fitted, parts, fit_on)
+            fitted, judge, unseen = _ask_twin(fitted, given, fit_on)
         calibration, photographs = calibrate(fitted.classifier, unseen), None
         garments = parts.source.garments
-        if garments is not None:
+        if garments is not None and backbone is None:
             judge.temperature.copy_(fitted.classifier.temperature)
             photographs = calibrate_photographs(
                 judge, validation, garments, config.recipe, config.seed
@@ -402,13 +423,13 @@ def _fit(
 
 
 def _ask_twin(
-    fitted: Fitted, parts: TrainingParts, fit_on: Callable[..., Fitted]
+    fitted: Fitted, given: Inputs, fit_on: Callable[..., Fitted]
 ) -> tuple[Fitted, Classifier, Unseen]:
     """Return a fit, its twin that did not see the validation part, and what that says of it.
 
     Those of a twin that was stopped say nothing.
     """
-    training, validation = _arrays(parts.training), _arrays(parts.validation)
+    training, validation = given.training, given.validation
     twin = fit_on(training, validation, stage="calibration twin")
     judge = twin.classifier
     learn_novelty(judge, training)
@@ -425,12 +446,13 @@ def _blobs(
     images: Shaped[np.ndarray, "N *shape"],
     card: ModelCard,
     point: ResumePoint,
+    backbone: Backbone | None,
 ) -> dict[str, bytes]:
     """Return the weights and the model, as files hold them; keep the weights that give none."""
     state = {name: value.contiguous() for name, value in classifier.folded().state_dict().items()}
     weights = safetensors.torch.save(state)
     try:
-        model = to_onnx(classifier, images, card)
+        model = to_onnx(classifier, images, card, backbone)
     except TrainingError as error:
         kept = point.keep_weights(weights)
         raise TrainingError(f"{error}; the weights are kept: {kept}") from error

@@ -23,10 +23,11 @@ from lookbook.core.environment import Launch
 from lookbook.core.translation import t
 from lookbook.errors import InputError
 from lookbook.runs import places, store
-from lookbook.runs.config import TrainRequest
+from lookbook.runs.config import TrainRequest, choose_recipe
 from lookbook.runs.schema import Demo
 
 if TYPE_CHECKING:
+    from lookbook.runs.backbone_schema import FrozenBackbone
     from lookbook.runs.store import Run
 
 
@@ -106,6 +107,30 @@ def train(
             help="Without --recipe, choose none that starts from pretrained weights.",
         ),
     ] = False,
+    backbone: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.onnx",
+            help="A network of your own, images in and one vector out: it stays as it is, and a "
+            "head is fitted to its features.",
+        ),
+    ] = None,
+    backbone_mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBERS",
+            help="What it wants subtracted from pixels in 0..1, such as 0.485,0.456,0.406; "
+            "default: `mean` of its metadata.",
+        ),
+    ] = None,
+    backbone_std: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBERS",
+            help="What pixels are then divided by, such as 0.229,0.224,0.225; default: `std` of "
+            "its metadata.",
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -123,12 +148,14 @@ def train(
         seconds = None if budget is None else _seconds(budget)
         if seconds is not None and epochs is not None:
             raise InputError("--budget and --epochs both say when training ends; give one of them")
-        chosen = None if recipe is None else recipes.find_recipe(recipe)
+        if recipe is not None:
+            recipes.find_recipe(recipe)
         from lookbook.data.sources import resolve
 
+        known = _backbone(backbone, backbone_mean, backbone_std)
         request = TrainRequest(
             resolve(data),
-            chosen,
+            choose_recipe(recipe, known),
             epochs=int(epochs) if epochs is not None and epochs.is_integer() else epochs,
             budget=seconds,
             seed=seed,
@@ -140,6 +167,7 @@ def train(
             class_weights=class_weights,
             groups=groups,
             from_scratch=from_scratch,
+            backbone=known,
         )
         run = _train(request)
     print(f"\n{results.trained(run, process.seconds_so_far(), before)}")
@@ -221,6 +249,32 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise InputError(f"a budget is a time like 30s, 2m or 1h, got '{text}'")
     return seconds
+
+
+def _backbone(path: Path | None, mean: str | None, std: str | None) -> FrozenBackbone | None:
+    """Return what is known of a backbone that is named."""
+    if path is None and mean is None and std is None:
+        return None
+    from lookbook.inference.graphs.backbone import find_backbone
+
+    return find_backbone(path, _levels("--backbone-mean", mean), _levels("--backbone-std", std))
+
+
+def _levels(option: str, text: str | None) -> list[float] | None:
+    """Read numbers with commas between them.
+
+    >>> _levels("--backbone-mean", "0.485,0.456")
+    [0.485, 0.456]
+    """
+    if text is None:
+        return None
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"{option} takes numbers with commas between them, such as 0.485,0.456,0.406, got "
+            f"'{text}'"
+        ) from None
 
 
 def _refuse_beside(context: typer.Context, option: str, why: str) -> None:

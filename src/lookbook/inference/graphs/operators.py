@@ -42,22 +42,6 @@ class Value:
         return [int(number) for number in self.known.ravel()]
 
 
-@dataclass(frozen=True)
-class Operators:
-    """Which operators a graph may have."""
-
-    #: the shape that each gives
-    shapes: dict[str, Callable[[Step], Shape]]
-    #: what each gives of whole numbers that say shapes
-    exact: dict[str, Callable[..., np.ndarray | None]]
-    #: the shapes of those that give several values
-    several: dict[str, Callable[[Step, int], list[Shape]]] = field(default_factory=dict)
-    constant: Callable[[Step], Value] = lambda step: constant(step.attributes["value"])
-
-    def __contains__(self, kind: str) -> bool:
-        return kind in self.shapes or kind in self.several
-
-
 @dataclass
 class Cost:
     """What an answer takes: numbers inside the network, and products."""
@@ -125,6 +109,10 @@ class Step:
             return Value(shape) if found is None else Value.of(np.asarray(found).reshape(shape))
         return Value(shape)
 
+    def weight(self) -> Value:
+        """Return the weight that it holds."""
+        return constant(self.attributes["value"])
+
     def chosen(self, n: int, batch: int) -> Value:
         """Return the places of those images of a batch that are not zero."""
         if self.shape(0) != (batch,):
@@ -146,6 +134,22 @@ class Step:
     def axes(self, given: list[int] | None, rank: int) -> list[int]:
         """Return axes, counted from the first one."""
         return [axis % rank for axis in (range(rank) if given is None else given)]
+
+
+@dataclass(frozen=True)
+class Operators:
+    """Which operators a graph may have."""
+
+    #: the shape that each gives
+    shapes: dict[str, Callable[[Step], Shape]]
+    #: what each gives of whole numbers that say shapes
+    exact: dict[str, Callable[..., np.ndarray | None]]
+    #: the shapes of those that give several values
+    several: dict[str, Callable[[Step, int], list[Shape]]] = field(default_factory=dict)
+    constant: Callable[[Step], Value] = field(default=lambda step: step.weight())
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self.shapes or kind in self.several
 
 
 def _is_small(shape: Shape) -> bool:

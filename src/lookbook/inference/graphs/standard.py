@@ -159,7 +159,7 @@ _MORE_EXACT: dict[str, Callable[..., np.ndarray | None]] = {
     "Equal": lambda _, a, b: a == b,
     "Expand": lambda _, a, shape: np.broadcast_to(a, np.broadcast_shapes(a.shape, tuple(shape))),
     "Squeeze": lambda _, a, *_axes: a,
-    "Where": lambda _, chosen, a, b: np.where(chosen, a, b),
+    "Where": lambda _, chosen, a, b: np.asarray(np.where(chosen, a, b)),
 }
 
 #: what a file that holds a user's backbone may have

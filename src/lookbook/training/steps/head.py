@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from lookbook.core.arrays import sample
+from lookbook.networks.dense import LinearHead
 from lookbook.networks.devices import as_tensor
 from lookbook.networks.efficientnet import EfficientNet, middle
 from lookbook.networks.pretrained import load_pretrained
+from lookbook.networks.scaling import Scaler
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64, UInt8
@@ -53,20 +55,50 @@ def fit_head(
     images: UInt8[np.ndarray, "N *shape"],
     labels: Int64[np.ndarray, "N"],
 ) -> None:
-    """Set the last layer by logistic regression on features of images and of mirrored ones.
+    """Set the last layer by logistic regression on features of images and of mirrored ones."""
+    features = np.concatenate(_features(classifier, images))
+    answers = np.tile(labels, len(features) // len(labels))
+    regress(_network(classifier).head, features, answers)
 
-    Classes without an image are the least likely ones.
+
+def fit_on_features(
+    classifier: Classifier,
+    features: Float32[np.ndarray, "N D"],
+    labels: Int64[np.ndarray, "N"],
+    *,
+    balanced: bool,
+) -> None:
+    """Set the head on features of another network by logistic regression."""
+    scaler, network = classifier.scaler, classifier.network
+    if not (isinstance(scaler, Scaler) and isinstance(network, LinearHead)):
+        raise TypeError(network)
+    shift, scale = scaler.shift.cpu().numpy(), scaler.scale.cpu().numpy()
+    regress(network.head, features - shift, labels, balanced=balanced)
+    # what it sees are features of spread 1; one that never changes has no weight
+    spread = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
+    network.head.weight.data.mul_(torch.from_numpy(spread).to(network.head.weight))
+
+
+def regress(
+    head: torch.nn.Linear,
+    features: Float32[np.ndarray, "N D"],
+    answers: Int64[np.ndarray, "N"],
+    *,
+    balanced: bool = False,
+) -> None:
+    """Set a layer by logistic regression on features, of all of which one spread is taken.
+
+    Classes without an image are the least likely ones. Where it is `balanced`, each class counts as
+    much.
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  # takes 0.7 s
 
-    head = _network(classifier).head
-    features = np.concatenate(_features(classifier, images))
-    answers = np.tile(labels, len(features) // len(labels))
     mean, spread = features.mean(0), np.sqrt(features.var(0).mean() * features.shape[1]) + 1e-6
     present = np.unique(answers)
     if len(present) < 2:
         return
-    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=200)
+    weighting = "balanced" if balanced else None
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=200, class_weight=weighting)
     regression.fit((features - mean) / spread, answers)
     weights, shifts = regression.coef_, regression.intercept_
     if len(present) == 2:  # scikit-learn gives the second class alone
