@@ -174,6 +174,11 @@ def write_web_demo(run: Run, out: Path, lang: Lang | None = None) -> Path:
         The file cannot be written.
     """
     model = open_model(run)
+    if model.card.backbone:
+        raise ExportError(
+            "the page computes no network of another program, which this one's features come from; "
+            f"let a server answer, whose page is the same: lookbook serve {run.folder}"
+        )
     if onnx_graph.has_depthwise(model):
         raise ExportError(
             "the page computes no depthwise convolutions, which this network has; let a server "

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from lookbook.inference.graphs.backbone import PREFIX
 from lookbook.inference.runtime import open_session
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ NOVELTY = "novelty."
 class Layer:
     """One layer of a network, as its model file has it."""
 
-    kind: Literal["whitening", "conv", "depthwise", "max", "mean", "dense", "logits"]
+    kind: Literal["backbone", "whitening", "conv", "depthwise", "max", "mean", "dense", "logits"]
     #: of what it hands on for one image: (channels, height, width), or (numbers,)
     shape: tuple[int, ...]
     #: numbers that were learnt
@@ -47,7 +48,7 @@ def layers(model: Model) -> list[Layer]:
     weights = _weights(graph)
     nodes = _trained(graph, weights)
     shapes = _shapes(model, [node.output[0] for node in nodes] + [nodes[-1].input[0]])
-    found: list[Layer] = []
+    found = _backbone(model, graph, shapes[nodes[-1].input[0]])
     for node in nodes:
         is_last = node is nodes[-1]
         if is_last and found and len(found[-1].shape) == 3:
@@ -56,6 +57,15 @@ def layers(model: Model) -> list[Layer]:
             found.append(Layer(kind, shapes[node.input[0]]))
         found.append(_layer(node, weights, shapes[node.output[0]], is_last=is_last))
     return found
+
+
+def _backbone(model: Model, graph: onnx.GraphProto, shape: tuple[int, ...]) -> list[Layer]:
+    """Return a user's backbone as one layer, where there is one."""
+    if not model.card.backbone:
+        return []
+    own = [each for each in graph.initializer if each.name.startswith(PREFIX)]
+    floats = [each for each in own if each.data_type == onnx.TensorProto.FLOAT]
+    return [Layer("backbone", shape, learnt=sum(int(np.prod(each.dims)) for each in floats))]
 
 
 def _weights(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
@@ -69,13 +79,16 @@ def _weights(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 
 
 def _trained(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto]) -> list[onnx.NodeProto]:
-    """Return the nodes with weights on the way of the first view, up to the first logits."""
+    """Return the nodes with weights on the way of the first view, up to the first logits.
+
+    Those of a user's backbone are not among them.
+    """
     trained = [
         node
         for node in graph.node
         if node.op_type in {"Conv", "Gemm", "MatMul"}
         and node.input[1] in weights
-        and not node.input[1].startswith(NOVELTY)
+        and not node.input[1].startswith((NOVELTY, PREFIX))
     ]
     # other views go through the same weights again; the logits' are the last of all
     names = [weights[node.input[1]].name for node in trained]

@@ -48,7 +48,7 @@ class NetworkSection(Section):
     drawing: str
     layers: list[LayerRow]
     total: str
-    filters: Filters
+    filters: Filters | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def network(context: Context) -> NetworkSection | None:
     ]
     total = context.t("network.total", n=grouped(sum(one.learnt for one in found)))
     run = context.answers.run
-    if run is not None and (run.recipe.mirror or run.recipe.shift):
+    if run is not None and model.card.views is not None:
         total += " " + context.t("network.views")
     channels = colours[0] if colours else 1
     shapes = [(channels, height, width), *(one.shape for one in found)]
@@ -107,8 +107,13 @@ def _layer(context: Context, one: onnx_graph.Layer) -> LayerRow:
     return LayerRow(context.t(f"network.{kind}", **sides), shape, counts)
 
 
-def _filters(context: Context, model: Model) -> Filters:
-    """Draw filters of the first layer, each from its own darkest to its own lightest."""
+def _filters(context: Context, model: Model) -> Filters | None:
+    """Draw filters of the first layer, each from its own darkest to its own lightest.
+
+    Those of a user's backbone are not looked at.
+    """
+    if context.layers[0].kind == "backbone":
+        return None
     values = onnx_graph.first_filters(model)
     kind = "conv" if context.layers[0].kind in {"whitening", "conv"} else "dense"
     drawn = []

@@ -200,31 +200,36 @@ class Backbone:
     def _check(self, size: int) -> None:
         """Refuse what no model file may hold, and what no features come of."""
         name = self.known.file
+        alone = (
+            f"{name} is for a batch of its own size; export it for any: "
+            "dynamic_axes={'pixel_values': {0: 'N'}}"
+        )
+        bounds = self._graph, size + (1 << 16), self._shape
         try:
-            check(self._graph, size + (1 << 16), self._shape, AT_ONCE, merged=True)
+            check(*bounds, 1, merged=True)
         except DamagedFileError as error:
             raise InputError(f"{name} cannot be part of a model file: {error}") from error
+        try:
+            check(*bounds, AT_ONCE, merged=True)
+        except DamagedFileError as error:
+            raise InputError(alone) from error
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (3, *self._shape), dtype=np.uint8)
         try:
-            together, alone = self._run(images), [self._run(images[i : i + 1]) for i in range(3)]
+            together, each = self._run(images), [self._run(images[i : i + 1]) for i in range(3)]
         except InputError:
             raise
         except Exception as error:  # ONNX Runtime's own have no common class
             raise InputError(
-                f"{name} cannot be run for three images at once ({_first_line(error)}); export it "
-                "with a batch of any size: dynamic_axes={'pixel_values': {0: 'N'}}"
+                f"{name} cannot be run ({_first_line(error)}); export it again, or take another"
             ) from error
         if together.ndim != 2 or not 0 < together.shape[1] <= MOST_FEATURES:
             raise InputError(
                 f"{name} gives {together.shape[1:]} for an image, expected one vector of at most "
                 f"{MOST_FEATURES:,} numbers; export an output that is one, such as pooler_output"
             )
-        if not np.allclose(together, np.concatenate(alone), rtol=1e-2, atol=1e-3):
-            raise InputError(
-                f"{name} answers three images at once otherwise than each alone; export it with a "
-                "batch of any size: dynamic_axes={'pixel_values': {0: 'N'}}"
-            )
+        if not np.allclose(together, np.concatenate(each), rtol=1e-2, atol=1e-3):
+            raise InputError(alone)
 
 
 class _Form:
@@ -369,9 +374,9 @@ def _levels(
         given = next((_numbers(said[key]) for key in keys if key in said), None)
     if given is None:
         raise InputError(
-            f"{path} does not say how it takes pixels; say so, as where it was published: "
-            "`backbone_mean=(0.485, 0.456, 0.406)` and `backbone_std=(0.229, 0.224, 0.225)` are "
-            "usual for timm and torchvision"
+            f"{path} does not say how it takes pixels; say so by `backbone_mean` and "
+            "`backbone_std`, as where it was published: timm and torchvision mostly take "
+            "0.485,0.456,0.406 and 0.229,0.224,0.225"
         )
     right = len(given) in {1, channels} and all(
         isinstance(each, int | float) and math.isfinite(each) for each in given
