@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -50,6 +51,27 @@ SHORTER = {
 }
 
 
+def write_backbone(path: Path) -> None:
+    """Write a network that makes a vector of an image, and says how it takes pixels."""
+    pixels, vector = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sides)
+        for name, sides in (("pixel_values", ["N", 3, 32, 32]), ("features", ["N", 48]))
+    )
+    steps = [
+        onnx.helper.make_node(
+            "AveragePool", ["pixel_values"], ["map"], kernel_shape=[8, 8], strides=[8, 8]
+        ),
+        onnx.helper.make_node("Flatten", ["map"], ["features"]),
+    ]
+    written = onnx.helper.make_model(
+        onnx.helper.make_graph(steps, "features", [pixels], [vector]),
+        opset_imports=[onnx.helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.helper.set_model_props(written, {"mean": "[0.5, 0.5, 0.5]", "std": "[0.25]"})
+    onnx.save(written, path)
+
+
 def lay_out_mine(folder: Path) -> None:
     """Write what the pages call the reader's own: `mine/`, `mine.npz`, `photos/`, `photo.jpg`."""
     for k, name in enumerate(("cat", "dog")):
@@ -58,6 +80,7 @@ def lay_out_mine(folder: Path) -> None:
             Image.fromarray(image).save(folder / "mine" / name / f"person-{i % 10}_{i}.jpg")
     images, labels = made_images(60, seed=2)
     np.savez(folder / "mine.npz", images=images, labels=labels, person=np.arange(60) % 10)
+    write_backbone(folder / "features.onnx")
     (folder / "photos").mkdir()
     for path in ("photo.jpg", "photos/1.jpg", "photos/2.jpg"):
         Image.fromarray(np.zeros((50, 40), np.uint8)).save(folder / path)

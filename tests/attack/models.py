@@ -48,13 +48,18 @@ class Models(Attack):
             np.savez(folder / f"{name}.npz", images=given, labels=np.arange(120) % 2)
             train(str(folder / f"{name}.npz"), recipe, epochs=1, out=folder / name)
             shutil.copy(folder / name / "model.onnx", folder / f"{name}.onnx")
+        levels: Any = {"backbone_mean": [0.5], "backbone_std": [0.25]}
+        merged = train(
+            str(folder / "quick.npz"), backbone=_backbone(folder), out=folder / "merged", **levels
+        )
+        shutil.copy(merged.model, folder / "merged.onnx")
 
     def start(self, folder: Path) -> None:
         """Ask the whole models."""
         os.chdir(folder)
         self.contents = {
             name: Path(f"{name}.onnx").read_bytes()
-            for name in ("dense", "quick", "standard", "transfer")
+            for name in ("dense", "quick", "standard", "transfer", "merged")
         }
         self.answers = {
             name: _answer(command("predict", f"{name}.onnx", "image.png", "--json"))
@@ -95,6 +100,37 @@ class Models(Attack):
             return Answer()
 
         return act
+
+
+def _backbone(folder: Path) -> Path:
+    """Write a network with most kinds of operators that only a user's backbone has."""
+    import torch
+    from torch import nn
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps = nn.Sequential(
+                nn.Conv2d(3, 8, 3, 1, 1, groups=1), nn.SiLU(), nn.AvgPool2d(2, ceil_mode=True),
+                nn.Conv2d(8, 8, 3, 1, 2, 2, groups=2), nn.Hardswish(),
+            )  # fmt: skip
+            self.first = nn.Parameter(torch.zeros(1, 1, 8))
+            self.norm, self.keys = nn.LayerNorm(8), nn.Linear(8, 24)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            tokens = self.maps(images).flatten(2).transpose(1, 2)
+            tokens = torch.cat([self.first.expand(tokens.shape[0], -1, -1), tokens], 1)
+            query, key, value = self.keys(self.norm(tokens)).chunk(3, 2)
+            shares = torch.softmax(query @ key.transpose(1, 2) / 8**0.5, 2)
+            return (tokens + torch.erf(shares @ value))[:, 0]
+
+    path = folder / "backbone.onnx"
+    images = torch.zeros(2, 3, 12, 10)
+    torch.onnx.export(
+        Network().eval(), (images,), path, dynamo=False, opset_version=17,
+        input_names=["images"], dynamic_axes={"images": {0: "N"}},
+    )  # fmt: skip
+    return path
 
 
 def _answer(printed: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from conftest import as_model
 from lookbook.errors import DamagedFileError
-from lookbook.inference.graphs import limits
+from lookbook.inference.graphs import limits, standard
 from lookbook.inference.model import BATCH, SEAL, Model
 from lookbook.networks.classifier import build_classifier
 from lookbook.recipes import LARGE, STANDARD, TUTORIAL
@@ -239,6 +239,30 @@ HOSTILE = {
         constant("m", 4, 1, 200, 200), node("ConstantOfShape", "m", "b"),
         node("Conv", "a b", "end", group=4, kernel_shape=[200, 200])]),
     "more than there is": (UNFIT, [constant("n", 3, 7), node("Reshape", "probs n", "end")]),
+    "the first axis where none is named": (MEMORY, [
+        constant("n", 1, 1 << 20), node("ConstantOfShape", "n", "a"), node("ArgMax", "a", "b"),
+        node("Transpose", "b", "c", perm=[1, 0]), node("Add", "b c", "end")]),
+    "a sum over nothing": (MEMORY, [
+        constant("n", 1, 1 << 20), node("ConstantOfShape", "n", "a"),
+        node("ReduceSum", "a", "b", noop_with_empty_axes=1),
+        node("Transpose", "b", "c", perm=[1, 0]), node("Add", "b c", "end")]),
+    "a choice among constants": (UNKNOWN, [
+        constant("n", 1 << 20), node("ConstantOfShape", "n", "a"), node("NonZero", "a", "end")]),
+    "a part of a shape": (MEMORY, [
+        constant("n", 1, 1 << 20), node("ConstantOfShape", "n", "a"),
+        node("Shape", "a", "b", start=1), constant("i", 0), node("Gather", "b i", "c"),
+        node("Concat", "c c", "d", axis=0), node("ConstantOfShape", "d", "end")]),
+    "bytes that wrap": (UNKNOWN, [
+        constant("n", 256), node("Cast", "n", "a", to=TensorProto.UINT8),
+        node("Cast", "a", "b", to=TensorProto.INT64), constant("m", 257), node("Sub", "m b", "c"),
+        node("Concat", "c c c c", "d", axis=0), node("ConstantOfShape", "d", "end")]),
+    "halves": (UNKNOWN, [
+        constant("n", 1), node("Cast", "n", "a", to=TensorProto.FLOAT), constant("m", 2),
+        node("Cast", "m", "b", to=TensorProto.FLOAT), node("Div", "a b", "c"),
+        node("Cast", "c", "d", to=TensorProto.INT64), node("ConstantOfShape", "d", "end")]),
+    "read again and again": (TIME, [
+        constant("n", 1, 1 << 24), node("ConstantOfShape", "n", "a"),
+        *[node("ReduceMax", "a", f"x{i}") for i in range(2000)]]),
     "too many steps": ("its graph is not built as those of lookbook are",
                        [node("Relu", "rows", f"x{i}") for i in range(5000)]),
 }  # fmt: skip
@@ -249,6 +273,50 @@ def test_what_takes_more_than_any_of_ours_is_refused_before_it_runs(tmp_path, ki
     monkeypatch.setattr(Model, "_session", property(lambda _: pytest.fail("it was opened")))
     reason, nodes = HOSTILE[kind]
     assert refusal(tmp_path, graph(*nodes)) == reason
+
+
+#: what a file says of itself that holds a user's backbone
+MERGED = ABOUT | {
+    "backbone": {"file": "f.onnx", "sha256": "0" * 64, "mean": [0.5], "std": [0.5], "size": None}
+}
+HOSTILE_MERGED = {
+    **HOSTILE,
+    "expanded": (MEMORY, [constant("n", 1 << 33, 1), node("Expand", "one n", "end")]),
+    "tiled": (MEMORY, [constant("n", 1, 1 << 30), node("Tile", "rows n", "end")]),
+    "by what it sees": (UNKNOWN, [
+        node("ArgMax", "probs", "k", axis=1), node("Expand", "one k", "end")]),
+    "two in four": (TIME, [
+        constant("n", 1, 4, 3000, 3000), node("ConstantOfShape", "n", "a"),
+        constant("m", 4, 2, 100, 100), node("ConstantOfShape", "m", "b"),
+        node("Conv", "a b", "end", group=2)]),
+    "averaged": (TIME, [
+        constant("n", 1, 1, 4000, 4000), node("ConstantOfShape", "n", "a"),
+        node("AveragePool", "a", "end", kernel_shape=[2000, 2000])]),
+    "windows below nothing": (UNFIT, [
+        constant("n", 1, 1, 9, 9), node("ConstantOfShape", "n", "a"),
+        node("AveragePool", "a", "end", kernel_shape=[-5, 3])]),
+    "parts beyond the whole": (UNFIT, [
+        constant("n", 1 << 33, 64 - (1 << 33)), node("Split", "rows n", "end", axis=1)]),
+    "averaged again and again": (TIME, [
+        constant("n", 1, 1, 4000, 4000), node("ConstantOfShape", "n", "a"),
+        *[node("GlobalAveragePool", "a", f"x{i}") for i in range(2000)]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE_MERGED)
+def test_what_holds_a_backbone_is_bounded_alike(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(Model, "_session", property(lambda _: pytest.fail("it was opened")))
+    reason, nodes = HOSTILE_MERGED[kind]
+    assert refusal(tmp_path, graph(*nodes), MERGED) == reason
+
+
+@pytest.mark.parametrize("kind", ["Loop", "If", "Scan", "Resize", "Einsum", "RandomNormal"])
+def test_what_holds_a_backbone_has_no_control_flow(tmp_path, kind):
+    assert refusal(tmp_path, graph(node(kind, "zeros one", "end")), MERGED) == (
+        f"it computes with '{kind}', which no model of lookbook does"
+    )
+    theirs = node("Relu", "zeros", "end", domain="com.microsoft")
+    assert "it computes with 'com.microsoft.Relu'" in refusal(tmp_path, graph(theirs), MERGED)
 
 
 def test_declared_sizes_that_the_file_does_not_hold_are_refused(tmp_path):
@@ -345,6 +413,65 @@ def shapes_by_runtime(model: onnx.ModelProto, images: np.ndarray) -> dict[str, t
     return dict(
         zip(names, (each.shape for each in session.run(None, {"images": images})), strict=True)
     )
+
+
+#: inputs are (N, 4, 8, 8) `maps`, a filter bank (4, 2, 3, 3) and norms of four channels
+USUAL = {
+    "a grouped convolution": node("Conv", "maps w", "end", group=2, pads=[1, 0, 2, 1]),
+    "a dilated one": node("Conv", "maps w", "end", group=2, dilations=[2, 3], strides=[2, 1]),
+    "the same sides": node("Conv", "maps w", "end", group=2, auto_pad="SAME_UPPER", strides=[2, 3]),
+    "no border": node("Conv", "maps w", "end", group=2, auto_pad="VALID"),
+    "a mean, rounded up": node(
+        "AveragePool", "maps", "end", kernel_shape=[3, 3], strides=[2, 4], ceil_mode=1
+    ),
+    "a maximum, rounded up": node(
+        "MaxPool", "maps", "end", kernel_shape=[2, 2], strides=[3, 3], pads=[1, 1, 1, 1],
+        ceil_mode=1,
+    ),
+    "a dilated maximum": node("MaxPool", "maps", "end", kernel_shape=[3, 2], dilations=[2, 2]),
+    "a mean of all": node("GlobalAveragePool", "maps", "end"),
+    "parts": helper.make_node("Split", ["maps", "parts"], ["end", "rest"], axis=1),
+    "halves": helper.make_node("Split", ["maps"], ["end", "rest"], axis=2),
+    "room": node("Expand", "maps wide", "end"),
+    "tiles": node("Tile", "maps wide", "end"),
+    "to depth": node("SpaceToDepth", "maps", "end", blocksize=2),
+    "from depth": node("DepthToSpace", "maps", "end", blocksize=2),
+    "squeezed": node("Squeeze", "ones", "end"),
+    "squeezed once": node("Squeeze", "ones first", "end"),
+    "a length": node("ReduceL2", "maps", "end", axes=[1, -1], keepdims=0),
+    "a power": node("Pow", "maps norm", "end"),
+    "a norm": node("LayerNormalization", "maps eight", "end"),
+    "a batch's norm": node("BatchNormalization", "maps four four four four", "end"),
+    "a slope": node("PRelu", "maps slope", "end"),
+    "swish": node("HardSwish", "maps", "end"),
+}  # fmt: skip
+VALUES = {
+    "w": np.ones((4, 2, 3, 3), np.float32), "parts": np.array([1, 3]),
+    "wide": np.array([1, 1, 1, 1]), "first": np.array([0]), "axis": np.array([1]),
+    "norm": np.ones((1, 4, 1, 1), np.float32),
+    "ones": np.ones((1, 1, 8, 1), np.float32), "four": np.ones(4, np.float32),
+    "eight": np.ones(8, np.float32), "slope": np.ones((4, 1, 1), np.float32),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", USUAL)
+def test_sizes_of_a_backbones_operators_are_those_that_are_computed(kind):
+    before = [
+        node("Cast", "images", "pixels", to=TensorProto.FLOAT),
+        node("Unsqueeze", "pixels axis", "map"),
+        node("Concat", "map map map map", "maps", axis=1),
+    ]
+    made = helper.make_graph(
+        [*before, USUAL[kind]],
+        "usual",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 8, 8])],
+        [helper.make_tensor_value_info("end", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in VALUES.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    _, shapes = limits.follow(model.graph, (8, 8), 3, 3, standard.STANDARD)
+    found = shapes_by_runtime(model, np.ones((3, 8, 8), np.uint8))
+    assert {name: shapes[name] for name in found} == found
 
 
 @pytest.mark.slow
