@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lookbook.runs.config import TrainConfig
     from lookbook.runs.data_parts import TrainingParts
     from lookbook.training.loop import Labelled
+    from lookbook.training.steps.features import Inputs
 
     class FitFold(Protocol):
         """Fits a network for one fold."""
@@ -196,6 +197,25 @@ def is_for(recipe: Recipe | None, n_learnt: int, n_validation: int) -> bool:
         return False
     few = n_validation < FEWEST_LABELS and n_learnt <= MOST_IMAGES
     return few and n_learnt + n_validation >= FEWEST_LABELS
+
+
+def ask_twin(
+    fitted: Fitted, given: Inputs, fit_on: Callable[..., Fitted]
+) -> tuple[Fitted, Classifier, Unseen]:
+    """Return a fit, its twin that did not see the validation part, and what that says of it.
+
+    Those of a twin that was stopped say nothing.
+    """
+    training, validation = given.training, given.validation
+    twin = fit_on(training, validation, stage="calibration twin")
+    judge = twin.classifier
+    learn_novelty(judge, training)
+    of = "a twin trained without the validation part"
+    if twin.stopped:
+        none = Unseen.by(judge, fitted.val_logits, validation, of)
+        return replace(fitted, stopped=True), judge, none
+    fitted.classifier.sure.copy_(judge.sure)
+    return fitted, judge, Unseen.by(judge, twin.val_logits, validation, of)
 
 
 def cross_validate(

@@ -44,7 +44,7 @@ from lookbook.training.calibration import (
 )
 from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, Tell
 from lookbook.training.checkpoints import ResumePoint
-from lookbook.training.cross_validation import ALL_FITS, cross_validate, is_for
+from lookbook.training.cross_validation import ALL_FITS, ask_twin, cross_validate, is_for
 from lookbook.training.documents import describe_conditions, describe_model, measure
 from lookbook.training.loop import Fitted, epochs_done, fit
 from lookbook.training.processes import Processes, join, name_a_way_on
@@ -411,7 +411,7 @@ def _fit(
         if not fitted.stopped and is_for(config.recipe, len(parts.learnt), len(parts.validation)):
             fitted, unseen = cross_validate(fitted, unseen, config, parts, fit_on)
         elif parts.final and not fitted.stopped:
-            fitted, judge, unseen = _ask_twin(fitted, given, fit_on)
+            fitted, judge, unseen = ask_twin(fitted, given, fit_on)
         calibration, photographs = calibrate(fitted.classifier, unseen), None
         garments = parts.source.garments
         if garments is not None and backbone is None:
@@ -420,25 +420,6 @@ def _fit(
                 judge, validation, garments, config.recipe, config.seed
             )
         return fitted, unseen, calibration, photographs
-
-
-def _ask_twin(
-    fitted: Fitted, given: Inputs, fit_on: Callable[..., Fitted]
-) -> tuple[Fitted, Classifier, Unseen]:
-    """Return a fit, its twin that did not see the validation part, and what that says of it.
-
-    Those of a twin that was stopped say nothing.
-    """
-    training, validation = given.training, given.validation
-    twin = fit_on(training, validation, stage="calibration twin")
-    judge = twin.classifier
-    learn_novelty(judge, training)
-    of = "a twin trained without the validation part"
-    if twin.stopped:
-        none = Unseen.by(judge, fitted.val_logits, validation, of)
-        return replace(fitted, stopped=True), judge, none
-    fitted.classifier.sure.copy_(judge.sure)
-    return fitted, judge, Unseen.by(judge, twin.val_logits, validation, of)
 
 
 def _blobs(
