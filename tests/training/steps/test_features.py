@@ -124,6 +124,7 @@ def test_all_commands_take_such_a_run(backbone, data, tmp_path, call):
     write_bundle(read_run(run), tmp_path / "bundle")
     card = (tmp_path / "bundle" / "README.md").read_text(encoding="utf-8")
     assert "have a licence of their own" in card
+    assert "`features.onnx` (SHA-256 `" in card
     with pytest.raises(ExportError, match="let a server answer, whose page is the same"):
         write_web_demo(read_run(run), tmp_path / "page.html")
 
