@@ -50,6 +50,8 @@ class TrainRequest:
     groups: str | None = None
     #: pretrained weights are no start where no recipe is named
     from_scratch: bool = False
+    #: whose features a head is fitted to; the recipe is `BACKBONE` then
+    backbone: FrozenBackbone | None = None
 
     @cached_property
     def choice(self) -> RecipeChoice | None:
@@ -71,9 +73,6 @@ class TrainRequest:
         """The recipe that is named or chosen; None: `standard`, or what the budget says."""
         choice = self.choice
         return TRANSFER if choice is not None and choice.start == "pretrained" else self.recipe
-
-    #: whose features a head is fitted to; the recipe is `BACKBONE` then
-    backbone: FrozenBackbone | None = None
 
     @property
     def recipe_name(self) -> str:

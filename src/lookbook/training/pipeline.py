@@ -336,9 +336,8 @@ def _train(
     on = config.threads or torch.get_num_threads()
     heard = [*callbacks, point] if processes.is_first else []
     with threads(on), name_a_way_on(point.run):
-        backbone = None
-        if config.backbone:
-            backbone = Backbone(config.backbone, parts.whole.images.shape[1:])
+        known, shape = config.backbone, parts.whole.images.shape[1:]
+        backbone = Backbone(known, shape) if known else None
         fitted = _fit(config, parts, heard, seconds, processes, backbone)
         write = partial(_write, config, point, parts, backbone, *fitted, seconds, started, on)
         return processes.by_first(write)
@@ -401,7 +400,7 @@ def _fit(
     )
     with _timed(seconds, "features"):
         given = Inputs.of(parts) if backbone is None else Inputs.by(backbone, parts, config)
-    learnt, validation = given.learnt, given.validation
+    _, validation, learnt = given
     fitted = fit_on(learnt, None if parts.final else validation)
     seconds["fit"] = fitted.seconds + seconds.pop("features")
     with _timed(seconds, "calibration"):
