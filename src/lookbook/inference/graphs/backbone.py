@@ -241,19 +241,19 @@ class _Form:
         taken = [each for each in written.graph.input if each.name not in weights]
         if len(taken) != 1:
             names = ", ".join(each.name for each in taken)[:200]
-            raise InputError(f"{path} takes {names or 'nothing'}, expected images alone")
+            raise InputError(f"{self.path} takes {names or 'nothing'}, expected images alone")
         kind = taken[0].type.tensor_type
         if kind.elem_type != TensorProto.FLOAT:
             named = TensorProto.DataType.Name(kind.elem_type).lower()
             raise InputError(
-                f"{path} takes images of type {named}, expected float32; export it in float32, "
-                "with pixels scaled outside"
+                f"{self.path} takes images of type {named}, expected float32; export it in "
+                "float32, with pixels scaled outside"
             )
         shape = _shape(taken[0])
         if len(shape) != 4 or not {shape[1], shape[3]} & {1, 3}:
             said = ", ".join("?" if side is None else str(side) for side in shape)
             raise InputError(
-                f"{path} takes arrays of shape ({said}), expected images: (N, 3, H, W) or "
+                f"{self.path} takes arrays of shape ({said}), expected images: (N, 3, H, W) or "
                 "(N, H, W, 3); export it with sides that are named there"
             )
         #: whether channels come before the sides
@@ -263,8 +263,8 @@ class _Form:
         self.size = None if height is None or width is None else (height, width)
         if self.size and not SIDES[0] <= min(self.size) <= max(self.size) <= SIDES[1]:
             raise InputError(
-                f"{path} takes images of {height}×{width}, and {SIDES[0]} to {SIDES[1]} pixels on "
-                f"a side are read; export it for {SIDES[1]}×{SIDES[1]}"
+                f"{self.path} takes images of {height}×{width}, and {SIDES[0]} to {SIDES[1]} "
+                f"pixels on a side are read; export it for {SIDES[1]}×{SIDES[1]}"
             )
         self.output = self._output(written)
 
@@ -341,16 +341,19 @@ def _parse(path: str | Path, content: bytes) -> onnx.ModelProto:
 
 def _converted(path: str | Path, written: onnx.ModelProto) -> onnx.ModelProto:
     """Return an older network with newer operators."""
-    version, problem = _opset(written), ""
-    if version < OPSETS[0]:
-        try:
-            return version_converter.convert_version(written, OPSETS[0])
-        except RuntimeError as error:
-            problem = f", and cannot be converted ({_first_line(error)})"
-    raise InputError(
-        f"{path} has operators of version {version}{problem}; export it with opset_version="
-        f"{OPSETS[0]}; {OPSETS[0]} to {OPSETS[-1]} are known"
-    )
+    version = _opset(written)
+    if version > OPSETS[-1]:
+        raise InputError(
+            f"{path} has operators of version {version}; export it with opset_version="
+            f"{OPSETS[0]}; {OPSETS[0]} to {OPSETS[-1]} are known"
+        )
+    try:
+        return version_converter.convert_version(written, OPSETS[0])
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} has operators of version {version}, which cannot be converted "
+            f"({_first_line(error)}); export it with opset_version={OPSETS[0]}"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
