@@ -220,9 +220,10 @@ class Backbone:
         except InputError:
             raise
         except Exception as error:  # ONNX Runtime's own have no common class
-            raise InputError(
+            problem = (
                 f"{name} cannot be run ({_first_line(error)}); export it again, or take another"
-            ) from error
+            )
+            raise InputError(problem) from error
         if together.ndim != 2 or not 0 < together.shape[1] <= MOST_FEATURES:
             raise InputError(
                 f"{name} gives {together.shape[1:]} for an image, expected one vector of at most "
@@ -325,8 +326,8 @@ def _parse(path: str | Path, content: bytes) -> onnx.ModelProto:
 
     try:
         written = onnx.load_from_string(content)
-    except DecodeError as error:
-        raise InputError(f"{path} is no ONNX file, or it was cut; export it again") from error
+    except DecodeError:
+        written = onnx.ModelProto()
     if not written.graph.node:
         raise InputError(f"{path} is no ONNX file, or it was cut; export it again")
     if any(each.external_data or each.data_location for each in written.graph.initializer):
