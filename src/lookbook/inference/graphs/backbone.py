@@ -213,17 +213,15 @@ class Backbone:
             check(*bounds, AT_ONCE, merged=True)
         except DamagedFileError as error:
             raise InputError(alone) from error
-        rng = np.random.default_rng(0)
-        images = rng.integers(0, 256, (3, *self._shape), dtype=np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (3, *self._shape), dtype=np.uint8)
         try:
             together, each = self._run(images), [self._run(images[i : i + 1]) for i in range(3)]
         except InputError:
             raise
         except Exception as error:  # ONNX Runtime's own have no common class
-            problem = (
+            raise InputError(
                 f"{name} cannot be run ({_first_line(error)}); export it again, or take another"
-            )
-            raise InputError(problem) from error
+            ) from error
         if together.ndim != 2 or not 0 < together.shape[1] <= MOST_FEATURES:
             raise InputError(
                 f"{name} gives {together.shape[1:]} for an image, expected one vector of at most "
