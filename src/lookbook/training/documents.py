@@ -33,10 +33,11 @@ def measure(
     unseen: Unseen,
     parts: TrainingParts,
     seconds: dict[str, float],
-    recipe: Recipe,
-    backbone: Backbone | None,
+    backbone: Backbone | None = None,
+    *,
+    mirrored: bool = False,
 ) -> Metrics:
-    """Return what `metrics.json` holds."""
+    """Return what `metrics.json` holds; a head on a backbone may have learnt from `mirrored`, too."""
     temperature = float(fitted.classifier.temperature)
     validation = metrics.on_validation(
         probs_of(fitted.classifier, unseen.logits), unseen.labels, unseen.of
@@ -47,7 +48,7 @@ def measure(
         balanced = metrics.confusion_matrix(unseen.logits, unseen.labels)
     learnt = len(parts.learnt)
     if backbone is not None:  # a budget may have left some out; mirrored ones count once
-        learnt = fitted.history[0].images // (2 if recipe.mirror else 1)
+        learnt = fitted.history[0].images // (2 if mirrored else 1)
     own = sum(p.numel() for p in fitted.classifier.folded().network.parameters())
     return Metrics(
         fit_seconds=seconds["fit"],
@@ -98,7 +99,7 @@ def describe_model(
     measured: Metrics,
     calibration: CalibrationSet | None,
     photographs: PhotographCalibration | None,
-    backbone: Backbone | None,
+    backbone: Backbone | None = None,
 ) -> ModelCard:
     """Return what the model file says of itself."""
     source, said = parts.source, None if backbone is None else backbone.said

@@ -361,7 +361,7 @@ def _write(
     if config.fit_seconds is not None:
         # the passes that the time allowed, so that the recipe tells what was done
         recipe = replace(recipe, epochs=epochs_done(fitted.history))
-    measured = measure(fitted, unseen, parts, seconds, recipe, backbone)
+    measured = measure(fitted, unseen, parts, seconds, backbone, mirrored=recipe.mirror)
     with _timed(seconds, "export"):
         images = sample(parts.whole.images, 64)
         card = describe_model(
