@@ -37,7 +37,7 @@ def measure(
     *,
     mirrored: bool = False,
 ) -> Metrics:
-    """Return what `metrics.json` holds; a head on a backbone may have learnt from `mirrored`, too."""
+    """Return what `metrics.json` holds; features of `mirrored` images were learnt from, too."""
     temperature = float(fitted.classifier.temperature)
     validation = metrics.on_validation(
         probs_of(fitted.classifier, unseen.logits), unseen.labels, unseen.of
