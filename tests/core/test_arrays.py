@@ -3,6 +3,9 @@ decomposition; softmax of extreme logits."""
 
 from __future__ import annotations
 
+import mmap
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -80,3 +83,34 @@ def test_no_more_axes_than_there_are():
 def test_softmax_of_huge_logits_is_finite_and_sums_to_one():
     probs = softmax(np.array([[1000.0, 0.0], [-1000.0, 0.0]]))
     assert probs.sum(axis=1) == pytest.approx([1, 1])
+
+
+class Noting(mmap.mmap):
+    """A map of a file that notes what is asked for."""
+
+    asked: ClassVar[list[tuple[int, int]]] = []
+
+    def madvise(self, option, start, length):
+        self.asked.append((start, start + length))
+        super().madvise(option, start, length)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="this system takes no advice")
+def test_rows_of_a_file_are_asked_for_at_once_wherever_they_lie(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (50, 30, 40, 3), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    with (tmp_path / "images.npy").open("rb") as file:
+        source = Noting(file.fileno(), 0, access=mmap.ACCESS_READ)
+    offset = len(source) - images.nbytes
+    mapped = np.ndarray.__new__(np.memmap, images.shape, np.uint8, source, offset)
+    mapped._mmap = source
+    for part, first in ((mapped, 0), (mapped[10:], 10)):
+        source.asked.clear()
+        rows = [len(part) - 1, 3, 7]
+        np.testing.assert_array_equal(Rows((part,), np.array(rows))[:], images[first:][rows])
+        places = offset + (first + np.sort(rows)) * 3600
+        assert [end for _, end in source.asked] == (places + 3600).tolist()
+        assert [start for start, _ in source.asked] == (places - places % mmap.PAGESIZE).tolist()
+    source.asked.clear()
+    assert len(Rows((mapped[::2],), np.arange(25))[:]) == 25
+    assert source.asked == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from lookbook.core import arrays
 from lookbook.networks import devices
 from lookbook.recipes import STANDARD, TUTORIAL
 
@@ -40,3 +42,16 @@ def test_a_settled_recipe_says_what_is_computed(monkeypatch):
         monkeypatch.setattr(devices, "has_fast_half", lambda _device, fast=fast: fast)
         assert devices.settle(STANDARD).half == fast
         assert not devices.settle(TUTORIAL).half
+
+
+def test_images_on_the_disk_are_gathered_and_the_following_asked_for(tmp_path, monkeypatch):
+    np.save(tmp_path / "images.npy", np.arange(40, dtype=np.uint8).reshape(10, 2, 2))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    asked = []
+    monkeypatch.setattr(arrays, "_ask_for", lambda _, rows: asked.append(rows.tolist()))
+    images = devices.on_device(mapped, torch.device("cpu"))
+    places, following = torch.tensor([7, 2]), torch.tensor([9, 1, 4])
+    found = devices.gather(images, places, following)
+    assert found.tolist() == mapped[[7, 2]].tolist()
+    assert asked == [[2, 7], [1, 4, 9]]
+    assert devices.gather(torch.arange(10), places, following).tolist() == [7, 2]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import mmap
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
@@ -81,18 +82,52 @@ class Rows:
         rows = self.rows[places]
         single = rows.ndim == 0
         rows = rows.reshape(-1)
-        # forwards through the file, from which a disk reads several times as fast
-        order = rows.argsort(kind="stable")
         images = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        first = 0
-        for array in self.arrays:
-            here = order[slice(*np.searchsorted(rows, (first, first + len(array)), sorter=order))]
-            images[here] = array[rows[here] - first]
-            first += len(array)
+        self.ask_for(places)
+        for array, here, of_array in self._by_array(rows):
+            images[here] = array[of_array]
         if self.inverted is not None:
             inverted = self.inverted[places].reshape(-1)
             images[inverted] = 255 - images[inverted]
         return images[0] if single else images
+
+    def ask_for(self, places: Any) -> None:
+        """Have the system bring rows of files into memory, if it likes, without waiting for it."""
+        for array, _, of_array in self._by_array(self.rows[places].reshape(-1)):
+            _ask_for(array, of_array)
+
+    def _by_array(
+        self, rows: Int64[np.ndarray, "M"]
+    ) -> Iterator[
+        tuple[UInt8[np.ndarray, "N *shape"], Int64[np.ndarray, "L"], Int64[np.ndarray, "L"]]
+    ]:
+        """Give each array, which of the rows lie there, and where.
+
+        Forwards through the file, from which a disk reads several times as fast.
+        """
+        order = rows.argsort(kind="stable")
+        first = 0
+        for array in self.arrays:
+            here = order[slice(*np.searchsorted(rows, (first, first + len(array)), sorter=order))]
+            yield array, here, rows[here] - first
+            first += len(array)
+
+
+def _ask_for(array: UInt8[np.ndarray, "N *shape"], rows: Int64[np.ndarray, "M"]) -> None:
+    """Ask the system for rows of a memory map, all at once, before the first is waited for.
+
+    One after the other, as they are copied, 12 kB come from a disk in 0.2 ms; so in 0.02.
+    """
+    source = getattr(array, "_mmap", None)
+    if not isinstance(source, mmap.mmap) or not hasattr(source, "madvise") or len(rows) == 0:
+        return
+    each = array[0].nbytes
+    if each * len(rows) > CHUNK or not array.flags.c_contiguous:
+        return
+    start = array.ctypes.data - np.frombuffer(source, np.uint8).ctypes.data
+    for place in (start + rows * each).tolist():
+        page = place - place % mmap.PAGESIZE
+        source.madvise(mmap.MADV_WILLNEED, page, place + each - page)
 
 
 def is_mapped(

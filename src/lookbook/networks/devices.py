@@ -60,6 +60,10 @@ class OnDisk:
         """Return the images at these places, on the device."""
         return as_tensor(self._rows[places.cpu().numpy()]).to(self.device)
 
+    def ask_for(self, places: Int64[Tensor, "M"]) -> None:
+        """Have the system read these images while something else is computed."""
+        self._rows.ask_for(places.numpy())
+
     def split(self, size: int) -> Iterator[UInt8[Tensor, "M *shape"]]:
         """Give all images, so many at once."""
         for start in range(0, len(self), size):
@@ -73,6 +77,16 @@ def on_device(
     if is_mapped(array):
         return cast("Tensor", OnDisk(array, device))
     return as_tensor(array).to(device)
+
+
+def gather(
+    images: Shaped[Tensor, "N *shape"], places: Int64[Tensor, "M"], following: Int64[Tensor, "L"]
+) -> Shaped[Tensor, "M *shape"]:
+    """Return the images at these places; of those on the disk the following ones are asked for."""
+    chosen = images.index_select(0, places)
+    if isinstance(images, OnDisk):
+        images.ask_for(following)
+    return chosen
 
 
 @cache

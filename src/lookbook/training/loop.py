@@ -16,7 +16,7 @@ from lookbook.core.arrays import softmax
 from lookbook.evaluation import metrics
 from lookbook.networks.classifier import Classifier, build_classifier
 from lookbook.networks.dense import LinearHead
-from lookbook.networks.devices import on_device, pick_device
+from lookbook.networks.devices import gather, on_device, pick_device
 from lookbook.networks.efficientnet import EfficientNet
 from lookbook.networks.scaling import Components
 from lookbook.runs.schema import EpochRecord
@@ -145,7 +145,7 @@ def fit(
         share = processes.share(steps)
         places = chosen[share.own].to(device)
         # a fifth to a fifteenth of the time that images[places] takes
-        batch = scaler(images.index_select(0, places))
+        batch = scaler(gather(images, places, sampler.following(len(chosen))))
         if recipe.network != "dense" and batch.dim() == 4:
             batch = augment(batch, recipe, sampler, chosen, share.own)
         answers = labels.index_select(0, places)

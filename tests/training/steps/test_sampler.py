@@ -99,3 +99,14 @@ def test_later_epochs_take_the_images_of_the_greatest_loss():
     assert all(len(set(order.tolist())) == len(order) for order in seen)
     share_of_wrong = np.mean([(order < 50).float().mean() for order in seen[2:]])
     assert share_of_wrong > 2 * 0.05
+
+
+def test_the_following_indices_are_those_that_come_next():
+    order = sampler.Sampler(replace(STANDARD, batch_size=10), 5000, 0, 300_000)
+    for _ in range(3):
+        chosen, _ = order.next_batches(10_000)
+        following = order.following(len(chosen))
+        order._done += len(chosen)
+        again, _ = order.next_batches(10_000)
+        assert again[: len(following)].tolist() == following[: len(again)].tolist()
+        assert len(following)

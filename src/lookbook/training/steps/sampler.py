@@ -113,6 +113,10 @@ class Sampler:
         parts = [slice(*bounds) for bounds in pairwise([0, *chosen])]
         return self._order[self._done : self._done + chosen[-1]], parts
 
+    def following(self, n: int) -> Int64[Tensor, "M"]:
+        """Return up to `n` indices that come after as many that were given last, in this epoch."""
+        return self._order[self._done + n : self._done + 2 * n]
+
     def _ends(self, images: int) -> list[int]:
         """Return how many images lie behind each step of so many."""
         steps = self._steps_for(images)
