@@ -46,7 +46,7 @@ def commands(page: str) -> list[list[str]]:
 SHORTER = {
     "--seed 0": "--seed 0 --epochs 1",
     "--budget 10s": "--budget 3s",
-    "--recipe transfer --budget 3m": "--recipe transfer --epochs 0.5 --size 64",
+    "--budget 3m": "--budget 3s",
     "--recipe photo": "--recipe photo --epochs 0.1",
 }
 
