@@ -88,7 +88,14 @@ def check(heading, document, *, without=()):
 @pytest.mark.parametrize("options", [(), ("--coverage", "0.9", "--sets", "0.9")])
 def test_predict_prints_the_keys_that_the_page_names(documents, capsys, options):
     for one in printed(capsys, "predict", documents, "test:0", "test:1", *options, "--json"):
-        check("`lookbook predict --json`", one)
+        check("`lookbook predict --json`", one, without={"model"})
+
+
+def test_an_answer_of_the_bundled_model_names_it(tmp_path, capsys):
+    Image.new("RGB", (30, 20)).save(tmp_path / "plain.png")
+    (one,) = printed(capsys, "predict", tmp_path / "plain.png", "--json")
+    check("`lookbook predict --json`", one)
+    assert one["model"] == "bundled"
 
 
 def test_evaluate_prints_the_keys_that_the_page_names(documents, capsys):
