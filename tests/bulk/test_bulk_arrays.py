@@ -104,14 +104,14 @@ def test_other_files_are_none_of_arrays(tmp_path, model):
     ("arrays", "message"),
     [
         ({"images": np.zeros((3, 5, 5), np.uint8)}, r"takes images of shape \(N, 12, 10\) with"),
-        ({"images": np.zeros((0, 12, 10), np.uint8)}, r"holds an array of shape \(0, 12, 10\)"),
+        ({"images": np.zeros((0, 12, 10), np.uint8)}, r"holds an array of shape \(0, 12, 10\): no"),
         ({"images": np.ones((3, 12, 10))}, r"^images must be uint8 \(0 to 255\), got float64"),
         ({"images": np.zeros((12, 10, 3), np.uint8).T}, "has its columns first, so that no image"),
         (
             {name: np.zeros((3, 12, 10), np.uint8) for name in "ab"},
             r"holds the arrays a \(3, 12, 10\), b \(3, 12, 10\); expected one of images, called",
         ),
-        ({}, "holds the arrays nothing; expected one of images"),
+        ({}, "holds no arrays; expected one of images"),
     ],
 )  # fmt: skip
 def test_what_the_model_does_not_take_is_refused(tmp_path, model, arrays, message):

@@ -121,6 +121,14 @@ def test_a_training_tells_whether_uneven_classes_were_balanced_and_why(own_run, 
     assert next(line for line in lines if line.startswith("class weights")).endswith(expected)
 
 
+def test_a_training_tells_that_several_processes_shared_it(own_run):
+    assert "processes" not in results.trained(own_run, 1.0)
+    conditions = structs.replace(own_run.conditions, processes=3, threads=2)
+    lines = results.trained(replace(own_run, conditions=conditions), 1.0).splitlines()
+    said = next(line for line in lines if line.startswith("processes"))
+    assert said.endswith("3 together, threads of each: 2")
+
+
 def test_shares_of_nothing_are_no_zeros_in_the_terminal():
     table = results.evaluation(uneven()).split("\n\n")[1]
     rows = {row.split()[0]: row.split() for row in table.splitlines()}

@@ -62,6 +62,20 @@ def test_what_is_no_model_is_refused(place, tmp_path):
     (tmp_path / "versions/1").mkdir(parents=True)
     with pytest.raises(InputError, match="none that can be opened"):
         loaded(tmp_path / "versions")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty holds no model: expected a run,"):
+        loaded(tmp_path / "empty")
+
+
+def test_the_log_names_no_call_as_a_remedy(tmp_path, caplog):
+    (tmp_path / "versions/1").mkdir(parents=True)
+    (tmp_path / "versions/1/model.onnx").write_bytes(b"no model")
+    with pytest.raises(InputError):
+        loaded(tmp_path / "versions")
+    assert caplog.messages == [
+        f"versions: version 1 is not taken: {tmp_path}/versions/1/model.onnx is not a model of "
+        "lookbook, or it is damaged: it is no ONNX file, or it was cut"
+    ]
 
 
 def test_versions_come_and_go_and_the_newest_is_meant(place, tmp_path):

@@ -111,7 +111,9 @@ def find_array(path: Path, model: Model) -> ImageArray | None:
     if kind is None:
         return None
     found = _find_idx(path) if kind == "idx" else _find_npz(path, model)
-    if found.shape[1:] not in (model.input_shape, (*model.input_shape, 1)) or not len(found):
+    if not len(found):
+        raise InputError(f"{path} holds an array of shape {found.shape}: no images")
+    if found.shape[1:] not in (model.input_shape, (*model.input_shape, 1)):
         wanted = ", ".join(str(side) for side in model.input_shape)
         raise InputError(
             f"the model takes images of shape (N, {wanted}) with N of 1 or more, {path} holds an "
@@ -180,10 +182,10 @@ def _choose(arrays: ArrayFile, path: Path, model: Model) -> str:
         return fitting[0]
     if len(shapes) == 1:
         return next(iter(shapes))
+    if not shapes:
+        raise InputError(f"{path} holds no arrays; expected one of images, called images")
     listed = ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))
-    raise InputError(
-        f"{path} holds the arrays {listed or 'nothing'}; expected one of images, called images"
-    )
+    raise InputError(f"{path} holds the arrays {listed}; expected one of images, called images")
 
 
 # ---- compressed arrays, which are unpacked in order ----

@@ -103,6 +103,11 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
     if before:
         said = t("{time} of it before it was stopped or killed", time=terminal.duration(before))
         lines.insert(2, ("", said))
+    if n := run.conditions.processes:
+        said = t(
+            "{n:,} together, threads of each: {threads:,}", n=n, threads=run.conditions.threads
+        )
+        lines.insert(1, (t("processes"), said))
     if found := run.metrics.validation:
         accuracy = terminal.percent(found.accuracy, 2)
         if found.cross_validated:

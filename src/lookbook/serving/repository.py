@@ -114,7 +114,18 @@ def _run_of(path: Path) -> Run | None:
     if path.suffix == ".onnx" or (path / "model.onnx").exists():
         folder = path.parent if path.name == "model.onnx" else path
         return read_run(folder) if (folder / "conditions.json").exists() else None
+    if path.is_dir() and not (path / "conditions.json").exists():
+        raise InputError(
+            f"{path} holds no model: expected a run, a model.onnx, or folders 1, 2, … that each "
+            "hold one"
+        )
     return read_run(path)
+
+
+def _without_call(error: Exception) -> str:
+    """Return what an error says, without a call as its remedy: who reads a log types none."""
+    said, _, remedy = str(error).rpartition("; ")
+    return said if "`lookbook." in remedy else str(error)
 
 
 def _open(path: Path) -> Model:
@@ -198,7 +209,9 @@ class Repository:
                 fresh[version] = self._load(source, version, path)
             except (LookbookError, OSError) as error:
                 self._broken[path] = looks
-                _log.warning("%s: version %s is not taken: %s", source.name, version, error)
+                _log.warning(
+                    "%s: version %s is not taken: %s", source.name, version, _without_call(error)
+                )
             else:
                 _log.info("%s: version %s answers", source.name, version)
         if fresh and fresh.keys() != known.keys():

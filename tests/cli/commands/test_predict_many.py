@@ -24,6 +24,17 @@ def array(tmp_path):
     return tmp_path / "옷.npz"
 
 
+@pytest.mark.parametrize("processes", [(), ("--processes", 1)])
+def test_a_table_is_written_without_a_word_where_that_is_asked_for(
+    call, array, tmp_path, processes
+):
+    Image.fromarray(made_images(1, seed=7)[0][0]).save(tmp_path / "a.png")
+    inputs = array if processes else tmp_path / "a.png"
+    out = tmp_path / "table.csv"
+    assert call("predict", RUN, inputs, "--out", out, "-q", *processes) == (0, "", "")
+    assert out.exists()
+
+
 def test_a_table_of_arrays_and_files_is_written_and_counted(call, array, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     Image.fromarray(made_images(1, seed=7)[0][0]).save(tmp_path / "a.png")

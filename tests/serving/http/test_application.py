@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -168,6 +169,10 @@ def test_inference_is_that_of_the_model_in_json_and_in_bytes(asked, repository):
         ),
         ("POST", "/predict", {}, 422, "expected one image file or more"),
         ("POST", "/predict?sets=2", {"content": b"x"}, 422, "at `sets`"),
+        (
+            "POST", "/predict?set=0.9", {"content": b"x"},
+            422, "no parameter 'set' of the address; there are model, version, coverage, sets",
+        ),
         ("POST", "/predict?sets=a", {"content": b"x"}, 422, "`float`, got `str`, at `sets`"),
         ("POST", "/v2/models/m/infer", {"content": b'{"id":"\xff"}'}, 400, "a JSON inference"),
         (
@@ -297,6 +302,22 @@ def test_pages_are_whole_and_bound_by_policies(asked):
             assert "http://" not in each.text.replace("http://www.w3.org", "")
 
     asked(ask)
+
+
+def test_docs_say_which_models_have_no_page_to_try_them_on(asked, place, tmp_path):
+    shutil.copy(place / RUN / "model.onnx", tmp_path / "bare.onnx")
+    alone = Repository([Source.parse(str(tmp_path / "bare.onnx"))], max_batch=8)
+    alone.load()
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/")).headers["location"] == "docs"
+        assert "No page to try bare on" in (await client.get("/docs")).text
+
+    async def ask_with_run(client: httpx.AsyncClient) -> None:
+        assert "No page to try" not in (await client.get("/docs")).text
+
+    asked(ask, repository=alone)
+    asked(ask_with_run)
 
 
 def test_other_sites_may_ask_only_where_they_are_allowed(asked):

@@ -10,7 +10,15 @@ import zlib
 import pytest
 
 from lookbook.errors import InputError
-from lookbook.serving.http.limits import Bodies, Disconnected, RequestIds, Token, read_body
+from lookbook.serving.http.limits import (
+    MAX_MEMBERS,
+    Bodies,
+    Disconnected,
+    RequestIds,
+    Token,
+    read_body,
+    unpack,
+)
 from lookbook.serving.refusals import Refusal
 
 
@@ -36,8 +44,19 @@ def test_bodies_come_whole_packed_or_not():
     assert read(content[:30], content[30:], b"") == content
     assert read(gzip.compress(content), content_encoding="gzip") == content
     assert read(zlib.compress(content), content_encoding=" Deflate") == content
+    members = gzip.compress(content[:30]), gzip.compress(b""), gzip.compress(content[30:])
+    assert (
+        read(b"".join(members)[:100], b"".join(members)[100:], content_encoding="gzip") == content
+    )
     assert read(content, content_encoding="identity") == content
     assert read(b"x" * 100) == b"x" * 100
+
+
+def test_a_packed_body_has_so_many_members_and_no_more():
+    packed = gzip.compress(b"x")
+    assert unpack(packed * MAX_MEMBERS, "gzip", 1000) == b"x" * MAX_MEMBERS
+    with pytest.raises(Refusal, match="at most 64 members"):
+        unpack(packed * (MAX_MEMBERS + 1), "gzip", 1000)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +68,8 @@ def test_bodies_come_whole_packed_or_not():
         ([gzip.compress(b"x" * 10**8)[:100]], {"content_encoding": "gzip"}, 413),
         ([gzip.compress(b"x" * 101)], {"content_encoding": "gzip"}, 413),
         ([gzip.compress(b"x" * 50)[:-9]], {"content_encoding": "gzip"}, 400),
+        ([gzip.compress(b"x" * 60) * 2], {"content_encoding": "gzip"}, 413),
+        ([gzip.compress(b"x"), b"no gzip"], {"content_encoding": "gzip"}, 400),
         ([b"no gzip"], {"content_encoding": "gzip"}, 400),
         ([b"x"], {"content_encoding": "br"}, 415),
         ([b"x"], {"content_encoding": "gzip, gzip"}, 415),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -249,9 +249,9 @@ def _predict_many(
                 )
             )
         raise
-    if model is None:
+    if model is None and not terminal.is_quiet():
         print(_bundled_model())
-    print(results.table_of_answers(out, Counter(done.verdicts), done.n_failed))
+    _tell_of_table(out, Counter(done.verdicts), done.n_failed)
     if done.least_sure is not None and Path(name := done.least_sure[0]).is_file():
         terminal.suggest(
             terminal.command_line("predict", *_words(model), name, "--figure", "prediction.png"),
@@ -276,6 +276,12 @@ def _bundled_model() -> str:
 def _words(model: str | None) -> list[str]:
     """Return what names a model in a command: nothing, for the bundled one."""
     return [] if model is None else [model]
+
+
+def _tell_of_table(out: Path, verdicts: Mapping[str, int], n_failed: int) -> None:
+    """Print what a table holds; the table is the result, so not where results alone are shown."""
+    if not terminal.is_quiet():
+        print(results.table_of_answers(out, verdicts, n_failed))
 
 
 def _end_without_all(n_failed: int, n: int, names: Sequence[str], out: Path) -> NoReturn:
@@ -362,10 +368,11 @@ class _Answers:
 
     def _show_end(self, drawn: Path | None) -> None:
         """Print what was written, and what can be done next."""
-        if self._model is None and self._next:
+        hushed = self._out is not None and terminal.is_quiet()
+        if self._model is None and self._next and not hushed:
             print("\n" * (self._out is None) + _bundled_model())
         if self._out is not None:
-            print(results.table_of_answers(self._out, self._verdicts, self._n_failed))
+            _tell_of_table(self._out, self._verdicts, self._n_failed)
         if drawn:
             print(f"\n{t('drawn')} {drawn}")
         elif self._next:

@@ -231,7 +231,10 @@ def _go_on(run: Run) -> str:
     """Say how a training that was stopped goes on, where there was room to keep what it takes."""
     if not places.unfinished(run.folder).exists():
         return ""
-    return t("; go on: {command}", command=terminal.command_line("train", "--resume", run.folder))
+    command = terminal.command_line("train", "--resume", run.folder)
+    if (n := Launch.here().local_size) > 1:
+        command = f"torchrun --nproc-per-node {n} -m {command}"
+    return t("; go on: {command}", command=command)
 
 
 def _seconds(text: str) -> float:

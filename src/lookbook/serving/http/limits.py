@@ -22,6 +22,8 @@ MAX_BODY = 32 << 20
 MAX_BODIES = 8
 #: bytes of a file with a token
 MAX_TOKEN = 4096
+#: packed streams that a body may hold one after the other: each copies what is behind it
+MAX_MEMBERS = 64
 #: packed forms of a body that are read → how zlib calls them
 _PACKED = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 #: routes that say nothing of a model, and are asked by what keeps the server running: no token
@@ -137,16 +139,21 @@ def unpack(body: bytes, packed: str, max_body: int) -> bytes:
         raise Refusal(
             415, f"expected the content-encoding gzip, deflate or identity, got {packed!r}"
         )
-    unpacker = zlib.decompressobj(_PACKED[name])
-    try:
-        content = unpacker.decompress(body, max_body + 1)
-    except zlib.error as error:
-        raise Refusal(400, f"the body is not {name}: {error}") from error
-    if len(content) > max_body:
-        raise _too_large(max_body)
-    if not unpacker.eof:
-        raise Refusal(400, f"the body is not {name}: it is cut short")
-    return content
+    content, rest = b"", body
+    for _ in range(MAX_MEMBERS):
+        unpacker = zlib.decompressobj(_PACKED[name])
+        try:
+            content += unpacker.decompress(rest, max_body + 1 - len(content))
+        except zlib.error as error:
+            raise Refusal(400, f"the body is not {name}: {error}") from error
+        if len(content) > max_body:
+            raise _too_large(max_body)
+        if not unpacker.eof:
+            raise Refusal(400, f"the body is not {name}: it is cut short")
+        rest = unpacker.unused_data
+        if not rest:
+            return content
+    raise Refusal(400, f"expected {name} of at most {MAX_MEMBERS} members, got more")
 
 
 class Token:

@@ -24,10 +24,15 @@ _DOCS_POLICY = (
 )
 
 
+def has_web_demo(model: ServedModel) -> bool:
+    """Whether there is a page to try a model on: its run is known, and it takes images."""
+    return model.run is not None and model.model.preprocessing is not None
+
+
 @lru_cache(maxsize=8)
 def web_demo(model: ServedModel) -> bytes | None:
-    """Return the page to try a model on; None where its run is not known, or it takes no images."""
-    if model.run is None or model.model.preprocessing is None:
+    """Return the page to try a model on; None where there is none."""
+    if model.run is None or not has_web_demo(model):
         return None
     return served_page(model.run, f"v2/models/{model.name}/versions/{model.version}/infer")
 
@@ -48,8 +53,8 @@ class _Route(NamedTuple):
     answers: list[tuple[str, str]]
 
 
-def docs(document: Document, models: list[str]) -> tuple[bytes, str]:
-    """Return the page that says what the routes are, and its policy."""
+def docs(document: Document, models: list[str], no_page: list[str]) -> tuple[bytes, str]:
+    """Return the page that says what the routes are, and which models have no page; its policy."""
     page = templates.fill(
         "serving/docs",
         (),
@@ -57,6 +62,7 @@ def docs(document: Document, models: list[str]) -> tuple[bytes, str]:
         lead="Open Inference Protocol v2 for programs, /predict for image files, /metrics for "
         'Prometheus. Errors are JSON: {"error": "what was expected"}.',
         models=models,
+        no_page=no_page,
         routes=list(_routes(document)),
     )
     return page.encode(), _DOCS_POLICY

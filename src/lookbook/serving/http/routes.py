@@ -207,5 +207,7 @@ def _add_pages(app: FastAPI, state: State) -> None:
     @app.get("/docs", response_class=HTMLResponse)
     async def docs() -> HTMLResponse:
         """Show what the routes are."""
-        page, policy = pages.docs(app.openapi(), state.repository.names)
+        models = state.repository
+        no_page = [name for name in models.names if not pages.has_web_demo(models.get(name))]
+        page, policy = pages.docs(app.openapi(), models.names, no_page)
         return HTMLResponse(page, headers=pages.HEADERS | {"content-security-policy": policy})

@@ -44,9 +44,14 @@ class Asked(Struct, frozen=True):
         Raises
         ------
         Refusal
-            A value is out of its range.
+            A name is none of these, or a value out of its range.
         """
         given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        if unknown := sorted(given.keys() - set(cls.__struct_fields__)):
+            known = ", ".join(cls.__struct_fields__)
+            raise Refusal(
+                422, f"no parameter {unknown[0][:60]!r} of the address; there are {known}"
+            )
         try:
             return msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
