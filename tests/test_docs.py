@@ -113,7 +113,7 @@ def test_the_commands_of_the_tutorial_and_the_how_to_run_as_they_stand(demo, tmp
         shutil.copytree(demo / name, tmp_path / name)
     lay_out_mine(tmp_path)
     ran = [*commands("docs/tutorial.md"), *commands("docs/own-images.md")]
-    assert len(ran) == 20
+    assert len(ran) == 21
     run_all(ran, tmp_path)
     assert (tmp_path / "pair.png").exists()
     assert len((tmp_path / "predictions.csv").read_text("ascii").splitlines()) == 1 + 2
