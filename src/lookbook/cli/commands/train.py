@@ -260,13 +260,15 @@ def _backbone(path: Path | None, mean: str | None, std: str | None) -> FrozenBac
         return None
     from lookbook.inference.graphs.backbone import find_backbone
 
-    return find_backbone(path, _levels("--backbone-mean", mean), _levels("--backbone-std", std))
+    return find_backbone(
+        path, _pixel_levels("--backbone-mean", mean), _pixel_levels("--backbone-std", std)
+    )
 
 
-def _levels(option: str, text: str | None) -> list[float] | None:
+def _pixel_levels(option: str, text: str | None) -> list[float] | None:
     """Read numbers with commas between them.
 
-    >>> _levels("--backbone-mean", "0.485,0.456")
+    >>> _pixel_levels("--backbone-mean", "0.485,0.456")
     [0.485, 0.456]
     """
     if text is None:

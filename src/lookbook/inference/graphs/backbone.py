@@ -78,8 +78,11 @@ def find_backbone(
     said = {each.key: each.value for each in written.metadata_props}
     form = _Form(path, written)
     levels = [
-        _levels(path, name, given, said, keys, form.channels)
-        for name, given, keys in (("mean", mean, MEAN), ("std", std, STD))
+        _levels(path, argument, given, said, keys, form.channels)
+        for argument, given, keys in (
+            ("backbone_mean", mean, MEAN),
+            ("backbone_std", std, STD),
+        )
     ]
     return FrozenBackbone(
         file=str(Path(path).resolve()),
@@ -365,7 +368,7 @@ def _opset(written: onnx.ModelProto) -> int:
 
 def _levels(
     path: str | Path,
-    name: str,
+    argument: str,
     given: Sequence[float] | None,
     said: Mapping[str, str],
     keys: tuple[str, ...],
@@ -383,9 +386,9 @@ def _levels(
     right = len(given) in {1, channels} and all(
         isinstance(each, int | float) and math.isfinite(each) for each in given
     )
-    if not right or (name == "std" and min(given) <= 0):
+    if not right or (keys is STD and min(given) <= 0):
         raise InputError(
-            f"`backbone_{name}` must be one number or {channels}, on a scale where white is 1, got "
+            f"`{argument}` must be one number or {channels}, on a scale where white is 1, got "
             f"{list(given)!a}"
         )
     return tuple(float(each) for each in given)
