@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from msgspec import Struct
 
 from lookbook import recipes
 from lookbook.core.document import Document
-from lookbook.data.formats.source import Outline
 from lookbook.runs.ranges import Some
+
+if TYPE_CHECKING:
+    from lookbook.data.formats.source import Outline
 
 #: why pretrained weights were the start, or not: as `recipes.transfer_pays` says; or it would pay,
 #: and they are `missing`, or were not `asked` for
@@ -41,6 +43,7 @@ class RecipeChoice(Document, Struct, frozen=True, kw_only=True):
 
         Without a size, files are brought to one that suits them, and arrays keep theirs.
 
+        >>> from lookbook.data.formats.source import Outline
         >>> data = Outline(images=100, side=400, colour=True, resizable=True)
         >>> RecipeChoice.of(data, None, seconds=2.0).why
         'short'
