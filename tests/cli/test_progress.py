@@ -166,5 +166,5 @@ def test_a_command_shows_how_far_its_readings_are(call, monkeypatch, tmp_path):
     code, _, said = call("look", album)
     assert (code, said) == (0, "")
     ends = [each for each in heard if each[0] in (0, each[1])]
-    # the test part once to find copies of it, and once to look at it
-    assert ends == [(0, 48), (48, 48), (0, 12), (12, 12), (0, 12), (12, 12)]
+    # each part once: what was read to find copies is what is looked at
+    assert ends == [(0, 48), (48, 48), (0, 12), (12, 12)]

@@ -95,13 +95,24 @@ def test_a_source_is_a_run_or_a_model_or_the_name_of_one(run, place, image, monk
     assert evaluate(run.folder.name) == evaluate(Path("runs", run.folder.name)) == evaluate(run)
 
 
-@pytest.mark.parametrize("source", [None, 3, ["runs/a"], b"runs/a", {"run": "a"}])
+def refusal(ask):
+    with pytest.raises(InputError) as caught:
+        ask()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("source", [3, ["runs/a"], b"runs/a", {"run": "a"}])
 def test_what_is_no_source_is_told(image, source):
-    for refused in (lambda: predict(source, image), lambda: evaluate(source)):
-        with pytest.raises(InputError) as caught:
-            refused()
-        name = type(source).__name__
-        assert str(caught.value) == f"expected a run, its folder or its name, got {name}"
+    told = f"expected a run, its folder or its name, got {type(source).__name__}"
+    assert refusal(lambda: predict(source, image)) == told
+    assert refusal(lambda: evaluate(source)) == told
+
+
+def test_no_source_is_the_bundled_model_to_predict_and_nothing_to_evaluate(image):
+    (found,) = predict(None, image)
+    assert found.by_bundled
+    told = "expected a run, its folder or its name, got NoneType"
+    assert refusal(lambda: evaluate(None)) == told
 
 
 def test_evaluate_takes_no_model(run):

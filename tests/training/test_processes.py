@@ -190,7 +190,8 @@ def test_the_first_process_writes_and_speaks_alone_and_a_stopped_training_goes_o
     out, err = training.communicate(timeout=60)
     stopped = [line for line in said(err) if "Ctrl-C" in line]
     assert len(stopped) == 1
-    assert "the run can be used; go on: lookbook train --resume part" in stopped[0]
+    again = "torchrun --nproc-per-node 2 -m lookbook train --resume part"
+    assert stopped[0].endswith(f"; the run can be used; go on: {again}")
     assert out.count("validation accuracy") == 1
     assert read_run(place / "part").metrics.stopped
 
