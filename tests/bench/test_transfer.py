@@ -136,7 +136,7 @@ def test_other_photographs_begin_anew(tmp_path, results):
 
 @pytest.mark.slow
 def test_a_trial_measures_all_sides(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "TRIAL_MINUTES", 0.2)
+    monkeypatch.setattr(transfer, "TRIAL_MINUTES", 0.1)
     arguments = ["--photos", str(photos), "--trial", "--seeds", "1", "--only", "5"]
     assert transfer.main([*arguments, "--out", str(tmp_path / "out")]) == 0
     found = json.loads((tmp_path / "out" / "transfer-trial-run.json").read_text())["measurements"]
