@@ -159,6 +159,7 @@ def test_the_bare_network_gives_the_logits_of_the_whole_model(run, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
 def test_the_bare_network_sees_one_view_alone(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (600, 28, 28), np.uint8)
     np.savez(tmp_path / "noise.npz", images=images, labels=np.arange(600) % 3)

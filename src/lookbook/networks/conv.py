@@ -63,6 +63,8 @@ class ConvNetwork(nn.Module):
         filters, shift = whitening_layer(raw, self.STEM)
         self.register_buffer("whitening", filters)
         self.register_buffer("whitening_shift", shift)
+        #: whether its filters see squares of 2×2 pixels as channels (traced, a shape is a tensor)
+        self.is_folded = True
         layers = _Layers(len(filters), generator)
         add_stages = _add_fine_stages if fine else _add_stages
         # whitening halves the sides
@@ -95,10 +97,10 @@ class ConvNetwork(nn.Module):
         return self._judge(maps), torch.cat(traits, dim=1)
 
     def _whiten(self, images: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N F H2 W2"]:
-        if self.whitening.shape[2] == 4:
-            maps = F.conv2d(images.float(), self.whitening, self.whitening_shift, stride=2)
-        else:
+        if self.is_folded:
             maps = F.conv2d(fold_pixels(images).float(), self.whitening, self.whitening_shift)
+        else:
+            maps = F.conv2d(images.float(), self.whitening, self.whitening_shift, stride=2)
         return maps.relu_()
 
     def unfolded(self) -> Self:
@@ -108,6 +110,7 @@ class ConvNetwork(nn.Module):
         """
         network = copy.deepcopy(self)
         network.whitening = F.pixel_shuffle(self.whitening.contiguous(), 2)
+        network.is_folded = False
         return network
 
     def _judge(self, maps: Float[Tensor, "N F H2 W2"]) -> Float[Tensor, "N K"]:
