@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -887,6 +888,18 @@ def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):
         assert re.fullmatch(
             r"(Right|Wrong): it shows (US\$\$|\$&)\.", shown.locator("#note").inner_text()
         )
+
+
+def test_of_the_texts_on_validation_and_weaknesses_those_of_the_model_alone_are_there(some_run):
+    model = Model.open(some_run.model)
+    assert model.card.weaknesses == []
+    for said in web_demo._words(some_run, model, None).texts.values():
+        assert said.keys() & web_demo.VALIDATION_FACTS == {"fact_validation"}
+        assert not any(name.startswith("weak_") for name in said)
+    card = msgspec.structs.replace(model.card, weaknesses=["under_one_epoch"])
+    weak = Model.write(onnx.load_from_string(model.content), card)
+    said = web_demo._texts(some_run, weak, "ko")
+    assert [name for name in said if name.startswith("weak_")] == ["weak_under_one_epoch"]
 
 
 def test_a_page_without_samples_is_not_said_to_have_some(own_run, tmp_path, monkeypatch):

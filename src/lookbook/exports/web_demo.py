@@ -42,6 +42,8 @@ MOST_EXACT = 450_000
 SMALL_LAYER = 10_000
 #: sample images, and bytes of the page beyond which there are fewer
 SAMPLES, SAMPLE_BYTES = 20, 540_000
+#: texts on what the accuracy beside the test was measured on
+VALIDATION_FACTS = {"fact_validation", "fact_twin", "fact_cross_validation"}
 #: where numbers stand: in which list, from which place on, and how many they are
 Place = tuple[str, int, int]
 
@@ -348,20 +350,28 @@ def _words(run: Run, model: Model, lang: Lang | None) -> Words:
         strange_from=thresholds.strange,
         photographs=_on_photographs(model),
         about=_about(run),
-        texts={lang: _texts(model, lang) for lang in LANGS},
+        texts={lang: _texts(run, model, lang) for lang in LANGS},
     )
 
 
-def _texts(model: Model, lang: Lang) -> dict[str, str]:
-    """Return the texts of the page: where nothing is cut out, none of what is said of that."""
-    found = dict(texts("exports/try", lang))
-    if model.card.cuts_out_photographs:
-        return found
-    cutting = {"cut_out", "nothing_found", "fact_photographs"}
+def _texts(run: Run, model: Model, lang: Lang) -> dict[str, str]:
+    """Return the texts of the page, without those that it has no use for on this model.
+
+    Where nothing is cut out it says nothing of that; of the accuracy beside the test it says one
+    thing; and it names the weaknesses that there are.
+    """
+    unused = VALIDATION_FACTS - {_validation_fact(run)}
+    endings: tuple[str, ...] = ()
+    if not model.card.cuts_out_photographs:
+        unused |= {"cut_out", "nothing_found", "fact_photographs"}
+        endings = ("_photograph",)
+    weaknesses = {f"weak_{each}" for each in model.card.weaknesses}
     return {
         name: text
-        for name, text in found.items()
-        if name not in cutting and not name.endswith("_photograph")
+        for name, text in texts("exports/try", lang).items()
+        if name not in unused
+        and not name.endswith(endings)
+        and (not name.startswith("weak_") or name in weaknesses)
     }
 
 
