@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookbook.data.dataset import Dataset, warn
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from lookbook.data.groups import Grouping
 
 
-class BuiltinSource(DataSource):
+class PublishedSource(DataSource):
     """A published dataset, by its name."""
 
     @property
@@ -35,12 +36,24 @@ class BuiltinSource(DataSource):
     def mirrors_well(self) -> bool:
         return self.published.mirrors_well
 
+    def is_here(self) -> bool:
+        return is_fetched(self.published)
+
+    def warn_of_namesake(self) -> None:
+        """Warn where a folder or file of the user's has the same name."""
+        if Path(str(self.written)).exists():
+            warn(
+                f"./{self} is there, too; the built-in dataset is taken; write ./{self} for the "
+                "folder"
+            )
+
+
+class BuiltinSource(PublishedSource):
+    """A published dataset that is downloaded."""
+
     @property
     def examples(self) -> tuple[int, ...]:
         return self.published.examples
-
-    def is_here(self) -> bool:
-        return is_fetched(self.published)
 
     def measured_part(self) -> Measured:
         return "test"
@@ -54,10 +67,7 @@ class BuiltinSource(DataSource):
             )
         if part == "validation":
             raise no_validation(self)
-        if part == "train" and self.path.exists():
-            warn(
-                f"./{self} is there, too; the built-in dataset is taken; write ./{self} for the "
-                "folder"
-            )
+        if part == "train":
+            self.warn_of_namesake()
         images, labels = load_kept(fetch(self.published), part)
         return without_size(Dataset(images, labels, self.published.classes), size, self)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookbook.core.names import plain
-from lookbook.data.dataset import Dataset, warn
-from lookbook.data.download import cache_folder, find_builtin, is_fetched, locked, scratch_folder
+from lookbook.data.dataset import Dataset
+from lookbook.data.download import cache_folder, locked, scratch_folder
 from lookbook.data.formats import image_folder
+from lookbook.data.formats.builtin_source import PublishedSource
 from lookbook.data.formats.folder_source import FolderSource
 from lookbook.errors import DamagedFileError, DownloadError, InputError, OutputError
 
@@ -26,12 +27,8 @@ if TYPE_CHECKING:
     from lookbook.data.groups import Grouping
 
 
-class CollectionSource(FolderSource):
+class CollectionSource(PublishedSource, FolderSource):
     """A published collection of image files, by its name."""
-
-    @property
-    def published(self) -> BuiltinDataset:
-        return find_builtin(str(self.written))
 
     @property
     def is_verified(self) -> bool:
@@ -39,23 +36,8 @@ class CollectionSource(FolderSource):
         return False
 
     @property
-    def identity(self) -> str:
-        return str(self.written)
-
-    @property
-    def title(self) -> str:
-        return self.published.title
-
-    @property
-    def mirrors_well(self) -> bool:
-        return self.published.mirrors_well
-
-    @property
     def path(self) -> Path:
         return cache_folder() / self.published.name
-
-    def is_here(self) -> bool:
-        return is_fetched(self.published)
 
     def check(self) -> None:
         if not self.is_here():
@@ -76,11 +58,8 @@ class CollectionSource(FolderSource):
     def _load_part(
         self, part: Part, size: Size | None, channels: int | None, grouping: Grouping | None
     ) -> Dataset:
-        if part == "train" and Path(str(self.written)).exists():
-            warn(
-                f"./{self} is there, too; the built-in dataset is taken; write ./{self} for the "
-                "folder"
-            )
+        if part == "train":
+            self.warn_of_namesake()
         return super()._load_part(part, size, channels, grouping)
 
 

@@ -174,8 +174,9 @@ function showVerdict() {
 function learntFrom(key = "other_kind") {
   const { data, title, trainingPictures } = MODEL.about;
   const ground = { "light on dark": "look_light", "dark on light": "look_dark" }[STEPS.polarity] ?? "look_grey";
+  const elsewhere = t(data === "clothing" ? "elsewhere_clothing" : "elsewhere"); // than what it learnt from
   return t(key, {
-    n: grouped(trainingPictures), height: HEIGHT, width: WIDTH,
+    elsewhere, n: grouped(trainingPictures), height: HEIGHT, width: WIDTH,
     shows: t(data ? `shows_${data}` : "shows_own", { title }), look: t(CHANNELS === 3 ? "look_colour" : ground),
   });
 }

@@ -79,10 +79,7 @@ def find_backbone(
     form = _Form(path, written)
     levels = [
         _levels(path, argument, given, said, keys, form.channels)
-        for argument, given, keys in (
-            ("backbone_mean", mean, MEAN),
-            ("backbone_std", std, STD),
-        )
+        for argument, given, keys in (("backbone_mean", mean, MEAN), ("backbone_std", std, STD))
     ]
     return FrozenBackbone(
         file=str(Path(path).resolve()),
@@ -445,9 +442,9 @@ def _pooling(given: str, form: _Form) -> list[onnx.NodeProto]:
     """Return what makes one vector of a map: its mean; a vector stays."""
     if len(_shape(form.output)) != 4:
         return [helper.make_node("Identity", [given], ["features"])]
-    steps = []
+    steps, mapped = [], given
     if not form.first:
-        steps.append(helper.make_node("Transpose", [given], ["map.first"], perm=[0, 3, 1, 2]))
-    mapped = given if form.first else "map.first"
+        mapped = "map.first"
+        steps.append(helper.make_node("Transpose", [given], [mapped], perm=[0, 3, 1, 2]))
     steps.append(helper.make_node("GlobalAveragePool", [mapped], ["map.mean"]))
     return [*steps, helper.make_node("Flatten", ["map.mean"], ["features"])]

@@ -275,16 +275,26 @@ def _convolve(step: Step) -> Shape:
     # each filter sees all channels, or one
     if groups not in {1, filters[0]} or filters[1] * groups != step.shape(0)[1]:
         raise ValueError(groups)
-    shape = (step.shape(0)[0], filters[0], *_window(step, filters[2:]))
+    return convolved(step, _window(step, filters[2:]))
+
+
+def convolved(step: Step, sides: list[int]) -> Shape:
+    """Return the shape of a convolution's maps of these sides; count its products."""
+    filters = step.shape(1)
+    shape = (step.shape(0)[0], filters[0], *sides)
     step.cost.products += math.prod(shape) * math.prod(filters[1:])
     return shape
 
 
 def _pool(step: Step) -> Shape:
-    kernel = tuple(step.attributes["kernel_shape"])
-    shape = (*step.shape(0)[:2], *_window(step, kernel))
+    return pooled(step, _window(step, tuple(step.attributes["kernel_shape"])))
+
+
+def pooled(step: Step, sides: list[int]) -> Shape:
+    """Return the shape of pooled maps of these sides; count what is compared or added."""
+    shape = (*step.shape(0)[:2], *sides)
     # comparing is slower than multiplying
-    step.cost.products += 8 * math.prod(shape) * math.prod(kernel)
+    step.cost.products += 8 * math.prod(shape) * math.prod(step.attributes["kernel_shape"])
     return shape
 
 

@@ -15,6 +15,8 @@ from lookbook.inference.graphs.operators import (
     Step,
     Value,
     constant,
+    convolved,
+    pooled,
 )
 
 #: versions of the operators that mean what is followed here
@@ -112,16 +114,11 @@ def _convolve(step: Step) -> Shape:
     filters, groups = step.shape(1), step.attributes.get("group", 1)
     if groups < 1 or filters[0] % groups or filters[1] * groups != step.shape(0)[1]:
         raise ValueError(groups)
-    shape = (step.shape(0)[0], filters[0], *_window(step, filters[2:]))
-    step.cost.products += math.prod(shape) * math.prod(filters[1:])
-    return shape
+    return convolved(step, _window(step, filters[2:]))
 
 
 def _pool(step: Step) -> Shape:
-    kernel = tuple(step.attributes["kernel_shape"])
-    shape = (*step.shape(0)[:2], *_window(step, kernel))
-    step.cost.products += 8 * math.prod(shape) * math.prod(kernel)
-    return shape
+    return pooled(step, _window(step, tuple(step.attributes["kernel_shape"])))
 
 
 #: one number in, one out
