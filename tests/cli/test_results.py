@@ -50,6 +50,17 @@ def test_guessing_the_commonest_class_is_said_to_be_guessing():
     assert "not clearly better" not in results.evaluation(better)
 
 
+def test_of_a_validation_part_it_says_whether_thresholds_were_set_by_it():
+    found = uneven()
+    found = structs.replace(found, conditions=structs.replace(CONDITIONS, part="validation"))
+    assert "thresholds were set by it, and new" in results.evaluation(found)
+    told = results.evaluation(found, calibrated_apart=True)
+    assert "no test part: the network did not\n" in told
+    assert "learn from it, and other images set percentages and thresholds\n" in told
+    assert "set by it" not in told
+    assert "measured on" not in results.evaluation(uneven(), calibrated_apart=True)
+
+
 @pytest.mark.parametrize("final", [False, True])
 def test_an_accuracy_of_few_images_is_said_to_be_of_a_cross_validation(bars, tmp_path, final):
     run = train(str(bars), TUTORIAL.with_epochs(1), final=final, out=tmp_path / "run")

@@ -8,6 +8,7 @@ import pytest
 
 import lookbook
 from conftest import lookbook as program
+from lookbook.cli.commands.evaluate import evaluate
 from lookbook.data.catalog import CLOTHING
 from lookbook.inference.model import Model
 from lookbook.runs.store import BUNDLED, read_run
@@ -32,6 +33,14 @@ def test_it_is_a_run_without_weights_whose_model_is_small():
     assert model.card.data.name == run.conditions.data.name == "clothing"
     assert "CC0" in model.card.licence
     assert not (BUNDLED / "weights.safetensors").exists()
+
+
+@pytest.mark.filterwarnings("ignore:clothing is gone")
+def test_what_its_evaluation_was_measured_on_set_no_threshold(capsys):
+    evaluate(str(BUNDLED))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "learn from it, and other images set percentages and thresholds" in told
+    assert "thresholds were set by it" not in told
 
 
 def test_a_predictor_without_a_run_has_it(scene):

@@ -341,6 +341,17 @@ def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_pa
         page = write_run_report(collected, tmp_path / f"{lang}.html", lang).read_text("utf-8")
         assert words in page
         assert "read after training had ended" not in page
+    assert not run.conditions.data.calibrated_apart
+    # of the bundled model, images of its training part set percentages and thresholds
+    apart = replace(collected, run=with_data(run, validation_sha256=None))
+    assert apart.run.conditions.data.calibrated_apart
+    for lang, words, others in (
+        ("en", "thresholds were set by others.", "thresholds were set by them"),
+        ("ko", "기준값도 다른 이미지로 정했습니다.", "이 이미지들로 정했으므로"),
+    ):
+        page = write_run_report(apart, tmp_path / f"{lang}.html", lang).read_text("utf-8")
+        assert words in page
+        assert others not in page
 
 
 def test_data_that_moved_is_told(own_run, tmp_path):

@@ -131,8 +131,14 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
     return terminal.labelled(lines)
 
 
-def evaluation(found: Evaluation, weaknesses: Sequence[Weakness] = ()) -> str:
-    """Write what an evaluation found, of a network with these weaknesses."""
+def evaluation(
+    found: Evaluation, weaknesses: Sequence[Weakness] = (), *, calibrated_apart: bool = False
+) -> str:
+    """Write what an evaluation found, of a network with these weaknesses.
+
+    Where the validation part was measured on, it may be that others set percentages and thresholds:
+    see `DataInfo.calibrated_apart`.
+    """
     from lookbook.evaluation import metrics  # keeps `--help` fast
 
     rows = [[t("class"), t("precision"), t("recall"), "F1", t("images")]]
@@ -168,7 +174,7 @@ def evaluation(found: Evaluation, weaknesses: Sequence[Weakness] = ()) -> str:
     lines = [
         (t("test accuracy") if of_test else t("accuracy"), _accuracy(found)),
         *_copies(found),
-        *_measured_on(found),
+        *_measured_on(found, calibrated_apart=calibrated_apart),
         *_baseline(found),
         *_few_tested(found),
         *warnings_of([each for each in weaknesses if each == "under_one_epoch"]),
@@ -213,11 +219,13 @@ def _copies(found: Evaluation) -> list[tuple[str, str]]:
     return lines
 
 
-def _measured_on(found: Evaluation) -> list[tuple[str, str]]:
+def _measured_on(found: Evaluation, *, calibrated_apart: bool) -> list[tuple[str, str]]:
     """Write what was measured on, where it is no test part of the run's own data."""
     if isinstance(found, ExternalEvaluation):
         return _elsewhere(found)
-    return _on_validation() if found.on_validation else []
+    if not found.on_validation:
+        return []
+    return _on_validation_alone() if calibrated_apart else _on_validation()
 
 
 def _elsewhere(found: ExternalEvaluation) -> list[tuple[str, str]]:
@@ -271,6 +279,14 @@ def _on_validation() -> list[tuple[str, str]]:
     return [
         (t("measured on"), t("the validation part, as there is no test part: percentages and")),
         ("", t("thresholds were set by it, and new images may be answered a little worse")),
+    ]
+
+
+def _on_validation_alone() -> list[tuple[str, str]]:
+    """Write that the data has no test part, and that its validation part serves as one."""
+    return [
+        (t("measured on"), t("the validation part, as there is no test part: the network did not")),
+        ("", t("learn from it, and other images set percentages and thresholds")),
     ]
 
 

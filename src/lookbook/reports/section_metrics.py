@@ -124,8 +124,10 @@ def verdict(context: Context) -> VerdictSection:
 def _warning(context: Context) -> str:
     """Say what keeps the figures from being believed; nothing where nothing does."""
     found, warnings = context.answers.found, []
+    run = context.answers.run
     if isinstance(found, Evaluation) and found.on_validation:
-        warnings.append(context.t("verdict.on_validation"))
+        apart = run is not None and run.conditions.data.calibrated_apart
+        warnings.append(context.t(f"verdict.on_validation{'_alone' if apart else ''}"))
     copies = found.copies if isinstance(found, Evaluation) else None
     if copies and (n := copies.exact + copies.near):
         counts = {"n": n, "all": found.n, "exact": copies.exact, "near": copies.near}
@@ -136,7 +138,6 @@ def _warning(context: Context) -> str:
     if not found.above_commonest:
         share = context.percent(found.commonest_share)
         warnings.append(context.t("verdict.weak", name=found.commonest, share=share))
-    run = context.answers.run
     if run is not None and "under_one_epoch" in run.metrics.weaknesses:
         warnings.append(context.t("verdict.under_one_epoch"))
     if few := [context.name(int(k)) for k in np.flatnonzero(context.test.counts < FEW)]:

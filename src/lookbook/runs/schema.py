@@ -162,6 +162,14 @@ class DataInfo(Document, Struct, frozen=True, kw_only=True):
     #: None: nothing is split here, or by an earlier version, which parted copies
     kept_together: KeptTogether | None = None
 
+    @property
+    def calibrated_apart(self) -> bool:
+        """Whether the validation part is measured on, and others set percentages and thresholds.
+
+        So it is with the bundled model: they are by images of its training part.
+        """
+        return self.measured_on == "validation" and self.validation_sha256 is None
+
     def __post_init__(self) -> None:
         n, k = self.train_images, len(self.classes)
         if any(index >= n or label >= k for index, label in self.corrections):

@@ -71,7 +71,8 @@ def evaluate(
     if as_json:
         terminal.print_json(found.to_json())
         return
-    print(results.evaluation(found, chosen.metrics.weaknesses))
+    apart = chosen.conditions.data.calibrated_apart
+    print(results.evaluation(found, chosen.metrics.weaknesses, calibrated_apart=apart))
     if isinstance(found, ExternalEvaluation) and found.own is None:
         terminal.suggest(terminal.command_line("evaluate", chosen.folder), apart=True)
         return
