@@ -7,7 +7,9 @@ is out of date. How long the parts of `make demo` take stays: it is measured on 
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 import io
 import os
 import re
@@ -34,6 +36,19 @@ SCREENS = {
     "try.ko.png": ("try.html", "", "ko", False, 860),
 }
 FIGURES = {"first-15.png": "en", "first-15.ko.png": "ko"}
+#: a rendered photograph and what `predict` says of it, in a language
+ANSWERS = {"answer.png": "en", "answer.ko.png": "ko"}
+#: as a terminal shows it, beside the photograph; Hangul is as wide as two letters
+ANSWER_PAGE = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; display: flex; background: #16191d; color: #e4e7ea }}
+img {{ width: 480px; height: 480px }}
+@font-face {{ font-family: Hangul; src: local("NanumGothicCoding"); size-adjust: 120.4%;
+             unicode-range: U+AC00-D7A3 }}
+pre {{ margin: auto 28px; font: 14.5px/1.45 Hangul, DejaVu Sans Mono, monospace }}
+b {{ color: #7fc8ff; font-weight: normal }}
+</style><img src="data:image/jpeg;base64,{photograph}"><pre><b>$ {command}</b>
+
+{printed}</pre>"""
 #: pages that show what `evaluate` prints, and the end of the demo
 TUTORIALS = {"tutorial.md": "en", "tutorial.ko.md": "ko"}
 #: the block of what `evaluate` prints
@@ -89,6 +104,40 @@ def draw_figures(folder: Path) -> None:
         (IMAGES / name).write_bytes(figure._repr_png_())  # as a notebook shows it
 
 
+def answer(photograph: Path, lang: str) -> str:
+    """Return what `predict` prints of a photograph, without a run."""
+    words = [sys.executable, "-m", "lookbook", "predict", photograph.name, "--lang", lang]
+    folder = photograph.parent
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, cwd=folder)  # noqa: S603  # our own
+    return done.stdout.strip()
+
+
+def render_photograph(path: Path) -> None:
+    """Render the photograph that is answered."""
+    words = [sys.executable, "-m", "models.clothing.garment", str(path)]
+    subprocess.run(words, check=True, cwd=ROOT)  # noqa: S603  # our own
+
+
+def draw_answers(photograph: Path) -> None:
+    """Show a photograph beside what is said of it."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1320, "height": 480})
+        for name, lang in ANSWERS.items():
+            printed = answer(photograph, lang)
+            values = {
+                "photograph": base64.b64encode(photograph.read_bytes()).decode(),
+                "command": f"lookbook predict {photograph.name}",
+                "printed": html.escape(printed),
+            }
+            page.set_content(ANSWER_PAGE.format(**values))
+            save(page.screenshot(), name, Description=printed)
+        browser.close()
+
+
 def draw_screens(folder: Path) -> None:
     """Photograph the pages of a run in Chromium."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
@@ -110,15 +159,16 @@ def draw_screens(folder: Path) -> None:
             if anchor:
                 shown.evaluate("scrollBy(0, -320)")  # the matrix above the images of its cell
                 shown.wait_for_timeout(200)
-            save(shown.screenshot(), name)
+            save(shown.screenshot(), name, Source=source_of(name))
             context.close()
         browser.close()
 
 
-def save(png: bytes, name: str) -> None:
-    """Write a screenshot with the hash of what its page was made of."""
+def save(png: bytes, name: str, **about_it: str) -> None:
+    """Write a screenshot, and what is to be known of it."""
     about = PngImagePlugin.PngInfo()
-    about.add_text("Source", source_of(name))
+    for key, value in about_it.items():
+        about.add_itxt(key, value)
     with Image.open(io.BytesIO(png)) as image:
         image.convert("RGB").save(IMAGES / name, "PNG", pnginfo=about, optimize=True)
 
@@ -127,6 +177,8 @@ def main() -> None:
     """Train what the pages show, write what it says, and draw all images."""
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
+        render_photograph(Path("photo.jpg").resolve())
+        draw_answers(Path("photo.jpg").resolve())
         tutorial, standard = (f"runs/fashion-mnist-{name}-1" for name in ("tutorial", "standard"))
         run("train", "--recipe", "tutorial", "--seed", "0")
         write_results(Path(tutorial))

@@ -222,12 +222,23 @@ def test_the_site_has_every_page_of_docs():
 
 def test_the_images_of_pages_are_of_todays_pages():
     made = runpy.run_path(str(ROOT / "docs" / "outputs.py"))
-    assert {*made["SCREENS"], *made["FIGURES"]} == {
+    assert {*made["SCREENS"], *made["FIGURES"], *made["ANSWERS"]} == {
         path.name for path in (ROOT / "docs" / "images").iterdir()
     }
     for name in made["SCREENS"]:
         with Image.open(ROOT / "docs" / "images" / name) as image:
             assert image.info.get("Source") == made["source_of"](name), f"{name}: run make outputs"
+
+
+@pytest.mark.slow
+def test_the_answer_to_a_photograph_that_is_shown_is_todays(tmp_path):
+    made = runpy.run_path(str(ROOT / "docs" / "outputs.py"))
+    made["render_photograph"](tmp_path / "photo.jpg")
+    for name, lang in made["ANSWERS"].items():
+        with Image.open(ROOT / "docs" / "images" / name) as image:
+            shown = image.info["Description"]
+        assert made["answer"](tmp_path / "photo.jpg", lang) == shown, f"{name}: run make outputs"
+        assert shown.startswith("photo.jpg: t-shirt, ")
 
 
 def test_generated_parts_are_fresh():

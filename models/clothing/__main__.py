@@ -29,7 +29,7 @@ def main() -> None:
     """Do what is not done yet."""
     parser = argparse.ArgumentParser(description="Train the bundled model again.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=36_000, help="that the teacher answers")
+    parser.add_argument("--images", type=int, default=32_080, help="that the teacher answers")
     parser.add_argument("--epochs", type=float, default=RECIPE.epochs)
     asked = parser.parse_args()
     folder: Path = asked.folder
@@ -50,8 +50,8 @@ def main() -> None:
     seconds, loss = distil(bank, student, recipe, folder / "student.pt", print)
     n = len(bank.images)
     record = EpochRecord(1, n, n, loss, 0.0, None, None, seconds)
-    run = package(student.network, source, ANSWERED, recipe, [record], folder / "clothing")
-    print(f"written: {run.folder}; its files but for the weights belong into src/lookbook/runs/")
+    run = package(student.result, source, ANSWERED, recipe, [record], folder / "clothing")
+    print(f"written: {run.folder}; its files belong into src/lookbook/runs/clothing")
 
 
 if __name__ == "__main__":

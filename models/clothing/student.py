@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lookbook.data.splits import choose_validation
 from lookbook.networks.conv import ConvNetwork
@@ -40,6 +41,8 @@ RECIPE = replace(
 )
 #: components of the teacher's features that are learnt beside its answers, and what they count
 COMPONENTS, OF_FEATURES = 64, 0.3
+#: how much of the averaged weights stays from step to step: it is they that are kept
+AVERAGED = 0.99
 #: seconds between two checkpoints
 PAUSE = 60.0
 
@@ -49,6 +52,8 @@ class Student:
     """A network under way, and all that the rest of its training depends on."""
 
     network: ConvNetwork
+    #: an exponential mean of its weights and norms, which is the result
+    average: AveragedModel
     #: guesses components of the teacher's features from the network's
     guess: nn.Linear
     optimizer: Muon
@@ -67,7 +72,10 @@ class Student:
         nn.init.zeros_(guess.bias)
         weights = [each for each in network.parameters() if each.requires_grad]
         optimizer = Muon([*weights, *guess.parameters()], RECIPE.learning_rate)
-        return cls(network, guess, optimizer, generator)
+        average = AveragedModel(
+            network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGED), use_buffers=True
+        )
+        return cls(network, average, guess, optimizer, generator)
 
     @property
     def weights(self) -> list[Tensor]:
@@ -75,10 +83,17 @@ class Student:
         learnt = [each for each in self.network.parameters() if each.requires_grad]
         return [*learnt, *self.guess.parameters()]
 
+    @property
+    def result(self) -> ConvNetwork:
+        """The network with averaged weights."""
+        network: ConvNetwork = self.average.module
+        return network
+
     def save(self, path: Path) -> None:
         """Write all that the rest depends on, in one step."""
         kept = {
             "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
             "guess": self.guess.state_dict(),
             "optimizer": self.optimizer.state(),
             "generator": self.generator.get_state(),
@@ -93,6 +108,7 @@ class Student:
         """Go on where it was saved."""
         kept: dict[str, Any] = torch.load(path, weights_only=True)
         self.network.load_state_dict(kept["network"])
+        self.average.load_state_dict(kept["average"])
         self.guess.load_state_dict(kept["guess"])
         for own, value in zip(self.optimizer.state(), kept["optimizer"], strict=True):
             own.copy_(value)
@@ -117,7 +133,7 @@ def distil(
     divergences, start = [0.0], time.process_time() - student.seconds
     network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     while student.steps < last:
-        chosen = torch.randint(len(images), (recipe.batch_size,), generator=student.generator)
+        chosen = batch_at(student.steps, len(images), recipe.batch_size)
         batch = change(images[chosen].permute(0, 3, 1, 2), student.generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.half):
             answers = network(batch).float()
@@ -126,6 +142,7 @@ def distil(
         loss = losses + OF_FEATURES * F.mse_loss(guessed, features[chosen])
         gradients = torch.autograd.grad(loss, weights)
         student.optimizer.step(gradients, rate_at(recipe, student.steps / last))
+        student.average.update_parameters(network)
         student.steps += 1
         divergences = [*divergences[-99:], losses.item()]
         student.seconds = time.process_time() - start
@@ -146,15 +163,34 @@ def divergence(answers: Float[Tensor, "N K"], wanted: Float[Tensor, "N K"]) -> F
 def change(
     images: UInt8[Tensor, "N C H W"], generator: torch.Generator
 ) -> Float[Tensor, "N C H W"]:
-    """Mirror, move by up to 5 pixels and tint images a little: the teacher would say the same."""
-    n, channels, height, width = images.shape
-    if torch.rand((), generator=generator) < 0.5:
-        images = images.flip(3)
-    down, right = torch.randint(11, (2,), generator=generator).tolist()
-    wide = F.pad(images.float(), (5, 5, 5, 5), mode="reflect")
-    moved = wide[:, :, down : down + height, right : right + width]
+    """Mirror, zoom, turn, stretch, move and tint each a little: the teacher would say the same.
+
+    They get smaller rather than larger: parts of photographs are what was kept, whole ones what is
+    to be answered.
+    """
+    n, channels = images.shape[:2]
+    u = 2 * torch.rand(n, 6, generator=generator) - 1
+    scale, angle = torch.exp(0.08 + 0.16 * u[:, 0]), 0.1 * u[:, 1]
+    stretch, mirror = torch.exp(0.08 * u[:, 2]), torch.where(u[:, 3] < 0, -1.0, 1.0)
+    cos, sin, move = scale * torch.cos(angle), scale * torch.sin(angle), 0.12 * u[:, 4:]
+    rows = [mirror * cos * stretch, -sin, move[:, 0], mirror * sin, cos / stretch, move[:, 1]]
+    places = torch.stack(rows, dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(places, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
     gains = torch.exp(0.2 * (2 * torch.rand(n, channels, 1, 1, generator=generator) - 1))
     return (moved * gains).clamp(0, 255).round()
+
+
+def batch_at(step: int, n: int, size: int) -> Int64[Tensor, "B"]:
+    """Return which of n images a step has: each at most once an epoch, in an order of its own.
+
+    >>> one, other = batch_at(0, 5, 2), batch_at(1, 5, 2)
+    >>> len({*one.tolist(), *other.tolist()})
+    4
+    """
+    epoch, place = divmod(step, max(1, n // size))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(epoch))
+    return order[place * size : (place + 1) * size]
 
 
 def components(features: Float[np.ndarray, "N T"]) -> Float[Tensor, "N 64"]:
@@ -166,5 +202,9 @@ def components(features: Float[np.ndarray, "N T"]) -> Float[Tensor, "N 64"]:
 
 
 def held_out(labels: Int64[np.ndarray, "N"]) -> Int64[np.ndarray, "H"]:
-    """Return the training photographs that no student learns from: choices are made on them."""
+    """Return the training photographs that no student is shown: choices are made on them.
+
+    The teacher learnt from all, these too. What it says of an image of which they are a part is
+    left out of the bank (`Bank.without`), so no answer to them, nor a label, reaches the student.
+    """
     return choose_validation(labels, seed=0)
