@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -86,8 +86,7 @@ class Student:
     @property
     def result(self) -> ConvNetwork:
         """The network with averaged weights."""
-        network: ConvNetwork = self.average.module
-        return network
+        return cast("ConvNetwork", self.average.module)
 
     def save(self, path: Path) -> None:
         """Write all that the rest depends on, in one step."""
