@@ -98,10 +98,11 @@ def test_who_calibrates_answers_each_image_by_a_network_that_did_not_see_it_or_i
     learnt = Dataset(images, labels, ("a", "b", "c"), groups=Groups(np.arange(30) // 2))
     taught = []
 
-    def fit_fold(training, validation, *, stage):
+    def fit_fold(training, kept, *, stage):
         assert stage == f"calibration fold {len(taught) + 1}"
         taught.append(set(training[0][:, 0, 0].tolist()))
-        return fit(training, validation, TUTORIAL.with_epochs(1), 3)
+        assert taught[-1] == set(kept.tolist())
+        return fit(training, None, TUTORIAL.with_epochs(1), 3)
 
     unseen, sure = answer_unseen(fit_fold, learnt, seed=0)
     assert sure == np.inf  # a dense network has one view
@@ -121,7 +122,7 @@ def test_copies_of_an_image_are_in_one_fold_where_nobody_grouped_them():
     rng = np.random.default_rng(0)
     different = rng.integers(0, 256, (20, 16, 16), dtype=np.uint8)
     learnt = Dataset(np.concatenate([different, different]), np.arange(40) % 2, ("a", "b"))
-    for _, kept, held_out in cross_validation._folds(learnt, seed=0):
+    for _, kept, held_out in cross_validation._folds(learnt, 0, 3):
         assert not set(kept % 20) & set(held_out % 20)
 
 

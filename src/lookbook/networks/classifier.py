@@ -13,7 +13,7 @@ from torch import nn
 
 from lookbook.networks.conv import ConvNetwork
 from lookbook.networks.dense import DenseNetwork, LinearHead
-from lookbook.networks.efficientnet import EfficientNet
+from lookbook.networks.efficientnet import EfficientNet, HeadOnFeatures
 from lookbook.networks.novelty import Novelty
 from lookbook.networks.scaling import Bytes, Components, Scaler
 
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
     def __init__(
         self,
         scaler: nn.Module,
-        network: DenseNetwork | ConvNetwork | EfficientNet | LinearHead,
+        network: DenseNetwork | ConvNetwork | EfficientNet | HeadOnFeatures | LinearHead,
         *,
         mirror: bool = False,
         shift: int = 0,

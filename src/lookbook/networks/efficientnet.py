@@ -94,6 +94,29 @@ class EfficientNet(nn.Module):
         return features
 
 
+class HeadOnFeatures(nn.Module):
+    """The head of such a network, on maps of the features that this gave for images.
+
+    A map has one row, of a place for each view of the image: its own first.
+    """
+
+    def __init__(self, head: nn.Linear) -> None:
+        super().__init__()
+        self.head = head
+        self.n_traits, self.n_classes = head.in_features, head.out_features
+
+    def forward(self, maps: Float[Tensor, "N T 1 V"]) -> Float[Tensor, "N K"]:
+        """Return logits."""
+        return self.with_traits(maps)[0]
+
+    def with_traits(
+        self, maps: Float[Tensor, "N T 1 V"]
+    ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N T"]]:
+        """Return logits of the first view, and the features that they are computed from."""
+        features = maps[:, :, 0, 0].contiguous()
+        return self.head(features), features
+
+
 def middle(images: Shaped[Tensor, "N C H W"]) -> Shaped[Tensor, "N C H2 W2"]:
     """Return five sixths of the sides.
 

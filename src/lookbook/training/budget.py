@@ -115,11 +115,11 @@ def plan(
     with threads(on):
         chosen = recipe or _furthest(seconds, training, n_classes, fits, processes)
         suited = settle(chosen.suited_to(n, colour=colour))
+        if suited.learning_rate == 0:
+            # nothing more is learnt in more time
+            return Plan(processes.by_first(lambda: suited), None, on)
         answered = math.ceil(n_validation / processes.size)
         answering = _answering_seconds(training, answered, suited, n_classes, probe)
-    if suited.learning_rate == 0:
-        # nothing more is learnt in more time
-        return Plan(processes.by_first(lambda: suited), None, on)
     available = (seconds - WRITING - (time.perf_counter() - start)) / fits - answering
     available = processes.of_first(available)
     least = min(LATE / fits, available + LATE / fits)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lookbook.core.arrays import chunks, sample, softmax
+from lookbook.core.arrays import chunks, sample, softmax, take_rows
 from lookbook.data.groups import Grouping, group_images
 from lookbook.data.splits import stratified_choice
 from lookbook.evaluation.audit import LEAST, OutOfFold
@@ -28,6 +28,7 @@ from lookbook.training.calibration import (
     novelties,
 )
 from lookbook.training.loop import Fitted, fit
+from lookbook.training.steps.head import as_maps, fit_alone, on_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,12 +48,15 @@ if TYPE_CHECKING:
     class FitFold(Protocol):
         """Fits a network for one fold."""
 
-        def __call__(self, training: Labelled, validation: None, *, stage: str) -> Fitted:
-            """Return what `loop.fit` does."""
+        def __call__(
+            self, training: Labelled, kept: Int64[np.ndarray, "M"], *, stage: str
+        ) -> Fitted:
+            """Return what `loop.fit` does; `kept` are the places of these images among all."""
 
 
-#: networks that share the images: to judge labels by, and to calibrate by
-FOLDS, CALIBRATION_FOLDS = 5, 3
+#: networks that share the images: to judge labels by, and to calibrate by; and heads alone, which
+#: take no time on features that are there
+FOLDS, CALIBRATION_FOLDS, HEAD_FOLDS = 5, 3, 5
 #: passes of such a network beside those of the one that is calibrated, and time, where that ends it
 FOLD_EPOCHS, FOLD_TIME = 0.5, 1 / 3
 #: time of all fits beside that of the first one
@@ -199,6 +203,15 @@ def is_for(recipe: Recipe | None, n_learnt: int, n_validation: int) -> bool:
     return few and n_learnt + n_validation >= FEWEST_LABELS
 
 
+def learn_usual(fitted: Fitted, learnt: Labelled) -> None:
+    """Let a fitted classifier learn which traits are usual, by features where they are there."""
+    classifier, frozen = fitted.classifier, fitted.frozen
+    if frozen is not None and len(frozen) == len(learnt[1]):
+        learn_novelty(on_features(classifier), (as_maps(frozen), learnt[1]))
+    else:
+        learn_novelty(classifier, learnt)
+
+
 def ask_twin(
     fitted: Fitted, given: Inputs, fit_on: Callable[..., Fitted]
 ) -> tuple[Fitted, Classifier, Unseen]:
@@ -234,13 +247,13 @@ def cross_validate(
     fit_on
         Fits as the network was fitted, but for what it is given.
     """
-    limit, recipe = config.fit_seconds, config.recipe
-    fit_fold = partial(
-        fit_on,
-        recipe=recipe.with_epochs(FOLD_EPOCHS * recipe.epochs),
-        seconds=None if limit is None else FOLD_TIME * limit,
-    )
-    answers = answer_unseen(fit_fold, parts.learnt, config.seed)
+    learnt, frozen = parts.learnt, fitted.frozen
+    if frozen is None:
+        fit_fold = partial(_fit_network, fit_on, config, fitted.features)
+        answers = answer_unseen(fit_fold, learnt, config.seed)
+    else:
+        fit_fold = partial(_fit_head, len(learnt.classes))
+        answers = answer_unseen(fit_fold, learnt, config.seed, as_maps(frozen), HEAD_FOLDS)
     if answers is None:
         return replace(fitted, stopped=True), unseen
     out_of_fold, sure = answers
@@ -249,24 +262,62 @@ def cross_validate(
     return fitted, join_unseen(out_of_fold, unseen)
 
 
-def answer_unseen(fit_fold: FitFold, learnt: Dataset, seed: int) -> tuple[Unseen, float] | None:
+def _fit_network(
+    fit_on: Callable[..., Fitted],
+    config: TrainConfig,
+    features: Float32[np.ndarray, "N V T"] | None,
+    training: Labelled,
+    kept: Int64[np.ndarray, "M"],
+    *,
+    stage: str,
+) -> Fitted:
+    """Fit all layers for one fold, from features that the fit on all images began with."""
+    recipe, limit = config.recipe, config.fit_seconds
+    return fit_on(
+        training,
+        None,
+        recipe=recipe.with_epochs(FOLD_EPOCHS * recipe.epochs),
+        seconds=None if limit is None else FOLD_TIME * limit,
+        stage=stage,
+        features=None if features is None else features[kept],
+    )
+
+
+def _fit_head(
+    n_classes: int, training: Labelled, _kept: Int64[np.ndarray, "M"], *, stage: str
+) -> Fitted:
+    """Fit the head for one fold, on maps of features."""
+    del stage  # takes no time that anybody would hear of
+    classifier = fit_alone(*training, n_classes)
+    none = np.zeros((0, n_classes), np.float32)
+    return Fitted(classifier, [], seconds=0.0, val_logits=none, stopped=False)
+
+
+def answer_unseen(
+    fit_fold: FitFold,
+    learnt: Dataset,
+    seed: int,
+    raw: Shaped[np.ndarray, "N *shape"] | None = None,
+    folds: int = CALIBRATION_FOLDS,
+) -> tuple[Unseen, float] | None:
     """Return out-of-fold answers to what was learnt from, and when these networks are `sure`.
 
     Each network learns from all folds of the images but one, which it answers; copies, and what the
     user groups, are in one fold. They see less than the network that they stand for,
     so that it is right a little more often than they say. Images whose class would not be learnt
-    are left out. None where a fit was stopped.
+    are left out. `raw` is what networks see for the images, where that is something else. None
+    where a fit was stopped.
     """
     answers, sure = [], []
-    for number, kept, held_out in _folds(learnt, seed):
-        taught, judged = learnt.take(kept), learnt.take(held_out)
-        training, part = (taught.images, taught.labels), (judged.images, judged.labels)
-        fitted = fit_fold(training, None, stage=f"calibration fold {number}")
+    raw = learnt.images if raw is None else raw
+    for number, kept, held_out in _folds(learnt, seed, folds):
+        training, part = ((take_rows(raw, own), learnt.labels[own]) for own in (kept, held_out))
+        fitted = fit_fold(training, kept, stage=f"calibration fold {number}")
         if fitted.stopped:
             return None
         learn_novelty(fitted.classifier, training)
         logits = _look_at(fitted.classifier, part)
-        answers.append((logits, judged.labels, novelties(fitted.classifier, judged.images)))
+        answers.append((logits, part[1], novelties(fitted.classifier, part[0])))
         sure.append(float(fitted.classifier.sure))
     logits, labels, strange = (np.concatenate(each) for each in zip(*answers, strict=True))
     return Unseen(logits, labels, strange, CROSS_VALIDATED), float(np.mean(sure))
@@ -289,14 +340,14 @@ def _look_at(classifier: Classifier, part: Labelled) -> Float32[np.ndarray, "N K
 
 
 def _folds(
-    learnt: Dataset, seed: int
+    learnt: Dataset, seed: int, folds: int
 ) -> Iterator[tuple[int, Int64[np.ndarray, "N"], Int64[np.ndarray, "M"]]]:
     """Yield number, images to learn from, and images to answer, of each fold."""
     labels = learnt.labels
     groups = learnt.groups or group_images(learnt.images, Grouping())
     left, n = np.arange(len(labels)), len(labels)
-    for number in range(CALIBRATION_FOLDS):
-        folds_left = CALIBRATION_FOLDS - number
+    for number in range(folds):
+        folds_left = folds - number
         chosen = left
         if folds_left > 1:
             share = round(len(left) / folds_left)

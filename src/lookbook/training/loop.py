@@ -57,6 +57,14 @@ class Fitted:
     val_logits: Float32[np.ndarray, "M K"]
     #: it was stopped before its last step
     stopped: bool
+    #: of a pretrained start: features of up to 1,000 training images, and of mirrored ones
+    features: Float32[np.ndarray, "N V T"] | None = None
+
+    @property
+    def frozen(self) -> Float32[np.ndarray, "N V T"] | None:
+        """Features of all training images, where no step moved the network that gave them."""
+        moved = any(weight.requires_grad for weight in self.classifier.network.parameters())
+        return None if moved else self.features
 
 
 def fit(
@@ -71,6 +79,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     garments: Garments | None = None,
     sample_weight: Float64[np.ndarray, "N"] | None = None,
+    features: Float32[np.ndarray, "N V T"] | None = None,
     processes: Processes = ONE,
 ) -> Fitted:
     """Train the recipe's network; the same seed on the same machine gives the same weights.
@@ -98,6 +107,8 @@ def fit(
         What the classes are, for a recipe that simulates photographs.
     sample_weight
         How often an epoch shows each training image, beside the others; None: each once.
+    features
+        Of a pretrained start: those of the training images, where another fit computed them.
     processes
         With which others this one shares each step. All of them have the same images; what the
         first one's callbacks and clock say holds for all.
@@ -120,7 +131,7 @@ def fit(
     """
     start = time.perf_counter()
     device = pick_device()
-    classifier = _start(recipe, training, n_classes, seed, device)
+    classifier, features = _start(recipe, training, n_classes, seed, device, features)
     processes.align(classifier)
     scaler, network = classifier.scaler, classifier.network
     images, labels = (on_device(array, device) for array in training)
@@ -179,20 +190,28 @@ def fit(
         at_once(classifier),
     )
     stopped = state.stopping and not clock.is_over()
-    return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped)
+    return Fitted(classifier.cpu(), clock.history, clock.seconds(), val_logits, stopped, features)
 
 
 def _start(
-    recipe: Recipe, training: Labelled, n_classes: int, seed: int, device: torch.device
-) -> Classifier:
-    """Return the classifier as it is before the first step, pretrained where its network is."""
+    recipe: Recipe,
+    training: Labelled,
+    n_classes: int,
+    seed: int,
+    device: torch.device,
+    known: Float32[np.ndarray, "N V T"] | None,
+) -> tuple[Classifier, Float32[np.ndarray, "N V T"] | None]:
+    """Return the classifier as it is before the first step, and features by pretrained weights."""
     classifier = build_classifier(recipe, training[0], n_classes, seed).to(device)
+    if recipe.learning_rate == 0:
+        # a head that is fitted here stays as it is: the epoch tells how good it is
+        classifier.network.requires_grad_(requires_grad=False)
     if isinstance(classifier.network, EfficientNet):
-        warm_start(classifier, *training)
+        known = warm_start(classifier, *training, known)
     if isinstance(classifier.network, LinearHead):
         balanced = recipe.class_weights == "balanced"
         fit_on_features(classifier, *training, balanced=balanced)
-    return classifier
+    return classifier, known
 
 
 def mean_gradients(
@@ -203,6 +222,8 @@ def mean_gradients(
     All gradients come from here: of a step that several processes share, each with its own losses,
     they are summed here.
     """
+    if not weights:
+        return ()
     return processes.sum_gradients(torch.autograd.grad(losses.sum() / n, weights))
 
 

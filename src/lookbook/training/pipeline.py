@@ -19,7 +19,6 @@ from msgspec import UNSET
 
 from lookbook.core.arrays import sample
 from lookbook.core.environment import processor, versions
-from lookbook.data.dataset import Dataset
 from lookbook.data.sources import resolve
 from lookbook.errors import InputError, LookbookWarning, TrainingError, check_types
 from lookbook.inference.graphs.backbone import Backbone, find_backbone
@@ -39,12 +38,17 @@ from lookbook.training.calibration import (
     Unseen,
     calibrate,
     calibrate_photographs,
-    learn_novelty,
     simulated_by,
 )
 from lookbook.training.callbacks import Callback, EpochLog, Listener, StopWhen, Tell
 from lookbook.training.checkpoints import ResumePoint
-from lookbook.training.cross_validation import ALL_FITS, ask_twin, cross_validate, is_for
+from lookbook.training.cross_validation import (
+    ALL_FITS,
+    ask_twin,
+    cross_validate,
+    is_for,
+    learn_usual,
+)
 from lookbook.training.documents import describe_conditions, describe_model, measure
 from lookbook.training.loop import Fitted, epochs_done, fit
 from lookbook.training.processes import Processes, join, name_a_way_on
@@ -53,8 +57,6 @@ from lookbook.training.steps.features import Inputs
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Shaped
-
-    from lookbook.training.loop import Labelled
 
 
 def train(
@@ -282,7 +284,7 @@ def _plan(
         if is_for(recipe, len(learnt), n_validation):
             fits, n_validation = ALL_FITS, len(learnt)
         left = request.budget - spent
-        shapes = _arrays(learnt), n_validation, n_classes
+        shapes = (learnt.images, learnt.labels), n_validation, n_classes
         return plan(left, *shapes, recipe=recipe, fits=fits, spent=spent, processes=processes)
 
 
@@ -404,7 +406,7 @@ def _fit(
     fitted = fit_on(learnt, None if parts.final else validation)
     seconds["fit"] = fitted.seconds + seconds.pop("features")
     with _timed(seconds, "calibration"):
-        learn_novelty(fitted.classifier, learnt)
+        learn_usual(fitted, learnt)
         judge = fitted.classifier
         unseen = Unseen.by(judge, fitted.val_logits, validation)
         if not fitted.stopped and is_for(config.recipe, len(parts.learnt), len(parts.validation)):
@@ -444,7 +446,3 @@ def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[part] = time.perf_counter() - start
-
-
-def _arrays(dataset: Dataset) -> Labelled:
-    return dataset.images, dataset.labels

@@ -9,7 +9,8 @@ import torch
 from lookbook.networks.classifier import build_classifier
 from lookbook.networks.pretrained import load_pretrained
 from lookbook.recipes import TRANSFER
-from lookbook.training.steps.head import fit_head, warm_start
+from lookbook.training.calibration import learn_novelty
+from lookbook.training.steps.head import as_maps, fit_alone, fit_head, on_features, warm_start
 
 
 def striped(n, classes, seed=0):
@@ -39,6 +40,36 @@ def answers(classifier, images):
         return classifier(torch.from_numpy(images))[0].argmax(1).numpy()
 
 
+@pytest.mark.parametrize("sure", [0, np.inf])
+def test_features_answer_as_their_images_do_in_one_view_and_in_both(sure):
+    images, labels = striped(20, 2)
+    classifier = build_classifier(TRANSFER, images, 2, seed=0).eval()
+    features = warm_start(classifier, images, labels)
+    assert features.shape == (20, 2, 1280)
+    learn_novelty(classifier, (images, labels))
+    alone = on_features(classifier)
+    for each in (classifier, alone):
+        each.sure.fill_(sure)
+    with torch.inference_mode():
+        logits, novelty = classifier.look(torch.from_numpy(images))
+        by_features = alone.look(torch.from_numpy(as_maps(features)))
+    torch.testing.assert_close(by_features[0], logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(by_features[1], novelty, rtol=1e-3, atol=1e-5)
+
+
+def test_a_head_that_is_fitted_to_some_features_is_that_of_their_images(started):
+    images, labels = striped(40, 4)
+    kept = np.arange(8, 40)
+    features = warm_start(build_classifier(TRANSFER, images, 4, seed=0), images, labels)
+    alone = fit_alone(as_maps(features[kept]), labels[kept], 4)
+    own = started(images[kept], labels[kept], 4).network.head
+    assert torch.equal(alone.network.head.weight, own.weight)
+    assert torch.equal(alone.network.head.bias, own.bias)
+    known = build_classifier(TRANSFER, images[kept], 4, seed=0)
+    warm_start(known, images[kept], labels[kept], features[kept])
+    assert torch.equal(known.network.head.weight, own.weight)
+
+
 @pytest.mark.parametrize("classes", [2, 4])
 def test_a_head_on_few_images_answers_for_others(started, classes):
     classifier = started(*striped(10 * classes, classes), classes)
@@ -63,7 +94,7 @@ def test_images_of_one_class_leave_the_head_as_it_is():
     images, _ = striped(4, 1)
     classifier = build_classifier(TRANSFER, images, 2, seed=0)
     before = classifier.network.head.weight.clone()
-    fit_head(classifier, images, np.zeros(4, np.int64))
+    fit_head(classifier.network.head, np.ones((4, 2, 1280), np.float32), np.zeros(4, np.int64))
     assert torch.equal(before, classifier.network.head.weight)
 
 

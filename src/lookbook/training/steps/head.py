@@ -8,16 +8,15 @@ import numpy as np
 import torch
 
 from lookbook.core.arrays import sample
+from lookbook.networks.classifier import Classifier
 from lookbook.networks.dense import LinearHead
 from lookbook.networks.devices import as_tensor
-from lookbook.networks.efficientnet import EfficientNet, middle
+from lookbook.networks.efficientnet import EfficientNet, HeadOnFeatures, middle
 from lookbook.networks.pretrained import load_pretrained
 from lookbook.networks.scaling import Scaler
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64, UInt8
-
-    from lookbook.networks.classifier import Classifier
 
 #: images by which a head is fitted, and how many go through the network at once
 MOST, AT_ONCE = 1000, 8
@@ -30,8 +29,12 @@ def warm_start(
     classifier: Classifier,
     images: UInt8[np.ndarray, "N *shape"],
     labels: Int64[np.ndarray, "N"],
-) -> None:
+    known: Float32[np.ndarray, "N V T"] | None = None,
+) -> Float32[np.ndarray, "M V T"]:
     """Give a network the weights that ImageNet taught, and the head that suits their features.
+
+    Returns these, of up to 1,000 of the images, and of mirrored ones where that is done; `known`
+    ones of all images are not computed again.
 
     Raises
     ------
@@ -46,19 +49,46 @@ def warm_start(
             # a step takes half the time where channels lie last
             module.weight.data = module.weight.contiguous(memory_format=torch.channels_last)
     network.load_state_dict(state | own)
-    chosen = sample(images, MOST), sample(labels, MOST)
-    fit_head(classifier, *chosen)
+    features = known if known is not None else _features(classifier, sample(images, MOST))
+    fit_head(network.head, features, sample(labels, MOST))
+    return features
 
 
 def fit_head(
-    classifier: Classifier,
-    images: UInt8[np.ndarray, "N *shape"],
+    head: torch.nn.Linear,
+    features: Float32[np.ndarray, "N V T"],
     labels: Int64[np.ndarray, "N"],
 ) -> None:
     """Set the last layer by logistic regression on features of images and of mirrored ones."""
-    features = np.concatenate(_features(classifier, images))
-    answers = np.tile(labels, len(features) // len(labels))
-    regress(_network(classifier).head, features, answers)
+    views = features.swapaxes(0, 1)
+    regress(head, np.concatenate(views), np.tile(labels, len(views)))
+
+
+def on_features(classifier: Classifier) -> Classifier:
+    """Return a classifier with this head and novelty, that takes maps of features for images."""
+    alone = _head_alone(_network(classifier).head, mirror=classifier.mirror)
+    alone.novelty = classifier.novelty
+    return alone
+
+
+def fit_alone(
+    maps: Float32[np.ndarray, "N T 1 V"], labels: Int64[np.ndarray, "N"], n_classes: int
+) -> Classifier:
+    """Return a classifier of maps of features, whose head is fitted to these."""
+    head = torch.nn.Linear(maps.shape[1], n_classes)
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    fit_head(head, maps[:, :, 0].swapaxes(1, 2), labels)
+    return _head_alone(head, mirror=maps.shape[3] > 1)
+
+
+def _head_alone(head: torch.nn.Linear, *, mirror: bool) -> Classifier:
+    return Classifier(torch.nn.Identity(), HeadOnFeatures(head), mirror=mirror).eval()
+
+
+def as_maps(features: Float32[np.ndarray, "N V T"]) -> Float32[np.ndarray, "N T 1 V"]:
+    """Return features of views as maps of one row, which mirrored shows those of another view."""
+    return np.ascontiguousarray(features.swapaxes(1, 2)[:, :, None])
 
 
 def fit_on_features(
@@ -120,8 +150,12 @@ def _network(classifier: Classifier) -> EfficientNet:
 @torch.inference_mode()
 def _features(
     classifier: Classifier, images: UInt8[np.ndarray, "N *shape"]
-) -> list[Float32[np.ndarray, "N T"]]:
-    """Return the features of the middles of images, and of mirrored ones where that is done."""
+) -> Float32[np.ndarray, "N V T"]:
+    """Return the features of the middles of images, and of mirrored ones where that is done.
+
+    They are the same, bit by bit, whichever images are beside each other, but for one that is alone
+    on several threads.
+    """
     network = _network(classifier)
     device = classifier.temperature.device
     views: list[list[np.ndarray]] = [[] for _ in range(1 + classifier.mirror)]
@@ -130,4 +164,4 @@ def _features(
         pixels = middle(classifier.scaler(part))
         for view, shown in zip(views, (pixels, pixels.flip(3)), strict=False):
             view.append(network.features(shown).cpu().numpy())
-    return [np.concatenate(view) for view in views]
+    return np.stack([np.concatenate(view) for view in views], axis=1)

@@ -27,6 +27,8 @@ class Optimizer(Protocol):
 
 def build_optimizer(recipe: Recipe, weights: Sequence[Tensor]) -> Optimizer:
     """Return the recipe's optimiser for these weights."""
+    if not weights:
+        return Still()
     if recipe.optimizer == "muon":
         return Muon(weights, recipe.learning_rate)
     if recipe.optimizer == "relative":
@@ -44,6 +46,17 @@ def rate_at(recipe: Recipe, share: float) -> float:
     1.0
     """
     return 1.0 if recipe.schedule == "constant" else min(share / 0.1, 1) * (1 - share)
+
+
+class Still:
+    """Moves nothing, where nothing is to be learnt by steps."""
+
+    def step(self, gradients: Sequence[Tensor], rate: float = 1.0) -> None:
+        """Leave all as it is."""
+
+    def state(self) -> list[Tensor]:
+        """Return nothing."""
+        return []
 
 
 class Adam:
