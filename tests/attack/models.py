@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lookbook.inference.model import Model
 from lookbook.recipes import QUICK, STANDARD, TRANSFER, TUTORIAL
+from lookbook.runs.store import BUNDLED, MODEL
 
 from . import mutate
 from .cage import Act, Answer, Attack, WrongAnswerError, command
@@ -31,7 +32,7 @@ class Models(Attack):
     """A model file is damaged, or written anew with other content, and asked about an image."""
 
     def prepare(self, folder: Path) -> None:
-        """Train a model of each kind of network."""
+        """Train a model of each kind of network; the bundled one has constants of 16 bits."""
         from PIL import Image
 
         from lookbook.training.pipeline import train
@@ -53,13 +54,14 @@ class Models(Attack):
             str(folder / "quick.npz"), backbone=_backbone(folder), out=folder / "merged", **levels
         )
         shutil.copy(merged.model, folder / "merged.onnx")
+        shutil.copy(BUNDLED / MODEL, folder / "bundled.onnx")
 
     def start(self, folder: Path) -> None:
         """Ask the whole models."""
         os.chdir(folder)
         self.contents = {
             name: Path(f"{name}.onnx").read_bytes()
-            for name in ("dense", "quick", "standard", "transfer", "merged")
+            for name in ("dense", "quick", "standard", "transfer", "merged", "bundled")
         }
         self.answers = {
             name: _answer(command("predict", f"{name}.onnx", "image.png", "--json"))
