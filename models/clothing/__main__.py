@@ -8,6 +8,7 @@ way. A step whose result is there is not done again. Needed: the extra `pretrain
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,9 @@ def main() -> None:
     recipe = settle(RECIPE.with_epochs(asked.epochs))
     seconds, loss = distil(bank, student, recipe, folder / "student.pt", print)
     n = len(bank.images)
-    record = EpochRecord(1, n, n, loss, 0.0, None, None, seconds)
+    last = math.ceil(recipe.epochs)
+    done = round((recipe.epochs - last + 1) * n)
+    record = EpochRecord(last, done, n, loss, 0.0, None, None, seconds)
     run = package(student.result, source, ANSWERED, recipe, [record], folder / "clothing")
     print(f"written: {run.folder}; its files belong into src/lookbook/runs/clothing")
 
