@@ -1,4 +1,4 @@
-"""Measure how the time and the memory of a fit grow with the number of images.
+"""Measure how the time and the memory of a fit grow with images, their size, and classes.
 
 ::
 
@@ -6,16 +6,18 @@
     python -m bench scaling --trial    a quick trial, written under another name
     python -m bench scaling --redraw   table and figure again, from the .json alone
 
-Run it with the Python of the project's environment, on Linux or macOS, with 5 GB of free memory.
-Each fit is a process of its own, so that its peak memory is its own. The exit code is 1 where one
-takes more memory than `bar_bytes` allows.
+Run it with the Python of the project's environment, on Linux or macOS, with 4 GB of free memory.
+Each fit is a process of its own, so that its peak memory is its own. What is measured is kept at
+once, in `scaling-part.json`; after Ctrl-C the next call goes on there. The exit code is 1 where
+more images take more memory than `bar_bytes` allows.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,18 +45,50 @@ NAME = "scaling"
 SCRIPT = SCRIPTS / "lookbook_fit.py"
 DATASET = "fashion-mnist"
 ROUNDS = 3
-SIZES = (6_000, 60_000, 600_000)
-SIDES = (28, 64)
-#: passes of each recipe, the same for every number of images; with half a pass of `standard`
-#: three rounds take a quarter of an hour on two cores, with a whole one twice that
-PASSES = {"quick": 1.0, "standard": 0.5}
-TRIAL_SIZES, TRIAL_SIDES = (60, 600, 6_000), (28, 32)
+RECIPES = ("quick", "standard")
 REQUIRED = {"fit_seconds", "seen", "data_bytes", "before_bytes", "peak_bytes", "versions"}
 MEGA = 10**6
 
 
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is fitted: so many grey images of so many pixels a side, of so many classes."""
+
+    n: int
+    side: int
+    classes: int = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Cases in which one thing grows, and all else stays."""
+
+    #: field of `Case` that grows, and what its axis is called
+    grows: str
+    axis: str
+    title: str
+    cases: tuple[Case, ...]
+
+
+#: a trial has so many times fewer images
+TRIAL = 100
+
+
+def curves(*, trial: bool) -> tuple[Curve, ...]:
+    """Return what is measured."""
+    few, usual, many = (n // (TRIAL if trial else 1) for n in (6_000, 60_000, 600_000))
+    numbers = tuple(Case(n, 28) for n in (few, usual, many))
+    sides = tuple(Case(few, side) for side in (28, 64, 128, 224))
+    classes = tuple(Case(usual, 28, k) for k in (2, 10, 50, 200))
+    return (
+        Curve("n", "images", "more images, all 28×28", numbers),
+        Curve("side", "pixels on a side", f"larger images, {few:,} of them", sides),
+        Curve("classes", "classes", f"more classes, {usual:,} images of 28×28", classes),
+    )
+
+
 def bar_bytes(data: float) -> float:
-    """Return the most memory that a fit on so many bytes of images may take.
+    """Return the most memory that a fit on so many bytes of images of 28×28 may take.
 
     A second copy of the images does not fit in below it, PyTorch and a batch do.
     """
@@ -63,16 +97,20 @@ def bar_bytes(data: float) -> float:
 
 # ---- what is measured ----
 
+#: a round, a recipe and a case
+Turn = tuple[int, str, Case]
 
-def export(side: int, scratch: Path) -> tuple[Path, Path]:
-    """Write the training images at this size, and their labels; return the two files."""
+
+def export(side: int, most: int, scratch: Path) -> tuple[Path, Path]:
+    """Write the first training images at this size, and their labels; return the two files."""
     scratch.mkdir(exist_ok=True)
     dataset = load(DATASET, "train")
-    pictures, labels = scratch / f"{DATASET}-{side}.raw", scratch / f"{DATASET}-labels.npy"
-    np.save(labels, dataset.labels)
-    if not pictures.exists() or pictures.stat().st_size != len(dataset) * side * side:
-        resize(dataset.images, side).tofile(pictures)
-    return pictures, labels
+    n = min(most, len(dataset))
+    images, labels = (scratch / f"{DATASET}-{side}-{n}.{end}" for end in ("raw", "npy"))
+    np.save(labels, dataset.labels[:n])
+    if not images.exists() or images.stat().st_size != n * side * side:
+        resize(dataset.images[:n], side).tofile(images)
+    return images, labels
 
 
 def resize(images: UInt8[np.ndarray, "N H W"], side: int) -> UInt8[np.ndarray, "N S S"]:
@@ -84,125 +122,121 @@ def resize(images: UInt8[np.ndarray, "N H W"], side: int) -> UInt8[np.ndarray, "
     return np.stack([np.asarray(Image.fromarray(image).resize((side, side))) for image in images])
 
 
-def measure(
-    sizes: Iterable[int], sides: Iterable[int], rounds: int, scratch: Path = SCRATCH
-) -> Record:
-    """Fit each recipe on each number of images of each size, in turn, round by round."""
-    record = Record()
-    data = {side: export(side, scratch) for side in sides}
-    cases = product(range(rounds), data, sizes, PASSES.items())
-    for turn, side, n, (recipe, passes) in record.turns(cases, _case):
-        pictures, labels = data[side]
-        command = [sys.executable, str(SCRIPT), "--pictures", str(pictures), "--labels"]
-        command += [str(labels), "--side", str(side), "--n", str(n), "--recipe", recipe]
-        command += ["--epochs", str(passes), "--seed", str(turn)]
-        which = {"recipe": recipe, "side": side, "n": n, "round": turn}
+def measure(turns: Sequence[Turn], record: Record, target: Path, head: dict[str, Any]) -> None:
+    """Fit what was not fitted yet, one epoch each; keep each result as it comes."""
+    done = {_key(one) for one in record.measurements}
+    left = [turn for turn in turns if turn not in done]
+    most = {case.side: max(c.n for _, _, c in turns if c.side == case.side) for _, _, case in left}
+    data = {side: export(side, n, SCRATCH) for side, n in most.items()}
+    for round_, recipe, case in record.turns(left, lambda turn: _name(*turn[1:])):
+        images, labels = data[case.side]
+        command = [sys.executable, str(SCRIPT), "--images", str(images), "--labels", str(labels)]
+        command += ["--shape", str(case.n), str(case.side), str(case.side)]
+        command += ["--classes", str(case.classes), "--recipe", recipe, "--seed", str(round_)]
+        which = {"recipe": recipe, **dataclasses.asdict(case), "round": round_}
         found = record.ask(which, command, REQUIRED)
         if found:
-            say(
-                f"round {turn}  {recipe:<9} {n:7,} pictures of {side}×{side}   "
-                f"fit {found['fit_seconds']:7.2f} s   peak {found['peak_bytes'] / MEGA:6,.0f} MB"
-            )
-    return record
+            peak = found["peak_bytes"] / MEGA
+            say(f"  fit {found['fit_seconds']:7.2f} s   peak {peak:6,.0f} MB")
+        files.keep(record.results(NAME, head, trial=False), target)
 
 
-def _case(turn: tuple[int, int, int, tuple[str, float]]) -> str:
-    _, side, n, (recipe, _) = turn
-    return f"{recipe}, {n:,} pictures of {side}×{side}"
+def _key(one: dict[str, Any]) -> Turn:
+    return one["round"], one["recipe"], _case(one)
+
+
+def _case(one: dict[str, Any]) -> Case:
+    return Case(one["n"], one["side"], one["classes"])
+
+
+def _name(recipe: str, case: Case) -> str:
+    return f"{recipe}, {case.n:,} images of {case.side}×{case.side}, {case.classes} classes"
 
 
 # ---- what they say ----
 
 
-def runs(results: Results, recipe: str, side: int, n: int) -> list[dict[str, Any]]:
+def of(results: Results, recipe: str, case: Case) -> list[dict[str, Any]]:
     """Return the measurements of one case, one for each round."""
-    return [
-        one
-        for one in results["measurements"]
-        if (one["recipe"], one["side"], one["n"]) == (recipe, side, n)
-    ]
+    return [one for one in results["measurements"] if (one["recipe"], _case(one)) == (recipe, case)]
 
 
-def series(results: Results) -> list[tuple[str, int, list[int]]]:
-    """List recipe, side and the numbers of images that were measured with them."""
-    cases = sorted({(one["recipe"], one["side"], one["n"]) for one in results["measurements"]})
-    return [
-        (recipe, side, [n for r, s, n in cases if (r, s) == (recipe, side)])
-        for recipe, side in dict.fromkeys((recipe, side) for recipe, side, _ in cases)
-    ]
+def measured(
+    results: Results, recipe: str, which: Curve
+) -> list[tuple[Case, list[dict[str, Any]]]]:
+    """Return the cases of a curve that were measured, with their measurements."""
+    found = [(case, of(results, recipe, case)) for case in which.cases]
+    return [(case, ones) for case, ones in found if ones]
 
 
 def over_the_bar(results: Results) -> list[str]:
-    """List the cases that took more memory than they may."""
-    worst: dict[str, float] = {}
-    for one in results["measurements"]:
-        excess = one["peak_bytes"] - bar_bytes(one["data_bytes"])
-        case = f"{one['recipe']}, {one['n']:,} pictures of {one['side']}×{one['side']}"
-        worst[case] = max(excess, worst.get(case, excess))
-    return [
-        f"{case}: {excess / MEGA:,.0f} MB too much" for case, excess in worst.items() if excess > 0
-    ]
+    """List the cases of more and more images that took more memory than they may."""
+    missed = []
+    for recipe in RECIPES:
+        for case, found in measured(results, recipe, curves(trial=results["trial"])[0]):
+            excess = spread_of(found, "peak_bytes").most - bar_bytes(found[0]["data_bytes"])
+            if excess > 0:
+                missed.append(f"{_name(recipe, case)}: {excess / MEGA:,.0f} MB too much")
+    return missed
 
 
 # ---- the table ----
 
 _HEADS = (
     "",
-    "pictures",
-    "passes",
-    "fit, seconds: min / median / max",
-    "microseconds a picture seen",
+    "images",
+    "size",
+    "classes",
+    "an epoch, seconds: min / median / max",
+    "microseconds an image",
     "peak memory, MB: min / median / max",
-    "of it pictures",
+    "of it images",
     "before the fit",
     "bar",
-    "",
 )
 
 
 def to_markdown(results: Results, figure: str) -> str:
-    """Write the table, then what it means, then the conditions."""
-    rows = [
-        _row(results, recipe, side, n) for recipe, side, numbers in series(results) for n in numbers
-    ]
-    body = [
-        *table(_HEADS, rows),
-        "",
-        f"![Time and memory of a fit against the number of pictures]({figure})",
-        "",
-        _MEANING,
-        "",
-        _verdict(results),
-    ]
-    return markdown(results, "Growth with the number of pictures", body, _conditions(results))
+    """Write a table for each curve, then what they mean, then the conditions."""
+    body = []
+    for each in curves(trial=results["trial"]):
+        rows = [
+            _row(recipe, case, found, bar=each.grows == "n")
+            for recipe in RECIPES
+            for case, found in measured(results, recipe, each)
+        ]
+        if rows:
+            body += [f"## {each.title[0].upper()}{each.title[1:]}", "", *table(_HEADS, rows), ""]
+    body += [f"![Time and memory of an epoch as images, size and classes grow]({figure})", ""]
+    body += [_MEANING, "", _verdict(results)]
+    return markdown(results, "Growth with images, size and classes", body, _conditions(results))
 
 
 #: what is true of every table
 _MEANING = """\
-Fit is `fitting.fit` alone, without a validation part, in a process that has imported everything \
-and has the pictures in memory, once, as uint8. Its peak memory is the most that the process held \
-at once, from its start to its end; before the fit it held Python, PyTorch and the pictures. The \
-process is set up as that of `lookbook train`. The bar is 1.3 times the pictures and 600 MB. 1 MB \
-is a million bytes. A recipe makes the same number of passes over any number of pictures; what a \
-fit does once, whatever it is given, shows in the smallest."""
+An epoch is one of `training.loop.fit`, without a validation part, in a process that has imported \
+everything and has the images in memory, once, as uint8. Its peak memory is the most that the \
+process held at once, from its start to its end; before the fit it held Python, PyTorch and the \
+images. The process is set up as that of `lookbook train`. The bar is 1.3 times the images and \
+600 MB. 1 MB is a million bytes. Where there are more or fewer than ten classes, labels are drawn \
+from the ten by the image's place: they cost what classes cost, and say nothing of accuracy."""
 
 
-def _row(results: Results, recipe: str, side: int, n: int) -> list[str]:
-    found = runs(results, recipe, side, n)
+def _row(recipe: str, case: Case, found: list[dict[str, Any]], *, bar: bool) -> list[str]:
     fit, peak = spread_of(found, "fit_seconds"), spread_of(found, "peak_bytes")
     data = found[0]["data_bytes"]
-    kept = peak.most <= bar_bytes(data)
+    most = f"{bar_bytes(data) / MEGA:,.0f}" if bar else ""
     return [
-        f"{recipe}, {side}×{side}",
-        f"{n:,}",
-        f"{results['conditions']['passes'][recipe]:g}",
+        recipe,
+        f"{case.n:,}",
+        f"{case.side}×{case.side}",
+        str(case.classes),
         three(fit, 2),
         f"{fit.middle / found[0]['seen'] * 1e6:,.1f}",
         three(_in_mega(peak), 0),
         f"{data / MEGA:,.0f}",
         f"{max(one['before_bytes'] for one in found) / MEGA:,.0f}",
-        f"{bar_bytes(data) / MEGA:,.0f}",
-        "kept" if kept else "**missed**",
+        f"**{most}, missed**" if bar and peak.most > bar_bytes(data) else most,
     ]
 
 
@@ -217,128 +251,104 @@ _TURNS = "each fit is a process of its own; all cases take their turn in each ro
 
 
 def _conditions(results: Results) -> list[str]:
-    found, measured = results["conditions"], results["measurements"]
-    first = measured[0]
+    found, ones = results["conditions"], results["measurements"]
+    first = ones[0]
     versions = version_line(first["versions"])
     return [
         *condition_lines(results),
         f"Data: {found['data']}",
-        f"Rounds: seeds {list_seeds(measured, 'round')}; {_TURNS}",
+        f"Rounds: seeds {list_seeds(ones, 'round')}; {_TURNS}",
         f"lookbook: {first['device']}, {first['threads']} threads; {versions}",
     ]
 
 
 # ---- the figure ----
 
-#: colour of a recipe, marker and line of a size, in their order
-COLOURS, MARKERS, LINES = (OURS, PEER), ("o", "s"), ("-", (0, (4, 2)))
+STYLES = dict(zip(RECIPES, ((OURS, "o"), (PEER, "s")), strict=True))
 
 
 def plot(results: Results) -> Figure:
-    """Draw time and memory against the number of images, all axes logarithmic."""
-    passes = ", ".join(f"{r} {_passes(p)}" for r, p in results["conditions"]["passes"].items())
-    title = f"A fit on more pictures: {passes}; medians, least and most"
-    with drawing(results, title, (9.6, 3.9), (1, 2)) as (figure, panels):
-        time, memory = panels[0]
-        styles = _styles(results)
-        for recipe, side, numbers in series(results):
-            found = [runs(results, recipe, side, n) for n in numbers]
-            style, label = styles[recipe, side], f"{recipe}, {side}×{side}"
-            _draw_line(
-                time, numbers, [spread_of(one, "fit_seconds") for one in found], label, style
-            )
-            _draw_line(
-                memory,
-                numbers,
-                [_in_mega(spread_of(one, "peak_bytes")) for one in found],
-                "",
-                style,
-            )
-        for recipe, side, numbers in series(results):
-            middles = [
-                spread_of(runs(results, recipe, side, n), "fit_seconds").middle for n in numbers
-            ]
-            _draw_linear(time, numbers, middles)
-        _draw_bars(memory, results, {side: style["ls"] for (_, side), style in styles.items()})
-        _finish(time, results, "fit time in seconds", "{x:,g}")
-        _finish(memory, results, "peak memory in MB", "{x:,.0f}")
+    """Draw time above and memory below, a column for what grows; all axes are logarithmic."""
+    title = "Time and memory of an epoch; medians, least and most"
+    shown = curves(trial=results["trial"])
+    with drawing(results, title, (9.6, 5.6), (2, len(shown))) as (figure, panels):
+        for which, (time, memory) in zip(shown, panels.T, strict=True):
+            time.set_title(which.title, fontsize=9)
+            for recipe in RECIPES:
+                found = measured(results, recipe, which)
+                at = [getattr(case, which.grows) for case, _ in found]
+                seconds = [spread_of(ones, "fit_seconds") for _, ones in found]
+                bytes_ = [_in_mega(spread_of(ones, "peak_bytes")) for _, ones in found]
+                _draw_line(time, at, seconds, recipe)
+                _draw_line(memory, at, bytes_, recipe)
+        _draw_guides(results, shown, panels)
+        _finish(shown, panels)
         handles = {
             label: handle
-            for axes in (time, memory)
+            for axes in panels.flat
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
         figure.legend(
-            handles.values(), handles.keys(), loc="outside right upper", frameon=False, fontsize=8
+            handles.values(),
+            handles.keys(),
+            loc="outside upper right",
+            ncols=4,
+            frameon=False,
+            fontsize=8,
         )
     return figure
-
-
-def _styles(results: Results) -> dict[tuple[str, int], dict[str, Any]]:
-    """Give each recipe a colour and each size a marker and a line."""
-    found = results["measurements"]
-    recipes, sides = (
-        list(dict.fromkeys(one[name] for one in found)) for name in ("recipe", "side")
-    )
-    return {
-        (recipe, side): {"color": colour, "marker": marker, "ls": line}
-        for recipe, colour in zip(recipes, COLOURS, strict=False)
-        for side, marker, line in zip(sides, MARKERS, LINES, strict=False)
-    }
-
-
-def _passes(passes: float) -> str:
-    return (
-        "1 pass" if passes == 1 else f"{passes:g} of a pass" if passes < 1 else f"{passes:g} passes"
-    )
 
 
 def _in_mega(values: Spread) -> Spread:
     return Spread(values.least / MEGA, values.middle / MEGA, values.most / MEGA)
 
 
-def _draw_line(
-    axes: Axes, numbers: list[int], values: list[Spread], label: str, style: dict[str, Any]
-) -> None:
-    middles = [v.middle for v in values]
-    # straight on plain axes, as what has a fixed and a growing part is; hence bent on these
-    fine = np.geomspace(numbers[0], numbers[-1], 100)
-    axes.plot(fine, np.interp(fine, numbers, middles), color=style["color"], ls=style["ls"], lw=1.6)
-    look = {"color": style["color"], "marker": style["marker"], "ms": 6, "mec": INK}
-    axes.plot(numbers, middles, ls="", **look)
-    axes.plot([], [], **look, ls=style["ls"], lw=1.6, label=label)  # both, for the legend
-    axes.vlines(numbers, [v.least for v in values], [v.most for v in values], color=style["color"])
+def _draw_line(axes: Axes, at: list[int], values: list[Spread], recipe: str) -> None:
+    colour, marker = STYLES[recipe]
+    axes.vlines(at, [v.least for v in values], [v.most for v in values], color=colour)
+    look: dict[str, Any] = {"color": colour, "marker": marker, "ms": 5.5, "mec": INK, "lw": 1.6}
+    axes.plot(at, [v.middle for v in values], label=recipe, **look)
 
 
-def _draw_linear(axes: Axes, numbers: list[int], seconds: list[float]) -> None:
-    # through the middle: what is done once lifts the left end, growth beyond linear the right one
-    n, through = numbers[len(numbers) // 2], seconds[len(numbers) // 2]
-    ends = (numbers[0], numbers[-1])
-    line = [through * end / n for end in ends]
-    axes.plot(ends, line, ":", color=INK, lw=1, label="in proportion", zorder=1)
-
-
-def _draw_bars(axes: Axes, results: Results, lines: dict[int, Any]) -> None:
-    numbers = [one["n"] for one in results["measurements"]]
+def _draw_guides(results: Results, shown: Sequence[Curve], panels: Any) -> None:
+    """Draw what is in proportion to images and pixels, and the most memory that is allowed."""
+    for which, power, axes in zip(shown[:2], (1, 2), panels[0], strict=False):
+        found = measured(results, "standard", which)
+        if not found:
+            continue
+        # through the middle: what is done once lifts the left end, growth beyond it the right one
+        at = np.array([getattr(case, which.grows) for case, _ in found])
+        middle = len(at) // 2
+        through = spread_of(found[middle][1], "fit_seconds").middle
+        line = through * (at / at[middle]) ** power
+        axes.plot(at, line, ":", color=INK, lw=1, label="in proportion", zorder=1)
+    numbers = [case.n for case in shown[0].cases]
     fine = np.geomspace(min(numbers), max(numbers), 50)
-    for side, line in lines.items():
-        bar = [bar_bytes(n * side * side) / MEGA for n in fine]
-        label = f"most allowed, {side}×{side}"
-        axes.plot(fine, bar, color=INK, lw=1, ls=line, label=label, zorder=1)
+    bar = bar_bytes(fine * shown[0].cases[0].side ** 2) / MEGA
+    panels[1, 0].plot(fine, bar, color=INK, lw=1, label="most memory allowed", zorder=1)
 
 
-def _finish(axes: Axes, results: Results, what: str, form: str) -> None:
-    numbers = sorted({one["n"] for one in results["measurements"]})
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xticks(numbers, [f"{n:,}" for n in numbers])
-    axes.set_xlabel("pictures (log scale)")
-    axes.set_ylabel(f"{what} (log scale)")
-    # a log axis over less than a decade would otherwise have one number or none
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
-    axes.yaxis.set_major_formatter(form)
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.minorticks_off()
+def _finish(shown: Sequence[Curve], panels: Any) -> None:
+    """Give the axes of a row one scale, and those of a column the same ticks."""
+    for row, what, form in zip(
+        panels, ("seconds", "peak memory, MB"), ("{x:,g}", "{x:,.0f}"), strict=True
+    ):
+        lows, highs = zip(*(axes.get_ylim() for axes in row), strict=True)
+        for axes, which in zip(row, shown, strict=True):
+            ticks = [getattr(case, which.grows) for case in which.cases]
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_ylim(max(min(lows), 0.02), max(highs))
+            axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+            axes.xaxis.minorticks_off()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1,) if what == "seconds" else (1, 2, 5)))
+            axes.yaxis.set_major_formatter(form)
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.tick_params(axis="y", which="both", labelleft=axes is row[0])
+            axes.yaxis.minorticks_off()
+        row[0].set_ylabel(what)
+    for axes, which in zip(panels[1], shown, strict=True):
+        axes.set_xlabel(which.axis)
 
 
 # ---- the command ----
@@ -349,12 +359,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     if args.redraw is not None:
         return files.redraw_only(args.redraw, NAME, redraw)
-    sizes, sides = (TRIAL_SIZES, TRIAL_SIDES) if args.trial else (SIZES, SIDES)
     rounds = 1 if args.trial else args.rounds
-    now = conditions("Fashion-MNIST's 60,000 training pictures: fewer are the first ones")
-    record = measure(sizes, sides, rounds)
-    results = record.results(NAME, {**now, "passes": PASSES}, trial=args.trial)
-    written = files.finish(results, args.out, redraw, whole=rounds >= ROUNDS)
+    cases = dict.fromkeys(case for each in curves(trial=args.trial) for case in each.cases)
+    head = conditions("Fashion-MNIST's 60,000 training images: fewer are the first ones")
+    target = files.part_of(NAME, args.out, trial=args.trial)
+    record = Record([] if args.trial else files.earlier(target, head))
+    turns = list(product(range(rounds), RECIPES, cases))
+    measure(turns, record, target, head)
+    results = record.results(NAME, head, trial=args.trial)
+    whole = rounds >= ROUNDS
+    written = files.finish(results, args.out, redraw, whole=whole, kept=target)
     missed = over_the_bar(results)
     for line in missed:
         print(f"over the bar of memory: {line}")

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import random
 import shutil
 import sys
@@ -151,8 +150,7 @@ def measure(photos: Path, wanted: Sequence[Turn], record: Record, target: Path, 
             say(f"{row.name:<8} seed {seed}  {entry.name:<17} {_line(found)}")
         for failure in record.failures:  # where the photographs lie is nobody's business
             failure["message"] = failure["message"].replace(str(photos), "FOLDER")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(_results(record, head)), encoding="utf-8")
+        files.keep(_results(record, head), target)
 
 
 def _key(turn: Turn) -> tuple[str, int, str]:
@@ -177,15 +175,6 @@ def _line(one: dict[str, Any]) -> str:
 def _results(record: Record, head: dict[str, Any], *, trial: bool = False) -> Results:
     entries = [dataclasses.asdict(entry) for entry in ENTRIES]
     return record.results(NAME, head, trial=trial, entries=entries)
-
-
-def earlier(target: Path, head: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what was measured before on the same photographs and the same processor."""
-    if not target.exists():
-        return []
-    found = json.loads(target.read_text(encoding="utf-8"))
-    same = all(found["conditions"][key] == head[key] for key in ("data", "machine"))
-    return list(found["measurements"]) if same else []
 
 
 # ---- what they say ----
@@ -323,16 +312,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.trial:
         rows = [dataclasses.replace(row, minutes=TRIAL_MINUTES) for row in rows]
     head = conditions(describe_photos(args.photos))
-    target = args.out / f"{files.stem(NAME, whole=False, trial=args.trial)}.json"
-    record = Record([] if args.trial else earlier(target, head))
+    target = files.part_of(NAME, args.out, trial=args.trial)
+    record = Record([] if args.trial else files.earlier(target, head))
     measure(args.photos, list(turns(rows, args.seeds)), record, target, head)
     results = _results(record, head, trial=args.trial)
     done = {(one["row"], one["seed"], one["name"]) for one in record.measurements}
     whole = all(_key(turn) in done for turn in turns(ROWS, SEEDS))
-    written = files.finish(results, args.out, redraw, whole=whole)
-    if whole and written is not None and written != target:
-        for path in target.parent.glob(f"{target.stem}.*"):
-            path.unlink()
+    written = files.finish(results, args.out, redraw, whole=whole, kept=target)
     return 1 if record.failures or written is None else 0
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -65,11 +65,17 @@ def print_written(paths: Iterable[Path]) -> None:
 
 
 def finish(
-    results: Results, out: Path, redraw: Callable[[Path], list[Path]], *, whole: bool
+    results: Results,
+    out: Path,
+    redraw: Callable[[Path], list[Path]],
+    *,
+    whole: bool,
+    kept: Path | None = None,
 ) -> Path | None:
     """Write the results with their table and figure; return the .json, or None if it is empty.
 
     `whole` says whether all was asked for; where something failed it is no whole result either.
+    The whole takes the place of the file in which it was `kept` until now.
     """
     if not results["measurements"]:
         say("nothing was measured, nothing is written")
@@ -79,7 +85,30 @@ def finish(
     target = out / f"{name}.json"
     write_bytes(target, (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
     print_written([target, *redraw(target)])
+    if kept is not None and kept != target:
+        for path in out.glob(f"{kept.stem}.*"):
+            path.unlink()
     return target
+
+
+def part_of(name: str, out: Path, *, trial: bool) -> Path:
+    """Return the file in which what is measured is kept until it is the whole."""
+    return out / f"{stem(name, whole=False, trial=trial)}.json"
+
+
+def keep(results: Results, target: Path) -> None:
+    """Keep what was measured until now."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(results), encoding="utf-8")
+
+
+def earlier(target: Path, head: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was measured before on the same data and the same processor."""
+    if not target.exists():
+        return []
+    found = json.loads(target.read_text(encoding="utf-8"))
+    same = all(found["conditions"][key] == head[key] for key in ("data", "machine"))
+    return list(found["measurements"]) if same else []
 
 
 def stem(name: str, *, whole: bool, trial: bool) -> str:

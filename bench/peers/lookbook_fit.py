@@ -1,6 +1,6 @@
-"""Fit one of lookbook's recipes on images in memory; print time and peak memory as one JSON line.
+"""Fit one of lookbook's recipes for one epoch; print time and peak memory as one JSON line.
 
-It holds the images once and nothing else, and reads no more than it holds.
+Images in memory it holds once, and nothing else, and reads no more than it holds.
 """
 
 from __future__ import annotations
@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Fill the memory with images, then fit."""
+    """Fill the memory with images, or map them, then fit."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--pictures", type=Path, required=True, help="raw bytes, one a pixel")
-    parser.add_argument("--labels", type=Path, required=True, help=".npy, for the same pictures")
-    parser.add_argument("--side", type=int, required=True, help="pixels on a side")
-    parser.add_argument("--n", type=int, required=True, help="how many pictures to fit on")
+    parser.add_argument("--images", type=Path, required=True, help="raw bytes, one a number")
+    parser.add_argument("--labels", type=Path, required=True, help=".npy, for the same images")
+    parser.add_argument("--shape", type=int, nargs="+", required=True, help="N H W, or N H W 3")
+    parser.add_argument("--mapped", action="store_true", help="the images stay on the disk")
+    parser.add_argument("--classes", type=int, default=10, help="made from the labels, of ten")
     parser.add_argument("--recipe", required=True)
-    parser.add_argument("--epochs", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
     args = parser.parse_args()
-
-    images, labels = fill(args.pictures, np.load(args.labels), args.n, args.side)
+    n, *shape = args.shape
+    ten = np.load(args.labels)
+    if args.mapped:
+        images: np.ndarray = np.memmap(args.images, np.uint8, "r", shape=(n, *shape))
+    else:
+        images = fill(args.images, len(ten), (n, *shape))
+    labels = make_classes(np.resize(ten, n), args.classes)
 
     from lookbook.cli import process
 
@@ -43,8 +48,8 @@ def main() -> None:
     from lookbook.training.loop import fit
 
     before = peak_bytes()
-    recipe = settle(find_recipe(args.recipe).with_epochs(args.epochs))
-    fitted = fit((images, labels), None, recipe, int(labels.max()) + 1, seed=args.seed)
+    recipe = settle(find_recipe(args.recipe).with_epochs(1))
+    fitted = fit((images, labels), None, recipe, args.classes, seed=args.seed)
     print(
         json.dumps(
             {
@@ -62,18 +67,27 @@ def main() -> None:
     )
 
 
-def fill(
-    path: Path, labels: Int64[np.ndarray, "M"], n: int, side: int
-) -> tuple[UInt8[np.ndarray, "N H W"], Int64[np.ndarray, "N"]]:
-    """Return `n` images: the first ones of a file, or all of them over and over again."""
-    images = np.empty((n, side, side), np.uint8)
-    for start in range(0, n, len(labels)):
+def fill(path: Path, of_file: int, shape: tuple[int, ...]) -> UInt8[np.ndarray, "N *shape"]:
+    """Return so many images: the first ones of a file, or all of them over and over again."""
+    images = np.empty(shape, np.uint8)
+    for start in range(0, len(images), of_file):
         with path.open("rb") as file:
             # straight into its place: mapped pages or a copy would count as memory, too
-            piece = images[start : start + len(labels)]
+            piece = images[start : start + of_file]
             if file.readinto(piece.data) != piece.nbytes:
                 raise SystemExit(f"{path} holds too little; remove it, and it is written again")
-    return images, np.resize(labels, n)
+    return images
+
+
+def make_classes(ten: Int64[np.ndarray, "N"], classes: int) -> Int64[np.ndarray, "N"]:
+    """Return labels of so many classes, as uniform as the ten are.
+
+    >>> make_classes(np.array([3, 3, 0, 9]), 10).tolist()
+    [3, 3, 0, 9]
+    >>> make_classes(np.array([3, 3, 0, 9]), 20).tolist()
+    [3, 13, 0, 19]
+    """
+    return (ten + 10 * np.arange(len(ten))) % classes
 
 
 def peak_bytes() -> int:

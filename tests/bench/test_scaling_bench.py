@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -16,22 +17,24 @@ from bench.peers import lookbook_fit
 from lookbook.data.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
-SIZES = (1_000, 10_000, 100_000)
+NUMBERS, SIDES, CLASSES = scaling.curves(trial=False)
+CASES = list(dict.fromkeys((*NUMBERS.cases, *SIDES.cases, *CLASSES.cases)))
 
 
-def _measurement(recipe, side, n, turn):
-    data = n * side * side
+def _measurement(recipe, case, turn):
+    data = case.n * case.side**2
     return {
         "recipe": recipe,
-        "side": side,
-        "n": n,
+        "n": case.n,
+        "side": case.side,
+        "classes": case.classes,
         "round": turn,
-        "fit_seconds": 0.1 + n / 10_000 * (1 + turn / 10),
-        "seen": n // 2,
+        "fit_seconds": 0.1 + case.n * case.side / 280_000 * (1 + turn / 10),
+        "seen": case.n,
         "data_bytes": data,
         "before_bytes": data + 200 * 10**6,
-        # with 64 pixels on a side a tenth too much for any bar
-        "peak_bytes": data + 300 * 10**6 if side == 28 else 2 * data + 800 * 10**6,
+        # in `standard` a second copy, which is too much where there are many
+        "peak_bytes": (1 if recipe == "quick" else 2) * data + 300 * 10**6,
         "versions": {"python": "3.11.7", "source_sha256": "ab" * 32},
         "threads": 2,
         "device": "cpu",
@@ -45,17 +48,16 @@ def results():
         "trial": False,
         "conditions": {
             "started": "2026-01-02T03:04:05+00:00",
-            "data": "some pictures",
+            "data": "some images",
             "machine": {"processor": "A Processor", "cores": 2, "system": "Linux x86_64"},
             "load_average": [0.5, 0.25, 0.125],
             "commit": None,
             "clean": False,
             "versions": {"python": "3.11.7"},
-            "passes": {"quick": 1.0, "standard": 0.5},
         },
         "measurements": [
-            _measurement(recipe, side, n, turn)
-            for turn, side, n, recipe in product(range(2), (28, 64), SIZES, ("quick", "standard"))
+            _measurement(recipe, case, turn)
+            for turn, recipe, case in product(range(2), scaling.RECIPES, CASES)
         ],
         "failures": [],
     }
@@ -66,58 +68,80 @@ def results():
 
 def test_the_bar_allows_no_second_copy_of_large_data():
     assert scaling.bar_bytes(0) == 600e6
-    assert scaling.bar_bytes(2.4576e9) == pytest.approx(3.79488e9)
-    assert scaling.bar_bytes(2.4576e9) < 2 * 2.4576e9
+    assert scaling.bar_bytes(470.4e6) == pytest.approx(1_211.52e6)
+    # measured: 190 MB beside the images where there are few, 350 MB where there are many
+    assert scaling.bar_bytes(470.4e6) < 2 * 470.4e6 + 350e6
+
+
+def test_each_curve_grows_in_one_thing_alone():
+    for curve in scaling.curves(trial=True) + scaling.curves(trial=False):
+        for case in curve.cases:
+            other = replace(case, **{curve.grows: 0})
+            assert other == replace(curve.cases[0], **{curve.grows: 0})
+        values = [getattr(case, curve.grows) for case in curve.cases]
+        assert values == sorted(set(values))
 
 
 def test_what_is_over_the_bar_is_listed_with_its_worst_round(results):
-    missed = scaling.over_the_bar(results)
-    assert len(missed) == 6
-    # 2 · 4.096 + 800 against 1.3 · 4.096 + 600 MB
-    assert missed[0] == "quick, 1,000 pictures of 64×64: 203 MB too much"
+    (missed,) = scaling.over_the_bar(results)
+    # 2 · 470.4 + 300 against 1.3 · 470.4 + 600 MB
+    assert missed == "standard, 600,000 images of 28×28, 10 classes: 29 MB too much"
     text = scaling.to_markdown(results, "x.png")
-    assert (
-        "**The bar of memory was missed: quick, 1,000 pictures of 64×64: 203 MB too much;" in text
-    )
-    results["measurements"] = [one for one in results["measurements"] if one["side"] == 28]
+    assert f"**The bar of memory was missed: {missed}.**" in text
+    assert "| **1,212, missed** |" in text
+    results["measurements"] = [one for one in results["measurements"] if one["recipe"] == "quick"]
     assert scaling.over_the_bar(results) == []
     assert "Every fit stayed within the bar of memory." in scaling.to_markdown(results, "x.png")
 
 
-def test_table_has_a_row_for_each_case(results):
+def test_each_curve_has_a_table_with_a_row_for_each_case(results):
     text = scaling.to_markdown(results, "scaling.png")
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + 12
+    assert len(table) == 2 + 6 + 2 + 8 + 2 + 8
     assert len({line.count("|") for line in table}) == 1
     assert table[3] == (
-        "| quick, 28×28 | 10,000 | 1 | 1.10 / 1.15 / 1.20 | 230.0 | 308 / 308 / 308 | 8 | 208 | "
-        "610 | kept |"
+        "| quick | 60,000 | 28×28 | 10 | 6.10 / 6.40 / 6.70 | 106.7 | 347 / 347 / 347 | 47 | 247 | "
+        "661 |"
     )
-    assert table[-1].endswith("| **missed** |")
+    assert table[13].startswith("| quick | 6,000 | 224×224 | 10 | ")
+    assert table[13].endswith(" 501 |  |")  # a bar of memory has the number of images alone
+    assert table[-1].startswith("| standard | 60,000 | 28×28 | 200 | ")
     for words in (
         "](scaling.png)",
         "- Code: no commit known",
-        "- Data: some pictures",
+        "- Data: some images",
         "- Rounds: seeds 0, 1; each fit is a process of its own",
         "- lookbook: cpu, 2 threads; python 3.11.7\n",
     ):
         assert words in text
 
 
-def test_figure_shows_time_and_memory_of_each_case(results):
-    time, memory = scaling.plot(results).axes
-    assert time.get_xscale() == time.get_yscale() == memory.get_yscale() == "log"
-    _, labels = time.get_legend_handles_labels()
-    assert labels[:4] == ["quick, 28×28", "quick, 64×64", "standard, 28×28", "standard, 64×64"]
-    dots = [line for line in time.lines if len(line.get_xdata()) == 3]
-    np.testing.assert_allclose(dots[0].get_ydata(), 0.1 + np.array(SIZES) / 10_000 * 1.05)
-    assert [label.get_text() for label in memory.get_xticklabels()] == [
-        "1,000",
-        "10,000",
-        "100,000",
+def test_the_figure_shows_time_and_memory_of_each_curve(results):
+    axes = scaling.plot(results).axes
+    assert [each.get_title() for each in axes[:3]] == [
+        "more images, all 28×28",
+        "larger images, 6,000 of them",
+        "more classes, 60,000 images of 28×28",
     ]
-    bars = [line for line in memory.lines if line.get_label().startswith("most allowed")]
-    assert bars[1].get_ydata()[-1] == pytest.approx(1.3 * 409.6 + 600)
+    assert {each.get_xscale() for each in axes} == {each.get_yscale() for each in axes} == {"log"}
+    for each, curve in zip(axes, (NUMBERS, SIDES, CLASSES) * 2, strict=True):
+        lines = {line.get_label(): line for line in each.lines}
+        grown = [getattr(case, curve.grows) for case in curve.cases]
+        for recipe in scaling.RECIPES:
+            assert list(lines[recipe].get_xdata()) == grown
+        assert [label.get_text() for label in each.get_xticklabels()] == [f"{g:,}" for g in grown]
+    seconds = {line.get_label(): line.get_ydata() for line in axes[0].lines}
+    np.testing.assert_allclose(
+        seconds["standard"], [0.1 + n / 10_000 * 1.05 for n in (6_000, 60_000, 600_000)]
+    )
+    bar = {line.get_label(): line.get_ydata() for line in axes[3].lines}["most memory allowed"]
+    assert bar[-1] == pytest.approx(1.3 * 470.4 + 600)
+
+
+def test_a_part_of_the_results_is_drawn_too(results):
+    results["measurements"] = results["measurements"][:1]
+    assert "600,000" not in scaling.to_markdown(results, "x.png")
+    assert len(scaling.plot(results).axes) == 6
 
 
 @pytest.mark.slow
@@ -133,42 +157,73 @@ def test_redraw_needs_the_json_alone(results, tmp_path):
 
 @pytest.mark.slow
 def test_the_exit_code_says_whether_the_bar_was_kept(results, tmp_path, monkeypatch, capsys):
-    record = Record(measurements=results["measurements"])
-    monkeypatch.setattr(scaling, "measure", lambda *_: record)
-    monkeypatch.setattr(sys, "argv", ["growth.py", "--out", str(tmp_path)])
-    assert scaling.main() == 1
-    assert "over the bar of memory: quick, 1,000 pictures of 64×64" in capsys.readouterr().out
-    record.measurements = [one for one in record.measurements if one["side"] == 28]
-    assert scaling.main() == 0
-    assert (tmp_path / "scaling.png").exists()
+    made = {"standard": results["measurements"]}
+    made["quick"] = [one for one in made["standard"] if one["recipe"] == "quick"]
+    monkeypatch.setattr(scaling, "conditions", lambda _: results["conditions"])
+    for recipe, code in (("standard", 1), ("quick", 0)):
+        measure = lambda _, record, *__, n=recipe: record.measurements.extend(made[n])  # noqa: E731
+        monkeypatch.setattr(scaling, "measure", measure)
+        assert scaling.main(["--out", str(tmp_path / recipe)]) == code
+        assert (tmp_path / recipe / "scaling.png").exists()
+        said = "over the bar of memory: standard, 600,000 images of 28×28, 10 classes"
+        assert (said in capsys.readouterr().out) == (code == 1)
 
 
 # ---- what is measured ----
 
 
-def test_pictures_are_repeated_in_their_order(tmp_path):
+def test_what_is_measured_is_kept_at_once_and_gone_on_from(tmp_path, monkeypatch):
+    asked = []
+
+    def ask(record, which, _command, _required):
+        asked.append(which)
+        case = scaling.Case(which["n"], which["side"], which["classes"])
+        record.measurements.append(_measurement(which["recipe"], case, which["round"]))
+        if len(asked) == 5:
+            record.stop()
+        return record.measurements[-1]
+
+    monkeypatch.setattr(Record, "ask", ask)
+    monkeypatch.setattr(scaling, "export", lambda side, n, _: (Path(f"{side}-{n}"), Path("x")))
+    arguments = ["--out", str(tmp_path), "--rounds", "3"]
+    assert scaling.main(arguments) == 1
+    assert len(json.loads((tmp_path / "scaling-part.json").read_text())["measurements"]) == 5
+    scaling.main(arguments)
+    assert len(asked) == 3 * 2 * len(CASES) == len({tuple(which.values()) for which in asked})
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"scaling.{x}" for x in ("json", "md", "png")
+    }
+
+
+def test_images_are_repeated_in_their_order(tmp_path):
     rng = np.random.default_rng(0)
-    pictures, labels = rng.integers(0, 256, (7, 9, 9), np.uint8), np.arange(7)
-    path = tmp_path / "pictures.raw"
-    pictures.tofile(path)
+    images = rng.integers(0, 256, (7, 9, 9, 3), np.uint8)
+    path = tmp_path / "images.raw"
+    images.tofile(path)
     for n in (3, 7, 20):
-        images, repeated = lookbook_fit.fill(path, labels, n, 9)
-        np.testing.assert_array_equal(images, np.resize(pictures, (n, 9, 9)))
-        np.testing.assert_array_equal(repeated, np.arange(n) % 7)
+        found = lookbook_fit.fill(path, 7, (n, 9, 9, 3))
+        np.testing.assert_array_equal(found, np.resize(images, found.shape))
     with pytest.raises(SystemExit, match="holds too little; remove it"):
-        lookbook_fit.fill(path, np.arange(8), 8, 9)
+        lookbook_fit.fill(path, 8, (8, 9, 9, 3))
 
 
-def test_pictures_are_resized_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize("classes", [2, 10, 50, 200])
+def test_classes_are_as_uniform_as_the_ten(classes):
+    labels = lookbook_fit.make_classes(np.repeat(np.arange(10), 400), classes)
+    assert np.bincount(labels).tolist() == [4000 // classes] * classes
+
+
+def test_images_are_resized_once(tmp_path, monkeypatch):
     images = np.repeat(np.uint8([0, 90, 200]), 100).reshape(3, 10, 10)
     made = Dataset(images, np.array([0, 1, 1]), ("a", "b"))
     monkeypatch.setattr(scaling, "load", lambda *_: made)
-    pictures, labels = scaling.export(16, tmp_path)
-    np.testing.assert_array_equal(np.load(labels), made.labels)
-    found = np.fromfile(pictures, np.uint8).reshape(3, 16, 16)
-    np.testing.assert_array_equal(found[:, 3, 5], [0, 90, 200])
+    pixels, labels = scaling.export(16, 2, tmp_path)
+    np.testing.assert_array_equal(np.load(labels), made.labels[:2])
+    found = np.fromfile(pixels, np.uint8).reshape(2, 16, 16)
+    np.testing.assert_array_equal(found[:, 3, 5], [0, 90])
+    assert scaling.export(16, 100, tmp_path) != (pixels, labels)
     monkeypatch.setattr(scaling, "resize", None)
-    assert scaling.export(16, tmp_path) == (pictures, labels)
+    assert scaling.export(16, 2, tmp_path) == (pixels, labels)
 
 
 def test_peak_memory_counts_what_was_held_and_let_go():
@@ -184,17 +239,22 @@ def test_peak_memory_counts_what_was_held_and_let_go():
 
 
 @pytest.mark.slow
-def test_a_fit_says_what_it_took(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_fit_says_what_it_took(tmp_path, mapped):
     rng = np.random.default_rng(0)
-    labels = np.arange(200) % 2
-    images = (labels[:, None, None] * 150 + rng.integers(0, 60, (200, 12, 12))).astype(np.uint8)
-    monkeypatch.setattr(scaling, "load", lambda *_: Dataset(images, labels, ("dark", "light")))
-    monkeypatch.setattr(scaling, "PASSES", {"quick": 1.0})
-    record = scaling.measure((600,), (12,), 1, tmp_path)
+    labels = np.arange(200) % 10
+    shape = (200, 12, 12, 3)
+    images = (labels[:, None, None, None] * 20 + rng.integers(0, 60, shape)).astype(np.uint8)
+    images.tofile(tmp_path / "images.raw")
+    np.save(tmp_path / "labels.npy", labels)
+    n = 200 if mapped else 600
+    command = [sys.executable, str(scaling.SCRIPT), "--images", str(tmp_path / "images.raw")]
+    command += ["--labels", str(tmp_path / "labels.npy"), "--shape", str(n), "12", "12", "3"]
+    command += ["--recipe", "quick", "--seed", "0", *["--mapped"] * mapped]
+    record = Record()
+    found = record.ask({}, command, scaling.REQUIRED)
     assert record.failures == []
-    (found,) = record.measurements
-    assert (found["recipe"], found["side"], found["n"], found["round"]) == ("quick", 12, 600, 0)
-    assert found["seen"] == 600
-    assert found["data_bytes"] == 600 * 12 * 12
+    assert found["seen"] == n
+    assert found["data_bytes"] == n * 12 * 12 * 3
     assert found["process_seconds"] > found["fit_seconds"] > 0
     assert found["peak_bytes"] >= found["before_bytes"] > 50 * 10**6

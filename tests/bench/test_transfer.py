@@ -126,14 +126,6 @@ def test_parts_are_kept_as_they_come_and_gone_on_from(photos, tmp_path, monkeypa
     assert len(whole["measurements"]) == 3 * (5 * 3 + 1) == len(asked)
 
 
-def test_other_photographs_begin_anew(tmp_path, results):
-    target = tmp_path / "transfer-part.json"
-    target.write_text(json.dumps(results))
-    assert transfer.earlier(target, HEAD) == results["measurements"]
-    assert transfer.earlier(target, HEAD | {"data": {}}) == []
-    assert transfer.earlier(tmp_path / "none.json", HEAD) == []
-
-
 @pytest.mark.slow
 def test_a_trial_measures_all_sides(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "TRIAL_MINUTES", 0.1)
