@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from PIL import Image
 from conftest import lookbook, made_images
 from kinds import squares, write_folder
 from lookbook.cli.commands import train as train_commands
-from lookbook.runs.store import read_run
+from lookbook.runs.store import read_run, sealed
 from lookbook.training.callbacks import Callback
 from lookbook.training.pipeline import train
 
@@ -221,3 +222,27 @@ def test_a_resumed_training_says_how_long_all_of_it_took(bars, tmp_path):
     assert int(whole.split()[2]) >= int(before.split()[2]) >= 40
     fit = read_run(tmp_path / "run").metrics.fit_seconds
     assert 60 + int(whole.split()[2]) >= fit - 1
+
+
+def test_unfinished_trainings_are_listed_with_the_command_that_goes_on(
+    bars, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    train(str(bars), "tutorial", epochs=1, out="runs/alone", callbacks=[Aged()])
+    left = Path("runs/alone.unfinished")
+    for name in ("shared", "torn"):
+        shutil.copytree(left, f"runs/{name}.unfinished")
+    request = json.loads((left / "request.json").read_text())
+    del request["sha256"]
+    for folder, text in {
+        "shared": json.dumps(sealed(request | {"processes": 3})),
+        "torn": json.dumps(request | {"processes": 3, "sha256": "0" * 64}),
+    }.items():
+        Path(f"runs/{folder}.unfinished/request.json").write_text(text)
+    train_commands.list_runs()
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "unfinished: runs/alone; go on: lookbook train --resume runs/alone",
+        "unfinished: runs/shared; go on: torchrun --nproc-per-node 3 -m lookbook train --resume "
+        "runs/shared",
+        "unfinished: runs/torn; go on: lookbook train --resume runs/torn",
+    ]

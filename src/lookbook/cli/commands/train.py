@@ -21,7 +21,7 @@ from lookbook.cli.commands import reports as report_commands
 from lookbook.core import files, translation
 from lookbook.core.environment import Launch
 from lookbook.core.translation import t
-from lookbook.errors import InputError
+from lookbook.errors import DamagedFileError, InputError
 from lookbook.runs import places, store
 from lookbook.runs.config import TrainRequest, choose_recipe
 from lookbook.runs.schema import Demo
@@ -231,10 +231,21 @@ def _go_on(run: Run) -> str:
     """Say how a training that was stopped goes on, where there was room to keep what it takes."""
     if not places.unfinished(run.folder).exists():
         return ""
-    command = terminal.command_line("train", "--resume", run.folder)
-    if (n := Launch.here().local_size) > 1:
-        command = f"torchrun --nproc-per-node {n} -m {command}"
-    return t("; go on: {command}", command=command)
+    return t("; go on: {command}", command=_resume_line(run.folder, Launch.here().local_size))
+
+
+def _resume_line(folder: Path, processes: int) -> str:
+    """Write the command that goes on with a training, in as many processes."""
+    command = terminal.command_line("train", "--resume", folder)
+    return f"torchrun --nproc-per-node {processes} -m {command}" if processes > 1 else command
+
+
+def _begun_by(folder: Path) -> int:
+    """Return how many processes shared an unfinished training."""
+    try:
+        return store.read_request(folder)[1].begun_by
+    except DamagedFileError:
+        return 1  # `train --resume` says what is wrong with it
 
 
 def _seconds(text: str) -> float:
@@ -298,7 +309,7 @@ def list_runs() -> None:
     found = store.list_runs()
     unfinished = places.list_unfinished()
     for folder in unfinished:
-        again = terminal.command_line("train", "--resume", folder)
+        again = _resume_line(folder, _begun_by(folder))
         print(t("unfinished: {folder}; go on: {command}", folder=folder, command=again))
     if not found:
         if not unfinished:
