@@ -11,6 +11,7 @@ NAMES = (
     "speed",
     "budget",
     "scaling",
+    "disk",
     "processes",
     "inference",
     "images",

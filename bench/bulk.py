@@ -16,10 +16,7 @@ import json
 import struct
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +24,7 @@ import numpy as np
 
 from bench.harness import files
 from bench.harness.conditions import condition_lines, conditions, version_line
+from bench.harness.memory import LOOK_SECONDS, watched_memory
 from bench.harness.page import markdown, table
 from bench.harness.peer_process import SCRIPTS
 from bench.harness.record import Record
@@ -41,8 +39,6 @@ NAME = "bulk"
 IMAGES, TRIAL_IMAGES, PROCESSES = 1_000_000, 20_000, 2
 #: the loop answers a tenth of the images: its rate does not change
 LOOP_SHARE, BATCHES = 10, (64, 1024)
-#: seconds between two looks at the memory
-LOOK_SECONDS = 0.2
 REQUIRED = {"images", "seconds", "versions"}
 
 
@@ -58,60 +54,6 @@ def write_images(folder: Path, n: int) -> dict[str, Path]:
         file.write(struct.pack(">HBB3I", 0, 8, 3, *images.shape))
         file.write(images.tobytes())
     return paths
-
-
-# ---- memory ----
-
-
-@dataclass
-class Memory:
-    """The most memory that programs took which this one started, together."""
-
-    peak: int = 0
-
-    def look(self) -> None:
-        """Add up what they have now."""
-        self.peak = max(self.peak, _anonymous_bytes())
-
-
-@contextmanager
-def watched_memory() -> Iterator[Memory]:
-    """Look at the memory of all programs that run in a block."""
-    memory, ended = Memory(), threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(LOOK_SECONDS):
-            memory.look()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield memory
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _anonymous_bytes() -> int:
-    """Return the memory of this process's descendants that no file stands behind."""
-    own = Path("/proc/self").resolve().name
-    parents, sizes = {}, {}
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        except OSError:
-            continue  # it has ended
-        pid = status.parent.name
-        parents[pid] = lines["PPid"].strip()
-        sizes[pid] = 1024 * int(lines.get("RssAnon", "0 kB").split()[0])
-    return sum(size for pid, size in sizes.items() if own in _ancestors(pid, parents))
-
-
-def _ancestors(pid: str, parents: dict[str, str]) -> set[str]:
-    found = set()
-    while (pid := parents.get(pid, "0")) != "0":
-        found.add(pid)
-    return found
 
 
 # ---- measuring ----

@@ -14,6 +14,7 @@ OPTIONS = {
     "speed": {"--seeds", "--only", "--train-pictures", "--out", "--redraw"},
     "budget": {"--seeds", "--trial", "--out", "--redraw"},
     "scaling": {"--rounds", "--trial", "--out", "--redraw"},
+    "disk": {"--images", "--scratch", "--trial", "--out", "--redraw"},
     "processes": {"--seeds", "--recipe"},
     "inference": {"--run", "--rounds", "--seconds", "--trial", "--out", "--redraw"},
     "images": {
