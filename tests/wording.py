@@ -52,6 +52,8 @@ class Source:
             for functions, node in walk(tree)
             if isinstance(node, ast.Call)
         ]
+        #: samples of an expression at its place
+        self.known: dict[tuple[ast.expr, Place, int], list[str]] = {}
 
     def sentences(self, kinds: set[str]) -> Iterator[tuple[str, str]]:
         """Yield where each error or note of some kinds is made, and samples of what it may say."""
@@ -70,6 +72,12 @@ class Source:
 
     def samples(self, node: ast.expr, place: Place, depth: int = 0) -> list[str]:
         """Return what an expression may give; a value that the source does not write is V{}."""
+        key = node, place, depth
+        if key not in self.known:  # many ways lead to the same names: a minute without this
+            self.known[key] = self._samples(node, place, depth)
+        return self.known[key]
+
+    def _samples(self, node: ast.expr, place: Place, depth: int) -> list[str]:
         found: list[str] = []
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return [node.value]
