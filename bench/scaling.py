@@ -324,7 +324,7 @@ def _draw_guides(results: Results, shown: Sequence[Curve], panels: Any) -> None:
         axes.plot(at, line, ":", color=INK, lw=1, label="in proportion", zorder=1)
     numbers = [case.n for case in shown[0].cases]
     fine = np.geomspace(min(numbers), max(numbers), 50)
-    bar = bar_bytes(fine * shown[0].cases[0].side ** 2) / MEGA
+    bar = [bar_bytes(n * shown[0].cases[0].side ** 2) / MEGA for n in fine]
     panels[1, 0].plot(fine, bar, color=INK, lw=1, label="most memory allowed", zorder=1)
 
 
