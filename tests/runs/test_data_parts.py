@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -345,6 +346,9 @@ def test_what_was_measured_on_validation_is_nowhere_called_a_test(parted, tmp_pa
     # of the bundled model, images of its training part set percentages and thresholds
     apart = replace(collected, run=with_data(run, validation_sha256=None))
     assert apart.run.conditions.data.calibrated_apart
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(load_part(apart.run, "test")) == len(collected.test)
     for lang, words, others in (
         ("en", "thresholds were set by others.", "thresholds were set by them"),
         ("ko", "기준값도 다른 이미지로 정했습니다.", "이 이미지들로 정했으므로"),
