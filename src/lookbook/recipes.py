@@ -36,12 +36,17 @@ LEAST_SIDE, MOST_SMALL, MOST_IMAGES = 48, 500, 20_000
 STARTING, HEAD, FITTED, PASS = 6.0, 0.025, 1000, 0.01
 #: images up to which a cross-validation calibrates, and how many times as long they take by it
 FEW, FOLDS = 333, 6
+#: seconds that a head alone takes at least, and more for each image, beside one busy core: it is
+#: not ended by time (quiet, 112 photographs took 7.0 s, beside a busy core 11.9)
+ALONE, EACH_ALONE = 7.0, 0.06
 
 #: whether pretrained weights pay, or why not
 Pays = Literal["pays", "small", "many", "short"]
 #: training images below which the last layer of a pretrained network learns alone, and below which
 #: labels are hardly smoothed: all layers then lose what they knew (docs/log.md, few photographs)
 HEAD_ALONE, HARDLY_SMOOTHED = 150, 1000
+#: share of the images that is learnt from where a validation part is set aside
+LEARNT = 0.85
 
 #: what is asked for where classes are uneven
 ClassWeights = Literal["auto", "none"]
@@ -372,7 +377,10 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int 
         return "many"
     each = (side / 224) ** 2
     heads = FOLDS * n if n <= FEW else min(n, FITTED) * fits
-    if seconds is not None and seconds < STARTING + each * HEAD * heads:
+    needed = STARTING + each * HEAD * heads
+    if n * (LEARNT if fits == 1 else 1) < HEAD_ALONE:
+        needed = ALONE + each * EACH_ALONE * n
+    if seconds is not None and seconds < needed:
         return "short"
     if seconds is not None and seconds < each * PASS * n * fits:
         return "many"

@@ -14,11 +14,14 @@ from lookbook.core import translation
 from lookbook.evaluation.evaluate import evaluate, judge
 from lookbook.recipes import TUTORIAL
 from lookbook.runs.balance_schema import ClassBalance
-from lookbook.runs.schema import CROSS_VALIDATED, Evaluation, Measured
+from lookbook.runs.schema import CROSS_VALIDATED, Evaluation, Measured, ThresholdScores, Validation
 from lookbook.training.pipeline import train
 
 CONDITIONS = Measured(
     run="a", recipe="quick", data="mnist", part="test", test_sha256="0" * 64, seed=0, seconds=1.0
+)
+THRESHOLDS = ThresholdScores(
+    coverage=0.9, answered=0.9, right=0.9, held=0.9, set_size=1.0, refused=0.03
 )
 
 
@@ -59,6 +62,32 @@ def test_of_a_validation_part_it_says_whether_thresholds_were_set_by_it():
     assert "learn from it, and other images set percentages and thresholds\n" in told
     assert "set by it" not in told
     assert "measured on" not in results.evaluation(uneven(), calibrated_apart=True)
+
+
+@pytest.mark.parametrize(
+    ("n", "of", "said"),
+    [
+        (7, "this network", "not calibrated: too few images (7) to do so by"),
+        (92, CROSS_VALIDATED, "rough: 92 images set them, in a cross-validation"),
+        (92, "this network", "rough: 92 images set them"),
+        (200, "this network", None),
+    ],
+)
+def test_percentages_that_few_images_set_are_said_to_be_rough(n, of, said):
+    validation = Validation(
+        accuracy=0.5, interval=(0.4, 0.6), loss=1.0, calibration_error=0.1, n=n, of=of
+    )
+    assert results.percentages(validation) == ([("percentages", said)] if said else [])
+    assert "nor were the percentages calibrated" in results.evaluation(uneven(), set_by=validation)
+    found = structs.replace(uneven(), thresholds=THRESHOLDS)
+    lines = results.evaluation(found, set_by=validation).splitlines()
+    assert [line for line in lines if line.startswith("percentages")] == (
+        [f"percentages        {said}"] if said else []
+    )
+
+
+def test_percentages_without_any_validation_images_are_not_calibrated():
+    assert results.percentages(None)[0][1].startswith("not calibrated: too few images (0)")
 
 
 @pytest.mark.parametrize("final", [False, True])

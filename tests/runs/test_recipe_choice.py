@@ -33,6 +33,9 @@ def test_photographs_start_from_pretrained_weights():
     assert choose() == RecipeChoice(start="pretrained", why="pays", images=100, side=224)
     assert choose(side=96).side == 96
     assert choose(seconds=60).why == "pays"
+    # the last layer alone is fitted in seconds
+    assert choose(replace(PHOTOGRAPHS, images=60), seconds=10.6).why == "pays"
+    assert choose(replace(PHOTOGRAPHS, images=175), seconds=17.5).why == "pays"
     # small files are enlarged, small arrays are not
     assert choose(replace(PHOTOGRAPHS, side=16)).side == 96
     assert choose(replace(PHOTOGRAPHS, side=100, resizable=False)).side == 100
@@ -46,6 +49,9 @@ def test_photographs_start_from_pretrained_weights():
         ({"data": replace(PHOTOGRAPHS, images=MOST_IMAGES + 1)}, "many"),
         ({"data": replace(PHOTOGRAPHS, side=32, images=1000)}, "many"),
         ({"seconds": 10}, "short"),
+        ({"data": replace(PHOTOGRAPHS, images=60), "seconds": 10.5}, "short"),
+        ({"data": replace(PHOTOGRAPHS, images=175), "seconds": 17.4}, "short"),
+        ({"data": replace(PHOTOGRAPHS, images=178), "seconds": 32}, "short"),
         ({"data": replace(PHOTOGRAPHS, images=300), "seconds": 45}, "short"),
         ({"data": replace(PHOTOGRAPHS, images=3000), "seconds": 15}, "short"),
         ({"data": replace(PHOTOGRAPHS, images=10_000), "seconds": 60}, "many"),

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     )
     from lookbook.runs.store import Run
 
+#: labels below which percentages are rough, and below which none are fitted (as in
+#: `inference.thresholds`, which takes numpy and is not imported here)
+FEW_LABELS, FEWEST_LABELS = 200, 50
+
 
 def warnings_of(weaknesses: Sequence[Weakness]) -> list[tuple[str, str]]:
     """Return why a trained network is not to be relied on, as `labelled` takes it."""
@@ -132,12 +136,17 @@ def trained(run: Run, took: float, before: float = 0.0) -> str:
 
 
 def evaluation(
-    found: Evaluation, weaknesses: Sequence[Weakness] = (), *, calibrated_apart: bool = False
+    found: Evaluation,
+    weaknesses: Sequence[Weakness] = (),
+    *,
+    calibrated_apart: bool = False,
+    set_by: Validation | None = None,
 ) -> str:
     """Write what an evaluation found, of a network with these weaknesses.
 
     Where the validation part was measured on, it may be that others set percentages and thresholds:
-    see `DataInfo.calibrated_apart`.
+    see `DataInfo.calibrated_apart`. Otherwise answers to images that training did not see did,
+    which are `set_by`.
     """
     from lookbook.evaluation import metrics  # keeps `--help` fast
 
@@ -180,6 +189,7 @@ def evaluation(
         *warnings_of([each for each in weaknesses if each == "under_one_epoch"]),
         (t("test loss") if of_test else t("loss"), loss),
         (t("calibration error"), error),
+        *(percentages(set_by) if set_by and found.thresholds else []),
         *_thresholds(found.thresholds),
     ]
     return (
@@ -187,6 +197,20 @@ def evaluation(
         + t("most confused")
         + "".join(f"\n  {pair}" for pair in confused)
     )
+
+
+def percentages(set_by: Validation | None) -> list[tuple[str, str]]:
+    """Write that percentages are rough where few images set them, or none."""
+    n = set_by.n if set_by else 0
+    if n >= FEW_LABELS:
+        return []
+    if n < FEWEST_LABELS:
+        said = t("not calibrated: too few images ({n:,}) to do so by", n=n)
+    elif set_by and set_by.cross_validated:
+        said = t("rough: {n:,} images set them, in a cross-validation", n=n)
+    else:
+        said = t("rough: {n:,} images set them", n=n)
+    return [(t("percentages"), said)]
 
 
 def _accuracy(found: Evaluation | OwnResult) -> str:

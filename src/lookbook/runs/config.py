@@ -146,6 +146,8 @@ class TrainRequest:
             return
         if not by_backbone:
             raise InputError("`backbone` is a network of its own; leave `recipe` out")
+        if self.from_scratch:
+            raise InputError("`backbone` is a start of its own; leave `from_scratch` out")
         if Launch.here().size > 1:
             raise InputError("a head on a backbone is fitted by one process; leave torchrun out")
         if self.epochs is not None:

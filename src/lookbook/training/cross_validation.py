@@ -28,7 +28,7 @@ from lookbook.training.calibration import (
     novelties,
 )
 from lookbook.training.loop import Fitted, fit
-from lookbook.training.steps.head import as_maps, fit_alone, on_features
+from lookbook.training.steps.head import as_maps, fit_alone, fit_on_maps, on_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,7 +189,8 @@ def assign_folds(labels: Int64[np.ndarray, "N"], folds: int) -> Int64[np.ndarray
 def is_for(recipe: Recipe | None, n_learnt: int, n_validation: int) -> bool:
     """Say whether to calibrate by cross-validation: the validation part is too small to.
 
-    It takes as long as the fit. From scratch, so few images are as good as not recognised.
+    It takes as long as the fit, or of heads alone a moment. From scratch, so few images are as good
+    as not recognised.
 
     >>> from lookbook.recipes import TRANSFER
     >>> [is_for(TRANSFER, *counts) for counts in ((85, 15), (40, 6), (400, 70), (3000, 20))]
@@ -197,7 +198,7 @@ def is_for(recipe: Recipe | None, n_learnt: int, n_validation: int) -> bool:
     >>> is_for(STANDARD, 85, 15)
     False
     """
-    if recipe is None or recipe.network != "efficientnet":
+    if recipe is None or recipe.network not in {"efficientnet", "backbone"}:
         return False
     few = n_validation < FEWEST_LABELS and n_learnt <= MOST_IMAGES
     return few and n_learnt + n_validation >= FEWEST_LABELS
@@ -236,6 +237,7 @@ def cross_validate(
     unseen: Unseen,
     config: TrainConfig,
     parts: TrainingParts,
+    given: Inputs,
     fit_on: Callable[..., Fitted],
 ) -> tuple[Fitted, Unseen]:
     """Return a fit, and out-of-fold answers to what it learnt from beside those that it gave.
@@ -247,13 +249,18 @@ def cross_validate(
     fit_on
         Fits as the network was fitted, but for what it is given.
     """
-    learnt, frozen = parts.learnt, fitted.frozen
-    if frozen is None:
-        fit_fold = partial(_fit_network, fit_on, config, fitted.features)
-        answers = answer_unseen(fit_fold, learnt, config.seed)
+    learnt, frozen, seed = given.images or parts.learnt, fitted.frozen, config.seed
+    n_classes = len(learnt.classes)
+    if given.views is not None:
+        balanced = config.recipe.class_weights == "balanced"
+        fit_fold = partial(_fit_head, partial(fit_on_maps, n_classes=n_classes, balanced=balanced))
+        answers = answer_unseen(fit_fold, learnt, seed, as_maps(given.views), HEAD_FOLDS)
+    elif frozen is not None:
+        fit_fold = partial(_fit_head, partial(fit_alone, n_classes=n_classes))
+        answers = answer_unseen(fit_fold, learnt, seed, as_maps(frozen), HEAD_FOLDS)
     else:
-        fit_fold = partial(_fit_head, len(learnt.classes))
-        answers = answer_unseen(fit_fold, learnt, config.seed, as_maps(frozen), HEAD_FOLDS)
+        fit_fold = partial(_fit_network, fit_on, config, fitted.features)
+        answers = answer_unseen(fit_fold, learnt, seed)
     if answers is None:
         return replace(fitted, stopped=True), unseen
     out_of_fold, sure = answers
@@ -284,12 +291,16 @@ def _fit_network(
 
 
 def _fit_head(
-    n_classes: int, training: Labelled, _kept: Int64[np.ndarray, "M"], *, stage: str
+    fit_to: Callable[..., Classifier],
+    training: Labelled,
+    _kept: Int64[np.ndarray, "M"],
+    *,
+    stage: str,
 ) -> Fitted:
     """Fit the head for one fold, on maps of features."""
     del stage  # takes no time that anybody would hear of
-    classifier = fit_alone(*training, n_classes)
-    none = np.zeros((0, n_classes), np.float32)
+    classifier = fit_to(*training)
+    none = np.zeros((0, classifier.network.n_classes), np.float32)
     return Fitted(classifier, [], seconds=0.0, val_logits=none, stopped=False)
 
 

@@ -402,7 +402,7 @@ def _fit(
     )
     with _timed(seconds, "features"):
         given = Inputs.of(parts) if backbone is None else Inputs.by(backbone, parts, config)
-    _, validation, learnt = given
+    validation, learnt = given.validation, given.learnt
     fitted = fit_on(learnt, None if parts.final else validation)
     seconds["fit"] = fitted.seconds + seconds.pop("features")
     with _timed(seconds, "calibration"):
@@ -410,7 +410,7 @@ def _fit(
         judge = fitted.classifier
         unseen = Unseen.by(judge, fitted.val_logits, validation)
         if not fitted.stopped and is_for(config.recipe, len(parts.learnt), len(parts.validation)):
-            fitted, unseen = cross_validate(fitted, unseen, config, parts, fit_on)
+            fitted, unseen = cross_validate(fitted, unseen, config, parts, given, fit_on)
         elif parts.final and not fitted.stopped:
             fitted, judge, unseen = ask_twin(fitted, given, fit_on)
         calibration, photographs = calibrate(fitted.classifier, unseen), None

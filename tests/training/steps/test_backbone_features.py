@@ -82,6 +82,33 @@ def test_a_head_on_features_learns_and_the_file_answers_alike(backbone, data, tm
     np.testing.assert_allclose(model.predict(images).probs, probs, atol=1e-4)
 
 
+@pytest.mark.parametrize("final", [False, True])
+def test_few_images_are_calibrated_by_heads_that_did_not_see_them(
+    backbone, data, tmp_path, monkeypatch, final
+):
+    seen = []
+    features = Backbone.features
+
+    def count(self, images, **given):
+        seen.append(len(images))
+        return features(self, images, **given)
+
+    monkeypatch.setattr(Backbone, "features", count)
+    out = tmp_path / "run"
+    run = train(data(100), backbone=backbone, out=out, final=final, **LEVELS)
+    measured = run.metrics
+    assert measured.validation.cross_validated
+    assert measured.training_images < measured.validation.n or final
+    assert measured.validation.accuracy > 0.9
+    assert measured.temperature != 1
+    calibration = Model.open(run.model).card.calibration
+    assert calibration.n == measured.validation.n
+    # both views of each image, once; then the file is compared
+    assert sum(seen) <= 2 * measured.validation.n + 20
+    # a head that saw the images would be surer of them
+    assert evaluate(run).ece < 0.15
+
+
 def known_of(run, path):
     import msgspec
 
@@ -201,6 +228,7 @@ def test_a_budget_that_is_too_short_is_refused(backbone, data, tmp_path):
     ("options", "message"),
     [
         ({"recipe": "quick"}, "`backbone` is a network of its own; leave `recipe` out"),
+        ({"from_scratch": True}, "`backbone` is a start of its own; leave `from_scratch` out"),
         ({"epochs": 3}, "a head on features that stay as they are has no epochs"),
     ],
 )

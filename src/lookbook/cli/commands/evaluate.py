@@ -72,7 +72,12 @@ def evaluate(
         terminal.print_json(found.to_json())
         return
     apart = chosen.conditions.data.calibrated_apart
-    print(results.evaluation(found, chosen.metrics.weaknesses, calibrated_apart=apart))
+    measured = chosen.metrics
+    print(
+        results.evaluation(
+            found, measured.weaknesses, calibrated_apart=apart, set_by=measured.validation
+        )
+    )
     if isinstance(found, ExternalEvaluation) and found.own is None:
         terminal.suggest(terminal.command_line("evaluate", chosen.folder), apart=True)
         return
@@ -252,6 +257,8 @@ def _predict_many(
         raise
     if model is None and not terminal.is_quiet():
         print(_bundled_model())
+    elif not terminal.is_quiet() and (rough := _rough(model)):
+        print(rough)
     _tell_of_table(out, Counter(done.verdicts), done.n_failed)
     if done.least_sure is not None and Path(name := done.least_sure[0]).is_file():
         terminal.suggest(
@@ -272,6 +279,16 @@ def _bundled_model() -> str:
         said = t("{right} of {n:,} photographs that it did not learn from", right=right, n=found.n)
         rows.append((t("right"), said))
     return terminal.labelled(rows)
+
+
+def _rough(model: str | None) -> str:
+    """Write that percentages of a model are rough, on a line of its own; nothing where not."""
+    from lookbook.inference.model import Model, open_source
+
+    opened = open_source(model)
+    known = opened.card if isinstance(opened, Model) else opened.metrics
+    rows = results.percentages(known.validation)
+    return terminal.labelled(rows) if rows else ""
 
 
 def _words(model: str | None) -> list[str]:
@@ -372,6 +389,8 @@ class _Answers:
         hushed = self._out is not None and terminal.is_quiet()
         if self._model is None and self._next and not hushed:
             print("\n" * (self._out is None) + _bundled_model())
+        elif self._next and not hushed and (rough := _rough(self._model)):
+            print("\n" * (self._out is None) + rough)
         if self._out is not None:
             _tell_of_table(self._out, self._verdicts, self._n_failed)
         if drawn:

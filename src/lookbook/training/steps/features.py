@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lookbook.core.listeners import tell_images
+from lookbook.data.dataset import Dataset, join
 from lookbook.errors import InputError, LookbookWarning
 from lookbook.inference.graphs.backbone import AT_ONCE, Backbone
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64
+    from jaxtyping import Float32, Int64
 
-    from lookbook.data.dataset import Dataset
     from lookbook.runs.config import TrainConfig
     from lookbook.runs.data_parts import TrainingParts
     from lookbook.training.loop import Labelled
@@ -31,6 +31,9 @@ class Inputs(NamedTuple):
     validation: Labelled
     #: the training part, of a `final` run both
     learnt: Labelled
+    #: of a backbone: features of each image that is learnt from, in both views, and these images
+    views: Float32[np.ndarray, "N V D"] | None = None
+    images: Dataset | None = None
 
     @classmethod
     def of(cls, parts: TrainingParts) -> Inputs:
@@ -63,12 +66,14 @@ class Inputs(NamedTuple):
                 f"{len(order):,} training images; the head learnt from these"
             )
             warnings.warn(LookbookWarning(message), stacklevel=2)
-        learnt = training.all
+        learnt, views = training.all, training.stacked
+        images = parts.training.take(training.places)
         if parts.final:
             pairs = zip(training.all, validation.all, strict=True)
-            images, labels = (np.concatenate(pair) for pair in pairs)
-            learnt = images, labels
-        return cls(training.all, validation.first, learnt)
+            rows, labels = (np.concatenate(pair) for pair in pairs)
+            learnt, views = (rows, labels), np.concatenate([views, validation.stacked])
+            images = join(images, parts.validation)
+        return cls(training.all, validation.first, learnt, views, images)
 
 
 class _Features(NamedTuple):
@@ -81,6 +86,10 @@ class _Features(NamedTuple):
     @property
     def first(self) -> Labelled:
         return self.views[0], self.labels
+
+    @property
+    def stacked(self) -> Float32[np.ndarray, "N V D"]:
+        return np.stack(self.views, axis=1)
 
     @property
     def all(self) -> Labelled:

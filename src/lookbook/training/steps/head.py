@@ -16,7 +16,7 @@ from lookbook.networks.pretrained import load_pretrained
 from lookbook.networks.scaling import Scaler
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Int64, UInt8
+    from jaxtyping import Float, Float32, Int64, UInt8
 
 #: images by which a head is fitted, and how many go through the network at once
 MOST, AT_ONCE = 1000, 8
@@ -80,6 +80,33 @@ def fit_alone(
     torch.nn.init.zeros_(head.bias)
     fit_head(head, maps[:, :, 0].swapaxes(1, 2), labels)
     return _head_alone(head, mirror=maps.shape[3] > 1)
+
+
+def fit_on_maps(
+    maps: Float32[np.ndarray, "N D 1 V"],
+    labels: Int64[np.ndarray, "N"],
+    n_classes: int,
+    *,
+    balanced: bool,
+) -> Classifier:
+    """Return a classifier of maps of another network's features, which answers by the first view.
+
+    Its head is fitted to features of all views.
+    """
+    views = maps[:, :, 0].transpose(2, 0, 1)
+    features, answers = np.concatenate(views), np.tile(labels, len(views))
+    classifier = Classifier(Scaler(features), LinearHead(maps.shape[1], n_classes)).eval()
+    fit_on_features(classifier, features, answers, balanced=balanced)
+    classifier.scaler = torch.nn.Sequential(_FirstView(), classifier.scaler)
+    return classifier
+
+
+class _FirstView(torch.nn.Module):
+    """The features of the first view of a map."""
+
+    def forward(self, maps: Float[torch.Tensor, "N D 1 V"]) -> Float[torch.Tensor, "N D"]:
+        """Return these."""
+        return maps[:, :, 0, 0]
 
 
 def _head_alone(head: torch.nn.Linear, *, mirror: bool) -> Classifier:
