@@ -58,11 +58,13 @@ class Row:
     images: int | None
     minutes: float
     from_scratch: bool = False
+    #: too few for a validation part: all are learnt from, and a cross-validation calibrates
+    final: bool = False
 
 
 ROWS = (
-    Row("5", 5, 1),
-    Row("10", 10, 1),
+    Row("5", 5, 1, final=True),
+    Row("10", 10, 1, final=True),
     Row("50", 50, 2),
     Row("all", None, 3),
     Row("all-10m", None, 10),
@@ -85,7 +87,8 @@ ENTRIES = (
     Entry(
         "lookbook",
         "`lookbook train` and `lookbook evaluate`, as a user types them, with nothing but a "
-        "budget: from the start of the process to the written run",
+        "budget, and `--final` for 5 and 10 images a class: from the start of the process to the "
+        "written run",
         script=("lookbook_transfer.py",),
         ours=True,
     ),
@@ -162,7 +165,8 @@ def _command(turn: Turn, data: Path) -> list[str]:
     script, *options = entry.script
     command = [sys.executable, str(SCRIPTS / script), *options, "--photos", str(data)]
     command += ["--minutes", str(row.minutes), "--seed", str(seed)]
-    return [*command, "--from-scratch"] if row.from_scratch else command
+    flags = [("--from-scratch", row.from_scratch), ("--final", row.final and entry.ours)]
+    return [*command, *(flag for flag, given in flags if given)]
 
 
 def _line(one: dict[str, Any]) -> str:

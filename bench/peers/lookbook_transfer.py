@@ -19,11 +19,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, required=True, help="for all of the training")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--from-scratch", action="store_true")
+    parser.add_argument("--final", action="store_true")
     args = parser.parse_args()
 
     options = ["--budget", f"{args.minutes:g}m"]
     # at the size that the other tables of photographs from scratch are at
     options += ["--from-scratch", "--size", "64"] if args.from_scratch else []
+    options += ["--final"] if args.final else []
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
         start = time.perf_counter()

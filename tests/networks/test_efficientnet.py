@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from lookbook.networks.efficientnet import FEATURES, EfficientNet, _borders, middle
+from lookbook.networks.efficientnet import FEATURES, EfficientNet, Unit, _borders, middle
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (33, 57), (28, 28), (1, 9)])
@@ -37,6 +38,16 @@ def test_borders_are_as_tensorflow_pads():
             before, after = _borders(side, kernel)
             needed = max((-(-side // 2) - 1) * 2 + kernel - side, 0)
             assert (before, after) == (needed // 2, needed - needed // 2)
+
+
+@pytest.mark.parametrize("sides", [(9, 13), (8, 12), (9, 12), (8, 13)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_borders_that_are_alike_need_no_copy(sides, kernel):
+    unit = Unit(4, 4, kernel=kernel, stride=2, groups=4, linear=True)
+    maps = torch.randn(2, 4, *sides, generator=torch.Generator().manual_seed(0))
+    (top, below), (left, right) = (_borders(side, kernel) for side in sides)
+    expected = unit.convolution(F.pad(maps, (left, right, top, below)))
+    torch.testing.assert_close(unit(maps), expected)
 
 
 @pytest.fixture

@@ -99,9 +99,9 @@ def tune() -> None:
     # of the first fit of a process (250,000 page faults, 40 ms a step for 35)
     # (glibc alone has it; Windows has no library of that name)
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        trim_threshold, mmap_threshold = -1, -3
-        mallopt(trim_threshold, 1 << 30)
-        mallopt(mmap_threshold, 32 << 20)  # the most that it takes
+        trim_threshold, mmap_max = -1, -4
+        mallopt(trim_threshold, (1 << 31) - 1)
+        mallopt(mmap_max, 0)  # no block is too large for that: maps of a step have 70 MB
 
 
 @contextmanager
