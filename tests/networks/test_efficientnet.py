@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from lookbook.networks.efficientnet import FEATURES, EfficientNet, Unit, _borders, middle
@@ -46,7 +45,7 @@ def test_borders_that_are_alike_need_no_copy(sides, kernel):
     unit = Unit(4, 4, kernel=kernel, stride=2, groups=4, linear=True)
     maps = torch.randn(2, 4, *sides, generator=torch.Generator().manual_seed(0))
     (top, below), (left, right) = (_borders(side, kernel) for side in sides)
-    expected = unit.convolution(F.pad(maps, (left, right, top, below)))
+    expected = unit.convolution(nn.functional.pad(maps, (left, right, top, below)))
     torch.testing.assert_close(unit(maps), expected)
 
 

@@ -40,6 +40,13 @@ def test_heic_photographs_beside_others_are_left_out(album):
     assert note.startswith("left out 4 files (of kinds that are not read: 2 .heic, 1 .heif, 1 .txt")
 
 
+def test_a_folder_of_links_says_that_they_are_not_followed(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.png").symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(InputError, match=r"holds no image files but links \(1\), which are not"):
+        list_images(tmp_path)
+
+
 def test_a_folder_of_other_files_says_what_is_read(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError) as caught:

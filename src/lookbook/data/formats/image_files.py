@@ -68,11 +68,19 @@ def left_out(paths: Iterable[Path], why: str) -> str:
 
 
 def no_images(what: str, files: Files) -> InputError:
-    """Return the error for a folder that holds none; HEIC photographs can be converted."""
+    """Return the error for a folder that holds none.
+
+    HEIC photographs can be converted, and links copied with what they lead to.
+    """
     if any(path.suffix.lower() in _HEIC for path in files.others):
         return InputError(
             f"{what} but HEIC photographs, which are not read; convert them to JPEG first (an "
             "iPhone takes JPEG with Settings > Camera > Formats > Most Compatible)"
+        )
+    if files.links:
+        return InputError(
+            f"{what} but links ({len(files.links)}), which are not followed; put the files "
+            "themselves there (cp -RL copies what links lead to)"
         )
     return InputError(f"{what}; expected {KINDS}")
 

@@ -109,7 +109,7 @@ def random_crop(
 
 
 def _shown(side: int) -> int:
-    """Return about two thirds of a side; of larger ones what stays odd when it is halved four times.
+    """Return about two thirds of a side; of larger ones what stays odd where it is halved.
 
     Its borders are then alike on both sides, and a step makes no copies to add them.
 
