@@ -31,6 +31,9 @@ class Stage(NamedTuple):
 
 #: channels of the first convolution, and features: channels of the last one
 STEM, FEATURES = 32, 1280
+#: first blocks that stay pretrained, with the convolution before them, when all others learn: their
+#: large maps take a quarter of a step (docs/log.md, a faster step of pretrained weights)
+FROZEN = 3
 STAGES = (
     Stage(1, 3, 1, 1, 16),
     Stage(2, 3, 2, 6, 24),
@@ -86,6 +89,11 @@ class EfficientNet(nn.Module):
         """Return logits, and the features that they are computed from."""
         features = self.features(images if self.training else middle(images))
         return self.head(features), features
+
+    def freeze_front(self) -> None:
+        """Leave out of what is trained what tells edges and colours, of which no image is new."""
+        for part in (self.stem, *self.blocks[:FROZEN]):
+            part.requires_grad_(False)  # noqa: FBT003  # takes no name
 
     def features(self, images: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N T"]:
         """Return what each filter of the last convolution answers to whole images, on average."""

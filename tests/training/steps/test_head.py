@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from lookbook.networks.classifier import build_classifier
+from lookbook.networks.efficientnet import FROZEN
 from lookbook.networks.pretrained import load_pretrained
 from lookbook.recipes import TRANSFER
 from lookbook.training.calibration import learn_novelty
+from lookbook.training.loop import fit
 from lookbook.training.steps.head import as_maps, fit_alone, fit_head, on_features, warm_start
 
 
@@ -82,6 +84,18 @@ def test_all_but_the_head_is_what_imagenet_taught(started):
     for name, weight in network.named_parameters():
         if not name.startswith("head."):
             assert torch.equal(weight, pretrained.get_parameter(name)), name
+
+
+def test_the_first_blocks_stay_what_imagenet_taught():
+    images, labels = striped(16, 2)
+    network = fit((images, labels), None, TRANSFER.with_epochs(1), 2).classifier.network
+    published = load_pretrained().state_dict()
+    moved = {
+        name.rpartition(".layers")[0] or name.partition(".")[0]
+        for name, value in network.state_dict().items()
+        if name in published and not torch.equal(value, published[name])
+    }
+    assert moved - {"head"} == {"top"} | {f"blocks.{i}" for i in range(FROZEN, 16)}
 
 
 def test_a_class_without_images_is_never_the_answer(started):

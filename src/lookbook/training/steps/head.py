@@ -49,6 +49,7 @@ def warm_start(
             # a step takes half the time where channels lie last
             module.weight.data = module.weight.contiguous(memory_format=torch.channels_last)
     network.load_state_dict(state | own)
+    network.freeze_front()
     features = known if known is not None else _features(classifier, sample(images, MOST))
     fit_head(network.head, features, sample(labels, MOST))
     return features
