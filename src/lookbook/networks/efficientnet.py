@@ -32,8 +32,8 @@ class Stage(NamedTuple):
 #: channels of the first convolution, and features: channels of the last one
 STEM, FEATURES = 32, 1280
 #: first blocks that stay pretrained, with the convolution before them, when all others learn: their
-#: large maps take a quarter of a step (docs/log.md, a faster step of pretrained weights)
-FROZEN = 3
+#: large maps take two fifths of a step (docs/log.md, a faster step of pretrained weights)
+FROZEN = 5
 STAGES = (
     Stage(1, 3, 1, 1, 16),
     Stage(2, 3, 2, 6, 24),
@@ -92,7 +92,7 @@ class EfficientNet(nn.Module):
 
     def freeze_front(self) -> None:
         """Leave out of what is trained what tells edges and colours, of which no image is new."""
-        for part in (self.stem, *self.blocks[:FROZEN]):
+        for part in (self.stem, *list(self.blocks)[:FROZEN]):
             part.requires_grad_(False)  # noqa: FBT003  # takes no name
 
     def features(self, images: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N T"]:
