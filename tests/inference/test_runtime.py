@@ -51,6 +51,21 @@ def test_a_file_that_cannot_be_run_is_refused_without_a_word_beside(capfd, conte
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_step_that_fails_while_it_is_computed_says_so_once(capfd):
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1, "h", "w"]) for name in "xy"
+    )
+    filters = onnx.numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w")
+    graph = helper.make_graph([node], "graph", [x], [y], [filters])
+    opsets = [helper.make_opsetid("", 17)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    session = open_session(made.SerializeToString())
+    with pytest.raises(Exception, match="Invalid input shape"):
+        session.run(["y"], {"x": np.zeros((1, 1, 2, 2), np.float32)})
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_fails_is_not_tried_again_with_the_same(monkeypatch, capfd):
     tried = []
 

@@ -35,7 +35,8 @@ def open_session(
     # ONNX Runtime would count the host's processors, not those we may use
     options.intra_op_num_threads = threads or usable_cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
-    options.log_severity_level = 3
+    # what fails is raised; it would be printed, too
+    options.log_severity_level = 4
     # falling back, it would print what is wrong with a file, and try again with the same
     providers = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}
     return onnxruntime.InferenceSession(content, options, **providers)
