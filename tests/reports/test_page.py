@@ -33,6 +33,18 @@ def test_it_opens_from_a_file_without_any_network(browser, pages, lang):
         assert shown.inner_text("h1") == "bars"
 
 
+@pytest.mark.parametrize(("width", "n"), [(390, 8), (1280, 16), (1600, 24)])
+def test_images_across_the_top_end_where_the_page_does(browser, pages, width, n):
+    with opened(browser, pages["en"], width=width) as shown:
+        boxes = [one.bounding_box() for one in shown.locator(".cover .p").all()]
+        rows = sorted({round(box["y"]) for box in boxes})
+        first = [box for box in boxes if round(box["y"]) == rows[0]]
+        assert len(first) == n
+        assert max(box["x"] + box["width"] for box in first) == pytest.approx(width, abs=1)
+        whole = shown.locator(".cover").bounding_box()
+        assert whole["height"] == pytest.approx(2 * first[0]["width"], abs=1)
+
+
 def test_dark_mode_follows_the_system_and_the_button(browser, pages):
     paper = "getComputedStyle(document.body).backgroundColor"
     with opened(browser, pages["en"]) as shown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from made_reports import written
 
 from browser import opened
 from lookbook.inference import onnx_graph
-from lookbook.reports import page, report_data
+from lookbook.recipes import TRANSFER
+from lookbook.reports import page, report_data, section_model
+from lookbook.runs.schema import EpochRecord
 
 
 @pytest.mark.slow
@@ -96,3 +99,23 @@ def test_convolutions_on_images_in_colour_are_shown(browser, colour_run, tmp_pat
             assert one == f"training picture {k}, {classes[training.labels[k]]}"
         distances = np.array([np.linalg.norm(one - features) for one in seen])
         np.testing.assert_allclose(distances[nearest], np.sort(distances)[:3], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("first", "said"), [("conv", "pretrained"), ("whitening", "conv"), ("dense", "dense")]
+)
+def test_filters_are_said_to_be_from_where_they_are(monkeypatch, first, said):
+    monkeypatch.setattr(onnx_graph, "first_filters", lambda _model: np.ones((32, 3, 3, 3)))
+    context = SimpleNamespace(layers=[SimpleNamespace(kind=first)], t=lambda key, **_values: key)
+    filters = section_model._filters(context, None)
+    assert (filters.title, filters.read) == (
+        f"network.filters_{said}",
+        f"network.filters_{said}_read",
+    )
+
+
+def test_a_head_that_was_fitted_at_once_is_not_said_to_have_been_learning():
+    context = SimpleNamespace(t=lambda key, **_values: key, percent=lambda *_given: "")
+    for recipe, told in ((TRANSFER, "note"), (TRANSFER.suited_to(100), "head")):
+        run = SimpleNamespace(recipe=recipe, history=[EpochRecord(1, 9, 9, 1, 1, 1, 1, 1)])
+        assert section_model._note(context, run).startswith(f"training.{told} training.validation")

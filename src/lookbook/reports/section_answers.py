@@ -141,7 +141,10 @@ class PackedAnswers(Struct, frozen=True):
 
 
 def cover(context: Context) -> list[int]:
-    """Choose images that run across the top: class by class, all that the model knew."""
+    """Choose images that run across the top: class by class, all that the model knew.
+
+    Few ones come again, so that they reach the other side.
+    """
     right = context.analysis.shown[
         context.predicted[context.analysis.shown] == context.test.labels[context.analysis.shown]
     ]
@@ -151,7 +154,8 @@ def cover(context: Context) -> list[int]:
             of_class = right[context.test.labels[right] == k]
             if turn < len(of_class):
                 chosen.append(int(of_class[turn]))
-    return [context.at("test", index) for index in chosen[:COVER]]
+    few = chosen[:COVER]
+    return [context.at("test", few[i % len(few)]) for i in range(COVER if few else 0)]
 
 
 def confusion(context: Context) -> ConfusionSection:

@@ -115,7 +115,9 @@ def _filters(context: Context, model: Model) -> Filters | None:
     if context.layers[0].kind == "backbone":
         return None
     values = onnx_graph.first_filters(model)
-    kind = "conv" if context.layers[0].kind in {"whitening", "conv"} else "dense"
+    # those of a network without whitening filters were learnt: only a pretrained one has such
+    kinds = {"whitening": "conv", "conv": "pretrained"}
+    kind = kinds.get(context.layers[0].kind, "dense")
     drawn = []
     for one in values[:FILTERS]:
         most = np.abs(one).max() or 1.0
@@ -172,7 +174,7 @@ def _epochs(run: Run) -> list[float]:
 def _note(context: Context, run: Run) -> str:
     """Say what the curves are of, and why those of the training may look worse."""
     recipe, last = run.recipe, run.history[-1]
-    parts = [context.t("training.note")]
+    parts = [context.t("training.note" if recipe.learning_rate else "training.head")]
     with_validation = last.val_loss is not None
     parts.append(context.t("training.validation" if with_validation else "training.no_validation"))
     if recipe.hardest < 1 and last.epoch > 1:
