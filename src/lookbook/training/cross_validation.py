@@ -251,12 +251,12 @@ def cross_validate(
     """
     learnt, frozen, seed = given.images or parts.learnt, fitted.frozen, config.seed
     n_classes = len(learnt.classes)
+    balanced = config.recipe.class_weights == "balanced"
     if given.views is not None:
-        balanced = config.recipe.class_weights == "balanced"
         fit_fold = partial(_fit_head, partial(fit_on_maps, n_classes=n_classes, balanced=balanced))
         answers = answer_unseen(fit_fold, learnt, seed, as_maps(given.views), HEAD_FOLDS)
     elif frozen is not None:
-        fit_fold = partial(_fit_head, partial(fit_alone, n_classes=n_classes))
+        fit_fold = partial(_fit_head, partial(fit_alone, n_classes=n_classes, balanced=balanced))
         answers = answer_unseen(fit_fold, learnt, seed, as_maps(frozen), HEAD_FOLDS)
     else:
         fit_fold = partial(_fit_network, fit_on, config, fitted.features)

@@ -206,10 +206,12 @@ def _start(
     if recipe.learning_rate == 0:
         # a head that is fitted here stays as it is: the epoch tells how good it is
         classifier.network.requires_grad_(requires_grad=False)
+    balanced = recipe.class_weights == "balanced"
     if isinstance(classifier.network, EfficientNet):
-        known = warm_start(classifier, *training, known)
+        # where steps follow, these see to it
+        alone = recipe.learning_rate == 0
+        known = warm_start(classifier, *training, known, balanced=balanced and alone)
     if isinstance(classifier.network, LinearHead):
-        balanced = recipe.class_weights == "balanced"
         fit_on_features(classifier, *training, balanced=balanced)
     return classifier, known
 

@@ -116,3 +116,19 @@ def test_grey_images_have_a_head_too(started):
     images, labels = striped(20, 2)
     classifier = started(images[..., 0], labels, 2)
     assert (answers(classifier, images[..., 0]) == labels).all()
+
+
+def test_a_balanced_head_counts_each_class_as_much():
+    """All but the middle of two clouds is alike: of the few, half are found only if they count."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [95, 5])
+    features = rng.normal(0, 1, (100, 1, 4)).astype(np.float32)
+    features[:, 0, 0] += labels
+    heads = [torch.nn.Linear(4, 2) for _ in range(2)]
+    found = []
+    for head, balanced in zip(heads, (False, True), strict=True):
+        fit_head(head, features, labels, balanced=balanced)
+        with torch.inference_mode():
+            said = head(torch.from_numpy(features[:, 0])).argmax(1).numpy()
+        found.append(int((said[labels == 1] == 1).sum()))
+    assert found[0] < found[1]

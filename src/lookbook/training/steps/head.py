@@ -30,11 +30,13 @@ def warm_start(
     images: UInt8[np.ndarray, "N *shape"],
     labels: Int64[np.ndarray, "N"],
     known: Float32[np.ndarray, "N V T"] | None = None,
+    *,
+    balanced: bool = False,
 ) -> Float32[np.ndarray, "M V T"]:
     """Give a network the weights that ImageNet taught, and the head that suits their features.
 
     Returns these, of up to 1,000 of the images, and of mirrored ones where that is done; `known`
-    ones of all images are not computed again.
+    ones of all images are not computed again. Each class counts as much where it is `balanced`.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def warm_start(
     network.load_state_dict(state | own)
     network.freeze_front()
     features = known if known is not None else _features(classifier, sample(images, MOST))
-    fit_head(network.head, features, sample(labels, MOST))
+    fit_head(network.head, features, sample(labels, MOST), balanced=balanced)
     return features
 
 
@@ -59,10 +61,12 @@ def fit_head(
     head: torch.nn.Linear,
     features: Float32[np.ndarray, "N V T"],
     labels: Int64[np.ndarray, "N"],
+    *,
+    balanced: bool = False,
 ) -> None:
     """Set the last layer by logistic regression on features of images and of mirrored ones."""
     views = features.swapaxes(0, 1)
-    regress(head, np.concatenate(views), np.tile(labels, len(views)))
+    regress(head, np.concatenate(views), np.tile(labels, len(views)), balanced=balanced)
 
 
 def on_features(classifier: Classifier) -> Classifier:
@@ -73,13 +77,17 @@ def on_features(classifier: Classifier) -> Classifier:
 
 
 def fit_alone(
-    maps: Float32[np.ndarray, "N T 1 V"], labels: Int64[np.ndarray, "N"], n_classes: int
+    maps: Float32[np.ndarray, "N T 1 V"],
+    labels: Int64[np.ndarray, "N"],
+    n_classes: int,
+    *,
+    balanced: bool = False,
 ) -> Classifier:
     """Return a classifier of maps of features, whose head is fitted to these."""
     head = torch.nn.Linear(maps.shape[1], n_classes)
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
-    fit_head(head, maps[:, :, 0].swapaxes(1, 2), labels)
+    fit_head(head, maps[:, :, 0].swapaxes(1, 2), labels, balanced=balanced)
     return _head_alone(head, mirror=maps.shape[3] > 1)
 
 
