@@ -440,3 +440,41 @@ def test_groups_lie_on_one_side_of_the_validation_part(monkeypatch):
         LookbookClassifier().fit(images, labels, groups=labels)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         LookbookClassifier().fit(images, labels, groups=whose[:-1])
+
+
+def striped(n, seed=0):
+    """Return colour images of 48×48 whose stripes run across or along."""
+    rng = np.random.default_rng(seed)
+    waves = np.broadcast_to(128 + 90 * np.sin(np.arange(48) / 3), (48, 48))
+    labels = np.arange(n) % 2
+    images = np.where(labels[:, None, None] == 1, waves, waves.T)[..., None]
+    noisy = images + rng.normal(0, 30, (n, 48, 48, 3))
+    return noisy.clip(0, 255).astype(np.uint8), np.array(["across", "along"])[labels]
+
+
+def test_without_a_recipe_few_colour_images_start_from_pretrained_weights():
+    images, labels = striped(60)
+    classifier = LookbookClassifier(None, random_state=0).fit(images, labels)
+    card = classifier.model_.card
+    assert card.recipe.name == "transfer"
+    assert card.validation.cross_validated
+    assert card.validation.n == card.calibration.n == 60
+    others, expected = striped(40, seed=1)
+    assert classifier.score(others, expected) > 0.9
+    again = LookbookClassifier(None, random_state=0).fit(images, labels)
+    np.testing.assert_array_equal(again.predict_proba(others), classifier.predict_proba(others))
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda images: {"X": images[..., 0]}, "standard"),
+        (lambda _images: {"sample_weight": np.arange(1, 61)}, "standard"),
+        (lambda images: {"X": images[:, ::8, 0, 0] / 3}, "tutorial"),
+    ],
+)
+def test_without_a_recipe_other_inputs_are_learnt_from_scratch(change, name):
+    images, labels = striped(60)
+    given = {"X": images, "y": labels} | change(images)
+    classifier = LookbookClassifier(None, epochs=0.2, random_state=0).fit(**given)
+    assert classifier.model_.card.recipe.name == name

@@ -17,7 +17,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from lookbook.core.arrays import sample, softmax
 from lookbook.data.array_checks import advise_on_levels, dim_levels, without_grey_axis
-from lookbook.data.dataset import hash_arrays
+from lookbook.data.dataset import Dataset, hash_arrays
+from lookbook.data.formats.source import Outline
 from lookbook.data.groups import Grouping, Groups, join
 from lookbook.data.splits import choose_validation, refuse_large_groups
 from lookbook.errors import InputError, LookbookWarning
@@ -27,7 +28,8 @@ from lookbook.images.specification import SIDES
 from lookbook.inference.model_card import Data
 from lookbook.inference.predictor import Predictor
 from lookbook.inference.thresholds import FEWEST_LABELS
-from lookbook.recipes import find_recipe
+from lookbook.recipes import HEAD_ALONE, find_recipe
+from lookbook.runs.recipe_choice import RecipeChoice
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Float64, Shaped, UInt8
@@ -50,8 +52,14 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     Parameters
     ----------
-    recipe : str, default="tutorial"
-        Name of a recipe. It is suited to the number of images, as `lookbook train` does.
+    recipe : str or None, default="tutorial"
+        Name of a recipe. It is suited to the number of images, as `lookbook train` does. None
+        chooses as that does: for colour images "transfer", where the extra `pretrained` is
+        installed and they gain by it (see `recipes.transfer_pays`; arrays keep their size), for
+        other images "standard", for rows of features "tutorial". Of fewer than 150 images
+        "transfer" fits the last layer alone, to which `sample_weight` and `class_weight` mean
+        nothing, so that it is not chosen with these; a cross-validation then says how true
+        `predict_proba` is, and no image is held out.
     epochs : float, default=None
         Passes over the training images; None takes the recipe's own.
     mirror : bool, default=None
@@ -84,7 +92,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def __init__(
         self,
-        recipe: str = "tutorial",
+        recipe: str | None = "tutorial",
         *,
         epochs: float | None = None,
         mirror: bool | None = None,
@@ -121,7 +129,11 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         from lookbook.training.calibration import (  # noqa: PLC0415  # torch: for training alone
             Unseen,
             calibrate,
-            learn_novelty,
+        )
+        from lookbook.training.cross_validation import (  # noqa: PLC0415
+            answer_by_heads,
+            is_for,
+            learn_usual,
         )
         from lookbook.training.loop import epochs_done, fit  # noqa: PLC0415
 
@@ -147,7 +159,7 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             held_out = held_out[:0]  # too few for a temperature: better learnt from
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
         training, validation = ((inputs[part], labels[part]) for part in (kept, held_out))
-        recipe = self._recipe(inputs, len(kept))
+        recipe = self._recipe(inputs, len(kept), weighted=weight is not None)
         fitted = fit(
             training,
             validation if len(held_out) else None,
@@ -156,8 +168,14 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             seed=seed,
             sample_weight=None if weight is None else weight[kept],
         )
-        learn_novelty(fitted.classifier, training)
+        learn_usual(fitted, training)
         unseen = Unseen.by(fitted.classifier, fitted.val_logits, validation)
+        if fitted.frozen is not None and is_for(recipe, len(kept), len(held_out)):
+            learnt = Dataset(training[0], training[1], classes, groups=kept_together)
+            answers = answer_by_heads(fitted.frozen, learnt, seed, balanced=False)
+            if answers is not None:
+                unseen, sure = answers
+                fitted.classifier.sure.fill_(sure)
         calibration = calibrate(fitted.classifier, unseen)
         temperature = float(fitted.classifier.temperature)
         measured = metrics.on_validation(
@@ -205,11 +223,13 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         labels = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[labels])
 
-    def _recipe(self, inputs: Shaped[np.ndarray, "N *shape"], n: int) -> Recipe:
+    def _recipe(self, inputs: Shaped[np.ndarray, "N *shape"], n: int, *, weighted: bool) -> Recipe:
         """Return the recipe for `n` such inputs, as `lookbook train` takes it."""
         from lookbook.networks.devices import settle  # noqa: PLC0415  # torch: for training alone
 
-        recipe = find_recipe(self.recipe).suited_to(n, colour=inputs.ndim == 4)
+        colour = inputs.ndim == 4
+        name = _choose(inputs, weighted=weighted) if self.recipe is None else self.recipe
+        recipe = find_recipe(name).suited_to(n, colour=colour)
         return settle(recipe.with_mirror(asked=self.mirror).with_epochs(self.epochs))
 
     def _weigh(
@@ -270,6 +290,17 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if len(shape) == 1:
             return table.astype(np.float32)
         return check_images(table.reshape(-1, *shape))
+
+
+def _choose(inputs: Shaped[np.ndarray, "N *shape"], *, weighted: bool) -> str:
+    """Return the name of the recipe that `lookbook train` chooses for such images."""
+    if inputs.ndim == 2:
+        return "tutorial"
+    if inputs.ndim < 4 or (weighted and len(inputs) < HEAD_ALONE):
+        return "standard"
+    seen = Outline(len(inputs), max(inputs.shape[1:3]), colour=True, resizable=False)
+    choice = RecipeChoice.of(seen, None, seconds=None)
+    return "transfer" if choice.start == "pretrained" else "standard"
 
 
 def _as_groups(groups: Any, y: Shaped[np.ndarray, "N"]) -> Groups | None:

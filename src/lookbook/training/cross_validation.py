@@ -256,8 +256,7 @@ def cross_validate(
         fit_fold = partial(_fit_head, partial(fit_on_maps, n_classes=n_classes, balanced=balanced))
         answers = answer_unseen(fit_fold, learnt, seed, as_maps(given.views), HEAD_FOLDS)
     elif frozen is not None:
-        fit_fold = partial(_fit_head, partial(fit_alone, n_classes=n_classes, balanced=balanced))
-        answers = answer_unseen(fit_fold, learnt, seed, as_maps(frozen), HEAD_FOLDS)
+        answers = answer_by_heads(frozen, learnt, seed, balanced=balanced)
     else:
         fit_fold = partial(_fit_network, fit_on, config, fitted.features)
         answers = answer_unseen(fit_fold, learnt, seed)
@@ -267,6 +266,15 @@ def cross_validate(
     if parts.final:
         fitted.classifier.sure.fill_(sure)
     return fitted, join_unseen(out_of_fold, unseen)
+
+
+def answer_by_heads(
+    features: Float32[np.ndarray, "N V T"], learnt: Dataset, seed: int, *, balanced: bool
+) -> tuple[Unseen, float] | None:
+    """Return what `answer_unseen` does, by heads on features that a frozen network gave."""
+    n_classes = len(learnt.classes)
+    fit_fold = partial(_fit_head, partial(fit_alone, n_classes=n_classes, balanced=balanced))
+    return answer_unseen(fit_fold, learnt, seed, as_maps(features), HEAD_FOLDS)
 
 
 def _fit_network(
