@@ -923,6 +923,7 @@ def test_depthwise_convolutions_are_for_the_server(tmp_path):
     with pytest.raises(ExportError, match=f"lookbook serve {re.escape(str(run.folder))}") as caught:
         web_demo.write_web_demo(run, tmp_path / "page.html")
     assert "depthwise" in str(caught.value)
+    assert str(caught.value).endswith("or put ONNX Runtime Web into the page: `onnxruntime`")
     assert not (tmp_path / "page.html").exists()
     # the server's own page needs no network
     assert b"connect-src 'self'" in web_demo.served_page(run, "/v2/models/run/infer")

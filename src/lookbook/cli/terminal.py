@@ -171,7 +171,7 @@ _COMMANDS = {
 #: an argument, an argument with its value, or a call, as errors name them
 _MARKED = re.compile(
     "`((?:address|backbone|backbone_mean|backbone_std|budget|corrections|coverage|epochs|figure|final"
-    "|from_scratch|groups|host|mirror|out|port|processes"
+    "|from_scratch|groups|host|mirror|onnxruntime|out|port|processes"
     rf"|recipe|sets|size)(?:='[a-z]+')?|lookbook[.](?:{'|'.join(_COMMANDS)})\([^`]*\))`"
 )
 

@@ -15,7 +15,13 @@ Form = Literal["int8", "html", "folder"]
 NAMES = {"int8": "model.int8.onnx", "html": "try.html", "folder": "kit"}
 
 
-def export(run: Run | str | Path, to: Form, out: str | Path | None = None) -> Path:
+def export(
+    run: Run | str | Path,
+    to: Form,
+    out: str | Path | None = None,
+    *,
+    onnxruntime: str | Path | None = None,
+) -> Path:
     """Write a run's model for use elsewhere; return the file or folder.
 
     Parameters
@@ -27,6 +33,9 @@ def export(run: Run | str | Path, to: Form, out: str | Path | None = None) -> Pa
         `"int8"`: a model file in 8 bits, where they cost next to no accuracy.
     out
         File or folder; without it a place in the run.
+    onnxruntime
+        For a page: the folder of the npm package `onnxruntime-web`, which the page then holds, for
+        networks that its own engine does not compute.
 
     Raises
     ------
@@ -39,14 +48,30 @@ def export(run: Run | str | Path, to: Form, out: str | Path | None = None) -> Pa
     OutputError
         The place cannot be written.
     """
-    check_types(out=(out, str | os.PathLike | None))
+    check_types(
+        out=(out, str | os.PathLike | None), onnxruntime=(onnxruntime, str | os.PathLike | None)
+    )
+    check_onnxruntime(onnxruntime, to)
     chosen = as_run(run)
     target = place(chosen, to, None if out is None else Path(out))
-    from lookbook.exports import bundle, int8, web_demo  # noqa: PLC0415  # 0.5 s, not for a bad place
+    from lookbook.exports import (  # noqa: PLC0415  # 0.5 s, not for a bad place
+        bundle,
+        int8,
+        onnxruntime_page,
+        web_demo,
+    )
 
+    if onnxruntime is not None:
+        return onnxruntime_page.write_onnxruntime_page(chosen, target, Path(onnxruntime))
     if to == "int8":
         return int8.quantize(chosen, target).path
     return (web_demo.write_web_demo if to == "html" else bundle.write_bundle)(chosen, target)
+
+
+def check_onnxruntime(folder: str | Path | None, to: str) -> None:
+    """Refuse ONNX Runtime Web for anything but a page."""
+    if folder is not None and to != "html":
+        raise InputError("`onnxruntime` is for a page alone; leave it out")
 
 
 def place(run: Run, to: str, out: Path | None) -> Path:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 #: scripts of the page, in the order in which they stand in it, and those that cut out photographs
 SCRIPTS = ("exports/engine.js", "exports/photo.js", "exports/try.js")
-#: the first of them, where a server answers
-SERVED = "exports/served.js"
+#: what stands in the place of the first of them: where a server answers, or ONNX Runtime Web
+ENGINES = {"ServedNetwork": "exports/served.js", "RuntimeNetwork": "exports/onnxruntime.js"}
 CUTTING = tuple(
     f"exports/{name}.js" for name in ("minimum_cut", "segmentation", "cutout", "outline")
 )
@@ -179,15 +179,17 @@ def write_web_demo(run: Run, out: Path, lang: Lang | None = None) -> Path:
     if model.card.backbone:
         raise ExportError(
             "the page computes no network of another program, which this one's features come from; "
-            f"let a server answer, whose page is the same: lookbook serve {run.folder}"
+            f"let a server answer, whose page is the same: lookbook serve {run.folder}; or put "
+            "ONNX Runtime Web into the page: `onnxruntime`"
         )
     if onnx_graph.has_depthwise(model):
         raise ExportError(
             "the page computes no depthwise convolutions, which this network has; let a server "
-            f"answer, whose page is the same: lookbook serve {run.folder}"
+            f"answer, whose page is the same: lookbook serve {run.folder}; or put ONNX Runtime Web "
+            "into the page: `onnxruntime`"
         )
-    network, words = describe(model), _words(run, model, lang)
-    bare = len(_page(run, network, words))
+    network, words = describe(model), find_words(run, model, lang)
+    bare = len(fill_page(run, network, words))
     if bare > MOST_BYTES:
         instead = write_call("export", str(run.folder), to="folder")
         raise ExportError(
@@ -197,21 +199,21 @@ def write_web_demo(run: Run, out: Path, lang: Lang | None = None) -> Path:
     # nobody needs the images of a model that came with the package
     test = None if run.is_bundled and not run.source.is_here() else load_samples(run)
     if test is not None:
-        words = structs.replace(words, samples=_samples(test, MOST_BYTES - bare))
-    write_bytes(out, _page(run, network, words))
+        words = structs.replace(words, samples=choose_samples(test, MOST_BYTES - bare))
+    write_bytes(out, fill_page(run, network, words))
     return out
 
 
 def served_page(run: Run, server: str, lang: Lang | None = None) -> bytes:
     """Return the page on a run's model for a server that answers at that address."""
     model = open_model(run)
-    words = _words(run, model, lang)
+    words = find_words(run, model, lang)
     height, width = model.input_shape[:2]
     for said in words.texts.values():
         lead = said["lead_served"].replace("{height}×{width}", f"{height}×{width}")
         said |= {"lead": lead, "footer": said["footer_served"]}
     network = ServedNetwork(shape=(*model.input_shape, 1)[:3], server=server)
-    return _page(run, network, words, connect="; connect-src 'self'")
+    return fill_page(run, network, words, connect="; connect-src 'self'")
 
 
 def _on_photographs(model: Model) -> OnPhotographs | None:
@@ -228,9 +230,12 @@ def has_samples(page: Path) -> bool:
     return b'"samples":{"labels":[],' not in page.read_bytes()
 
 
-def _page(run: Run, network: Network | ServedNetwork, words: Words, *, connect: str = "") -> bytes:
-    """Return the page; `connect` is the part of its policy that says what it may ask."""
-    scripts = SCRIPTS if isinstance(network, Network) else (SERVED, *SCRIPTS[1:])
+def fill_page(run: Run, network: Struct, words: Words, *, connect: str = "") -> bytes:
+    """Return the page on a network, as its engine takes it.
+
+    `connect` is the part of its policy that says what it may ask, or run, beside its script.
+    """
+    scripts = (ENGINES.get(type(network).__name__, SCRIPTS[0]), *SCRIPTS[1:])
     cuts_out = words.preprocessing is not None and words.preprocessing.cuts_out
     page = fill(
         "exports/try",
@@ -338,7 +343,7 @@ def _step(step: onnx_graph.Step, many: _Numbers, exact: _Numbers) -> Step:
 # ---- what stands around it ----
 
 
-def _words(run: Run, model: Model, lang: Lang | None) -> Words:
+def find_words(run: Run, model: Model, lang: Lang | None) -> Words:
     """Return what the page says of the model, without sample images."""
     thresholds = Thresholds.of(model.calibration)
     return Words(
@@ -414,7 +419,7 @@ def _source(source: DataSource) -> Source | None:
     return Source(known.title, known.homepage, known.licence)
 
 
-def _samples(test: Dataset, room: int) -> Samples:
+def choose_samples(test: Dataset, room: int) -> Samples:
     """Return test images of all classes in turn, as they are stored, and what they show.
 
     Parameters

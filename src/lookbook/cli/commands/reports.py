@@ -189,13 +189,24 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="File or folder; default: a place in the run.")
     ] = None,
+    onnxruntime: Annotated[
+        Path | None,
+        typer.Option(
+            help="With html, for networks that the page does not compute itself: folder of the npm "
+            "package onnxruntime-web, which the page then holds."
+        ),
+    ] = None,
 ) -> None:
     """Write a run's model for use elsewhere: in 8 bits, as a page, or with all that explains it."""
     from lookbook.exports import formats
 
+    formats.check_onnxruntime(onnxruntime, to)
     chosen = store.read_run(store.BUNDLED if run is None else run)
     target = formats.place(chosen, to, out)
-    {"int8": _export_int8, "html": _export_page, "folder": _export_bundle}[to](chosen, target)
+    if to == "html":
+        _export_page(chosen, target, onnxruntime)
+    else:
+        {"int8": _export_int8, "folder": _export_bundle}[to](chosen, target)
 
 
 def _export_int8(run: Run, target: Path) -> None:
@@ -205,12 +216,15 @@ def _export_int8(run: Run, target: Path) -> None:
     terminal.suggest(terminal.command_line("predict", target, "photo.jpg"))
 
 
-def _export_page(run: Run, target: Path) -> None:
-    from lookbook.exports import web_demo
+def _export_page(run: Run, target: Path, onnxruntime: Path | None) -> None:
+    from lookbook.exports import onnxruntime_page, web_demo
 
     # English is what nobody asked for: who opens it may have a browser that speaks Korean
     lang = None if language() == "en" else language()
-    written = web_demo.write_web_demo(run, target, lang)
+    if onnxruntime is None:
+        written = web_demo.write_web_demo(run, target, lang)
+    else:
+        written = onnxruntime_page.write_onnxruntime_page(run, target, onnxruntime, lang)
     size = t("{size:.1f} MB, needs no network", size=written.stat().st_size / 1e6)
     data = run.conditions.data.name
     rows = [(t("page"), f"{written}  ({size})")]
