@@ -21,7 +21,7 @@ EPOCHS = 5.67
 
 
 def train_teacher(training: Dataset, path: Path, *, seed: int = 0) -> None:
-    """Fine-tune all layers by recipe `transfer` and write the network's weights.
+    """Fine-tune by recipe `transfer` and write the network's weights.
 
     It learns from all photographs, those that the student is not shown (`held_out`), too; no other
     part is looked at.
