@@ -42,9 +42,9 @@ ALONE, EACH_ALONE = 7.0, 0.06
 
 #: whether pretrained weights pay, or why not
 Pays = Literal["pays", "small", "many", "short"]
-#: training images below which the last layer of a pretrained network learns alone, and below which
-#: labels are hardly smoothed: all layers then lose what they knew (docs/log.md, few photographs)
-HEAD_ALONE, HARDLY_SMOOTHED = 150, 1000
+#: training images below which the last layer of a pretrained network learns alone: all layers then
+#: lose what they knew (docs/log.md, few photographs)
+HEAD_ALONE = 150
 #: share of the images that is learnt from where a validation part is set aside
 LEARNT = 0.85
 
@@ -181,15 +181,13 @@ class Recipe(NamedRecipe):
         0.25
         >>> QUICK.suited_to(1000, colour=True).distort
         0.0
-        >>> TRANSFER.suited_to(100).learning_rate, TRANSFER.suited_to(500).label_smoothing
-        (0.0, 0.02)
+        >>> TRANSFER.suited_to(100).learning_rate, TRANSFER.suited_to(4000).epochs
+        (0.0, 5)
         """
         if self.network == "efficientnet":
             if n < HEAD_ALONE:
                 return replace(self, learning_rate=0.0, epochs=1)
-            smoothing = 0.02 if n < HARDLY_SMOOTHED else self.label_smoothing
-            epochs = max(1.0, min(self.epochs, 20_000 // n))
-            return replace(self, epochs=epochs, label_smoothing=smoothing)
+            return replace(self, epochs=max(1.0, min(self.epochs, 20_000 // n)))
         if n >= MANY or self.schedule == "constant":
             return self
         batch_size = min(self.batch_size, max(32, n // 20))
@@ -283,7 +281,7 @@ TRANSFER = Recipe(
     learning_rate=0.012,
     schedule="linear",
     epochs=20,
-    label_smoothing=0.1,
+    label_smoothing=0.02,
     mirror=True,
     crop=0.6,
     distort=0.25,
