@@ -6,7 +6,7 @@
     python -m bench disk --images 100000    fewer, written under another name
     python -m bench disk --redraw           the page again, from the .json alone
 
-Run it on Linux, with nothing beside; on two cores a million take a quarter of an hour. It writes
+Run it on Linux, with nothing beside; on two cores a million take about seven minutes. It writes
 images of 64×64 in colour, 12.3 GB of a million, and deletes them when all is measured. What is
 measured is kept at once, in `disk-part.json`; after Ctrl-C the next call goes on there. The exit
 code is 1 where time or memory is more than asked for.
