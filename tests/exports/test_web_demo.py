@@ -893,7 +893,7 @@ def test_a_run_without_thresholds_gets_a_page_that_works(browser, tmp_path):
 def test_of_the_texts_on_validation_and_weaknesses_those_of_the_model_alone_are_there(some_run):
     model = Model.open(some_run.model)
     assert model.card.weaknesses == []
-    for said in web_demo._words(some_run, model, None).texts.values():
+    for said in web_demo.find_words(some_run, model, None).texts.values():
         assert said.keys() & web_demo.VALIDATION_FACTS == {"fact_validation"}
         assert not any(name.startswith("weak_") for name in said)
     card = msgspec.structs.replace(model.card, weaknesses=["under_one_epoch"])
