@@ -257,9 +257,7 @@ def _predict_many(
         raise
     if model is None and not terminal.is_quiet():
         print(_bundled_model())
-    elif not terminal.is_quiet() and (rough := _rough(model)):
-        print(rough)
-    _tell_of_table(out, Counter(done.verdicts), done.n_failed)
+    _tell_of_table(out, Counter(done.verdicts), done.n_failed, model)
     if done.least_sure is not None and Path(name := done.least_sure[0]).is_file():
         terminal.suggest(
             terminal.command_line("predict", *_words(model), name, "--figure", "prediction.png"),
@@ -281,7 +279,7 @@ def _bundled_model() -> str:
     return terminal.labelled(rows)
 
 
-def _rough(model: str | None) -> str:
+def _rough(model: str) -> str:
     """Write that percentages of a model are rough, on a line of its own; nothing where not."""
     from lookbook.inference.model import Model, open_source
 
@@ -296,10 +294,14 @@ def _words(model: str | None) -> list[str]:
     return [] if model is None else [model]
 
 
-def _tell_of_table(out: Path, verdicts: Mapping[str, int], n_failed: int) -> None:
+def _tell_of_table(
+    out: Path, verdicts: Mapping[str, int], n_failed: int, model: str | None
+) -> None:
     """Print what a table holds; the table is the result, so not where results alone are shown."""
     if not terminal.is_quiet():
         print(results.table_of_answers(out, verdicts, n_failed))
+        if model is not None and (rough := _rough(model)):
+            print(rough)
 
 
 def _end_without_all(n_failed: int, n: int, names: Sequence[str], out: Path) -> NoReturn:
@@ -389,10 +391,10 @@ class _Answers:
         hushed = self._out is not None and terminal.is_quiet()
         if self._model is None and self._next and not hushed:
             print("\n" * (self._out is None) + _bundled_model())
-        elif self._next and not hushed and (rough := _rough(self._model)):
-            print("\n" * (self._out is None) + rough)
         if self._out is not None:
-            _tell_of_table(self._out, self._verdicts, self._n_failed)
+            _tell_of_table(self._out, self._verdicts, self._n_failed, self._model)
+        elif self._model and self._next and (rough := _rough(self._model)):
+            print(f"\n{rough}")
         if drawn:
             print(f"\n{t('drawn')} {drawn}")
         elif self._next:
