@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     )
     from lookbook.runs.store import Run
 
-#: labels below which percentages are rough, and below which none are fitted (as in
-#: `inference.thresholds`, which takes numpy and is not imported here)
-FEW_LABELS, FEWEST_LABELS = 200, 50
+#: labels below which the percentages that they set are rough
+FEW_LABELS = 200
 
 
 def warnings_of(weaknesses: Sequence[Weakness]) -> list[tuple[str, str]]:
@@ -201,6 +200,8 @@ def evaluation(
 
 def percentages(set_by: Validation | None) -> list[tuple[str, str]]:
     """Write that percentages are rough where few images set them, or none."""
+    from lookbook.inference.thresholds import FEWEST_LABELS  # keeps `--help` fast
+
     n = set_by.n if set_by else 0
     if n >= FEW_LABELS:
         return []
