@@ -23,8 +23,7 @@ def main() -> None:
     args = parser.parse_args()
 
     options = ["--budget", f"{args.minutes:g}m"]
-    # at the size that the other tables of photographs from scratch are at
-    options += ["--from-scratch", "--size", "64"] if args.from_scratch else []
+    options += ["--from-scratch"] if args.from_scratch else []
     options += ["--final"] if args.final else []
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"

@@ -40,6 +40,11 @@ FEW, FOLDS = 333, 6
 #: not ended by time (quiet, 112 photographs took 7.0 s, beside a busy core 11.9)
 ALONE, EACH_ALONE = 7.0, 0.06
 
+#: pixels of a side to which a budget brings colour files of several sizes from scratch, instead of
+#: 64, and its seconds for each from which on more is right so (docs/log.md, photographs from
+#: scratch)
+FINER_SIDE, EACH_FINER = 96, 0.15
+
 #: whether pretrained weights pay, or why not
 Pays = Literal["pays", "small", "many", "short"]
 #: training images below which the last layer of a pretrained network learns alone: all layers then
@@ -383,6 +388,18 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int 
     if seconds is not None and seconds < each * PASS * n * fits:
         return "many"
     return "pays"
+
+
+def finer_pays(n: int, side: int, seconds: float | None, fits: int = 1) -> bool:
+    """Say whether so many seconds make more of `n` colour files at 96×96 than at 64×64.
+
+    Of that side, and of a network that learns from scratch; `fits` are two for a `final` run and
+    its twin.
+
+    >>> finer_pays(3000, 400, 600), finer_pays(3000, 400, 60), finer_pays(3000, 80, 600)
+    (True, False, False)
+    """
+    return seconds is not None and side >= FINER_SIDE and seconds >= EACH_FINER * n * fits
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import replace
 
@@ -13,7 +14,15 @@ from kinds import squares, write_folder
 from lookbook.data.formats.source import Outline
 from lookbook.data.sources import resolve
 from lookbook.errors import InputError
-from lookbook.recipes import LEAST_SIDE, MOST_IMAGES, PRETRAINED, STANDARD, TRANSFER
+from lookbook.recipes import (
+    EACH_FINER,
+    FINER_SIDE,
+    LEAST_SIDE,
+    MOST_IMAGES,
+    PRETRAINED,
+    STANDARD,
+    TRANSFER,
+)
 from lookbook.runs.config import TrainRequest
 from lookbook.runs.recipe_choice import RecipeChoice
 
@@ -115,6 +124,26 @@ def test_a_request_is_for_what_was_chosen(folder):
     assert scratch.place().name == "mine-standard-1"
     named = TrainRequest(source, STANDARD)
     assert (named.choice, named.chosen, named.image_size) == (None, STANDARD, None)
+
+
+def test_a_long_budget_sees_more_of_files_that_are_brought_to_one_size(tmp_path):
+    place = write_folder(tmp_path / "mine", (60, 90, 3), {"cat": 20, "dog": 30})
+    request = functools.partial(TrainRequest, resolve(place), from_scratch=True)
+    assert request(budget=60).image_size is None  # they keep their size
+    for k, path in enumerate((place / "cat").iterdir()):
+        Image.open(path).resize((150, 100 + k)).save(path)
+    for path in (place / "dog").iterdir():
+        Image.open(path).resize((120, 160)).save(path)
+    assert request(budget=60).image_size == FINER_SIDE
+    assert request(budget=60, size=64).image_size == 64
+    assert request(budget=60, recipe=STANDARD).image_size is None
+    assert request(budget=40 * EACH_FINER - 0.1).image_size is None
+    assert request(budget=40 * EACH_FINER + 0.1).image_size == FINER_SIDE
+    assert request(budget=40 * EACH_FINER + 0.1, final=True).image_size is None
+    assert request().image_size is None
+    for path in place.rglob("*.png"):
+        Image.open(path).resize((40 + int(path.stem), 60)).save(path)
+    assert request(budget=60).image_size is None  # enlarged, they show no more
 
 
 def test_the_twin_of_a_final_run_takes_time_too():

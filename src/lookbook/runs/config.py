@@ -15,12 +15,14 @@ from lookbook.core.environment import Launch
 from lookbook.errors import InputError, check_types
 from lookbook.recipes import (
     BACKBONE,
+    FINER_SIDE,
     NO_GARMENTS,
     STANDARD,
     TRANSFER,
     ClassWeights,
     Recipe,
     find_recipe,
+    finer_pays,
 )
 from lookbook.runs.backbone_schema import FrozenBackbone
 from lookbook.runs.places import check_target, check_text, free_folder
@@ -28,7 +30,7 @@ from lookbook.runs.recipe_choice import RecipeChoice
 from lookbook.runs.schema import KeptTogether
 
 if TYPE_CHECKING:
-    from lookbook.data.formats.source import DataSource
+    from lookbook.data.formats.source import DataSource, Outline
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class TrainRequest:
     @cached_property
     def choice(self) -> RecipeChoice | None:
         """What is chosen where no recipe is named; None of grey images, which never change it."""
-        data = None if self.recipe is not None else self.source.outline()
+        data = self._outline
         if data is None or not data.colour:
             return None
         side = max(self.size) if isinstance(self.size, tuple) else self.size
@@ -67,6 +69,10 @@ class TrainRequest:
             fits=1 + self.final,
             from_scratch=self.from_scratch,
         )
+
+    @cached_property
+    def _outline(self) -> Outline | None:
+        return None if self.recipe is not None else self.source.outline()
 
     @property
     def chosen(self) -> Recipe | None:
@@ -84,11 +90,21 @@ class TrainRequest:
     @property
     def image_size(self) -> int | tuple[int, int] | None:
         """What image files are brought to; None: as the data has it."""
-        if self.size is not None or self.chosen is None or not self.source.resizable:
+        if self.size is not None or not self.source.resizable:
             return self.size
+        if self.chosen is None:
+            return self._scratch_size()
         if self.backbone is not None and self.backbone.size is not None:
             return self.backbone.size
         return self.chosen.usual_size if self.choice is None else self.choice.side
+
+    def _scratch_size(self) -> int | None:
+        """Return to what a budget brings colour files of several sizes; None: as ever."""
+        data = self._outline
+        if data is None or not (data.colour and data.uneven):
+            return None
+        fits = 1 + self.final
+        return FINER_SIDE if finer_pays(data.images, data.side, self.budget, fits) else None
 
     def place(self) -> Path:
         """Return the folder of the run, before any work, where nothing speaks against it.

@@ -69,13 +69,14 @@ class FolderSource(DataSource):
     def outline(self) -> Outline | None:
         paths = image_folder.list_files(self.layout, "train").paths
         tried = [paths[i] for i in sample(np.arange(len(paths)), TRIED)]
-        sides = [max(size) for path in tried if (size := read_size(path)) is not None]
+        sizes = [size for path in tried if (size := read_size(path)) is not None]
         images = read_batch(Request(list(map(str, tried)), USUAL_SIZE, colour=True)).images
-        if images is None or not sides:
+        if images is None or not sizes:
             return None
         n = len(paths) if self.layout.has_parts else round((1 - TEST_SHARE) * len(paths))
         colour = bool((images != images[..., :1]).any())
-        return Outline(n, int(np.median(sides)), colour, resizable=True)
+        side = int(np.median([max(size) for size in sizes]))
+        return Outline(n, side, colour, resizable=True, uneven=len(set(sizes)) > 1)
 
     def list_labelled(self, classes: tuple[str, ...]) -> Files:
         files = image_folder.list_labelled(self.path, classes)

@@ -40,6 +40,8 @@ class Outline:
     colour: bool
     #: image files, which can be brought to any size
     resizable: bool
+    #: image files of several sizes, which have to be brought to one
+    uneven: bool = False
 
 
 @dataclass(frozen=True, repr=False)
