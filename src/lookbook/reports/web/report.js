@@ -188,7 +188,9 @@
       const members = [];
       for (let at = 0; at < shown; at++) if (label[at] === k) members.push(spot(canvas, at));
       if (!members.length || (focused.size && !focused.has(k))) continue;
-      const [x, y] = middle(members);
+      const [at, y] = middle(members);
+      const half = pen.measureText(name).width / 2 + 4; // none is cut off at a side
+      const x = Math.min(Math.max(at, half), Math.max(half, canvas.clientWidth - half));
       pen.strokeText(name, x, y);
       pen.fillText(name, x, y);
     }
