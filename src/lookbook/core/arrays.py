@@ -1,4 +1,4 @@
-"""Rows of memory-mapped arrays, chunks that fit into memory, samples, principal axes, softmax."""
+"""Rows of arrays, on the disk or to show, chunks that fit into memory, principal axes, softmax."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ def sample(raw: Shaped[np.ndarray, "N *shape"], most: int) -> Shaped[np.ndarray,
     if n <= most:
         return raw[:] if isinstance(raw, Rows) else raw
     return raw[np.arange(most) * n // most]
+
+
+def telling_row(image: UInt8[np.ndarray, "H W *C"]) -> int:
+    """Return which row of an image to show as numbers: 10, or where that is plain, the least plain.
+
+    Of colour images the first channel is asked: the one that is shown.
+
+    >>> image = np.zeros((12, 3), np.uint8)
+    >>> image[4] = 0, 255, 0
+    >>> telling_row(image)
+    4
+    """
+    levels = image if image.ndim == 2 else image[..., 0]
+    row = min(10, len(levels) - 1)
+    return row if np.ptp(levels[row]) else int(levels.std(axis=1).argmax())
 
 
 def chunks(n: int, size: int) -> list[slice]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookbook.core.arrays import chunks
+from lookbook.core.arrays import chunks, telling_row
 from lookbook.evaluation.audit import ENOUGH, LEAST, NEAR, PAIR_ISSUES
 from lookbook.evaluation.selection import EXAMPLES, FEWER, MANY, MOST_CLASSES, choose_examples
 from lookbook.reports.context import Context, Section, Tile, grouped
@@ -158,7 +158,7 @@ def _pixels(context: Context, part: Dataset, word: str) -> PixelRow:
     """Show one row of one image, before scaling and after."""
     index = len(part) // 3
     image = part.images[index]
-    row = min(10, len(image) - 1)
+    row = telling_row(image)
     whole = image[row] if image.ndim == 2 else image[row, :, 0]
     levels = whole[:LEVELS]
     scaled = [

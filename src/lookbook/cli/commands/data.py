@@ -78,6 +78,7 @@ def look(
     size: options.Size = None,
 ) -> None:
     """Show a dataset: shapes, class balance, raw pixels, labels, images."""
+    from lookbook.core.arrays import telling_row
     from lookbook.data.sources import resolve
 
     source = resolve(data)
@@ -90,7 +91,7 @@ def look(
             f"expected --index 0 to {len(train) - 1}"
         )
     image = train.images[chosen]
-    row = min(10, len(image) - 1)
+    row = telling_row(image)
     before, after = terminal.pixel_row(image, row)
     print(_parts(train, test) + "\n")
     print(f"{t('images of each class (training)')}\n{_balance(train)}\n")
