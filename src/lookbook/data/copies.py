@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookbook.core.arrays import chunks, principal_axes, sample
+from lookbook.core.arrays import chunks, join_rows, principal_axes, sample
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Int64, UInt8
@@ -68,7 +68,7 @@ def find_copies_of(
     >>> [mask.tolist() for mask in find_copies_of(others, images)]
     [[True, False, False], [False, True, False]]
     """
-    n, both = len(others), np.concatenate([others, images])
+    n, both = len(others), join_rows(others, images)
     firsts = find_first(both)
     kept = np.unique(firsts)
     pairs = kept[find_near_copies(both, kept, np.flatnonzero(kept >= n))]

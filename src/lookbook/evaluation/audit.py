@@ -7,6 +7,7 @@ or with different labels, an entry in `PAIR_ISSUES`, which a report lists in tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
@@ -303,18 +304,34 @@ def find_near(
     """
     from scipy.spatial import cKDTree  # noqa: PLC0415  # 0.1 s
 
-    rows = images.reshape(len(images), -1)
-    radius = NEAR * np.sqrt(rows.shape[1])
-    tree = cKDTree(_project(rows, kept))
+    radius = NEAR * np.sqrt(math.prod(images.shape[1:]))
+    tree = cKDTree(_project(images, kept))
     while _candidates(tree, radius) > MOST_CANDIDATES:
         kept = _draw(kept, in_test, len(kept) // 2)
-        tree = cKDTree(_project(rows, kept))
+        tree = cKDTree(_project(images, kept))
     candidates = kept[np.sort(tree.query_pairs(radius, output_type="ndarray"), axis=1)]
     # whoever is too far apart in an eighth of the pixels is so in all of them
-    few = np.ascontiguousarray(rows[:, ::8])
-    candidates = candidates[_distances(few, candidates) < radius]
-    pairs = candidates[_distances(rows, candidates) < radius]
+    few, places = _eighth(images, candidates)
+    candidates = candidates[_distances(few, places) < radius]
+    pairs = candidates[_distances(images, candidates) < radius]
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))], len(kept)
+
+
+def _flat(
+    images: UInt8[np.ndarray, "N H W *C"], places: Int64[np.ndarray, "L"]
+) -> UInt8[np.ndarray, "L D"]:
+    """Return some images as rows; all of them may be on the disk, and more than memory holds."""
+    return images[places].reshape(len(places), -1)
+
+
+def _eighth(
+    images: UInt8[np.ndarray, "N H W *C"], pairs: Int64[np.ndarray, "Q 2"]
+) -> tuple[UInt8[np.ndarray, "M E"], Int64[np.ndarray, "Q 2"]]:
+    """Return every eighth value of the images that are paired, and the pairs' places there."""
+    asked, places = np.unique(pairs, return_inverse=True)
+    pieces = [_flat(images, asked[part])[:, ::8] for part in chunks(len(asked), images[0].size)]
+    few = np.concatenate(pieces) if pieces else np.zeros((0, 1), np.uint8)
+    return few, places.reshape(pairs.shape)
 
 
 def _candidates(tree: cKDTree, radius: float) -> float:
@@ -325,27 +342,29 @@ def _candidates(tree: cKDTree, radius: float) -> float:
 
 
 def _project(
-    rows: UInt8[np.ndarray, "N D"], kept: Int64[np.ndarray, "L"]
+    images: UInt8[np.ndarray, "N H W *C"], kept: Int64[np.ndarray, "L"]
 ) -> Float[np.ndarray, "L P"]:
     """Return leading principal components, of so many images as memory holds."""
-    size = 4 * rows.shape[1]
+    size = 4 * images[0].size
     most = min(2000, max(COMPONENTS, arrays.CHUNK // size))
-    sample = rows[kept[:: -(-len(kept) // most)]].astype(np.float32)
+    sample = _flat(images, kept[:: -(-len(kept) // most)]).astype(np.float32)
     mean = sample.mean(axis=0)
     sample -= mean
     # at right angles, so that no distance grows
     basis, _ = np.linalg.qr(principal_axes(sample, COMPONENTS))
-    pieces = [rows[kept[part]].astype(np.float32) @ basis for part in chunks(len(kept), size)]
+    pieces = [
+        _flat(images, kept[part]).astype(np.float32) @ basis for part in chunks(len(kept), size)
+    ]
     return np.asarray(np.concatenate(pieces) - mean @ basis)
 
 
 def _distances(
-    rows: UInt8[np.ndarray, "N D"], pairs: Int64[np.ndarray, "Q 2"]
+    images: UInt8[np.ndarray, "N *shape"], pairs: Int64[np.ndarray, "Q 2"]
 ) -> Float[np.ndarray, "Q"]:
     distances = np.empty(len(pairs), np.float32)
-    for part in chunks(len(pairs), 4 * rows.shape[1]):
-        differences = rows[pairs[part, 0]].astype(np.float32)
-        differences -= rows[pairs[part, 1]]
+    for part in chunks(len(pairs), 4 * math.prod(images.shape[1:])):
+        differences = _flat(images, pairs[part, 0]).astype(np.float32)
+        differences -= _flat(images, pairs[part, 1])
         distances[part] = np.sqrt(np.einsum("qd,qd->q", differences, differences))
     return distances
 

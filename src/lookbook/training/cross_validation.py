@@ -117,7 +117,7 @@ def _predict(
     for number in range(folds):
         tell("out-of-fold")
         inside, outside = known[fold[known] != number], np.flatnonzero(fold == number)
-        taught = training.images[inside], training.labels[inside]
+        taught = take_rows(training.images, inside), training.labels[inside]
         fitted = fit(taught, None, _suit(recipe, training, len(inside), folds), k, seed=number)
         judged[outside] = _answer(fitted.classifier, training.images[outside])
         on_test += _answer(fitted.classifier, test.images) / folds
