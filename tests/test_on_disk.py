@@ -51,7 +51,8 @@ def test_copies_are_found_on_the_disk_as_in_memory(tmp_path):
         target = place / "test" / "dog" / name
         target.write_bytes((place / "train" / "dog" / name).read_bytes())
     training, test = (lookbook.load(place, part) for part in ("train", "test"))
-    assert is_mapped(training.images) and is_mapped(test.images)
+    assert is_mapped(training.images)
+    assert is_mapped(test.images)
     on_disk = audit.audit(training, test, None)
     held = [audit.replace(part, images=np.array(part.images)) for part in (training, test)]
     in_memory = audit.audit(*held, None)

@@ -27,6 +27,7 @@ OVERLOAD = {
     "part": "overload",
     "images": 16,
     "seconds": 60,
+    "capacity": 900,
     "at_capacity": {
         "offered": 900,
         "rate": 890,
@@ -34,6 +35,7 @@ OVERLOAD = {
         "p99_ms": 40,
         "p99_on_the_way_ms": 40,
         "late": 0,
+        "statuses": {"200": 17800, "429": 200},
     },
     "beyond": {
         "offered": 2700,
@@ -119,7 +121,7 @@ def goals(*measurements):
 
 def test_all_parts_have_goals():
     found = goals(*ALL)
-    assert len(found) == 2 + 1 + 4 + 1 + 2 + 1 + 3 + 1 + 1 + 1
+    assert len(found) == 2 + 1 + 5 + 1 + 2 + 1 + 3 + 1 + 1 + 1
     assert {*found.values()} == {True, False}
     assert [name for name, right in found.items() if not right] == [
         "binary, 16 connections: 3 times the better peer"
@@ -144,6 +146,11 @@ def test_all_parts_have_goals():
             OVERLOAD,
             {"memory": [100, 106]},
             "three times capacity for 60 s, 16 images a request: memory",
+        ),
+        (
+            OVERLOAD,
+            {"capacity": 1000},
+            "three times capacity for 60 s, 16 images a request: as many are sent",
         ),
         (
             OVERLOAD,
