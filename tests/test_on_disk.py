@@ -11,7 +11,7 @@ from lookbook.cli.commands import data, evaluate, reports
 from lookbook.core.arrays import is_mapped
 from lookbook.data.cache import folders
 from lookbook.evaluation import audit
-from lookbook.recipes import QUICK, STANDARD
+from lookbook.recipes import QUICK, STANDARD, TRANSFER
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +30,16 @@ def write(place, parts, shape):
 
 @pytest.mark.filterwarnings("ignore:.* is taken as it is split")
 @pytest.mark.parametrize("parts", [("",), ("train", "validation", "test")])
-@pytest.mark.parametrize(("recipe", "shape"), [(STANDARD, (24, 18, 3)), (QUICK, (16, 16))])
+@pytest.mark.parametrize(
+    ("recipe", "shape"),
+    [(STANDARD, (24, 18, 3)), (QUICK, (16, 16)), (TRANSFER, (48, 40, 3))],
+    ids=lambda given: getattr(given, "name", str(given)),
+)
 def test_all_commands_take_a_folder_that_stays_on_the_disk(tmp_path, parts, recipe, shape):
     place = write(tmp_path / "mine", parts, shape)
     assert is_mapped(lookbook.load(place).images)
     data.look(str(place))
-    run = lookbook.train(str(place), recipe, epochs=2, out="run")
+    run = lookbook.train(str(place), recipe, epochs=2, out="run", size=shape[:2])
     found = lookbook.evaluate(run)
     assert found.accuracy == lookbook.evaluate(run).accuracy
     evaluate.predict("run", ["test:0", str(place)])
