@@ -66,14 +66,14 @@ class Inputs(NamedTuple):
                 f"{len(order):,} training images; the head learnt from these"
             )
             warnings.warn(LookbookWarning(message), stacklevel=2)
-        learnt, views = training.all, training.stacked
-        images = parts.training.take(training.places)
+        rows, views = training.all, training.stacked
+        learnt, images = rows, parts.training.take(training.places)
         if parts.final:
-            pairs = zip(training.all, validation.all, strict=True)
-            rows, labels = (np.concatenate(pair) for pair in pairs)
-            learnt, views = (rows, labels), np.concatenate([views, validation.stacked])
+            both = zip(rows, validation.all, strict=True)
+            learnt_rows, labels = (np.concatenate(pair) for pair in both)
+            learnt, views = (learnt_rows, labels), np.concatenate([views, validation.stacked])
             images = join(images, parts.validation)
-        return cls(training.all, validation.first, learnt, views, images)
+        return cls(rows, validation.first, learnt, views, images)
 
 
 class _Features(NamedTuple):
