@@ -321,7 +321,7 @@ def _flat(
     images: UInt8[np.ndarray, "N H W *C"], places: Int64[np.ndarray, "L"]
 ) -> UInt8[np.ndarray, "L D"]:
     """Return some images as rows; all of them may be on the disk, and more than memory holds."""
-    return images[places].reshape(len(places), -1)
+    return np.asarray(images[places]).reshape(len(places), -1)
 
 
 def _eighth(
