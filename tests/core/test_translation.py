@@ -17,6 +17,7 @@ from rich.cells import cell_len
 
 import wording
 from lookbook import errors
+from lookbook.bulk.cluster import _no_cluster
 from lookbook.cli import main as cli
 from lookbook.cli import progress, results, terminal
 from lookbook.core import translation
@@ -54,12 +55,14 @@ INNER = {
 #: what stays English in a Korean sentence: code, commands, options, names of files and of keys
 CODE = re.compile(
     r"""lookbook(?:[.][\w.]+(?:[(][^)]*[)])?(?:[.]\w+)*|(?:[ ](?:--)?[A-Za-z][\w./:=-]*)+)
-    |'[^']*'|file,CLASS[^ ]*|apt-get\ \w+|--\S+|[\w.]+[(][^)]*[)]|\w+(?:[-./_]\w*)+""",
+    |'[^']*'|file,CLASS[^ ]*|(?:apt-get|npm|pip|ray)\ \w+|--\S+|[\w.]+[(][^)]*[)]
+    |\w+(?:[-./_]\w*)+""",
     re.ASCII | re.VERBOSE,
 )
 ENGLISH = re.compile(
     r"\b(?:the|is|are|was|were|of|to|and|or|not|it|its|this|that|with|for|from|in|on|by|as|has|have"
-    r"|no|but|must|cannot|expected|got|again|each|choose|write|name|give|delete|train|beside)\b"
+    r"|no|but|must|cannot|expected|got|again|each|choose|write|name|give|delete|train|beside"
+    r"|[a-z]{2,} [a-z]{2,})\b"
 )
 
 
@@ -184,6 +187,10 @@ def test_values_stay_as_they_are_and_sentences_inside_are_translated():
     )
     assert translation.translate("runs/a is missing; restore the file, or train again: x --y") == (
         "runs/a: 파일이 없습니다. 파일을 되돌려 놓거나 다시 훈련하세요: x --y"
+    )
+    said = translation.translate(str(_no_cluster("this machine", "Connection refused")))
+    assert said.startswith(
+        "이 컴퓨터에서 응답하는 Ray 클러스터가 없습니다(연결이 거부되었습니다). "
     )
     assert translation.translate("a sentence that nobody knows") == "a sentence that nobody knows"
 

@@ -244,7 +244,7 @@ def _connected(ray: Any, address: str | None, n: int) -> Iterator[None]:
             try:
                 ray.init(**options)
             except (Exception, SystemExit) as error:  # it ends the process where none answers
-                raise _no_cluster(address or "here", str(error).split("\n")[0]) from error
+                raise _no_cluster(address or "this machine", str(error).split("\n")[0]) from error
         yield
 
 
