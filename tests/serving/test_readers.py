@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -110,3 +112,46 @@ def test_a_process_that_reads_for_too_long_is_ended(monkeypatch):
     (found,) = read(made, [FILES[3]])
     assert np.array_equal(found.image, np.full((12, 10), 3))
     made.close()
+
+
+@pytest.fixture
+def blocked(monkeypatch) -> tuple[threading.Event, list[str]]:
+    """Have processes wait until the event; names of the files that they were given."""
+    go_on, given, whole = threading.Event(), [], Worker.read
+
+    def wait(worker: Worker, request):
+        given.extend(each.name for each in request.paths)
+        go_on.wait(20)
+        return whole(worker, request)
+
+    monkeypatch.setattr(Worker, "read", wait)
+    return go_on, given
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+def test_files_whose_client_has_gone_leave_the_queue(blocked, monkeypatch):
+    go_on, given = blocked
+    monkeypatch.setattr(readers, "MOST", 1)
+    made = Readers(1)
+
+    async def main() -> None:
+        leaving = asyncio.create_task(made.read(FILES[:5], STEPS))
+        await until(lambda: given)
+        staying = asyncio.create_task(made.read(FILES[30:32], STEPS))
+        await until(lambda: made._given.qsize() == 4 + 2)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert leaving.cancelled()
+        assert made._given.qsize() == 2
+        go_on.set()
+        found = await staying
+        assert [int(each.image[0, 0]) for each in found] == [30, 31]
+        made.close()
+
+    asyncio.run(main())
+    assert given == ["0.png", "30.png", "31.png"]

@@ -13,8 +13,9 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from lookbook.errors import InputError
@@ -34,12 +35,15 @@ SMALL_FILE, SMALL_IMAGE = 2**18, 2**21
 MOST = 8
 
 
+_Told = asyncio.Future[Sample | InputError]
+
+
 class _File(NamedTuple):
     """A file that waits, and who is told of it."""
 
     file: NamedBytes
     steps: Preprocessing
-    told: asyncio.Future[Sample | InputError]
+    told: _Told
 
 
 class Readers:
@@ -70,14 +74,34 @@ class Readers:
         self, files: Sequence[NamedBytes], steps: Preprocessing
     ) -> list[Sample | InputError]:
         """Return the images of files as a model takes them, or why there are none."""
-        found = [await self._read_here(file, steps) or self._give(file, steps) for file in files]
-        return [await each if isinstance(each, asyncio.Future) else each for each in found]
+        given: list[_Told] = []
+        try:
+            found = [
+                await self._read_here(file, steps) or self._give(file, steps, given)
+                for file in files
+            ]
+            return [await each if isinstance(each, asyncio.Future) else each for each in found]
+        finally:
+            self._leave(given)
 
-    def _give(self, file: NamedBytes, steps: Preprocessing) -> asyncio.Future[Sample | InputError]:
-        """Have a process read a file."""
-        told: asyncio.Future[Sample | InputError] = asyncio.get_running_loop().create_future()
+    def _give(self, file: NamedBytes, steps: Preprocessing, given: list[_Told]) -> _Told:
+        """Have a process read a file; note that it was given."""
+        told: _Told = asyncio.get_running_loop().create_future()
+        given.append(told)
         self._given.put(_File(file, steps, told))
         return told
+
+    def _leave(self, given: list[_Told]) -> None:
+        """Take out of the queue, with its bytes, what who asked does not wait for any more."""
+        for told in given:
+            told.cancel()  # changes nothing about one that has been told
+        if not any(told.cancelled() for told in given):
+            return
+        with suppress(Empty):
+            for _ in range(self._given.qsize()):
+                one = self._given.get_nowait()
+                if one is None or not one.told.cancelled():
+                    self._given.put(one)
 
     async def _read_here(
         self, file: NamedBytes, steps: Preprocessing
@@ -116,11 +140,12 @@ class Readers:
     def _next(self) -> list[_File]:
         """Wait for files; return a share of those that wait, and none at the end."""
         together: list[_File] = []
-        while not together or len(together) < min(MOST, self._given.qsize() // len(self._threads)):
-            if (one := self._given.get()) is None:
-                self._given.put(None)  # for the next thread
-                break
-            together.append(one)
+        with suppress(Empty):  # others have left the queue meanwhile
+            while len(together) < max(1, min(MOST, self._given.qsize() // len(self._threads))):
+                if (one := self._given.get(block=not together)) is None:
+                    self._given.put(None)  # for the next thread
+                    break
+                together.append(one)
         return together
 
     def _answer(self, files: list[_File], worker: Worker | None) -> Worker | None:
