@@ -155,3 +155,48 @@ def test_files_whose_client_has_gone_leave_the_queue(blocked, monkeypatch):
 
     asyncio.run(main())
     assert given == ["0.png", "30.png", "31.png"]
+
+
+def hang(worker: Worker, request) -> None:
+    """Read for as long as the process is there."""
+    del request
+    with pytest.raises(EOFError):
+        worker.receive()
+
+
+def test_at_the_end_what_waits_and_what_is_read_is_left(monkeypatch):
+    monkeypatch.setattr(Worker, "read", hang)
+    made = Readers(1)
+
+    async def main() -> None:
+        reading = asyncio.create_task(made.read(FILES, STEPS))
+        await until(lambda: made._since)
+        closing = threading.Thread(target=made.close, daemon=True)
+        closing.start()
+        await until(lambda: not closing.is_alive())
+        reading.cancel()
+
+    asyncio.run(main())
+    assert made._since == {}
+
+
+def test_a_process_that_starts_while_the_others_end_is_ended_too(monkeypatch):
+    made = Readers(1)
+    ends: list[threading.Thread] = []
+
+    def start() -> Worker:
+        ends.append(threading.Thread(target=made.close, daemon=True))
+        ends[0].start()
+        while not made._given.qsize():  # once `close` has seen that there are none, it says so
+            time.sleep(0.01)
+        return Worker()
+
+    monkeypatch.setattr(readers, "Worker", start)
+    monkeypatch.setattr(Worker, "read", hang)
+
+    async def main() -> None:
+        reading = asyncio.create_task(made.read(FILES[:1], STEPS))
+        await until(lambda: ends and not ends[0].is_alive())
+        reading.cancel()
+
+    asyncio.run(main())

@@ -64,6 +64,7 @@ class Readers:
         self._given: SimpleQueue[_File | None] = SimpleQueue()
         #: process → since when it reads, or infinity
         self._since: dict[Worker, float] = {}
+        self._is_closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"reader-{i}", daemon=True) for i in range(n)
         ]
@@ -120,7 +121,8 @@ class Readers:
                 worker.kill()
 
     def close(self) -> None:
-        """End all processes; what is being read is left."""
+        """End all processes; what waits, or is being read, is left."""
+        self._is_closed = True
         self._given.put(None)
         for worker in list(self._since):
             worker.kill()
@@ -150,12 +152,14 @@ class Readers:
 
     def _answer(self, files: list[_File], worker: Worker | None) -> Worker | None:
         """Have files read; return the process, or None where it has ended."""
-        files = [each for each in files if not each.told.cancelled()]
+        files = [each for each in files if not (self._is_closed or each.told.cancelled())]
         if not files:
             return worker
         worker = worker or Worker()
         steps = files[0].steps
         self._since[worker] = time.monotonic()
+        if self._is_closed:  # `close` may not have seen it
+            worker.kill()
         batch = worker.read(
             Request([each.file for each in files], steps.size, steps.colour, steps=steps)
         )
