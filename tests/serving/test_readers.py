@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import threading
 import time
@@ -18,6 +19,7 @@ from lookbook.images.specification import Preprocessing
 from lookbook.images.workers import Worker
 from lookbook.serving import readers
 from lookbook.serving.readers import Readers
+from lookbook.serving.refusals import Refusal
 
 STEPS = Preprocessing.of((12, 10), "mixed")
 pytestmark = pytest.mark.slow
@@ -200,3 +202,30 @@ def test_a_process_that_starts_while_the_others_end_is_ended_too(monkeypatch):
         reading.cancel()
 
     asyncio.run(main())
+
+
+def test_where_no_process_can_be_started_the_request_is_refused_and_the_next_is_read(
+    monkeypatch, caplog
+):
+    troubles = [OSError(errno.EMFILE, "Too many open files")]
+
+    def start() -> Worker:
+        if troubles:
+            raise troubles.pop()
+        return Worker()
+
+    monkeypatch.setattr(readers, "Worker", start)
+    made = Readers(1)
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            with pytest.raises(Refusal) as refused:
+                await made.read(FILES[:1], STEPS)
+            assert (refused.value.status, refused.value.headers) == (429, {"retry-after": "1"})
+            assert refused.value.reason.startswith("no process can be started")
+            (found,) = await made.read(FILES[3:4], STEPS)
+        assert found.image[0, 0] == 3
+        made.close()
+
+    asyncio.run(main())
+    assert "Too many open files" in caplog.text

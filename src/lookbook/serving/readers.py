@@ -9,6 +9,7 @@ half of what reading such a file does.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -22,6 +23,7 @@ from lookbook.errors import InputError
 from lookbook.images.batch import Batch, Request, read_batch
 from lookbook.images.workers import Worker
 from lookbook.inference.predictor import Sample
+from lookbook.serving.refusals import Refusal
 
 if TYPE_CHECKING:
     from lookbook.core.bounded_io import NamedBytes
@@ -33,9 +35,11 @@ SECONDS = 20.0
 SMALL_FILE, SMALL_IMAGE = 2**18, 2**21
 #: most files that a process is given at once: it costs as much as reading a third of a file
 MOST = 8
+NO_PROCESS = "no process can be started to read image files; try again soon"
+_log = logging.getLogger("lookbook.serving")
 
-
-_Told = asyncio.Future[Sample | InputError]
+#: what becomes of a file
+_Told = asyncio.Future[Sample | InputError | Refusal]
 
 
 class _File(NamedTuple):
@@ -74,14 +78,22 @@ class Readers:
     async def read(
         self, files: Sequence[NamedBytes], steps: Preprocessing
     ) -> list[Sample | InputError]:
-        """Return the images of files as a model takes them, or why there are none."""
+        """Return the images of files as a model takes them, or why there are none.
+
+        Raises
+        ------
+        Refusal
+            No process can be started.
+        """
         given: list[_Told] = []
         try:
             found = [
                 await self._read_here(file, steps) or self._give(file, steps, given)
                 for file in files
             ]
-            return [await each if isinstance(each, asyncio.Future) else each for each in found]
+            return [
+                await _hear(each) if isinstance(each, asyncio.Future) else each for each in found
+            ]
         finally:
             self._leave(given)
 
@@ -155,7 +167,12 @@ class Readers:
         files = [each for each in files if not (self._is_closed or each.told.cancelled())]
         if not files:
             return worker
-        worker = worker or Worker()
+        try:
+            worker = worker or Worker()
+        except OSError as error:  # too many files are open, or memory is short
+            _log.warning("%s: %s", NO_PROCESS, error)
+            _tell(files, [Refusal(429, NO_PROCESS, {"retry-after": "1"}) for _ in files])
+            return None
         steps = files[0].steps
         self._since[worker] = time.monotonic()
         if self._is_closed:  # `close` may not have seen it
@@ -165,7 +182,7 @@ class Readers:
         )
         self._since[worker] = math.inf
         if batch is not None or len(files) == 1:
-            _tell(files, batch)
+            _tell(files, _samples([each.file.name for each in files], batch))
         if batch is not None:
             return worker
         self._forget(worker)
@@ -182,9 +199,15 @@ class Readers:
         worker.__exit__(None, None, None)
 
 
-def _tell(files: list[_File], batch: Batch | None) -> None:
+async def _hear(told: _Told) -> Sample | InputError:
+    """Wait for the image of a file, or why there is none."""
+    if isinstance(heard := await told, Refusal):
+        raise heard
+    return heard
+
+
+def _tell(files: list[_File], found: Sequence[Sample | InputError | Refusal]) -> None:
     """Tell what came of files, in the thread of their loop."""
-    found = _samples([each.file.name for each in files], batch)
 
     def tell() -> None:
         for each, sample in zip(files, found, strict=True):

@@ -146,7 +146,8 @@ async def answer(
     Raises
     ------
     Refusal
-        There is no room for them, or the model has no thresholds, or takes no images.
+        There is no room for them, or no process to read them, or the model has no thresholds, or
+        takes no images.
     """
     try:
         predictor = _predictor(model, coverage, sets)
