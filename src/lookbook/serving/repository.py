@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Self
 
 from lookbook.errors import InputError, LookbookError
+from lookbook.exports.web_demo import served_page
 from lookbook.inference.model import Model, open_model
+from lookbook.inference.predictor import Predictor
 from lookbook.inference.thresholds import Thresholds
 from lookbook.runs.store import Run, read_run
 from lookbook.serving.batch_sizes import answers_alike
@@ -19,6 +22,8 @@ from lookbook.serving.tensors import Signature
 
 #: what a model may be called: it stands in addresses
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: predictors that a model keeps: clients choose what they are asked
+PREDICTORS = 16
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _log = logging.getLogger("lookbook.serving")
 
@@ -102,6 +107,23 @@ class ServedModel:
     def signature(self) -> Signature:
         """What it takes and answers."""
         return Signature.of(self.model)
+
+    @cached_property
+    def predictor(self) -> Callable[..., Predictor]:
+        """Its predictor for a `coverage` and `sets`; those that were asked for last are kept."""
+        return lru_cache(maxsize=PREDICTORS)(partial(Predictor, self.model))
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a page to try it on: its run is known, and it takes images."""
+        return self.run is not None and self.model.preprocessing is not None
+
+    @cached_property
+    def page(self) -> bytes | None:
+        """The page to try it on; None where there is none."""
+        if self.run is None or not self.has_page:
+            return None
+        return served_page(self.run, f"v2/models/{self.name}/versions/{self.version}/infer")
 
     @cached_property
     def thresholds(self) -> Thresholds:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import io
 import json
 import shutil
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -351,3 +353,26 @@ def test_every_route_is_described(asked):
         assert len(paths) == 13
 
     asked(ask)
+
+
+def test_a_version_that_was_asked_is_not_kept_once_its_folder_is_gone(asked, place, tmp_path):
+    for version in ("1", "2"):
+        shutil.copytree(place / RUN, tmp_path / "m" / version)
+    repository = Repository([Source.parse(f"m={tmp_path / 'm'}")], max_batch=8)
+    repository.load()
+    served = weakref.ref(repository.get("m", "1"))
+    network = weakref.ref(repository.get("m", "1").model)
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        answers = [
+            await client.post("/predict?version=1", content=png(IMAGES[0])),
+            await client.get("/?version=1"),
+            await client.post("/v2/models/m/versions/1/infer", json=REQUEST),
+        ]
+        assert [each.status_code for each in answers] == [200, 200, 200]
+
+    asked(ask, repository=repository)
+    shutil.rmtree(tmp_path / "m/1")
+    repository.refresh()
+    gc.collect()
+    assert (served(), network()) == (None, None)

@@ -1,15 +1,12 @@
-"""Pages for people: the web demo that asks the server, and what the routes are. No network."""
+"""Pages for people: what each of them is sent with, and the one on the routes. No network."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from lookbook.core import templates
-from lookbook.exports.web_demo import served_page
 from lookbook.serving.http.description import Document
-from lookbook.serving.repository import ServedModel
 
 #: of every page: nobody frames it, it tells nobody where it was, and runs nothing of others
 HEADERS = {
@@ -22,19 +19,6 @@ _DOCS_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-
-
-def has_web_demo(model: ServedModel) -> bool:
-    """Whether there is a page to try a model on: its run is known, and it takes images."""
-    return model.run is not None and model.model.preprocessing is not None
-
-
-@lru_cache(maxsize=8)
-def web_demo(model: ServedModel) -> bytes | None:
-    """Return the page to try a model on; None where there is none."""
-    if model.run is None or not has_web_demo(model):
-        return None
-    return served_page(model.run, f"v2/models/{model.name}/versions/{model.version}/infer")
 
 
 def policy_of(page: bytes) -> str:

@@ -198,7 +198,7 @@ def _add_pages(app: FastAPI, state: State) -> None:
     ) -> Response:
         """Show the page to try a model on; where a model has none, what the routes are."""
         served = state.repository.get(model, version)
-        page = pages.web_demo(served)
+        page = served.page
         if page is None:
             return RedirectResponse("docs", 307)
         policy = {"content-security-policy": pages.policy_of(page)}
@@ -208,6 +208,6 @@ def _add_pages(app: FastAPI, state: State) -> None:
     async def docs() -> HTMLResponse:
         """Show what the routes are."""
         models = state.repository
-        no_page = [name for name in models.names if not pages.has_web_demo(models.get(name))]
+        no_page = [name for name in models.names if not models.get(name).has_page]
         page, policy = pages.docs(app.openapi(), models.names, no_page)
         return HTMLResponse(page, headers=pages.HEADERS | {"content-security-policy": policy})

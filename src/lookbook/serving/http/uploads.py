@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import parse_qsl
 
@@ -16,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from lookbook.core.bounded_io import NamedBytes
 from lookbook.errors import InputError
 from lookbook.inference.prediction import PredictionDocument
-from lookbook.inference.predictor import Prediction, Predictor, Sample
+from lookbook.inference.predictor import Prediction, Sample
 from lookbook.serving.http.limits import Receive, read_body
 from lookbook.serving.refusals import Refusal
 
@@ -150,7 +149,7 @@ async def answer(
         takes no images.
     """
     try:
-        predictor = _predictor(model, coverage, sets)
+        predictor = model.predictor(coverage=coverage, sets=sets)
     except InputError as error:
         raise Refusal(422, str(error)) from error
     steps = model.model.preprocessing
@@ -172,11 +171,6 @@ async def answer(
         if isinstance(each, Prediction):
             state.metrics.count_verdict(model.name, model.version, each.verdict)
     return answers
-
-
-@lru_cache(maxsize=64)
-def _predictor(model: ServedModel, coverage: float | None, sets: float | None) -> Predictor:
-    return Predictor(model.model, coverage=coverage, sets=sets)
 
 
 def document(answered: Prediction | InputError) -> dict[str, Any]:
