@@ -91,9 +91,10 @@ def serve(
     settings.token()  # says what is wrong with it before anything is opened
     listening = server.bind(host, port)
     repository = server.load(settings)
+    names = ", ".join(repository.names)
 
     def tell() -> None:
-        names, url = ", ".join(repository.names), server.url_of(listening)
+        url = server.url_of(listening)
         terminal.say(t("serving {models} on {url}", models=names, url=url))
         if token_file is None and not ip_address(listening.getsockname()[0]).is_loopback:
             terminal.say(
@@ -109,4 +110,5 @@ def serve(
     if n_workers == 1:
         server.run(settings, repository, listening, tell)
     else:
+        del repository  # each worker opens the models for itself
         workers.run(settings, listening, tell)
