@@ -11,7 +11,7 @@ from lookbook.errors import DamagedFileError, InputError
 from lookbook.exports.formats import export
 from lookbook.runs.store import read_run
 from lookbook.serving.refusals import Refusal
-from lookbook.serving.repository import Repository, Source
+from lookbook.serving.repository import Repository, ServedModel, Source
 
 RUN = "runs/bars-tutorial-1"
 
@@ -101,6 +101,62 @@ def test_versions_come_and_go_and_the_newest_is_meant(place, tmp_path):
     shutil.rmtree(versions / "10")
     repository.refresh()
     assert repository.versions("clothes") == ["10"]  # the last one stays
+
+
+def test_a_version_that_cannot_be_looked_at_keeps_no_other_away(place, tmp_path, caplog):
+    versions = tmp_path / "clothes"
+    shutil.copytree(place / RUN, versions / "1")
+    (versions / "2").mkdir()
+    (versions / "2/model.onnx").symlink_to(tmp_path / "nothing")
+    repository = loaded(versions)
+    assert repository.versions("clothes") == ["1"]
+    shutil.copytree(place / RUN, versions / "3")
+    repository.refresh()
+    assert repository.versions("clothes") == ["1", "3"]
+    newest = repository.get("clothes")
+    repository.refresh()
+    assert repository.get("clothes") is newest
+    assert len([said for said in caplog.messages if "version 2 is not taken" in said]) == 1
+    shutil.copy(place / RUN / "model.onnx", tmp_path / "nothing")  # the link leads somewhere now
+    repository.refresh()
+    assert repository.versions("clothes") == ["1", "2", "3"]
+
+
+def test_an_error_of_any_class_keeps_no_other_version_away(place, tmp_path, caplog, monkeypatch):
+    versions, load = tmp_path / "clothes", ServedModel.load
+    shutil.copytree(place / RUN, versions / "1")
+    repository = loaded(versions)
+    for name in ("2", "3"):
+        shutil.copytree(place / RUN, versions / name)
+
+    def load_but_2(source, version, path, *, max_batch):
+        if version == "2":
+            raise MemoryError
+        return load(source, version, path, max_batch=max_batch)
+
+    monkeypatch.setattr(ServedModel, "load", load_but_2)
+    for _ in range(2):
+        repository.refresh()
+        assert repository.versions("clothes") == ["1", "3"]
+    assert caplog.messages == ["clothes: version 2 is not taken"]
+
+
+def test_a_folder_that_cannot_be_listed_keeps_no_other_model_away(place, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        shutil.copytree(place / RUN, tmp_path / name / "1")
+    repository = loaded(tmp_path / "a", tmp_path / "b")
+    shutil.copytree(place / RUN, tmp_path / "b/2")
+    list_all = Path.iterdir
+
+    def list_but_a(path):
+        if path.name == "a":
+            raise PermissionError(path)
+        return list_all(path)
+
+    monkeypatch.setattr(Path, "iterdir", list_but_a)
+    repository.refresh()
+    assert repository.versions("a") == ["1"]
+    assert repository.versions("b") == ["1", "2"]
 
 
 @pytest.mark.parametrize(("name", "version"), [("b", None), ("a", "2"), ("a", "01"), ("", "")])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -216,8 +219,11 @@ class Repository:
         What answers at the moment is not touched: a dictionary is put in the place of another.
         """
         for source in self.sources:
-            if versions_in(source.path):
-                self._refresh_versions(source)
+            try:
+                if versions_in(source.path):
+                    self._refresh_versions(source)
+            except OSError as error:  # a folder that goes while it is looked at
+                _log.warning("%s: looking for versions: %s", source.name, error)
 
     def _refresh_versions(self, source: Source) -> None:
         found, known = versions_in(source.path), self._models[source.name]
@@ -234,6 +240,9 @@ class Repository:
                 _log.warning(
                     "%s: version %s is not taken: %s", source.name, version, _without_call(error)
                 )
+            except Exception:  # noqa: BLE001  # ONNX Runtime's have no class in common
+                self._broken[path] = looks
+                _log.exception("%s: version %s is not taken", source.name, version)
             else:
                 _log.info("%s: version %s answers", source.name, version)
         if fresh and fresh.keys() != known.keys():
@@ -279,6 +288,10 @@ class Repository:
 
 
 def _looks(path: Path) -> tuple[float, ...]:
-    """Return what changes while a folder is filled."""
-    stats = [each.stat() for each in sorted(path.iterdir())]
+    """Return what changes while a folder is filled, of what can be looked at."""
+    stats = []
+    with suppress(OSError):  # it cannot be listed, or is gone
+        for each in sorted(path.iterdir()):
+            with suppress(OSError):  # a link to nothing
+                stats.append(each.stat())
     return tuple(value for each in stats for value in (each.st_mtime, each.st_size))

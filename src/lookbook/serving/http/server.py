@@ -192,8 +192,8 @@ async def _refresh(repository: Repository) -> None:
         await asyncio.sleep(REFRESH_SECONDS)
         try:
             await asyncio.to_thread(repository.refresh)
-        except OSError as error:  # a folder that goes while it is looked at
-            _log.warning("looking for versions: %s", error)
+        except Exception:  # noqa: BLE001  # the next look may succeed
+            _log.exception("looking for versions")
 
 
 class Server(uvicorn.Server):
