@@ -23,7 +23,14 @@ async def app(_scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-async def connected() -> tuple[Connection, asyncio.StreamReader, asyncio.StreamWriter]:
+async def large_app(_scope, _receive, send):
+    """Answer with more than the system holds for who does not read."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(64):
+        await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+
+
+async def connected(app=app) -> tuple[Connection, asyncio.StreamReader, asyncio.StreamWriter]:
     """Return both ends of a connection."""
     config = uvicorn.Config(app, http=Connection, lifespan="off", log_config=None)
     config.load()
@@ -60,6 +67,62 @@ def test_a_request_that_takes_too_long_to_arrive_ends_its_connection(sent):
         head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 408")
         assert json.loads(body) == {"error": "expected a whole request within 30 seconds"}
+        writer.close()
+
+    asyncio.run(main())
+
+
+async def unsent_of(connection: Connection) -> int:
+    """Return how many bytes wait to be sent, once their number stays as it is."""
+    seen = -1
+    while (unsent := connection.transport.get_write_buffer_size()) != seen or not unsent:
+        seen = unsent
+        await asyncio.sleep(0.1)
+    return seen
+
+
+def test_a_connection_whose_answer_nobody_takes_is_ended():
+    async def main() -> None:
+        connection, reader, writer = await connected(large_app)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        unsent, limit = await unsent_of(connection), connections.SEND_SECONDS
+        now = asyncio.get_running_loop().time()
+        connection.close_if_late(now)
+        connection.close_if_late(now + limit - 1)
+        # whoever takes a part of it may go on
+        while connection.transport.get_write_buffer_size() >= unsent:
+            await reader.read(1 << 16)
+        connection.close_if_late(now + limit + 1)
+        connection.close_if_late(now + 2 * limit)
+        assert not connection.transport.is_closing()
+        connection.close_if_late(now + 2 * limit + 2)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*connection.tasks)  # the task of the answer has ended
+        assert connection not in connection.connections
+        writer.close()
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_was_told_it_is_late_is_told_once_and_ended_if_it_does_not_read():
+    async def main() -> None:
+        connection, _, writer = await connected(large_app)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        unsent = await unsent_of(connection)
+        writer.write(b"GET")
+        while connection.receiving_since is None:
+            await asyncio.sleep(0.01)
+        now = asyncio.get_running_loop().time()
+        late = now + connections.RECEIVE_SECONDS + 1
+        connection._unsent = unsent + 1  # something was taken since
+        connection.close_if_late(late)
+        assert connection.transport.is_closing()
+        connection.close_if_late(late + 1)
+        assert connection.transport.get_write_buffer_size() == unsent
+        connection.close_if_late(late + connections.SEND_SECONDS + 1)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*connection.tasks)
+        assert connection not in connection.connections
         writer.close()
 
     asyncio.run(main())

@@ -20,6 +20,8 @@ from lookbook.serving.refusals import Refusal
 
 #: seconds in which a request must have arrived, head and body
 RECEIVE_SECONDS = 30.0
+#: seconds for which who asked may take nothing of an answer
+SEND_SECONDS = 30.0
 #: seconds for which a connection without a request is kept
 IDLE_SECONDS = 75
 #: as Linux calls the filter of what a socket receives
@@ -35,6 +37,9 @@ class Connection(HttpToolsProtocol):
         #: when what is being received began to arrive; None: nothing is
         self.receiving_since: float | None = None
         self._idle_since = self.loop.time()
+        #: bytes that waited to be sent at the last look, and since when none of them were taken
+        self._unsent = 0
+        self._unsent_since = self._idle_since
         self._task: asyncio.Task[None] | None = None
         #: a short inference request: it, what uvicorn knows of it, and its job once it has arrived
         self._short: tuple[Request, RequestResponseCycle] | None = None
@@ -147,9 +152,13 @@ class Connection(HttpToolsProtocol):
             cycle.keep_alive = cycle is not last
 
     def close_if_late(self, now: float) -> None:
-        """Close if a request takes too long to arrive, or to come."""
+        """Close if a request takes too long to arrive, or to come, or its answer to be taken."""
         since = self.receiving_since
-        if since is not None and now - since > RECEIVE_SECONDS:
+        if self._is_stuck(now):
+            self.transport.abort()  # to close waits until all is sent
+        elif self.transport.is_closing():
+            return
+        elif since is not None and now - since > RECEIVE_SECONDS:
             said = f"expected a whole request within {RECEIVE_SECONDS:.0f} seconds"
             if self._is_answering:
                 self.transport.close()
@@ -157,6 +166,14 @@ class Connection(HttpToolsProtocol):
                 self._close_with(Refusal(408, said))
         elif now - self._idle_since > IDLE_SECONDS:
             self.close_if_unused()
+
+    def _is_stuck(self, now: float) -> bool:
+        """Say whether for too long nothing was taken of what waits to be sent."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent < self._unsent or not self._unsent:
+            self._unsent_since = now
+        self._unsent = unsent
+        return now - self._unsent_since > SEND_SECONDS
 
     def close_if_unused(self) -> None:
         """Close if nothing has arrived, not even what nobody has read yet."""

@@ -224,9 +224,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Close connections on which a request takes too long; end with who started this one."""
         if counter % 10 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in self._connections():
-                connection.close_if_late(now)
+            self._close_late()
             self._state.readers.end_late(time.monotonic())
             if self._parent is not None and os.getppid() != self._parent:
                 self.handle_exit(0, None)
@@ -252,11 +250,17 @@ class Server(uvicorn.Server):
         lingers = loop.time() + LINGER_SECONDS
         while self._connections() and loop.time() < ends:
             self._end_connections()
+            self._close_late()
             if loop.time() > lingers:
                 self._close_unused()
             await asyncio.sleep(0.02)
         for connection in self._connections():
             connection.transport.close()
+
+    def _close_late(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in self._connections():
+            connection.close_if_late(now)
 
     def _end_connections(self) -> None:
         """Let what is answered from now on close its connection."""
