@@ -82,9 +82,13 @@ class Metrics:
         """Count answers of one kind."""
         self._answer(model, version, verdict).inc(n)
 
+    def note_queue(self, n_images: int) -> None:
+        """Note how many images are in the queue: other processes may be asked for it."""
+        self._queue.set(n_images)
+
     def write(self, n_images: int) -> bytes:
         """Return all numbers as Prometheus takes them; so many images are in the queue."""
-        self._queue.set(n_images)
+        self.note_queue(n_images)
         if SHARED_FOLDER not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()

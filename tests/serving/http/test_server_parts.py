@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import uvicorn
 
 from lookbook.serving.http import server
+from lookbook.serving.http.server import Server
+from lookbook.serving.metrics import Metrics
 
 
 def test_looking_for_versions_goes_on_after_any_error(monkeypatch, caplog):
@@ -28,3 +36,24 @@ def test_looking_for_versions_goes_on_after_any_error(monkeypatch, caplog):
         asyncio.run(main())
     assert n_looks >= 2
     assert caplog.messages[0] == "looking for versions"
+
+
+def test_the_queue_of_a_process_is_noted_though_another_one_writes_the_metrics():
+    state = SimpleNamespace(metrics=Metrics(), batcher=SimpleNamespace(n_images=5))
+    one = Server(uvicorn.Config(None), state, None, lambda: None, None)
+    asyncio.run(one.on_tick(1))
+    assert state.metrics._registry.get_sample_value("lookbook_queue_images") == 5
+
+
+NOTE = "from lookbook.serving.metrics import Metrics; Metrics().note_queue(3); input(chr(10))"
+WRITE = "from lookbook.serving.metrics import Metrics; print(Metrics().write(4).decode())"
+
+
+def test_queues_of_all_processes_are_added_up(tmp_path):
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    pipe = {"env": environment, "text": True, "stdout": subprocess.PIPE, "stdin": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", NOTE], **pipe) as other:
+        other.stdout.readline()  # it has noted its own
+        written = subprocess.run([sys.executable, "-c", WRITE], **pipe, check=True).stdout
+        other.communicate("\n")
+    assert "\nlookbook_queue_images 7.0\n" in written

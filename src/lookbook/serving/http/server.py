@@ -222,7 +222,8 @@ class Server(uvicorn.Server):
         del sig, frame
 
     async def on_tick(self, counter: int) -> bool:
-        """Close connections on which a request takes too long; end with who started this one."""
+        """Note the queue; close connections that are late; end with who started this process."""
+        self._state.metrics.note_queue(self._state.batcher.n_images)
         if counter % 10 == 0:
             self._close_late()
             self._state.readers.end_late(time.monotonic())
