@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -26,8 +27,14 @@ def request(**changes: object) -> dict[str, object]:
     return {"inputs": [given | changes]}
 
 
+def read_bytes(
+    body: bytes, length: int | None, signature: Signature, check_room=lambda _n: None
+) -> Inference:
+    return tensors.read(body, length, signature, check_room)
+
+
 def read(document: object, signature: Signature = GREY) -> Inference:
-    return tensors.read(json.dumps(document).encode(), None, signature)
+    return read_bytes(json.dumps(document).encode(), None, signature)
 
 
 @pytest.mark.parametrize("data", [IMAGES.ravel(), IMAGES, IMAGES.reshape(2, 6)])
@@ -50,19 +57,19 @@ def test_rows_of_features_are_floats():
 def test_features_that_are_not_finite_are_refused(value):
     body = json.dumps(request(datatype="FP32", shape=[1, 4], data=[1, 2, 3, 4]))
     with pytest.raises(Refusal):
-        tensors.read(body.replace("4]", f"{value}]").encode(), None, ROWS)
+        read_bytes(body.replace("4]", f"{value}]").encode(), None, ROWS)
     with pytest.raises(Refusal, match="must not be NaN or infinite"):
-        tensors.read(np.array([1, 2, 3, np.nan], "<f4").tobytes(), 0, ROWS)
+        read_bytes(np.array([1, 2, 3, np.nan], "<f4").tobytes(), 0, ROWS)
 
 
 def test_bytes_behind_the_json_are_the_images():
     about = request(parameters={"binary_data_size": 12})
     del about["inputs"][0]["data"]
     head = json.dumps(about | {"parameters": {"binary_data_output": True}}).encode()
-    asked = tensors.read(head + IMAGES.tobytes(), len(head), GREY)
+    asked = read_bytes(head + IMAGES.tobytes(), len(head), GREY)
     assert (asked.images == IMAGES).all()
     assert asked.outputs == (("logits", True), ("probs", True), ("novelty", True))
-    alone = tensors.read(IMAGES.tobytes(), 0, GREY)
+    alone = read_bytes(IMAGES.tobytes(), 0, GREY)
     assert (alone.images == IMAGES).all()
 
 
@@ -96,6 +103,49 @@ def test_what_is_no_request_for_this_model_is_refused_with_what_was_expected(cha
     assert expected in refused.value.reason
 
 
+BOMBS = {
+    "empty lists": b"[" + b"[]," * 500_000 + b"[]]",
+    "deep lists": b"[" + (b"[" * 500 + b"]" * 500 + b",") * 1500 + b"1]",
+    "objects": b"[" + b"{}," * 500_000 + b"{}]",
+    "deep objects": b"[" + (b'{"":' * 500 + b"1" + b"}" * 500 + b",") * 600 + b"1]",
+    "numbers": b"[" + b"1000," * 300_000 + b"1]",
+    "texts": b"[" + b'"a",' * 400_000 + b"1]",
+}
+PLACES = {
+    "data": b'{"inputs":[{"name":"images","datatype":"UINT8","shape":[1000,2,3],"data":%s}]}',
+    "parameters": b'{"parameters":{"a":%s},"inputs":[]}',
+    "parameters of the input":
+        b'{"inputs":[{"name":"","datatype":"","shape":[],"parameters":{"a":%s}}]}',
+    "anything else": b'{"a":%s,"inputs":[]}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_what_is_no_request_takes_no_memory_beside_its_body(bomb, place):
+    body = place % bomb
+    tracemalloc.start()
+    with pytest.raises(Refusal):
+        read_bytes(body, None, GREY)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * len(body)
+
+
+def test_large_requests_may_be_flat_or_nested():
+    images = np.random.default_rng(0).integers(0, 256, (5000, 2, 3), np.uint8)
+    for data in (images.ravel(), images, images.reshape(5000, 6)):
+        assert (read(request(shape=[5000, 2, 3], data=data.tolist())).images == images).all()
+
+
+def test_more_images_than_there_is_room_for_are_refused_before_their_data_is_read():
+    def check_room(n: int) -> None:
+        raise Refusal(413, f"{n} images")
+
+    with pytest.raises(Refusal, match="3 images"):
+        read_bytes(json.dumps(request(shape=[3, 2, 3], data="x")).encode(), None, GREY, check_room)
+
+
 @pytest.mark.parametrize(
     ("body", "length", "expected"),
     [
@@ -115,7 +165,7 @@ def test_what_is_no_request_for_this_model_is_refused_with_what_was_expected(cha
 )
 def test_bodies_that_are_none_are_refused(body, length, expected):
     with pytest.raises(Refusal) as refused:
-        tensors.read(body, length, GREY)
+        read_bytes(body, length, GREY)
     assert refused.value.status == 400
     assert expected in refused.value.reason
 
@@ -126,7 +176,7 @@ def test_a_size_of_bytes_that_is_not_theirs_is_refused(size):
     del about["inputs"][0]["data"]
     head = json.dumps(about).encode()
     with pytest.raises(Refusal):
-        tensors.read(head + IMAGES.tobytes(), len(head), GREY)
+        read_bytes(head + IMAGES.tobytes(), len(head), GREY)
 
 
 def test_wanted_outputs_come_in_their_order_each_in_its_form():

@@ -6,6 +6,7 @@ Source: https://github.com/kserve/open-inference-protocol, and Triton's binary t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeAlias
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 JSON_LENGTH = "inference-header-content-length"
 #: bytes of JSON up to which it is kept for the next request
 SHORT = 1024
+#: bytes of `data` up to which it is decoded before anything in it is counted
+SMALL = 1 << 16
 #: datatype of the protocol → how its numbers are stored
 DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP32": np.dtype("<f4")}
 _FLAT: dict[str, msgspec.json.Decoder[Any]] = {
@@ -63,23 +66,31 @@ class Signature(NamedTuple):
         )
 
 
+class _Parameters(Struct, frozen=True):
+    """Those that are known: what others hold is passed over, and takes no memory."""
+
+    binary_data_size: int | None = None
+    binary_data: bool | None = None
+    binary_data_output: bool | None = None
+
+
 class _Input(Struct, frozen=True):
     name: str
     datatype: str
     shape: tuple[Annotated[int, Meta(ge=0, le=2**40)], ...]
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = _Parameters()
     data: Raw | UnsetType = UNSET
 
 
 class _WantedOutput(Struct, frozen=True):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = _Parameters()
 
 
 class _Request(Struct, frozen=True):
     inputs: tuple[_Input, ...]
     id: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = _Parameters()
     outputs: tuple[_WantedOutput, ...] = ()
 
 
@@ -117,7 +128,12 @@ _ALL_AS_JSON = tuple((name, False) for name in Outputs._fields)
 _ALL_AS_BYTES = tuple((name, True) for name in Outputs._fields)
 
 
-def read(body: bytes, json_length: int | None, signature: Signature) -> Inference:
+def read(
+    body: bytes,
+    json_length: int | None,
+    signature: Signature,
+    check_room: Callable[[int], None],
+) -> Inference:
     """Return what a body asks for.
 
     Parameters
@@ -128,6 +144,8 @@ def read(body: bytes, json_length: int | None, signature: Signature) -> Inferenc
         Bytes of JSON. None: all are; 0: there is none, and the body is the one tensor.
     signature
         What the model takes and answers.
+    check_room
+        Refuses so many images where there is no room for them, before they are decoded.
 
     Raises
     ------
@@ -141,7 +159,8 @@ def read(body: bytes, json_length: int | None, signature: Signature) -> Inferenc
     head, tail = (body, b"") if json_length is None else (body[:json_length], body[json_length:])
     request, wanted = (_parse if len(head) > SHORT else _parse_once)(head)
     given = _only_input(request, signature)
-    n_bytes = given.parameters.get("binary_data_size")
+    check_room(given.shape[0])
+    n_bytes = given.parameters.binary_data_size
     if n_bytes is None:
         if tail:
             raise Refusal(400, "there are bytes behind the JSON, and no input has binary_data_size")
@@ -230,16 +249,15 @@ def _of_json(given: _Input, signature: Signature) -> Shaped[np.ndarray, "N *shap
     if given.data is UNSET:
         raise Refusal(400, f"input {given.name!r} has neither data nor binary_data_size")
     datatype = signature.images.datatype
+    data = bytes(given.data)
+    if len(data) > SMALL:
+        _check_size(given, data, datatype)
     try:
-        flat = _FLAT[datatype].decode(given.data)
+        flat = _FLAT[datatype].decode(data)
     except _NO_JSON:
-        flat = _flattened(given.name, given.data, given.shape, datatype)
+        flat = _flattened(given.name, data, given.shape, datatype)
     if len(flat) != math.prod(given.shape):
-        raise Refusal(
-            400,
-            f"input {given.name!r} of shape {list(given.shape)} has {math.prod(given.shape):,} "
-            f"values, got {len(flat):,}",
-        )
+        raise _other_size(given, len(flat))
     if datatype == "UINT8":
         try:
             # five times as fast as an array of Python's numbers, and it refuses what is no level
@@ -250,7 +268,33 @@ def _of_json(given: _Input, signature: Signature) -> Shaped[np.ndarray, "N *shap
         return _finite(np.array(flat, np.float32).reshape(given.shape))
 
 
-def _flattened(name: str, data: Raw, shape: tuple[int, ...], datatype: str) -> list[Any]:
+def _check_size(given: _Input, data: bytes, datatype: str) -> None:
+    """Refuse, before it is decoded, what takes far more memory than the numbers of the shape."""
+    n_values = data.count(b",") + 1  # one list or lists of lists: that is the same
+    if n_values > math.prod(given.shape):
+        raise _other_size(given, n_values)
+    n_lists = 1 + sum(math.prod(given.shape[:i]) for i in range(1, len(given.shape)))
+    if b"{" in data or data.count(b"[") > n_lists:
+        raise _no_numbers(given.name, datatype)
+
+
+def _other_size(given: _Input, n_values: int) -> Refusal:
+    return Refusal(
+        400,
+        f"input {given.name!r} of shape {list(given.shape)} has {math.prod(given.shape):,} "
+        f"values, got {n_values:,}",
+    )
+
+
+def _no_numbers(name: str, datatype: str) -> Refusal:
+    return Refusal(
+        400,
+        f"input {name!r}: expected data as {datatype} numbers, in one list "
+        "or in lists of lists as the shape says",
+    )
+
+
+def _flattened(name: str, data: bytes, shape: tuple[int, ...], datatype: str) -> list[Any]:
     """Return the numbers in lists of lists, at most as deep as the shape."""
     kinds = (int,) if datatype == "UINT8" else (int, float)
     try:
@@ -262,26 +306,21 @@ def _flattened(name: str, data: Raw, shape: tuple[int, ...], datatype: str) -> l
             level = [each for inner in level for each in inner]
     if isinstance(level, list) and all(type(each) in kinds for each in level):
         return level
-    raise Refusal(
-        400,
-        f"input {name!r}: expected data as {datatype} numbers, in one list "
-        "or in lists of lists as the shape says",
-    )
+    raise _no_numbers(name, datatype)
 
 
 def _wanted(request: _Request) -> Wanted:
     """Return the outputs that are wanted, and which as bytes."""
-    binary = request.parameters.get("binary_data_output", False)
+    binary = bool(request.parameters.binary_data_output)
     if not request.outputs:
-        return _ALL_AS_BYTES if binary is True else _ALL_AS_JSON
+        return _ALL_AS_BYTES if binary else _ALL_AS_JSON
     names = [each.name for each in request.outputs]
     if len({*names}) < len(names) or not {*names} <= {*Outputs._fields}:
         raise Refusal(
             400, f"expected outputs among {list(Outputs._fields)}, each once, got {names}"
         )
-    return tuple(
-        (each.name, each.parameters.get("binary_data", binary) is True) for each in request.outputs
-    )
+    asked = [(each.name, each.parameters.binary_data) for each in request.outputs]
+    return tuple((name, binary if one is None else one) for name, one in asked)
 
 
 def write(

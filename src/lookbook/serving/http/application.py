@@ -192,12 +192,14 @@ class Application:
         """
         try:
             model = self._admit(request)
-            asked = tensors.read(body, _json_length(request.headers), model.signature)
+            batcher = self._state.batcher
+            json_length = _json_length(request.headers)
+            asked = tensors.read(body, json_length, model.signature, batcher.check_room)
 
             def tell_of(job: Job) -> None:
                 tell(self._answer(request, asked, job))
 
-            return self._state.batcher.submit(model, asked.images, tell_of)
+            return batcher.submit(model, asked.images, tell_of)
         except Refusal as refusal:
             tell(Answer.refusing(refusal, request.id))
         except Exception:  # noqa: BLE001  # who asked is told, and the next is answered
