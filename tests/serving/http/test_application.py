@@ -140,14 +140,16 @@ def test_inference_is_that_of_the_model_in_json_and_in_bytes(asked, repository):
 @pytest.mark.parametrize(
     ("method", "path", "options", "status", "expected"),
     [
-        ("GET", "/nothing", {}, 404, "Not Found"),
+        ("GET", "/nothing", {}, 404, "no route '/nothing'; GET /docs lists them"),
+        ("GET", "/a%0a%1b[31m", {}, 404, r"no route '/a\n\x1b[31m'; GET"),
+        ("GET", "/" + 9999 * "x", {}, 404, f"no route '/{199 * 'x'}…'; GET"),
         ("GET", "/v2/models/x", {}, 404, "no model 'x'; there are ['m']"),
         ("GET", "/v2/models/m/versions/2", {}, 404, "no version '2' of 'm'"),
         ("GET", "/v2/models/x/ready", {}, 404, "no model 'x'"),
         ("POST", "/v2/models/x/infer", {"json": REQUEST}, 404, "no model 'x'"),
         ("POST", "/v2/models/m/versions/a/infer", {"json": REQUEST}, 404, "no version 'a'"),
-        ("GET", "/v2/models/m/infer", {}, 405, "Method Not Allowed"),
-        ("DELETE", "/predict", {}, 405, "Method Not Allowed"),
+        ("GET", "/v2/models/m/infer", {}, 405, "expected POST, got GET"),
+        ("DELETE", "/predict", {}, 405, "expected POST, got DELETE"),
         ("POST", "/v2/models/m/infer", {}, 400, "expected a JSON inference request"),
         ("POST", "/v2/models/m/infer", {"content": b"x" * 100_001}, 413, "at most 100,000 bytes"),
         (

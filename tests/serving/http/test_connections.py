@@ -200,7 +200,7 @@ def test_what_is_no_http_is_refused_as_all_errors_are():
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 400")
         assert b"application/json" in head
-        assert json.loads(body) == {"error": "Invalid HTTP request received."}
+        assert json.loads(body) == {"error": "expected an HTTP/1.1 request"}
         writer.close()
 
     asyncio.run(main())

@@ -130,7 +130,8 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say, as all errors are said, that what has arrived is no HTTP, and close."""
-        self._close_with(Refusal(400, msg))
+        del msg  # that it is none
+        self._close_with(Refusal(400, "expected an HTTP/1.1 request"))
 
     def _close_with(self, refusal: Refusal) -> None:
         head = STATUS_LINE[refusal.status] + b"content-type: application/json\r\n"

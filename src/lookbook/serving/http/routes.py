@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lookbook.serving.http.application import State
     from lookbook.serving.repository import ServedModel
 
+#: letters of an address that an error repeats
+MAX_SHOWN = 200
 Name = Annotated[str, Path(description="Name of a model.")]
 Version = Annotated[str, Path(description="Version of it.")]
 OptionalVersion = Annotated[str | None, Query(description="Version; the newest if left out.")]
@@ -52,8 +54,9 @@ def _add_errors(app: FastAPI) -> None:
     """Say all errors as the protocol does."""
 
     @app.exception_handler(HTTPException)
-    async def of_starlette(_request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    async def of_starlette(request: Request, error: HTTPException) -> JSONResponse:
+        said = _expected(request, error)
+        return JSONResponse({"error": said}, error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def of_the_server(_request: Request, _error: Exception) -> JSONResponse:
@@ -68,6 +71,18 @@ def _add_errors(app: FastAPI) -> None:
         first = error.errors()[0]
         place = ".".join(str(each) for each in first["loc"])
         return JSONResponse({"error": f"{place}: {first['msg']}"}, 422)
+
+
+def _expected(request: Request, error: HTTPException) -> str:
+    """Return what was expected where Starlette says only what its status is called."""
+    if error.status_code == 404:
+        path = request.scope["path"]
+        shown = path if len(path) <= MAX_SHOWN else f"{path[:MAX_SHOWN]}…"
+        return f"no route {shown!r}; GET /docs lists them"
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"expected {allowed}, got {request.method}"
+    return str(error.detail)
 
 
 def _add_health(app: FastAPI, state: State) -> None:
