@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -57,3 +58,22 @@ def test_queues_of_all_processes_are_added_up(tmp_path):
         written = subprocess.run([sys.executable, "-c", WRITE], **pipe, check=True).stdout
         other.communicate("\n")
     assert "\nlookbook_queue_images 7.0\n" in written
+
+
+def test_clients_that_go_on_connecting_do_not_keep_it_from_its_end(monkeypatch):
+    monkeypatch.setattr(server, "END_SECONDS", 0.2)
+    monkeypatch.setattr(server, "HANDSHAKE_SECONDS", 0.1)
+    monkeypatch.setattr(server, "refuse_new", lambda _listening: None)
+
+    async def main(listening: socket.socket) -> None:
+        one = Server(uvicorn.Config(None), None, listening, lambda: None, None)
+        one.servers = []
+        async with asyncio.timeout(5):
+            await one.shutdown()
+
+    # nobody accepts: there is always one more
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()),
+    ):
+        asyncio.run(main(listening))
