@@ -27,6 +27,9 @@ class Served:
 
     process: subprocess.Popen[str]
     port: int
+    #: lines of its standard error from when it answers; whole once it has ended
+    said: list[str]
+    reading: threading.Thread
 
     @property
     def url(self) -> str:
@@ -35,7 +38,9 @@ class Served:
     def end(self) -> int:
         """Tell it to end; return its exit code."""
         self.process.terminate()
-        return self.process.wait(40)
+        code = self.process.wait(40)
+        self.reading.join(10)
+        return code
 
 
 @contextmanager
@@ -55,9 +60,11 @@ def serving(*arguments: str | Path, on_one_core: bool = False) -> Iterator[Serve
     patience.cancel()
     assert found, "".join(said)
     # what it says later is read, so that it never waits
-    threading.Thread(target=process.stderr.read, daemon=True).start()
+    said.clear()
+    reading = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
+    reading.start()
     try:
-        yield Served(process, int(found[1]))
+        yield Served(process, int(found[1]), said, reading)
     finally:
         process.kill()
         process.wait()
@@ -75,7 +82,7 @@ def inference(images: np.ndarray, name: str = "m") -> bytes:
 
 @dataclass
 class Client:
-    """Asks on one connection after the other, and notes each request that has no answer."""
+    """Asks on one connection after the other, and notes each request that has no whole answer."""
 
     port: int
     requests: list[bytes]
@@ -118,6 +125,8 @@ class Client:
             self.lost.append(f"{i}: {error!r}")
             return False
         status = int(head.split(b" ", 2)[1])
+        if status == 429 and b"\r\nretry-after: 1\r\n" not in head:
+            self.lost.append(f"{i}: 429 does not say when to ask again")
         self.statuses[status] += 1
         self.check(i, status, body)
         return b"connection: close" not in head.lower()

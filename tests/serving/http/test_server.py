@@ -79,6 +79,26 @@ def test_more_than_it_can_answer_is_refused_and_health_and_metrics_still_answer(
         statuses = sum((client.statuses for client in clients), Counter())
         assert set(statuses) == {200, 429}
         assert statuses.total() == 4000
+        assert [lost for client in clients for lost in client.lost] == []
+
+
+@pytest.mark.slow
+def test_requests_are_logged_as_json_where_that_is_asked_for(place):
+    with serving(f"m={place / RUN}", "--log-requests") as served:
+        given = {"x-request-id": "abc"}
+        body = REQUESTS[0].partition(b"\r\n\r\n")[2]
+        assert httpx.post(f"{served.url}/v2/models/m/infer", content=body).status_code == 200
+        assert httpx.get(f"{served.url}/v2/models/x?a=1", headers=given).status_code == 404
+        assert served.end() == 0
+    first, second = (json.loads(line) for line in served.said if '"request_id"' in line)
+    assert (first["message"], first["route"]) == ("POST /v2/models/m/infer", "infer")
+    assert (first["status"], first["level"]) == (200, "info")
+    assert 0 < first["ms"] < 60_000
+    del second["time"], second["ms"]
+    assert second == {
+        "level": "info", "logger": "lookbook.serving", "message": "GET /v2/models/x",
+        "request_id": "abc", "route": "other", "status": 404,
+    }  # fmt: skip
 
 
 @pytest.mark.slow

@@ -141,8 +141,11 @@ class Application:
         self._state.metrics.count_request(route, status, seconds)
         if self._state.logs_requests:
             _log.info(
-                "%s %s %d", scope["method"], scope["path"], status,
-                extra={"request_id": request.id.decode(), "ms": round(1000 * seconds, 3)},
+                "%s %s", scope["method"], scope["path"],
+                extra={
+                    "request_id": request.id.decode(), "route": route, "status": status,
+                    "ms": round(1000 * seconds, 3),
+                },
             )  # fmt: skip
 
     async def _infer(self, request: Request, receive: Receive) -> Answer:
