@@ -61,3 +61,4 @@ def test_the_dockerfile_copies_what_there_is():
             assert (DEPLOY.parent / name).exists(), name
     assert "USER lookbook" in text
     assert '"serve"' in text
+    assert "docker stop -t 35" in text  # of itself it kills after 10 seconds

@@ -1,9 +1,15 @@
 """The OpenAPI description names every route, what it takes, and the errors that it answers."""
 
+import re
+from pathlib import Path
+
 import pytest
 from fastapi import FastAPI
 
+from lookbook import serving
 from lookbook.serving.http import description
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -31,7 +37,7 @@ def test_inference_is_described_beside_the_routes(document):
         kinds = {"application/json", "application/octet-stream"}
         assert set(asked["requestBody"]["content"]) == kinds
         assert set(asked["responses"]["200"]["content"]) == kinds
-        found = {"200", "400", "401", "404", "413", "415", "429"}
+        found = {"200", "400", "401", "404", "408", "413", "415", "429"}
         assert statuses(document, "post", path) == found
 
 
@@ -41,6 +47,15 @@ def test_every_route_has_its_errors_and_no_other(document):
     metadata = "/v2/models/{name}/versions/{version}"
     assert statuses(document, "get", metadata) == {"200", "401", "404"}
     assert {"422", "429"} <= statuses(document, "post", "/predict")
+
+
+def test_every_status_of_an_error_is_described_in_the_schema_and_on_both_pages():
+    sources = "".join(path.read_text() for path in Path(serving.__path__[0]).rglob("*.py"))
+    refused = {int(status) for status in re.findall(r"Refusal\(\s*(4\d\d)", sources)}
+    assert refused == set(description.ERRORS)
+    for page in ("docs/serving.md", "docs/serving.ko.md"):
+        (listed,) = re.findall(r'`{"error": .*', (ROOT / page).read_text(encoding="utf-8"))
+        assert {int(status) for status in re.findall(r"4\d\d", listed)} == refused | {405}
 
 
 def test_errors_are_described_as_the_protocol_has_them(document):

@@ -16,12 +16,13 @@ ERRORS = {
     400: "The request is not as expected; of readiness: no.",
     401: "A token is needed: Authorization: Bearer ….",
     404: "There is no such model or version.",
+    408: "The request took longer than 30 seconds to arrive.",
     413: "The body, or the number of images, is larger than the server takes.",
     415: "The body is of another type, or packed in another way, than the server takes.",
     422: "No image file can be read, or a parameter is out of its range.",
     429: "The queue is full; Retry-After says when to ask again.",
 }
-_BODY_ERRORS = (400, 401, 404, 413, 415, 429)
+_BODY_ERRORS = (400, 401, 404, 408, 413, 415, 429)
 #: ends of addresses → statuses of their errors; the first that fits counts
 _STATUSES: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("/health/live", ()),
