@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 JSON_LENGTH = "inference-header-content-length"
 #: bytes of JSON up to which it is kept for the next request
 SHORT = 1024
-#: bytes of `data` up to which it is decoded before anything in it is counted
-SMALL = 1 << 16
+#: bytes of JSON that are decoded whatever they hold: it takes up to 22 times as much memory
+SMALL = 1 << 20
 #: datatype of the protocol → how its numbers are stored
 DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP32": np.dtype("<f4")}
 _FLAT: dict[str, msgspec.json.Decoder[Any]] = {
@@ -94,6 +94,16 @@ class _Request(Struct, frozen=True):
     outputs: tuple[_WantedOutput, ...] = ()
 
 
+class _Data(Struct, frozen=True):
+    data: Raw = Raw()
+
+
+class _Outline(Struct, frozen=True):
+    """A request of which nothing takes memory."""
+
+    inputs: tuple[_Data]
+
+
 class _Output(Struct, frozen=True, omit_defaults=True):
     name: str
     datatype: str
@@ -121,6 +131,7 @@ class Inference(NamedTuple):
     id: str = ""
 
 
+_outline = msgspec.json.Decoder(_Outline).decode
 _decode = msgspec.json.Decoder(_Request).decode
 _encode = msgspec.json.Encoder().encode
 #: every output as JSON, as most ask for
@@ -179,10 +190,21 @@ def read(
 def _parse(head: bytes) -> tuple[_Request, Wanted]:
     """Return what JSON asks for, and the outputs that are wanted."""
     try:
+        if len(head) > SMALL:
+            _check_beside(head)
         request = _decode(head)
     except _NO_JSON as error:
         raise Refusal(400, f"expected a JSON inference request: {error}") from error
     return request, _wanted(request)
+
+
+def _check_beside(head: bytes) -> None:
+    """Refuse JSON that is long beside its data, before anything of it is decoded."""
+    n_bytes = len(head) - len(bytes(_outline(head).inputs[0].data))
+    if n_bytes > SMALL:
+        raise Refusal(
+            400, f"expected at most {SMALL:,} bytes of JSON beside the data, got {n_bytes:,}"
+        )
 
 
 #: where the images are bytes behind it, a client's JSON is the same each time
