@@ -8,8 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Self
 
