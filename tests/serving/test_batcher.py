@@ -86,6 +86,24 @@ def test_what_waits_while_one_is_in_work_goes_together_and_each_gets_its_own():
     run(ask)
 
 
+@pytest.mark.parametrize("threads", [0, 1])
+def test_what_waits_at_the_end_is_left(threads):
+    echo = Echo(max_batch=1)
+
+    async def ask() -> None:
+        loop = asyncio.get_running_loop()
+        batcher = Batcher(loop, 8, Metrics(), threads)
+        for i in range(8):
+            batcher.submit(echo, numbered(i), lambda _job: None)
+        if threads:
+            await until(echo.is_asked.is_set)
+        threading.Timer(0.2, echo.gate.set).start()  # after `close` has begun
+        batcher.close()
+
+    asyncio.run(ask())
+    assert len(echo.sizes) <= threads
+
+
 def test_a_large_request_is_parted_and_comes_back_whole_whatever_ends_first():
     echo = Echo(max_batch=3)
     echo.gate.set()

@@ -104,8 +104,8 @@ class Batcher:
         #: what the threads have taken, and not yet computed
         self._waiting: deque[_Part] = deque()
         self._turn = threading.Lock()
-        #: whether the loop is going to compute
-        self._is_due = False
+        #: whether the loop is going to compute, and whether it is the end
+        self._is_due = self._is_closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"batches-{i}", daemon=True)
             for i in range(threads)
@@ -237,9 +237,8 @@ class Batcher:
             self.n_images -= len(job.images)
 
     def close(self) -> None:
-        """End the threads, once all that was given is answered."""
-        while self._waiting and not self._threads:
-            self._compute_here()
+        """End the threads after what is in work; what waits is left: nobody hears of it."""
+        self._is_closed = True
         self._given.put(None)
         for thread in self._threads:
             thread.join()
@@ -328,7 +327,7 @@ class Batcher:
         n = 0
         while self._waiting:
             part = self._waiting.popleft()
-            if part.job.is_cancelled or part.job.error is not None:
+            if self._is_closed or part.job.is_cancelled or part.job.error is not None:
                 continue
             model = parts[0].job.model if parts else part.job.model
             if part.job.model is not model:
