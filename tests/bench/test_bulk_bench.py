@@ -32,8 +32,8 @@ def test_the_page_says_what_was_measured():
     }  # fmt: skip
     results = {"trial": False, "failures": [], "conditions": conditions}
     page = bulk.to_markdown({**results, "measurements": [OURS, LOOP]})
-    assert "| `quick` | 1,000,000 | 4.0 | 250,000 | 300,000 | 301,000 | 230 MB |" in page
-    assert "| `quick` | 100,000 | 1.0 | 200,000 |  |  | 100 MB |" in page
+    assert "| `quick` | 1,000,000 | 4.0 | 250,000 | 300,000 | 301,000 | 1.00 | 230 MB |" in page
+    assert "| `quick` | 100,000 | 1.0 | 200,000 |  |  |  | 100 MB |" in page
     assert re.search("Images: images\n", page)
 
 
