@@ -57,7 +57,10 @@ def _kept_together(found: KeptTogether | None) -> list[tuple[str, str]]:
     """Write how many images the split kept together."""
     if found is None or not found.groups:
         return []
-    said = t("{images:,} images in {groups:,} groups", images=found.images, groups=found.groups)
+    if found.groups == 1:
+        said = t("{images:,} images in one group", images=found.images)
+    else:
+        said = t("{images:,} images in {groups:,} groups", images=found.images, groups=found.groups)
     copies = sum(map(len, found.copies))
     if found.by is None:
         why = t("copies, exact or near")
