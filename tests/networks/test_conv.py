@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, pixel_unshuffle
 from lookbook.networks.classifier import build_classifier
 from lookbook.networks.conv import _Layers, whitening_layer
 from lookbook.networks.scaling import channels_first
-from lookbook.recipes import LARGE, SMALL, STANDARD
+from lookbook.recipes import LARGE, SMALL, STANDARD, STRONG
 
 
 @pytest.mark.slow
@@ -122,3 +122,23 @@ def test_whitening_answers_to_what_varies_alone():
     flat[0, 3, 3] ^= 1  # one level, of one pixel
     filters, _ = whitening_layer(flat, 32)
     assert all(each.abs().sum() > 0 for each in filters[:2])
+
+
+@pytest.mark.parametrize("recipe", [STANDARD, STRONG], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("width", [8, 9, 10, 11, 12, 14, 15, 16, 20])
+@pytest.mark.parametrize("height", [8, 12, 28])
+def test_bfloat16_computes_what_float32_does_however_narrow_images_are(recipe, height, width):
+    """On matrix tiles oneDNN does not, where a stride has nowhere to go."""
+    raw = np.random.default_rng(0).integers(0, 256, (32, height, width), dtype=np.uint8)
+    network = build_classifier(recipe, raw, 3, seed=0).network
+    images, labels = torch.from_numpy(raw)[:, None], torch.arange(32) % 3
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+
+    def gradients(half: bool) -> list[torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = network(images).float()
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        return [logits.detach(), *torch.autograd.grad(loss, weights)]
+
+    for expected, found in zip(gradients(False), gradients(True), strict=True):
+        assert (found - expected).norm() < 0.35 * expected.norm()
