@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -209,9 +209,9 @@ class _Convolution(nn.Conv2d):
 
     def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N O H2 W2"]:
         if self.stride[1] > 1 and torch.is_autocast_enabled(maps.device.type):
-            across = self.padding[1]
+            down, across = cast("tuple[int, int]", self.padding)
             if maps.shape[3] + 2 * across < self.kernel_size[1] + self.stride[1]:
-                return self._on_one_column(maps, across)
+                return self._on_one_column(maps, down, across)
         if not (self.training and self.padding == (0, 0) and maps.shape[2:] == self.kernel_size):
             return super().forward(maps)
         # a sixth of the time, on two cores
@@ -219,7 +219,7 @@ class _Convolution(nn.Conv2d):
         return F.linear(rows, filters)[:, :, None, None]
 
     def _on_one_column(
-        self, maps: Float[Tensor, "N C H W"], across: int
+        self, maps: Float[Tensor, "N C H W"], down: int, across: int
     ) -> Float[Tensor, "N O H2 1"]:
         """Return the same where filters fit once across the map, which leaves no stride there.
 
@@ -228,7 +228,7 @@ class _Convolution(nn.Conv2d):
         """
         beyond = self.kernel_size[1] - across - maps.shape[3]
         seen = F.pad(maps, (across, beyond))  # a negative number cuts off
-        return F.conv2d(seen, self.weight, stride=(self.stride[0], 1), padding=(self.padding[0], 0))
+        return F.conv2d(seen, self.weight, stride=(self.stride[0], 1), padding=(down, 0))
 
 
 def whitening_layer(
