@@ -78,7 +78,7 @@ def test_the_log_names_no_call_as_a_remedy(tmp_path, caplog):
     ]
 
 
-def test_versions_come_and_go_and_the_newest_is_meant(place, tmp_path):
+def test_versions_come_and_go_and_the_newest_is_meant(place, tmp_path, caplog):
     versions = tmp_path / "clothes"
     shutil.copytree(place / RUN, versions / "2")
     repository = loaded(versions)
@@ -100,7 +100,11 @@ def test_versions_come_and_go_and_the_newest_is_meant(place, tmp_path):
     assert repository.versions("clothes") == ["10"]
     shutil.rmtree(versions / "10")
     repository.refresh()
+    repository.refresh()
     assert repository.versions("clothes") == ["10"]  # the last one stays
+    assert [said for said in caplog.messages if "no version is left" in said] == [
+        "clothes: no version is left; those that answered last go on"
+    ]
 
 
 def test_a_version_that_cannot_be_looked_at_keeps_no_other_away(place, tmp_path, caplog):

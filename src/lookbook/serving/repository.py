@@ -182,6 +182,9 @@ class Repository:
     sources: list[Source]
     max_batch: int
     _models: dict[str, dict[str, ServedModel]] = field(default_factory=dict)
+    #: names of models that have versions, and of those of which none is left
+    _versioned: set[str] = field(default_factory=set)
+    _left: set[str] = field(default_factory=set)
     #: versions that could not be opened, and what their folders were like then
     _broken: dict[Path, tuple[float, ...]] = field(default_factory=dict)
 
@@ -202,6 +205,7 @@ class Repository:
             versions = versions_in(source.path)
             self._models[source.name] = {}
             if versions:
+                self._versioned.add(source.name)
                 self._refresh_versions(source)
             else:
                 self._models[source.name] = {"1": self._load(source, "1", source.path)}
@@ -218,7 +222,7 @@ class Repository:
         """
         for source in self.sources:
             try:
-                if versions_in(source.path):
+                if source.name in self._versioned:
                     self._refresh_versions(source)
             except OSError as error:  # a folder that goes while it is looked at
                 _log.warning("%s: looking for versions: %s", source.name, error)
@@ -243,8 +247,13 @@ class Repository:
                 _log.exception("%s: version %s is not taken", source.name, version)
             else:
                 _log.info("%s: version %s answers", source.name, version)
-        if fresh and fresh.keys() != known.keys():
-            self._models[source.name] = fresh
+        if fresh:
+            self._left.discard(source.name)
+            if fresh.keys() != known.keys():
+                self._models[source.name] = fresh
+        elif known and source.name not in self._left:
+            self._left.add(source.name)
+            _log.warning("%s: no version is left; those that answered last go on", source.name)
 
     @property
     def names(self) -> list[str]:

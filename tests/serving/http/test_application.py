@@ -378,3 +378,30 @@ def test_a_version_that_was_asked_is_not_kept_once_its_folder_is_gone(asked, pla
     repository.refresh()
     gc.collect()
     assert (served(), network()) == (None, None)
+
+
+def test_a_form_that_is_cut_short_or_holds_other_fields_is_refused(asked):
+    head = {"content-type": "multipart/form-data; boundary=XX"}
+    part = b'--XX\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+    field = b'--XX\r\nContent-Disposition: form-data; name="sets"\r\n\r\n0.9\r\n'
+    whole = part + png(IMAGES[0]) + b"\r\n--XX--\r\n"
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        async def answer_to(body: bytes, query: str = "") -> tuple[int, str]:
+            answer = await client.post(f"/predict{query}", content=body, headers=head)
+            return answer.status_code, answer.json().get("error", "")
+
+        assert (await answer_to(whole))[0] == 200
+        for cut in (4, 6, 50):
+            status, said = await answer_to(part + png(IMAGES[1]) + b"\r\n" + whole[:-cut])
+            assert (status, said) == (
+                400,
+                "the form is cut short: it ends without its last boundary",
+            )
+        status, said = await answer_to(field + whole)
+        assert status == 422
+        assert "got the field 'sets'; what is asked besides stands in the address" in said
+        status, said = await answer_to(whole, "?sets=0.9&sets=0.8")
+        assert (status, "stands there twice" in said) == (422, True)
+
+    asked(ask)

@@ -200,7 +200,45 @@ def test_what_is_no_http_is_refused_as_all_errors_are():
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 400")
         assert b"application/json" in head
-        assert json.loads(body) == {"error": "expected an HTTP/1.1 request"}
+        assert json.loads(body) == {"error": connections._EXPECTED}
         writer.close()
+
+    asyncio.run(main())
+
+
+def test_who_sends_requests_and_reads_no_answer_takes_no_more_memory():
+    """After each answer uvicorn reads on, though others wait, as long as answers can be sent."""
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    async def main() -> None:
+        connection, _, writer = await connected()
+        most = 0
+        for _ in range(200):
+            writer.write(request * 500)
+            await asyncio.sleep(0.002)
+            most = max(most, len(connection.pipeline))
+        assert 0 < most <= (1 << 18) // len(request) + 1  # what is read from a socket at once
+        writer.close()
+        connection.transport.abort()
+
+    asyncio.run(main())
+
+
+def test_an_upgrade_beside_a_body_is_refused_and_one_without_is_not_taken():
+    upgrade = b"Host: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+
+    async def answer_to(sent: bytes) -> bytes:
+        _, reader, writer = await connected()
+        writer.write(sent)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.close()
+        return head + await asyncio.wait_for(reader.read(200), 5)
+
+    async def main() -> None:
+        said = await answer_to(b"POST / HTTP/1.1\r\n" + upgrade + b"Content-Length: 3\r\n\r\nabc")
+        assert said.startswith(b"HTTP/1.1 400")
+        assert b"expected no Upgrade beside a body" in said
+        said = await answer_to(b"GET / HTTP/1.1\r\n" + upgrade + b"\r\n")
+        assert said.startswith(b"HTTP/1.1 200")
 
     asyncio.run(main())

@@ -24,6 +24,11 @@ RECEIVE_SECONDS = 30.0
 SEND_SECONDS = 30.0
 #: seconds for which a connection without a request is kept
 IDLE_SECONDS = 75
+#: what is said of what is no request, where the parser does not say why
+_EXPECTED = (
+    "expected an HTTP/1.1 request, not TLS: a known method, an address of at most 64 KB, headers "
+    "without control characters, one length of its body"
+)
 #: as Linux calls the filter of what a socket receives
 _SO_ATTACH_FILTER = 26
 
@@ -83,9 +88,22 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Have a request answered; the last one where the connection is to end."""
+        if self.parser.should_upgrade() and self._has_body():
+            # the parser passes over such a body
+            self._close_with(Refusal(400, "expected no Upgrade beside a body; send HTTP/1.1"))
+            return
         super().on_headers_complete()
         if self._is_ending:
             self._close_after_last()
+
+    def _has_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self.headers
+        )
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: an upgrade that is not taken is no fault, and needs nothing installed."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start a task, but for a short inference request: callbacks take half of its time."""
@@ -123,6 +141,8 @@ class Connection(HttpToolsProtocol):
         """Go on with the next request that waits here, or be idle: a timer each time takes 1 µs."""
         if self.pipeline or self.transport.is_closing():
             super().on_response_complete()
+            if self.pipeline:  # uvicorn would read more after each answer, without bound
+                self.flow.pause_reading()
             return
         self.server_state.total_requests += 1
         self.flow.resume_reading()
@@ -131,7 +151,7 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Say, as all errors are said, that what has arrived is no HTTP, and close."""
         del msg  # that it is none
-        self._close_with(Refusal(400, "expected an HTTP/1.1 request"))
+        self._close_with(Refusal(400, _EXPECTED))
 
     def _close_with(self, refusal: Refusal) -> None:
         head = STATUS_LINE[refusal.status] + b"content-type: application/json\r\n"

@@ -45,12 +45,15 @@ class Asked(Struct, frozen=True):
         Refusal
             A name is none of these, or a value out of its range.
         """
-        given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        given = dict(pairs)
         if unknown := sorted(given.keys() - set(cls.__struct_fields__)):
             known = ", ".join(cls.__struct_fields__)
             raise Refusal(
                 422, f"no parameter {unknown[0][:60]!r} of the address; there are {known}"
             )
+        if len(given) < len(pairs):
+            raise Refusal(422, "a parameter of the address stands there twice; give each once")
         try:
             return msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
@@ -110,26 +113,44 @@ async def files_in(body: bytes, headers: Headers, max_files: int) -> list[NamedB
     return files
 
 
+class _Form(MultiPartParser):
+    """A form that knows whether its last boundary has come: without it a part may be missing."""
+
+    is_whole = False
+
+    def on_end(self) -> None:
+        """Note that it has."""
+        self.is_whole = True
+
+
 async def _parts(body: bytes, headers: Headers, max_files: int) -> list[NamedBytes]:
     """Return the files of a form."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(headers, stream(), max_files=max_files, max_fields=100)
+    parser = _Form(headers, stream(), max_files=max_files, max_fields=100)
     parser.spool_max_size = len(body) + 1  # it is in memory already, and is bounded
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         message = getattr(error, "message", "") or "it has no boundary, or is cut short"
         if message.startswith("Too many files"):
-            raise Refusal(413, f"expected at most {max_files:,} files at once") from error
+            raise Refusal(413, f"expected at most {max_files:,} files at once, got more") from error
         raise Refusal(400, f"the form cannot be read: {message}") from error
-    return [
-        NamedBytes((part.filename or name)[:MAX_NAME], await part.read())
-        for name, part in form.multi_items()
-        if isinstance(part, UploadFile)
-    ]
+    if not parser.is_whole:
+        raise Refusal(400, "the form is cut short: it ends without its last boundary")
+    files = []
+    for name, part in form.multi_items():
+        if not isinstance(part, UploadFile):
+            known = ", ".join(Asked.__struct_fields__)
+            raise Refusal(
+                422,
+                f"expected image files, each with a file name, got the field {name[:60]!r}; "
+                f"what is asked besides stands in the address: {known}",
+            )
+        files.append(NamedBytes((part.filename or name)[:MAX_NAME], await part.read()))
+    return files
 
 
 async def answer(
