@@ -50,7 +50,7 @@ def test_each_file_gets_its_own_image_or_its_own_error():
     assert isinstance(found.pop(), InputError)
     assert [int(each.image[0, 0]) for each in found] == [*range(40)]
     made.close()
-    assert made._since == {}
+    assert made._reading == {}
 
 
 def test_small_files_are_read_in_the_loop_with_the_same_images_and_errors(monkeypatch):
@@ -166,20 +166,43 @@ def hang(worker: Worker, request) -> None:
         worker.receive()
 
 
+def test_a_process_that_reads_for_nobody_is_ended_soon(monkeypatch):
+    whole = Worker.read
+    monkeypatch.setattr(Worker, "read", hang)
+    made = Readers(1)
+
+    async def main() -> None:
+        leaving = asyncio.create_task(made.read(FILES[:1], STEPS))
+        await until(lambda: any(made._reading.values()))
+        soon = time.monotonic() + readers.UNHEARD_SECONDS + 1
+        made.end_late(soon)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert any(made._reading.values())  # somebody waited for it
+        monkeypatch.setattr(Worker, "read", whole)
+        made.end_late(soon)
+        async with asyncio.timeout(20):
+            (found,) = await made.read(FILES[3:4], STEPS)
+        assert found.image[0, 0] == 3
+        made.close()
+
+    asyncio.run(main())
+
+
 def test_at_the_end_what_waits_and_what_is_read_is_left(monkeypatch):
     monkeypatch.setattr(Worker, "read", hang)
     made = Readers(1)
 
     async def main() -> None:
         reading = asyncio.create_task(made.read(FILES, STEPS))
-        await until(lambda: made._since)
+        await until(lambda: made._reading)
         closing = threading.Thread(target=made.close, daemon=True)
         closing.start()
         await until(lambda: not closing.is_alive())
         reading.cancel()
 
     asyncio.run(main())
-    assert made._since == {}
+    assert made._reading == {}
 
 
 def test_a_process_that_starts_while_the_others_end_is_ended_too(monkeypatch):

@@ -54,8 +54,10 @@ def test_names_that_cannot_stand_in_an_address_are_refused(named, expected, monk
 def test_what_is_no_model_is_refused(place, tmp_path):
     with pytest.raises(InputError, match="two models are called 'bars-tutorial-1'"):
         loaded(place / RUN, place / RUN / "model.onnx")
-    with pytest.raises(InputError, match="no run"):
+    with pytest.raises(InputError, match=r"no file or folder /.*/nothing; expected a run"):
         loaded(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"no run nothing; runs here|there are none yet"):
+        loaded("nothing")
     (tmp_path / "a.onnx").write_bytes(b"no model")
     with pytest.raises(DamagedFileError, match="is not a model of lookbook"):
         loaded(tmp_path / "a.onnx")
@@ -107,6 +109,23 @@ def test_versions_come_and_go_and_the_newest_is_meant(place, tmp_path, caplog):
     ]
 
 
+def test_what_is_called_as_a_version_and_is_none_is_said_once(place, tmp_path, caplog):
+    shutil.copytree(place / RUN, tmp_path / "1")
+    shutil.copytree(place / RUN, tmp_path / "06")
+    (tmp_path / "7").write_text("no folder")
+    (tmp_path / "8").symlink_to(tmp_path / "nothing")
+    (tmp_path / "notes").mkdir()
+    made = Repository([Source.parse(f"m={tmp_path}")], max_batch=8)
+    made.load()
+    made.refresh()
+    assert made.versions("m") == ["1"]
+    said = [each for each in caplog.messages if "is no version" in each]
+    assert said == [
+        f"m: {tmp_path / name} is no version: expected a folder called 1, 2, … without a 0 in front"
+        for name in ("06", "7", "8")
+    ]
+
+
 def test_a_version_that_cannot_be_looked_at_keeps_no_other_away(place, tmp_path, caplog):
     versions = tmp_path / "clothes"
     shutil.copytree(place / RUN, versions / "1")
@@ -133,10 +152,10 @@ def test_an_error_of_any_class_keeps_no_other_version_away(place, tmp_path, capl
     for name in ("2", "3"):
         shutil.copytree(place / RUN, versions / name)
 
-    def load_but_2(source, version, path, *, max_batch):
+    def load_but_2(source, version, path, **settings):
         if version == "2":
             raise MemoryError
-        return load(source, version, path, max_batch=max_batch)
+        return load(source, version, path, **settings)
 
     monkeypatch.setattr(ServedModel, "load", load_but_2)
     for _ in range(2):

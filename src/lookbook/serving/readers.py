@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import threading
 import time
 from collections.abc import Sequence
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 #: seconds in which a process must have read what it was given
 SECONDS = 20.0
+#: seconds for which it may go on when nobody waits for it any more: another takes time to start
+UNHEARD_SECONDS = 1.0
 #: bytes of a file, and of its pixels, up to which the loop may read it: it takes a millisecond
 SMALL_FILE, SMALL_IMAGE = 2**18, 2**21
 #: most files that a process is given at once: it costs as much as reading a third of a file
@@ -50,6 +51,18 @@ class _File(NamedTuple):
     told: _Told
 
 
+class _Reading(NamedTuple):
+    """What a process reads, and since when."""
+
+    since: float
+    files: list[_File]
+
+    def is_late(self, now: float) -> bool:
+        """Say whether it takes too long, or more than a moment for nobody."""
+        is_heard = not all(each.told.cancelled() for each in self.files)
+        return now - self.since > (SECONDS if is_heard else UNHEARD_SECONDS)
+
+
 class Readers:
     """So many processes, each started when there is something for it to read.
 
@@ -66,8 +79,8 @@ class Readers:
     def __init__(self, n: int, *, reads_small: bool = False) -> None:
         self._reads_small = reads_small
         self._given: SimpleQueue[_File | None] = SimpleQueue()
-        #: process → since when it reads, or infinity
-        self._since: dict[Worker, float] = {}
+        #: process → what it reads; None: nothing
+        self._reading: dict[Worker, _Reading | None] = {}
         self._is_closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"reader-{i}", daemon=True) for i in range(n)
@@ -128,15 +141,15 @@ class Readers:
 
     def end_late(self, now: float) -> None:
         """End processes that have read for too long, by the clock `time.monotonic`."""
-        for worker, since in list(self._since.items()):
-            if now - since > SECONDS:
+        for worker, reading in list(self._reading.items()):
+            if reading is not None and reading.is_late(now):
                 worker.kill()
 
     def close(self) -> None:
         """End all processes; what waits, or is being read, is left."""
         self._is_closed = True
         self._given.put(None)
-        for worker in list(self._since):
+        for worker in list(self._reading):
             worker.kill()
         for thread in self._threads:
             thread.join()
@@ -174,13 +187,13 @@ class Readers:
             _tell(files, [Refusal(429, NO_PROCESS, {"retry-after": "1"}) for _ in files])
             return None
         steps = files[0].steps
-        self._since[worker] = time.monotonic()
+        self._reading[worker] = _Reading(time.monotonic(), files)
         if self._is_closed:  # `close` may not have seen it
             worker.kill()
         batch = worker.read(
             Request([each.file for each in files], steps.size, steps.colour, steps=steps)
         )
-        self._since[worker] = math.inf
+        self._reading[worker] = None
         if batch is not None or len(files) == 1:
             _tell(files, _samples([each.file.name for each in files], batch))
         if batch is not None:
@@ -194,7 +207,7 @@ class Readers:
         return worker
 
     def _forget(self, worker: Worker) -> None:
-        del self._since[worker]
+        del self._reading[worker]
         worker.kill()
         worker.__exit__(None, None, None)
 

@@ -11,12 +11,13 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Self
 
+from lookbook.core.templates import Lang
 from lookbook.errors import InputError, LookbookError
 from lookbook.exports.web_demo import served_page
 from lookbook.inference.model import Model, open_model
 from lookbook.inference.predictor import Predictor
 from lookbook.inference.thresholds import Thresholds
-from lookbook.runs.store import Run, read_run
+from lookbook.runs.store import Run, is_run, read_run
 from lookbook.serving.batch_sizes import answers_alike
 from lookbook.serving.refusals import Refusal
 from lookbook.serving.tensors import Signature
@@ -83,9 +84,13 @@ class ServedModel:
     max_batch: int
     #: the run that it is of, where that is known
     run: Run | None
+    #: in which its page opens; None: that of the browser
+    lang: Lang | None = None
 
     @classmethod
-    def load(cls, source: Source, version: str, path: Path, *, max_batch: int) -> Self:
+    def load(
+        cls, source: Source, version: str, path: Path, *, max_batch: int, lang: Lang | None = None
+    ) -> Self:
         """Open a model, and let it answer once.
 
         Raises
@@ -102,7 +107,7 @@ class ServedModel:
                 source.name,
                 alike,
             )
-        return cls(source.name, version, model, alike, run)
+        return cls(source.name, version, model, alike, run, lang)
 
     @cached_property
     def signature(self) -> Signature:
@@ -124,7 +129,8 @@ class ServedModel:
         """The page to try it on; None where there is none."""
         if self.run is None or not self.has_page:
             return None
-        return served_page(self.run, f"v2/models/{self.name}/versions/{self.version}/infer")
+        address = f"v2/models/{self.name}/versions/{self.version}/infer"
+        return served_page(self.run, address, self.lang)
 
     @cached_property
     def thresholds(self) -> Thresholds:
@@ -141,6 +147,11 @@ def _run_of(path: Path) -> Run | None:
         raise InputError(
             f"{path} holds no model: expected a run, a model.onnx, or folders 1, 2, … that each "
             "hold one"
+        )
+    if len(path.parts) > 1 and not path.exists() and not is_run(path):
+        raise InputError(
+            f"no file or folder {path}; expected a run, a model.onnx, a bundle, or a folder with "
+            "folders 1, 2, … that each hold one"
         )
     return read_run(path)
 
@@ -167,6 +178,11 @@ def versions_in(path: Path) -> dict[str, Path]:
     }
 
 
+def _is_strange(path: Path) -> bool:
+    """Say whether a name is a number, and none of a version."""
+    return path.name.isdigit() and not (_VERSION.fullmatch(path.name) and path.is_dir())
+
+
 @dataclass
 class Repository:
     """Models by their names and versions.
@@ -177,14 +193,19 @@ class Repository:
         What was named when the server was started.
     max_batch
         Images that go through a network at once.
+    lang
+        Language in which pages open; None: that of the browser.
     """
 
     sources: list[Source]
     max_batch: int
+    lang: Lang | None = None
     _models: dict[str, dict[str, ServedModel]] = field(default_factory=dict)
     #: names of models that have versions, and of those of which none is left
     _versioned: set[str] = field(default_factory=set)
     _left: set[str] = field(default_factory=set)
+    #: what is called as a version might be, and is none
+    _strange: set[Path] = field(default_factory=set)
     #: versions that could not be opened, and what their folders were like then
     _broken: dict[Path, tuple[float, ...]] = field(default_factory=dict)
 
@@ -213,7 +234,7 @@ class Repository:
                 raise InputError(f"{source.path} holds versions, and none that can be opened")
 
     def _load(self, source: Source, version: str, path: Path) -> ServedModel:
-        return ServedModel.load(source, version, path, max_batch=self.max_batch)
+        return ServedModel.load(source, version, path, max_batch=self.max_batch, lang=self.lang)
 
     def refresh(self) -> None:
         """Take versions that have come, and leave those that are gone; to be called now and then.
@@ -229,6 +250,8 @@ class Repository:
 
     def _refresh_versions(self, source: Source) -> None:
         found, known = versions_in(source.path), self._models[source.name]
+        if found:
+            self._note_strange(source)
         fresh = {version: model for version, model in known.items() if version in found}
         for version in sorted(found.keys() - known.keys(), key=int):
             path = found[version]
@@ -254,6 +277,17 @@ class Repository:
         elif known and source.name not in self._left:
             self._left.add(source.name)
             _log.warning("%s: no version is left; those that answered last go on", source.name)
+
+    def _note_strange(self, source: Source) -> None:
+        """Say, once, what looks like a version and is passed over."""
+        strange = {each for each in source.path.iterdir() if _is_strange(each)}
+        for each in sorted(strange - self._strange):
+            _log.warning(
+                "%s: %s is no version: expected a folder called 1, 2, … without a 0 in front",
+                source.name,
+                each,
+            )
+        self._strange |= strange
 
     @property
     def names(self) -> list[str]:

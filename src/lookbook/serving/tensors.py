@@ -194,8 +194,15 @@ def _parse(head: bytes) -> tuple[_Request, Wanted]:
             _check_beside(head)
         request = _decode(head)
     except _NO_JSON as error:
-        raise Refusal(400, f"expected a JSON inference request: {error}") from error
+        raise Refusal(400, f"expected a JSON inference request: {_reason(head, error)}") from error
     return request, _wanted(request)
+
+
+def _reason(head: bytes, error: Exception) -> str:
+    """Return why JSON is none; of half a surrogate pair the decoder says another thing."""
+    if b"\\ud" in head.lower() and head.rstrip().endswith(b"}"):
+        return "a string holds half of a surrogate pair (\\ud800 to \\udfff)"
+    return str(error)
 
 
 def _check_beside(head: bytes) -> None:
@@ -213,9 +220,25 @@ _parse_once = lru_cache(maxsize=256)(_parse)
 
 def _finite(rows: Shaped[np.ndarray, "N *shape"]) -> Shaped[np.ndarray, "N *shape"]:
     """Refuse features that are NaN or infinite: they would spoil the batch that they get into."""
-    if not np.isfinite(rows).all():
-        raise Refusal(400, "features must not be NaN or infinite, and within those of float32")
+    if not (finite := np.isfinite(rows)).all():
+        row, place = divmod(int(finite.argmin()), math.prod(rows.shape[1:]))
+        raise Refusal(
+            400,
+            "features must not be NaN or infinite, and within those of float32, got "
+            f"{rows[row].flat[place]} in row {row}, number {place} of it",
+        )
     return rows
+
+
+def _no_level(name: str, values: list[int], shape: tuple[int, ...]) -> Refusal:
+    """Return what is said of numbers of which one is no level of a pixel."""
+    first = next(i for i, value in enumerate(values) if not 0 <= value <= 255)
+    image, place = divmod(first, math.prod(shape[1:]))
+    return Refusal(
+        400,
+        f"input {name!r}: expected whole numbers 0 to 255, got {values[first]} in image {image}, "
+        f"number {place} of it",
+    )
 
 
 def _only_input(request: _Request, signature: Signature) -> _Input:
@@ -285,7 +308,7 @@ def _of_json(given: _Input, signature: Signature) -> Shaped[np.ndarray, "N *shap
             # five times as fast as an array of Python's numbers, and it refuses what is no level
             return np.frombuffer(bytes(flat), np.uint8).reshape(given.shape)
         except (ValueError, OverflowError) as error:
-            raise Refusal(400, f"input {given.name!r}: expected whole numbers 0 to 255") from error
+            raise _no_level(given.name, flat, given.shape) from error
     with np.errstate(over="ignore"):  # an infinite number is refused
         return _finite(np.array(flat, np.float32).reshape(given.shape))
 

@@ -7,6 +7,7 @@ import gc
 import gzip
 import io
 import json
+import re
 import shutil
 import weakref
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ from lookbook.recipes import QUICK
 from lookbook.serving.batcher import Batcher
 from lookbook.serving.http.application import Application, State, allow_origins
 from lookbook.serving.http.limits import Bodies, Token
+from lookbook.serving.http.pages import korean as korean_texts
 from lookbook.serving.http.routes import make_routes
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
@@ -306,6 +308,50 @@ def test_pages_are_whole_and_bound_by_policies(asked):
             assert "http://" not in each.text.replace("http://www.w3.org", "")
 
     asked(ask)
+
+
+def test_docs_are_in_korean_where_that_is_asked_for(asked, place, tmp_path):
+    shutil.copy(place / RUN / "model.onnx", tmp_path / "bare.onnx")
+    alone = Repository([Source.parse(str(tmp_path / "bare.onnx"))], max_batch=8)
+    alone.load()
+    korean = {"accept-language": "ko-KR,ko;q=0.9,en;q=0.8"}
+    pages: list[str] = []
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        pages.append((await client.get("/docs?lang=ko")).text)
+        assert (await client.get("/docs", headers=korean)).text == pages[0]
+        english = (await client.get("/docs?lang=en", headers=korean)).text
+        assert (await client.get("/docs")).text == english
+        assert 'href="docs?lang=ko"' in english
+        assert 'href="docs?lang=en"' in pages[0]
+        wrong = await client.get("/docs?lang=fr")
+        assert wrong.status_code == 422
+        assert wrong.json() == {"error": "query.lang: Input should be 'en' or 'ko'"}
+
+    async def ask_server_in_korean(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/docs")).text == pages[0]
+
+    asked(ask, repository=alone)
+    alone.lang = "ko"
+    asked(ask_server_in_korean, repository=alone)
+    said = re.sub(r"<(code|style|title)\b.*?</\1>|<[^>]*>", " ", pages[0], flags=re.DOTALL)
+    words = set(re.findall(r"[A-Za-z]{4,}", said))
+    assert words <= {
+        "lookbook", "English", "bare", "openapi", "json", "JSON", "HTTP", "Prometheus", "Open",
+        "Inference", "Protocol", "predict", "metrics", "error", "multipart", "form", "data",
+        "Authorization", "Bearer", "Retry", "After", "onnx",
+    }  # fmt: skip
+    assert {english for english in korean_texts() if english in said} <= {"routes"}
+
+
+def test_the_page_opens_in_the_language_of_the_server(asked, place):
+    made = Repository([Source.parse(f"m={place / RUN}")], max_batch=8, lang="ko")
+    made.load()
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        assert '"lang":"ko"' in (await client.get("/")).text
+
+    asked(ask, repository=made)
 
 
 def test_docs_say_which_models_have_no_page_to_try_them_on(asked, place, tmp_path):

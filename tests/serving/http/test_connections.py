@@ -72,6 +72,21 @@ def test_a_request_that_takes_too_long_to_arrive_ends_its_connection(sent):
     asyncio.run(main())
 
 
+def test_a_request_behind_the_end_of_another_must_arrive_in_time_too():
+    async def main() -> None:
+        connection, reader, writer = await connected()
+        writer.write(HEAD + b"abc" + HEAD)
+        await reader.readuntil(b"ok")
+        now = asyncio.get_running_loop().time()
+        connection.close_if_late(now)
+        assert not connection.transport.is_closing()
+        connection.close_if_late(now + connections.RECEIVE_SECONDS + 1)
+        assert connection.transport.is_closing()
+        writer.close()
+
+    asyncio.run(main())
+
+
 async def unsent_of(connection: Connection) -> int:
     """Return how many bytes wait to be sent, once their number stays as it is."""
     seen = -1

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lookbook.cli import options, terminal
-from lookbook.core.translation import t
+from lookbook.core.translation import language, t
 from lookbook.errors import InputError
 from lookbook.runs.store import BUNDLED
 
@@ -87,6 +87,7 @@ def serve(
         token_file=token_file,
         origins=tuple(allow_origin or ()),
         logs_requests=log_requests,
+        lang=None if language() == "en" else language(),
     )
     settings.token()  # says what is wrong with it before anything is opened
     listening = server.bind(host, port)

@@ -78,6 +78,11 @@ class Connection(HttpToolsProtocol):
             self.receiving_since = self.loop.time()
         super().data_received(data)
 
+    def on_message_begin(self) -> None:
+        """Note since when a request arrives, behind the end of another in one packet, too."""
+        self.receiving_since = self.receiving_since or self.loop.time()
+        super().on_message_begin()
+
     def on_message_complete(self) -> None:
         """Note that a request has arrived; have a short one answered."""
         self.receiving_since = None

@@ -117,11 +117,13 @@ def check_length(headers: Headers, max_body: int) -> None:
     """Refuse a body that says it is too long, before any of it is read."""
     length = headers.get(b"content-length")
     if length is not None and int(length) > max_body:
-        raise _too_large(max_body)
+        raise _too_large(max_body, f"{int(length):,}")
 
 
-def _too_large(max_body: int) -> Refusal:
-    return Refusal(413, f"expected a body of at most {max_body:,} bytes, packed and unpacked")
+def _too_large(max_body: int, got: str = "more") -> Refusal:
+    return Refusal(
+        413, f"expected a body of at most {max_body:,} bytes, packed and unpacked, got {got}"
+    )
 
 
 def unpack(body: bytes, packed: str, max_body: int) -> bytes:

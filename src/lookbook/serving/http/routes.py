@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
+from lookbook.core.templates import Lang
 from lookbook.serving.http import pages
 from lookbook.serving.http.description import describe_all
 from lookbook.serving.metrics import CONTENT_TYPE
@@ -220,9 +221,17 @@ def _add_pages(app: FastAPI, state: State) -> None:
         return HTMLResponse(page, headers=pages.HEADERS | policy)
 
     @app.get("/docs", response_class=HTMLResponse)
-    async def docs() -> HTMLResponse:
+    async def docs(
+        request: Request,
+        lang: Annotated[
+            Lang | None, Query(description="Language; that of the server or browser if left out.")
+        ] = None,
+    ) -> HTMLResponse:
         """Show what the routes are."""
         models = state.repository
         no_page = [name for name in models.names if not models.get(name).has_page]
-        page, policy = pages.docs(app.openapi(), models.names, no_page)
-        return HTMLResponse(page, headers=pages.HEADERS | {"content-security-policy": policy})
+        accepted = request.headers.get("accept-language", "")
+        lang = lang or models.lang or pages.language_of(accepted)
+        page, policy = pages.docs(app.openapi(), models.names, no_page, lang)
+        varies = {"content-security-policy": policy, "vary": "accept-language"}
+        return HTMLResponse(page, headers=pages.HEADERS | varies)

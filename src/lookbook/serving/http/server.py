@@ -20,6 +20,7 @@ from typing import Any
 import uvicorn
 
 from lookbook.core.environment import usable_cores
+from lookbook.core.templates import Lang
 from lookbook.errors import InputError
 from lookbook.serving import logs
 from lookbook.serving.batcher import Batcher
@@ -60,6 +61,8 @@ class Settings:
     token_file: Path | None = None
     origins: tuple[str, ...] = ()
     logs_requests: bool = False
+    #: in which pages open; None: that of the browser
+    lang: Lang | None = None
 
     def token(self) -> Token | None:
         """Read the token."""
@@ -112,7 +115,7 @@ def load(settings: Settings) -> Repository:
     LookbookError
         As `Repository.load`.
     """
-    repository = Repository(list(settings.sources), settings.max_batch)
+    repository = Repository(list(settings.sources), settings.max_batch, settings.lang)
     repository.load()
     return repository
 
