@@ -16,6 +16,7 @@ NAMES = (
     "inference",
     "images",
     "transfer",
+    "uneven",
     "uncertainty",
     "deployment",
     "recognition",

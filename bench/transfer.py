@@ -89,7 +89,7 @@ ENTRIES = (
         "`lookbook train` and `lookbook evaluate`, as a user types them, with nothing but a "
         "budget, and `--final` for 5, 10 and 50 images a class: from the start of the process to "
         "the written run",
-        script=("lookbook_transfer.py",),
+        script=("lookbook_train.py",),
         ours=True,
     ),
     Entry(
@@ -164,9 +164,12 @@ def _command(turn: Turn, data: Path) -> list[str]:
     row, seed, entry = turn
     script, *options = entry.script
     command = [sys.executable, str(SCRIPTS / script), *options, "--photos", str(data)]
-    command += ["--minutes", str(row.minutes), "--seed", str(seed)]
-    flags = [("--from-scratch", row.from_scratch), ("--final", row.final and entry.ours)]
-    return [*command, *(flag for flag, given in flags if given)]
+    command += ["--seed", str(seed)]
+    if not entry.ours:
+        return [*command, "--minutes", str(row.minutes)]
+    flags = [("--from-scratch", row.from_scratch), ("--final", row.final)]
+    given = [flag for flag, is_given in flags if is_given]
+    return [*command, "--", "--budget", f"{row.minutes:g}m", *given]
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -3,9 +3,10 @@
 `finetune`, as lessons of PyTorch write it: a new last layer on the pretrained network, all layers
 trained by Adam, each image shown as a random part of it in 224×224, mirrored every other time,
 until the time is over. `features`: scikit-learn's logistic regression on what the network, as it
-is, says of the middle of each image. Network and weights are those of the recipe `transfer`, whose
-norms are folded into the convolutions; nothing else of lookbook trains. The time is that of the
-whole script up to the last step; files are decoded to memory once.
+is, says of the middle of each image; `balanced`: the same, each class of equal weight. Network and
+weights are those of the recipe `transfer`, whose norms are folded into the convolutions; nothing
+else of lookbook trains. The time is that of the whole script up to the last step; files are decoded
+to memory once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -46,9 +48,9 @@ IMPORTS = time.process_time()
 def main() -> None:
     """Train until the time is over, then score once."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("way", choices=("finetune", "features"))
+    parser.add_argument("way", choices=("finetune", "features", "balanced"))
     parser.add_argument("--photos", type=Path, required=True, help="has train/ and test/")
-    parser.add_argument("--minutes", type=float, required=True, help="for the whole script")
+    parser.add_argument("--minutes", type=float, help="for the whole script of `finetune`")
     parser.add_argument("--seed", type=int, required=True)
     args = parser.parse_args()
 
@@ -56,8 +58,11 @@ def main() -> None:
     torch.manual_seed(args.seed)
     training, test = read(args.photos / "train"), read(args.photos / "test")
     network = load_pretrained()
-    if args.way == "features":
-        regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    if args.way != "finetune":
+        weights = "balanced" if args.way == "balanced" else None
+        regression = make_pipeline(
+            StandardScaler(), LogisticRegression(max_iter=1000, class_weight=weights)
+        )
         regression.fit(features(network, training[0]), training[1])
         seconds, epochs = time.perf_counter() - start, None
         probs = regression.predict_proba(features(network, test[0]))
@@ -72,6 +77,8 @@ def main() -> None:
         json.dumps(
             {
                 "accuracy": float((probs.argmax(1) == test[1]).mean()),
+                "balanced_accuracy": float(balanced_accuracy_score(test[1], probs.argmax(1))),
+                "macro_f1": float(f1_score(test[1], probs.argmax(1), average="macro")),
                 "ece": float(calibration_error(probs, test[1])),
                 "refused": None,
                 "seconds": seconds,

@@ -22,6 +22,7 @@ OPTIONS = {
         *("--trial", "--out", "--redraw"),
     },
     "transfer": {"--photos", "--only", "--seeds", "--trial", "--out", "--redraw"},
+    "uneven": {"--photos", "--seeds", "--trial", "--out", "--redraw"},
     "uncertainty": {"--digits", "--seeds", "--recipes", "--trial", "--out", "--redraw"},
     "deployment": {"RUN", "--trial", "--out", "--redraw"},
     "recognition": {"DIR", "--runs", "--adapt", "--out", "--redraw"},

@@ -1,4 +1,4 @@
-"""Train on photographs with a budget and nothing else; print what came of it as one JSON line."""
+"""Train on photographs as a user types it; print what came of it as one JSON line."""
 
 from __future__ import annotations
 
@@ -16,22 +16,18 @@ def main() -> None:
     """Train with `lookbook train`, then score with `lookbook evaluate`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", required=True, help="has train/ and test/")
-    parser.add_argument("--minutes", type=float, required=True, help="for all of the training")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--from-scratch", action="store_true")
-    parser.add_argument("--final", action="store_true")
+    parser.add_argument("options", nargs="*", help="of `lookbook train`, behind --")
     args = parser.parse_args()
 
-    options = ["--budget", f"{args.minutes:g}m"]
-    options += ["--from-scratch"] if args.from_scratch else []
-    options += ["--final"] if args.final else []
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
         start = time.perf_counter()
         place = ["--seed", str(args.seed), "--out", str(out)]
-        sys.stderr.write(_lookbook("train", args.photos, *options, *place))
+        sys.stderr.write(_lookbook("train", args.photos, *args.options, *place))
         seconds = time.perf_counter() - start
-        print(json.dumps({"command": " ".join(options), "seconds": seconds, **_measured(out)}))
+        found = {"command": " ".join(args.options), "seconds": seconds, **_measured(out)}
+        print(json.dumps(found))
 
 
 def _lookbook(*arguments: str) -> str:
@@ -48,6 +44,8 @@ def _measured(out: Path) -> dict[str, Any]:
     thresholds = found["thresholds"]
     return {
         "accuracy": found["accuracy"],
+        "balanced_accuracy": found["balanced_accuracy"],
+        "macro_f1": found["macro_f1"],
         "ece": found["ece"],
         "refused": thresholds and thresholds["refused"],
         "recipe": recipe,
