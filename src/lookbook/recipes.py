@@ -40,10 +40,9 @@ FEW, FOLDS = 333, 6
 #: not ended by time (quiet, 112 photographs took 7.0 s, beside a busy core 11.9)
 ALONE, EACH_ALONE = 7.0, 0.06
 
-#: pixels of a side to which a budget brings colour files of several sizes from scratch, instead of
-#: 64, and its seconds for each from which on more is right so (docs/log.md, photographs from
-#: scratch)
-FINER_SIDE, EACH_FINER = 96, 0.15
+#: pixels of a side to which a budget brings files from scratch: few, or more where it has so many
+#: seconds for each and more is right so (docs/log.md, photographs from scratch)
+COARSE_SIDE, FINER_SIDE, EACH_FINER = 64, 96, 0.15
 
 #: whether pretrained weights pay, or why not
 Pays = Literal["pays", "small", "many", "short"]
@@ -390,16 +389,21 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int 
     return "pays"
 
 
-def finer_pays(n: int, side: int, seconds: float | None, fits: int = 1) -> bool:
-    """Say whether so many seconds make more of `n` colour files at 96×96 than at 64×64.
+def finer_pays(
+    n: int, side: int, seconds: float | None, fits: int = 1, *, finer: int = FINER_SIDE
+) -> bool:
+    """Say whether so many seconds make more of `n` files of that side with `finer` pixels of it.
 
-    Of that side, and of a network that learns from scratch; `fits` are two for a `final` run and
-    its twin.
+    Than with 64, or what lies between, of a network that learns from scratch; `fits` are two for a
+    `final` run and its twin. A pass takes time by the pixels.
 
     >>> finer_pays(3000, 400, 600), finer_pays(3000, 400, 60), finer_pays(3000, 80, 600)
     (True, False, False)
+    >>> finer_pays(3000, 224, 600, finer=224), finer_pays(3000, 224, 3600, finer=224)
+    (False, True)
     """
-    return seconds is not None and side >= FINER_SIDE and seconds >= EACH_FINER * n * fits
+    each = EACH_FINER * (finer / FINER_SIDE) ** 2
+    return seconds is not None and side >= finer and seconds >= each * n * fits
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:

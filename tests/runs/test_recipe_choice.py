@@ -15,6 +15,7 @@ from lookbook.data.formats.source import Outline
 from lookbook.data.sources import resolve
 from lookbook.errors import InputError
 from lookbook.recipes import (
+    COARSE_SIDE,
     EACH_FINER,
     FINER_SIDE,
     LEAST_SIDE,
@@ -144,6 +145,22 @@ def test_a_long_budget_sees_more_of_files_that_are_brought_to_one_size(tmp_path)
     for path in place.rglob("*.png"):
         Image.open(path).resize((40 + int(path.stem), 60)).save(path)
     assert request(budget=60).image_size is None  # enlarged, they show no more
+
+
+@pytest.mark.parametrize("shape", [(200, 160, 3), (200, 160)])
+def test_a_short_budget_sees_less_of_large_files_of_one_size(tmp_path, shape):
+    place = write_folder(tmp_path / "mine", shape, {"cat": 20, "dog": 30})
+    request = functools.partial(TrainRequest, resolve(place), from_scratch=True)
+    whole = EACH_FINER * (200 / FINER_SIDE) ** 2
+    assert request(budget=40 * EACH_FINER - 0.1).image_size == COARSE_SIDE
+    assert request(budget=40 * EACH_FINER + 0.1).image_size == FINER_SIDE
+    assert request(budget=40 * whole - 0.1).image_size == FINER_SIDE
+    assert request(budget=40 * whole + 0.1).image_size is None  # they keep their size
+    assert request(budget=80 * whole - 0.1, final=True).image_size == FINER_SIDE
+    assert request(budget=10, size=200).image_size == 200
+    assert request().image_size is None
+    assert request(budget=5).reduced == (200, COARSE_SIDE)
+    assert request(budget=10, size=64).reduced is request(budget=10_000).reduced is None
 
 
 def test_the_twin_of_a_final_run_takes_time_too():

@@ -53,6 +53,16 @@ def missing(choice: RecipeChoice) -> str:
     )
 
 
+def reduced(side: int, seen: int) -> str:
+    """Write that files are seen smaller than they are, before a training with a short budget."""
+    return t(
+        "images of {side} pixels are seen at {seen}×{seen}, to learn more of them in this time; "
+        "--size {side} keeps them",
+        side=side,
+        seen=seen,
+    )
+
+
 def _kept_together(found: KeptTogether | None) -> list[tuple[str, str]]:
     """Write how many images the split kept together."""
     if found is None or not found.groups:

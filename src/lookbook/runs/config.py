@@ -15,6 +15,7 @@ from lookbook.core.environment import Launch
 from lookbook.errors import InputError, check_types
 from lookbook.recipes import (
     BACKBONE,
+    COARSE_SIDE,
     FINER_SIDE,
     NO_GARMENTS,
     STANDARD,
@@ -98,13 +99,30 @@ class TrainRequest:
             return self.backbone.size
         return self.chosen.usual_size if self.choice is None else self.choice.side
 
+    @property
+    def reduced(self) -> tuple[int, int] | None:
+        """Side of files of one size, and the smaller one to which a short budget brings them."""
+        data, side = self._outline, self.image_size
+        is_so = self.size is None and self.chosen is None and data is not None and not data.uneven
+        return (data.side, side) if is_so and isinstance(side, int) and data is not None else None
+
     def _scratch_size(self) -> int | None:
-        """Return to what a budget brings colour files of several sizes; None: as ever."""
+        """Return to what a budget brings files that learn from scratch; None: as ever.
+
+        Those in colour of several sizes, and large ones of one size, for which it is too short.
+        """
         data = self._outline
-        if data is None or not (data.colour and data.uneven):
+        if data is None or self.budget is None:
             return None
-        fits = 1 + self.final
-        return FINER_SIDE if finer_pays(data.images, data.side, self.budget, fits) else None
+
+        def pays(finer: int) -> bool:
+            return finer_pays(data.images, data.side, self.budget, 1 + self.final, finer=finer)
+
+        if data.uneven:
+            return FINER_SIDE if data.colour and pays(FINER_SIDE) else None
+        if data.side <= FINER_SIDE or pays(data.side):
+            return None
+        return FINER_SIDE if pays(FINER_SIDE) else COARSE_SIDE
 
     def place(self) -> Path:
         """Return the folder of the run, before any work, where nothing speaks against it.

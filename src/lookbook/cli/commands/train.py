@@ -196,6 +196,8 @@ def _train(request: TrainRequest, elsewhere: float = 0.0) -> Run:
         choice = request.choice
         if choice is not None and choice.why == "missing" and not terminal.is_quiet():
             terminal.say(f"{t('note')}: {course.missing(choice)}")
+        if request.reduced is not None and not terminal.is_quiet():
+            terminal.say(f"{t('note')}: {course.reduced(*request.reduced)}")
     process.tune()
     with process.uncollected():
         from lookbook.training import pipeline
