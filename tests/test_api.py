@@ -150,7 +150,7 @@ def fit(**options):
         ("train", {"tell": 5}, "`tell` must be Callable, got 5"),
         ("resume", {"should_stop": "no"}, "`should_stop` must be Callable, got 'no'"),
         ("load", {"size": "a"}, "`size` must be int or tuple or list, got 'a'"),
-        ("load", {"size": ("a", 9)}, "`size` must be 8 to 224 pixels, got 'a'"),
+        ("load", {"size": ("a", 9)}, "`size` must be 8 to 288 pixels, got 'a'"),
         ("load", {"size": (9, 9, 9)}, "`size` must be a side, or height and width, got (9, 9, 9)"),
         ("load", {"channels": "a"}, "`channels` must be Integral, got 'a'"),
         ("list_runs", {"root": 5}, "`root` must be str or PathLike, got 5"),

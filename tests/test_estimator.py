@@ -174,7 +174,7 @@ def test_nested_lists_are_images():
     [
         (
             np.zeros((6, 5, 5), np.uint8),
-            "expected at least one image of 8 to 224 pixels on a side, got an array of shape "
+            "expected at least one image of 8 to 288 pixels on a side, got an array of shape "
             "(6, 5, 5); channels come last, one image alone is X[None]",
         ),
         (

@@ -34,6 +34,9 @@ LEAST_SIDE, MOST_SMALL, MOST_IMAGES = 48, 500, 20_000
 #: seconds that `transfer` takes at least, more for each of the first 1,000 images, by which its
 #: head is fitted, and for a pass over one: of 224×224, of smaller ones in proportion to pixels
 STARTING, HEAD, FITTED, PASS = 6.0, 0.025, 1000, 0.01
+#: side of what a budget shows it of larger files where it has so many seconds for each of them
+#: (docs/log.md, ten minutes of a pretrained network)
+LARGER_SIDE, EACH_LARGER = 268, 0.15
 #: images up to which a cross-validation calibrates, and how many times as long they take by it
 FEW, FOLDS = 333, 6
 #: seconds that a head alone takes at least, and more for each image, beside one busy core: it is
@@ -345,12 +348,19 @@ def balance_pays(counts: Collection[int]) -> bool:
     return ratio(counts) > MUCH and smallest(counts) <= FEW_OF_ONE
 
 
-def transfer_size(side: int) -> int:
-    """Return the size to which image files of that side are brought for pretrained weights.
+def transfer_size(n: int, side: int, seconds: float | None, fits: int = 1) -> int:
+    """Return the size to which `n` image files of that side are brought for pretrained weights.
 
-    >>> [transfer_size(side) for side in (8, 64, 400)]
+    Parameters are those of `transfer_pays`.
+
+    >>> [transfer_size(3000, side, 180) for side in (8, 64, 400)]
     [96, 128, 224]
+    >>> transfer_size(3000, 400, 600), transfer_size(3000, 240, 600)
+    (268, 224)
     """
+    has_time = seconds is not None and seconds >= EACH_LARGER * n * fits
+    if has_time and n > FEW and side >= LARGER_SIDE:
+        return LARGER_SIDE
     return min(max(96, 2 * side), 224)
 
 

@@ -53,13 +53,13 @@ from made_data import images_of
             np.zeros((2, 8, 7), np.uint8),
             [0, 1],
             2,
-            "images must be 8 to 224 pixels on a side, got 8×7; resize them before you save them",
+            "images must be 8 to 288 pixels on a side, got 8×7; resize them before you save them",
         ),
         (
-            np.zeros((2, 225, 224), np.uint8),
+            np.zeros((2, 289, 224), np.uint8),
             [0, 1],
             2,
-            "images must be 8 to 224 pixels on a side, got 225×224; resize them before you save "
+            "images must be 8 to 288 pixels on a side, got 289×224; resize them before you save "
             "them",
         ),
         (
@@ -102,7 +102,7 @@ def test_class_names_differ():
     assert str(caught.value) == "two classes are called 'cat'; give each a name of its own"
 
 
-@pytest.mark.parametrize("size", [(8, 8), (8, 224), (224, 224)])
+@pytest.mark.parametrize("size", [(8, 8), (8, 288), (288, 288)])
 @pytest.mark.parametrize("classes", [2, 200])
 def test_the_limits_are_allowed(size, classes):
     dataset = Dataset(

@@ -110,7 +110,7 @@ def test_an_npz_file_in_capitals_is_one(tmp_path):
     assert free_folder(resolve(tmp_path / "X.NPZ").stem, "quick").name == "X-quick-1"
 
 
-@pytest.mark.parametrize("size", [0, 7, 225, 10**9, (64, 300)])
+@pytest.mark.parametrize("size", [0, 7, 289, 10**9, (64, 300)])
 def test_a_size_out_of_range(tmp_path, size):
     worst = size if isinstance(size, int) else 300
-    assert refusal(tmp_path, size=size) == f"`size` must be 8 to 224 pixels, got {worst}"
+    assert refusal(tmp_path, size=size) == f"`size` must be 8 to 288 pixels, got {worst}"

@@ -63,7 +63,7 @@ def test_a_request_of_an_earlier_version_is_read(tmp_path):
     assert (config.corrections, config.processor) == ([], "")
 
 
-@pytest.mark.parametrize("size", [None, 8, 224, (8, 224)])
+@pytest.mark.parametrize("size", [None, 8, 288, (8, 288)])
 def test_a_size_is_read_as_it_was_asked_for(tmp_path, size):
     config = replace(CONFIG, size=size)
     assert read_request(write(tmp_path, config.to_json()))[1] == config
@@ -72,9 +72,9 @@ def test_a_size_is_read_as_it_was_asked_for(tmp_path, size):
 @pytest.mark.parametrize(
     ("size", "why"),
     [
-        (0, "`size` must be 8 to 224 pixels, got 0"),
-        (225, "`size` must be 8 to 224 pixels, got 225"),
-        ([16, 7], "`size` must be 8 to 224 pixels, got 7"),
+        (0, "`size` must be 8 to 288 pixels, got 0"),
+        (289, "`size` must be 8 to 288 pixels, got 289"),
+        ([16, 7], "`size` must be 8 to 288 pixels, got 7"),
         ([16, 16, 16], "Expected `array` of length 2"),
         ([16, "16"], "Expected `int`, got `str`"),
         ("16", "Expected `int | array | null`, got `str`"),

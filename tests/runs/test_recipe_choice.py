@@ -17,7 +17,10 @@ from lookbook.errors import InputError
 from lookbook.recipes import (
     COARSE_SIDE,
     EACH_FINER,
+    EACH_LARGER,
+    FEW,
     FINER_SIDE,
+    LARGER_SIDE,
     LEAST_SIDE,
     MOST_IMAGES,
     PRETRAINED,
@@ -49,6 +52,17 @@ def test_photographs_start_from_pretrained_weights():
     # small files are enlarged, small arrays are not
     assert choose(replace(PHOTOGRAPHS, side=16)).side == 96
     assert choose(replace(PHOTOGRAPHS, side=100, resizable=False)).side == 100
+
+
+def test_a_long_budget_shows_pretrained_weights_more_of_photographs():
+    many = replace(PHOTOGRAPHS, images=1000)
+    assert choose(many).side == choose(many, seconds=1000 * EACH_LARGER - 1).side == 224
+    assert choose(many, seconds=1000 * EACH_LARGER).side == LARGER_SIDE
+    assert choose(many, side=224, seconds=1000).side == 224
+    assert choose(replace(many, side=LARGER_SIDE - 1), seconds=1000).side == 224
+    assert choose(replace(many, images=FEW), seconds=1000).side == 224
+    final = RecipeChoice.of(many, None, seconds=1000 * EACH_LARGER, fits=2)
+    assert final.side == 224
 
 
 @pytest.mark.parametrize(

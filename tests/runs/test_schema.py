@@ -46,7 +46,7 @@ def test_documents_of_another_form_are_named(own_run, name, text):
             "conditions",
             ["data", "size"],
             [28, 10**6],
-            "Expected `int` <= 224 - at `$.data.size[1]`",
+            "Expected `int` <= 288 - at `$.data.size[1]`",
         ),
         ("conditions", ["data", "name"], "\0", "at `$.data.name`"),
         ("conditions", ["data", "classes"], ["a"], "at `$.data.classes`"),

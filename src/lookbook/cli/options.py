@@ -102,7 +102,7 @@ Language = Annotated[
 ]
 Size = Annotated[
     int | None,
-    typer.Option(help="Pixels on a side to which image files are brought.", min=8, max=224),
+    typer.Option(help="Pixels on a side to which image files are brought.", min=8, max=288),
 ]
 
 

@@ -17,7 +17,7 @@ from lookbook.errors import InputError
 from lookbook.images.decoding import TooLargeError
 from lookbook.images.photographs import Prepared, prepare, read_for
 from lookbook.images.preprocessing import fit_image, read_image
-from lookbook.images.specification import SIDES
+from lookbook.images.specification import KEPT, SIDES
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -136,7 +136,7 @@ def to_usual_size(
 
 
 def _is_taken(size: tuple[int, int]) -> bool:
-    return SIDES[0] <= min(size) and max(size) <= SIDES[1]
+    return SIDES[0] <= min(size) and max(size) <= KEPT
 
 
 def serve(number: int) -> None:

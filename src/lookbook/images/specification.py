@@ -12,7 +12,9 @@ from lookbook.core.document import Document
 #: second one cuts out what lies in the middle of a photograph
 VERSIONS = (1, 2)
 #: smallest and largest side of an image that a model takes, in pixels
-SIDES = (8, 224)
+SIDES = (8, 288)
+#: largest side that files of one size keep where none is asked for: a pass takes time by pixels
+KEPT = 224
 #: an image that is n times larger is first averaged over squares of n // 16 pixels
 FIRST_STEP: Literal[16] = 16
 #: medians of a border below the first show dark ground, beyond the second light ground

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lookbook.images.specification import Polarity, Preprocessing
     from lookbook.inference.thresholds import CalibrationSet
 
-#: bytes of the largest file that is read: the dense recipes take 77 MB for 224×224 pixels in colour
+#: bytes of the largest file that is read: dense recipes take 127 MB for 288×288 pixels in colour
 MOST_BYTES = 1 << 29
 #: most images that go through the network at once, and their levels: `standard` takes 0.3 GB then
 BATCH, LEVELS = 1000, 1000 * 28 * 28

@@ -13,7 +13,7 @@ Seconds = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Some = Annotated[int, Meta(ge=1, le=2**53)]
-Side = Annotated[int, Meta(ge=8, le=224)]
+Side = Annotated[int, Meta(ge=8, le=288)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 #: a path, or the name of built-in data
 Place = Annotated[str, Meta(min_length=1, max_length=4096, pattern="^[^\x00]+$")]

@@ -48,7 +48,9 @@ class RecipeChoice(Document, Struct, frozen=True, kw_only=True):
         >>> RecipeChoice.of(data, None, seconds=2.0).why
         'short'
         """
-        side = size or (recipes.transfer_size(data.side) if data.resizable else data.side)
+        side = size or data.side
+        if size is None and data.resizable:
+            side = recipes.transfer_size(data.images, data.side, seconds, fits)
         why: Why = recipes.transfer_pays(data.images, data.side, side, seconds, fits)
         if why == "pays" and from_scratch:
             why = "asked"

@@ -296,7 +296,7 @@ def test_images_of_other_sides_and_colours_are_refused(export):
 
 def test_images_that_are_too_large_to_be_read_are_refused(export):
     network = Net(after=lambda maps: maps.mean((2, 3)))
-    with pytest.raises(InputError, match=r"takes images of 384×384, and 8 to 224 pixels"):
+    with pytest.raises(InputError, match=r"takes images of 384×384, and 8 to 288 pixels"):
         find_backbone(export(network, (1, 3, 384, 384)), MEAN, STD)
 
 
