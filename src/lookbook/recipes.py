@@ -36,7 +36,7 @@ LEAST_SIDE, MOST_SMALL, MOST_IMAGES = 48, 500, 20_000
 STARTING, HEAD, FITTED, PASS = 6.0, 0.025, 1000, 0.01
 #: side of what a budget shows it of larger files where it has so many seconds for each of them
 #: (docs/log.md, ten minutes of a pretrained network)
-LARGER_SIDE, EACH_LARGER = 268, 0.15
+LARGER_SIDE, EACH_LARGER = 268, 0.1
 #: images up to which a cross-validation calibrates, and how many times as long they take by it
 FEW, FOLDS = 333, 6
 #: seconds that a head alone takes at least, and more for each image, beside one busy core: it is
