@@ -150,8 +150,7 @@ def measure(plan: Plan) -> Record:
                     f"accuracy {100 * found['accuracy']:.2f} %   fit {found['fit_seconds']:.1f} s, "
                     f"{found['passes']:.1f} passes   process {found['process_seconds']:.1f} s"
                 )
-    for failure in record.failures:  # where the photographs lie is nobody's business
-        failure["message"] = failure["message"].replace(str(plan.photos), "FOLDER")
+    record.hide(plan.photos)
     return record
 
 

@@ -32,7 +32,7 @@ from matplotlib.ticker import PercentFormatter
 
 from bench.harness import files
 from bench.harness.arithmetic import mean_deviation, spread_of, three
-from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
+from bench.harness.conditions import condition_lines, conditions, entry_lines, list_seeds
 from bench.harness.figure import INK, OURS, PEER, QUIET, drawing
 from bench.harness.page import markdown, table
 from bench.harness.peer_process import SCRIPTS, say
@@ -151,8 +151,7 @@ def measure(photos: Path, wanted: Sequence[Turn], record: Record, target: Path, 
         if found:
             found["commit"] = head["commit"]
             say(f"{row.name:<8} seed {seed}  {entry.name:<17} {_line(found)}")
-        for failure in record.failures:  # where the photographs lie is nobody's business
-            failure["message"] = failure["message"].replace(str(photos), "FOLDER")
+        record.hide(photos)
         files.keep(_results(record, head), target)
 
 
@@ -268,12 +267,7 @@ def _conditions(results: Results) -> list[str]:
         f"Photographs: {n:,} to draw from, {m:,} to score with, {k} classes",
         f"Hash of the files and their names (SHA-256): {found['data']['sha256']}",
         f"Runs: seeds {list_seeds(measured)}, {_DRAWS}",
-        *(
-            f"{entry['name']}: {entry['about']}; {one['device']}, {one['threads']} threads; "
-            f"{version_line(one['versions'])}"
-            for entry in results["entries"]
-            if (one := next((one for one in measured if one["name"] == entry["name"]), None))
-        ),
+        *entry_lines(results),
     ]
 
 

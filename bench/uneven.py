@@ -30,12 +30,13 @@ from matplotlib.ticker import PercentFormatter
 
 from bench.harness import files
 from bench.harness.arithmetic import mean_deviation, spread_of, three
-from bench.harness.conditions import condition_lines, conditions, list_seeds, version_line
+from bench.harness.conditions import condition_lines, conditions, entry_lines, list_seeds
 from bench.harness.figure import INK, OURS, PEER, drawing
 from bench.harness.page import markdown, table
 from bench.harness.peer_process import SCRIPTS, say
 from bench.harness.record import Record
 from bench.images import describe_photos
+from bench.transfer import Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,17 +48,6 @@ SEEDS = 3
 #: images that are drawn of each class
 COUNTS = {"dress": 200, "hat": 15, "shoes": 8}
 REQUIRED = {"balanced_accuracy", "macro_f1", "accuracy", "seconds", "versions", "threads", "device"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One way to learn from uneven classes."""
-
-    name: str
-    about: str
-    #: file in `bench/peers/`, and what it takes besides photographs and seed
-    script: tuple[str, ...]
-    ours: bool = False
 
 
 def _ours(start: str, weights: str, *options: str) -> Entry:
@@ -127,8 +117,7 @@ def measure(photos: Path, seeds: int, record: Record, *, trial: bool) -> None:
                 f"{100 * found['balanced_accuracy']:.1f} %  accuracy "
                 f"{100 * found['accuracy']:.1f} %  {found['seconds']:.1f} s"
             )
-    for failure in record.failures:  # where the photographs lie is nobody's business
-        failure["message"] = failure["message"].replace(str(photos), "FOLDER")
+    record.hide(photos)
 
 
 def _command(entry: Entry, data: Path, seed: int, *, trial: bool) -> list[str]:
@@ -201,12 +190,7 @@ def _conditions(results: Results) -> list[str]:
         f"Learnt from: {drawn}; scored on: {held}",
         f"Hash of the files of all classes and their names (SHA-256): {found['data']['sha256']}",
         f"Runs: seeds {list_seeds(measured)}, {_DRAWS}",
-        *(
-            f"{entry['name']}: {entry['about']}; {one['device']}, {one['threads']} threads; "
-            f"{version_line(one['versions'])}"
-            for entry in results["entries"]
-            if (one := next((one for one in measured if one["name"] == entry["name"]), None))
-        ),
+        *entry_lines(results),
     ]
 
 

@@ -110,6 +110,17 @@ def list_seeds(measurements: list[dict[str, Any]], name: str = "seed") -> str:
     return ", ".join(map(str, sorted({one[name] for one in measurements})))
 
 
+def entry_lines(results: dict[str, Any]) -> list[str]:
+    """Say of each side that was measured what it is, and on what it ran."""
+    measured = {one["name"]: one for one in reversed(results["measurements"])}
+    return [
+        f"{entry['name']}: {entry['about']}; {one['device']}, {one['threads']} threads; "
+        f"{version_line(one['versions'])}"
+        for entry in results["entries"]
+        if (one := measured.get(entry["name"]))
+    ]
+
+
 def version_line(versions: dict[str, str]) -> str:
     """List versions as a reader needs them: without the hash of the source."""
     named = (f"{n} {version}" for n, version in versions.items() if not n.endswith("sha256"))

@@ -81,6 +81,11 @@ class Record:
         self.failures.append({**which, "message": message})
         say(f"{describe(self.failures[-1])}; the others go on")
 
+    def hide(self, place: Path) -> None:
+        """Leave out of all failures where the user's images lie: it is nobody's business."""
+        for failure in self.failures:
+            failure["message"] = failure["message"].replace(str(place), "FOLDER")
+
     def stop(self) -> None:
         """Give no further turn, keep that Ctrl-C stopped the rest, and say it."""
         self.stopped = True

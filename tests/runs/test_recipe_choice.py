@@ -177,6 +177,14 @@ def test_a_short_budget_sees_less_of_large_files_of_one_size(tmp_path, shape):
     assert request(budget=10, size=64).reduced is request(budget=10_000).reduced is None
 
 
+def test_files_too_large_to_keep_their_size_are_as_those_of_several_sizes(tmp_path):
+    place = write_folder(tmp_path / "mine", (300, 260, 3), {"cat": 10, "dog": 10})
+    request = functools.partial(TrainRequest, resolve(place), from_scratch=True)
+    for budget, side in ((1, None), (60, FINER_SIDE), (10_000, FINER_SIDE)):
+        assert request(budget=budget).image_size == side
+        assert request(budget=budget).reduced is None  # --size 300 would be refused
+
+
 def test_the_twin_of_a_final_run_takes_time_too():
     many = replace(PHOTOGRAPHS, images=1000)
     for seconds, fits, why in ((40, 1, "pays"), (40, 2, "short"), (60, 2, "pays")):

@@ -87,6 +87,7 @@ def test_bytes_behind_the_json_are_the_images():
         ({"data": [*range(10), -1, 0]}, "0 to 255, got -1 in image 1, number 4 of it"),
         ({"data": [10**30, *range(11)]}, "expected whole numbers 0 to 255, got 1000"),
         ({"id": "\ud800"}, "half of a surrogate pair"),
+        ({"id": "\U0001f457", "shape": 3}, "Expected `array`, got `int`"),
         ({"data": [1.5, *range(11)]}, "expected data as UINT8 numbers"),
         ({"data": [True, *range(11)]}, "expected data as UINT8 numbers"),
         ({"data": ["1", *range(11)]}, "expected data as UINT8 numbers"),

@@ -57,7 +57,7 @@ def reduced(side: int, seen: int) -> str:
     """Write that files are seen smaller than they are, before a training with a short budget."""
     return t(
         "images of {side} pixels are seen at {seen}×{seen}, to learn more of them in this time; "
-        "--size {side} keeps them",
+        "--size {side} leaves them as large",
         side=side,
         seen=seen,
     )

@@ -90,7 +90,7 @@ def read_batch(request: Request) -> Batch:
                     errors[place] = str(error)
                 continue
             own = image.height, image.width
-            if size is None and not (_is_taken(own) and all(i.shape[:2] == own for i in images)):
+            if size is None and not (keeps_size(own) and all(i.shape[:2] == own for i in images)):
                 size = USUAL_SIZE
                 images = to_usual_size(images)
             prepared = _prepare(image, request, size or own)
@@ -135,7 +135,12 @@ def to_usual_size(
     ]
 
 
-def _is_taken(size: tuple[int, int]) -> bool:
+def keeps_size(size: tuple[int, int]) -> bool:
+    """Say whether files that all have that size keep it where none is asked for.
+
+    >>> keeps_size((224, 8)), keeps_size((225, 225))
+    (True, False)
+    """
     return SIDES[0] <= min(size) and max(size) <= KEPT
 
 

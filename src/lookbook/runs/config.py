@@ -101,15 +101,17 @@ class TrainRequest:
 
     @property
     def reduced(self) -> tuple[int, int] | None:
-        """Side of files of one size, and the smaller one to which a short budget brings them."""
-        data, side = self._outline, self.image_size
-        is_so = self.size is None and self.chosen is None and data is not None and not data.uneven
-        return (data.side, side) if is_so and isinstance(side, int) and data is not None else None
+        """Side of files that would keep their size, and the one to which a budget brings them."""
+        data = self._outline
+        if data is None or data.resized or self.size is not None or self.chosen is not None:
+            return None
+        side = self.image_size
+        return (data.side, side) if isinstance(side, int) else None
 
     def _scratch_size(self) -> int | None:
         """Return to what a budget brings files that learn from scratch; None: as ever.
 
-        Those in colour of several sizes, and large ones of one size, for which it is too short.
+        Those in colour that are brought to one size, and large ones for which it is too short.
         """
         data = self._outline
         if data is None or self.budget is None:
@@ -118,7 +120,7 @@ class TrainRequest:
         def pays(finer: int) -> bool:
             return finer_pays(data.images, data.side, self.budget, 1 + self.final, finer=finer)
 
-        if data.uneven:
+        if data.resized:
             return FINER_SIDE if data.colour and pays(FINER_SIDE) else None
         if data.side <= FINER_SIDE or pays(data.side):
             return None

@@ -199,8 +199,8 @@ def _parse(head: bytes) -> tuple[_Request, Wanted]:
 
 
 def _reason(head: bytes, error: Exception) -> str:
-    """Return why JSON is none; of half a surrogate pair the decoder says another thing."""
-    if b"\\ud" in head.lower() and head.rstrip().endswith(b"}"):
+    """Return why JSON is none; of half a surrogate pair the decoder says that it is cut short."""
+    if "truncated" in str(error) and b"\\ud" in head.lower() and head.rstrip().endswith(b"}"):
         return "a string holds half of a surrogate pair (\\ud800 to \\udfff)"
     return str(error)
 

@@ -30,7 +30,7 @@ from lookbook.data.splits import (
     warn_few_tested,
 )
 from lookbook.errors import InputError
-from lookbook.images.batch import USUAL_SIZE, Request, read_batch
+from lookbook.images.batch import USUAL_SIZE, Request, keeps_size, read_batch
 from lookbook.images.preprocessing import read_size
 from lookbook.images.reading import ReadImages
 
@@ -76,7 +76,8 @@ class FolderSource(DataSource):
         n = len(paths) if self.layout.has_parts else round((1 - TEST_SHARE) * len(paths))
         colour = bool((images != images[..., :1]).any())
         side = int(np.median([max(size) for size in sizes]))
-        return Outline(n, side, colour, resizable=True, uneven=len(set(sizes)) > 1)
+        resized = len(set(sizes)) > 1 or not keeps_size(sizes[0])
+        return Outline(n, side, colour, resizable=True, resized=resized)
 
     def list_labelled(self, classes: tuple[str, ...]) -> Files:
         files = image_folder.list_labelled(self.path, classes)

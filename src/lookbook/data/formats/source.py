@@ -40,8 +40,8 @@ class Outline:
     colour: bool
     #: image files, which can be brought to any size
     resizable: bool
-    #: image files of several sizes, which have to be brought to one
-    uneven: bool = False
+    #: image files that are brought to one size: they have several, or one that is too large
+    resized: bool = False
 
 
 @dataclass(frozen=True, repr=False)

@@ -26,8 +26,8 @@ from lookbook.inference.graphs.operators import (
 from lookbook.inference.graphs.standard import OPSETS, STANDARD
 
 #: numbers that all values inside a network may hold for one image, and products that it may cost
-#: (`large`, at 288×288 pixels in colour: 166 million, and 40 billion)
-MOST_NUMBERS, MOST_PRODUCTS = 1 << 28, 1 << 36
+#: (`large`, at 288×288 pixels in colour: 133 million, and 37 billion)
+MOST_NUMBERS, MOST_PRODUCTS = 1 << 27, 1 << 36
 #: version of the operators: others may mean something else by the same
 OPSET = 17
 #: steps of a network
