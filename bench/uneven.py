@@ -208,7 +208,7 @@ def plot(results: Results) -> Figure:
             axes.plot([fmean(found)] * 2, [place - 0.3, place + 0.3], color=colour, lw=2)
         axes.axvline(1 / len(COUNTS), color=INK, lw=1, ls=":")
         axes.annotate(
-            "always the commonest", (1 / len(COUNTS), 1), (4, -4), va="top", fontsize=8,
+            "always the commonest", (1 / len(COUNTS), 0), (4, 4), va="bottom", fontsize=8,
             xycoords=axes.get_xaxis_transform(), textcoords="offset points",
         )  # fmt: skip
         axes.set_yticks(range(len(entries)), [entry.name for entry in entries])
