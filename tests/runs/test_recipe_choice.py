@@ -141,6 +141,19 @@ def test_a_request_is_for_what_was_chosen(folder):
     assert (named.choice, named.chosen, named.image_size) == (None, STANDARD, None)
 
 
+def test_a_recipe_that_is_named_sees_files_as_the_one_that_is_chosen(folder):
+    source = resolve(folder)
+    named = functools.partial(TrainRequest, source, TRANSFER)
+    assert named().image_size == TrainRequest(source).image_size == 180
+    assert (named().choice, named().reduced) == (None, None)
+    for path in folder.rglob("*.png"):
+        Image.new("L", (600, 300)).save(path)  # grey ones, which nothing chooses it for
+    assert named(budget=60).image_size == 224
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"damaged")
+    assert named().image_size == 224
+
+
 def test_a_long_budget_sees_more_of_files_that_are_brought_to_one_size(tmp_path):
     place = write_folder(tmp_path / "mine", (60, 90, 3), {"cat": 20, "dog": 30})
     request = functools.partial(TrainRequest, resolve(place), from_scratch=True)

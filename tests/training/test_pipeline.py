@@ -341,7 +341,7 @@ def test_a_pretrained_run_is_one_file_that_answers_as_its_weights(striped, tmp_p
 
 def test_a_pretrained_run_brings_files_to_a_size_of_its_own(striped, bars):
     for source, asked, expected in (
-        (resolve(striped), None, 224),
+        (resolve(striped), None, 96),
         (resolve(striped), 64, 64),
         (resolve(str(bars)), None, None),  # arrays stay as they are
     ):

@@ -24,6 +24,7 @@ from lookbook.recipes import (
     Recipe,
     find_recipe,
     finer_pays,
+    transfer_size,
 )
 from lookbook.runs.backbone_schema import FrozenBackbone
 from lookbook.runs.places import check_target, check_text, free_folder
@@ -60,7 +61,7 @@ class TrainRequest:
     def choice(self) -> RecipeChoice | None:
         """What is chosen where no recipe is named; None of grey images, which never change it."""
         data = self._outline
-        if data is None or not data.colour:
+        if self.recipe is not None or data is None or not data.colour:
             return None
         side = max(self.size) if isinstance(self.size, tuple) else self.size
         return RecipeChoice.of(
@@ -73,7 +74,9 @@ class TrainRequest:
 
     @cached_property
     def _outline(self) -> Outline | None:
-        return None if self.recipe is not None else self.source.outline()
+        """What decides the recipe, or the size for pretrained weights; None where nothing does."""
+        asks = self.recipe is None or self.recipe.network == "efficientnet"
+        return self.source.outline() if asks else None
 
     @property
     def chosen(self) -> Recipe | None:
@@ -97,7 +100,12 @@ class TrainRequest:
             return self._scratch_size()
         if self.backbone is not None and self.backbone.size is not None:
             return self.backbone.size
-        return self.chosen.usual_size if self.choice is None else self.choice.side
+        if self.choice is not None:
+            return self.choice.side
+        data = self._outline
+        if data is None:
+            return self.chosen.usual_size
+        return transfer_size(data.images, data.side, self.budget, 1 + self.final)
 
     @property
     def reduced(self) -> tuple[int, int] | None:
