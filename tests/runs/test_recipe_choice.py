@@ -87,6 +87,24 @@ def test_other_images_and_short_budgets_start_from_scratch(changed, why):
     assert (choice.start, choice.why) == ("scratch", why)
 
 
+def test_of_uneven_classes_that_are_balanced_the_rare_ones_say_what_time_is_needed():
+    uneven = replace(PHOTOGRAPHS, images=223, counts=(200, 15, 8))
+    choice = functools.partial(RecipeChoice.of, uneven, None, balanced=True)
+    assert choice(seconds=21).why == "pays"  # a head alone
+    assert choice(seconds=19).why == "short"
+    assert choice(seconds=21, balanced=False).why == "short"
+    even = replace(uneven, counts=(75, 74, 74))
+    assert RecipeChoice.of(even, None, seconds=21, balanced=True).why == "short"
+
+
+def test_a_request_counts_the_images_of_each_class(tmp_path):
+    place = write_folder(tmp_path / "mine" / "train", (60, 90, 3), {"cat": 170, "dog": 8}).parent
+    write_folder(place / "test", (60, 90, 3), {"cat": 1, "dog": 1})
+    request = functools.partial(TrainRequest, resolve(place), budget=15)
+    assert request().choice.why == "pays"
+    assert request(class_weights="none").choice.why == "short"
+
+
 def test_where_the_extra_is_not_installed_the_choice_says_so_only_where_it_would_pay(monkeypatch):
     monkeypatch.setitem(sys.modules, PRETRAINED, None)
     assert (choose().start, choose().why) == ("scratch", "missing")
@@ -96,7 +114,8 @@ def test_where_the_extra_is_not_installed_the_choice_says_so_only_where_it_would
 
 def test_a_folder_is_outlined_by_a_few_of_its_files(folder):
     outline = resolve(folder).outline()
-    assert outline == Outline(40, 90, colour=True, resizable=True)  # a fifth is for testing
+    # a fifth is for testing
+    assert outline == Outline(40, 90, colour=True, resizable=True, counts=(16, 24))
     in_parts = write_folder(folder.parent / "parts" / "train", (60, 90, 3), {"cat": 5, "dog": 5})
     write_folder(in_parts.parent / "test", (60, 90, 3), {"cat": 5, "dog": 5})
     assert resolve(in_parts.parent).outline().images == 10
@@ -121,7 +140,9 @@ def test_grey_images_are_none_to_choose_for(tmp_path, bars):
 def test_arrays_are_outlined_by_their_header(tmp_path):
     images, labels = squares((64, 50, 3), 30)
     np.savez(tmp_path / "colour.npz", images=images, labels=labels)
-    assert resolve(tmp_path / "colour.npz").outline() == Outline(30, 64, True, False)
+    assert resolve(tmp_path / "colour.npz").outline() == Outline(
+        30, 64, colour=True, resizable=False, counts=(8, 8, 7, 7)
+    )
     request = TrainRequest(resolve(tmp_path / "colour.npz"))
     assert (request.chosen, request.image_size) == (TRANSFER, None)
 

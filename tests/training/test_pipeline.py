@@ -14,6 +14,7 @@ from msgspec import UNSET
 from PIL import Image
 
 from conftest import made_images
+from lookbook import recipes
 from lookbook.core.arrays import softmax
 from lookbook.data.formats.npz import NpzSource
 from lookbook.data.sources import load, resolve
@@ -311,13 +312,14 @@ def striped(tmp_path_factory):
     return write_stripes(tmp_path_factory.mktemp("striped"), 24)
 
 
-def write_stripes(folder, n_train):
+def write_stripes(folder, n_train, n_rare=None):
     rng = np.random.default_rng(0)
     waves = 128 + 90 * np.sin(np.arange(48) / 3)
     for part, n in (("train", n_train), ("test", 8)):
         for name, wave in (("across", waves[None, :, None]), ("along", waves[:, None, None])):
             (folder / part / name).mkdir(parents=True)
-            for i in range(n):
+            rare = part == "train" and name == "along" and n_rare
+            for i in range(rare or n):
                 image = (wave + rng.normal(0, 30, (48, 48, 3))).clip(0, 255).astype(np.uint8)
                 Image.fromarray(image).save(folder / part / name / f"{i}.png")
     return folder
@@ -421,6 +423,18 @@ def test_of_few_images_the_last_layer_learns_alone_whatever_the_budget(striped, 
         if not name.startswith("head"):
             assert torch.equal(weight, known[name]), name
     assert evaluate(run).accuracy == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"budget": 60}, {"class_weights": "none", "epochs": 0.1}])
+def test_of_uneven_classes_that_are_balanced_the_rare_ones_count(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(recipes, "HEAD_ALONE", 40)
+    data = write_stripes(tmp_path / "data", 60, n_rare=6)
+    run = train(data, size=48, out=tmp_path / "run", **options)
+    assert run.conditions.recipe_choice.why == "pays"
+    balanced = "class_weights" not in options
+    assert (run.recipe.class_weights == "balanced") is balanced
+    assert (run.recipe.learning_rate == 0) is balanced
+    assert not balanced or evaluate(run).balanced_accuracy > 0.9
 
 
 @pytest.mark.slow

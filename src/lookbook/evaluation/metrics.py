@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lookbook.recipes import are_uneven
+from lookbook.class_counts import are_uneven
 from lookbook.runs.schema import ClassScore, Confused, Validation, Weakness
 
 if TYPE_CHECKING:

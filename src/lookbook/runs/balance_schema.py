@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from msgspec import Struct
 
-from lookbook import recipes
+from lookbook import class_counts, recipes
 from lookbook.core.document import Document
 from lookbook.runs.ranges import Number, Some
 
@@ -33,13 +33,13 @@ class ClassBalance(Document, Struct, frozen=True, kw_only=True):
         >>> [ClassBalance.of(recipes.STANDARD, [n, 100]).why for n in (120, 200, 700)]
         ['even', 'little', 'enough']
         """
-        times, few = recipes.ratio(counts), recipes.smallest(counts)
+        times, few = class_counts.ratio(counts), class_counts.smallest(counts)
         taken = recipe.class_weights
         why: Why = "asked"
         if taken == "balanced":
             why = "uneven"
-        elif times <= recipes.MUCH:
-            why = "little" if recipes.are_uneven(counts) else "even"
-        elif few > recipes.FEW_OF_ONE:
+        elif times <= class_counts.MUCH:
+            why = "little" if class_counts.are_uneven(counts) else "even"
+        elif few > class_counts.FEW_OF_ONE:
             why = "enough"
         return cls(taken=taken, ratio=times, smallest=few, why=why)

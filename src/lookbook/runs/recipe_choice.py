@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from msgspec import Struct
 
 from lookbook import recipes
+from lookbook.class_counts import balance_pays
 from lookbook.core.document import Document
 from lookbook.runs.ranges import Some
 
@@ -38,10 +39,12 @@ class RecipeChoice(Document, Struct, frozen=True, kw_only=True):
         seconds: float | None,
         fits: int = 1,
         from_scratch: bool = False,
+        balanced: bool = False,
     ) -> Self:
         """Return what is chosen for colour images of that size, for that time.
 
-        Without a size, files are brought to one that suits them, and arrays keep theirs.
+        Without a size, files are brought to one that suits them, and arrays keep theirs. Uneven
+        classes are `balanced` where that was not refused, and pays.
 
         >>> from lookbook.data.formats.source import Outline
         >>> data = Outline(images=100, side=400, colour=True, resizable=True)
@@ -51,7 +54,8 @@ class RecipeChoice(Document, Struct, frozen=True, kw_only=True):
         side = size or data.side
         if size is None and data.resizable:
             side = recipes.transfer_size(data.images, data.side, seconds, fits)
-        why: Why = recipes.transfer_pays(data.images, data.side, side, seconds, fits)
+        counts = data.counts if balanced and balance_pays(data.counts) else ()
+        why: Why = recipes.transfer_pays(data.images, data.side, side, seconds, fits, counts)
         if why == "pays" and from_scratch:
             why = "asked"
         if why == "pays" and find_spec(recipes.PRETRAINED) is None:

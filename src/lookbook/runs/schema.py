@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from lookbook import recipes
+from lookbook.class_counts import are_uneven
 from lookbook.core.document import Document
 from lookbook.core.environment import Environment, Machine
 from lookbook.images.specification import SIDES, Polarity
@@ -297,7 +298,7 @@ class Scores(Document, Struct, frozen=True, kw_only=True):
     @property
     def uneven(self) -> bool:
         """Whether the largest class has more than 1.5 times the images of the smallest."""
-        return recipes.are_uneven([one.n for one in self.per_class])
+        return are_uneven([one.n for one in self.per_class])
 
     def __post_init__(self) -> None:
         k = len(self.classes)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from lookbook.core.arrays import sample
@@ -114,7 +115,8 @@ def plan(
     on = int(processes.of_first(pick_threads(probe)))
     with threads(on):
         chosen = recipe or _furthest(seconds, training, n_classes, fits, processes)
-        suited = settle(chosen.suited_to(n, colour=colour))
+        counts = np.bincount(training[1])
+        suited = settle(chosen.suited_to(n, colour=colour, counts=counts))
         if suited.learning_rate == 0:
             # nothing more is learnt in more time
             return Plan(processes.by_first(lambda: suited), None, on)

@@ -270,10 +270,14 @@ def _plan(
 ) -> Plan:
     """Suit the recipe to the images, or to the time that is left since `start`."""
     recipe, learnt = request.chosen, parts.learnt
+    if recipe is not None:
+        recipe = recipe.with_class_weights(request.class_weights, learnt.counts)
     if request.backbone is not None and recipe is not None:
         return plan_features(request.budget, time.perf_counter() - start, recipe)
     if request.budget is None:
-        suited = (recipe or STANDARD).suited_to(len(learnt), colour=learnt.channels == 3)
+        suited = (recipe or STANDARD).suited_to(
+            len(learnt), colour=learnt.channels == 3, counts=learnt.counts
+        )
         return Plan(suited.with_epochs(request.epochs), None, torch.get_num_threads())
     with _timed(seconds, "planning"):
         spent = processes.of_first(time.perf_counter() - start)

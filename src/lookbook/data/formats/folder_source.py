@@ -67,17 +67,20 @@ class FolderSource(DataSource):
         return "test" if "test" in parts else "validation" if "validation" in parts else "split"
 
     def outline(self) -> Outline | None:
-        paths = image_folder.list_files(self.layout, "train").paths
+        files = image_folder.list_files(self.layout, "train")
+        paths = files.paths
         tried = [paths[i] for i in sample(np.arange(len(paths)), TRIED)]
         sizes = [size for path in tried if (size := read_size(path)) is not None]
         images = read_batch(Request(list(map(str, tried)), USUAL_SIZE, colour=True)).images
         if images is None or not sizes:
             return None
-        n = len(paths) if self.layout.has_parts else round((1 - TEST_SHARE) * len(paths))
+        share = 1 if self.layout.has_parts else 1 - TEST_SHARE
+        n = round(share * len(paths))
+        counts = tuple(int(count) for count in np.ceil(share * np.bincount(files.labels)))
         colour = bool((images != images[..., :1]).any())
         side = int(np.median([max(size) for size in sizes]))
         resized = len(set(sizes)) > 1 or not keeps_size(sizes[0])
-        return Outline(n, side, colour, resizable=True, resized=resized)
+        return Outline(n, side, colour, resizable=True, resized=resized, counts=counts)
 
     def list_labelled(self, classes: tuple[str, ...]) -> Files:
         files = image_folder.list_labelled(self.path, classes)

@@ -333,10 +333,13 @@ class NpzSource(ArraySource):
 
     def outline(self) -> Outline | None:
         with open_npz(self.path) as arrays:
-            shape = arrays.header(find_arrays(arrays, self.path)[0]).shape
-        if shape[3:] != (3,):
-            return None
-        return Outline(shape[0], max(shape[1:3]), colour=True, resizable=False)
+            images, labels = find_arrays(arrays, self.path)[:2]
+            shape = arrays.header(images).shape
+            if shape[3:] != (3,):
+                return None
+            _, counts = np.unique(arrays.read(labels), return_counts=True)
+        side = max(shape[1:3])
+        return Outline(shape[0], side, colour=True, resizable=False, counts=tuple(counts.tolist()))
 
     def _load_arrays(self, part: Part) -> tuple[Dataset, bool]:
         return load_npz(self.path, part)

@@ -42,6 +42,8 @@ class Outline:
     resizable: bool
     #: image files that are brought to one size: they have several, or one that is too large
     resized: bool = False
+    #: how many of the images each class has
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
