@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,6 +239,80 @@ def test_two_commands_do_not_write_one_table(run, array, tmp_path, monkeypatch):
     monkeypatch.setattr(Processes, "run", run_twice)
     BulkPrediction(run, [array], out).run(1)
     assert names(out.parent) == ["a.csv", array.name]
+
+
+# ---- kills of the command itself ----
+
+
+def keep_each_moment(monkeypatch, place, kept):
+    """Copy a folder as a kill would leave it, before whatever changes its files."""
+    moments = {}
+
+    def noting(change):
+        def changed(path, *args, **options):
+            files = tuple(sorted(place.rglob("*")))
+            if path.is_relative_to(place) and files not in moments:
+                moments[files] = shutil.copytree(place, kept / str(len(moments)))
+            return change(path, *args, **options)
+
+        return changed
+
+    for name in ("mkdir", "replace", "rmdir", "unlink"):
+        monkeypatch.setattr(Path, name, noting(getattr(Path, name)))
+    return moments
+
+
+@pytest.mark.parametrize("begun", ["nothing", "parts of other images"])
+@pytest.mark.filterwarnings("ignore::lookbook.LookbookWarning")
+def test_after_a_kill_at_any_moment_the_same_command_makes_the_table(
+    run, array, tmp_path, monkeypatch, begun
+):
+    monkeypatch.setattr(parts, "ARRAY_IMAGES", 600)
+    expected, place = tmp_path / "expected.csv", tmp_path / "place"
+    place.mkdir()
+    if begun != "nothing":
+        with monkeypatch.context() as patch:
+            stop_after(patch, 1)
+            with pytest.raises(KeyboardInterrupt):
+                BulkPrediction(run, [array], place / "a.csv").run(1)
+        os.utime(array, (1, 1))
+    BulkPrediction(run, [array], expected).run(1)
+    with monkeypatch.context() as patch:
+        moments = keep_each_moment(patch, place, tmp_path / "kept").values()
+        BulkPrediction(run, [array], place / "a.csv").run(1)
+    assert {"a.csv", "a.csv.unfinished"} in [set(names(moment)) for moment in moments]
+    for moment in moments:
+        BulkPrediction(run, [array], moment / "a.csv").run(1)
+        assert (moment / "a.csv").read_bytes() == expected.read_bytes()
+        assert names(moment) == ["a.csv"]
+
+
+def test_parts_are_deleted_before_what_they_are_known_by(run, array, tmp_path, monkeypatch):
+    (tmp_path / "place").mkdir()
+    moments = keep_each_moment(monkeypatch, tmp_path / "place", tmp_path / "kept")
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: sorted(listed(path), reverse=True))
+    BulkPrediction(run, [array], tmp_path / "place" / "a.csv").run(1)
+    deleting = [files for files in moments if tmp_path / "place" / "a.csv" in files]
+    left = [{path.name for path in files} - {"a.csv", "a.csv.unfinished"} for files in deleting]
+    assert len(left) > 16
+    assert all({"lock", "manifest.json"} <= each for each in left[:-2])
+    assert left[-2:] == [{"lock"}, set()]
+
+
+def test_ctrl_c_while_parts_are_deleted_leaves_the_table_alone(run, array, tmp_path, monkeypatch):
+    unlink, out, pressed = Path.unlink, tmp_path / "a.csv", []
+
+    def press(path, **options):
+        if out.exists() and not pressed and path.parent.exists():
+            pressed.append(path)
+            raise KeyboardInterrupt
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", press)
+    assert BulkPrediction(run, [array], out).run(1).images == 1000
+    assert pressed[0].parent.name == "a.csv.unfinished"
+    assert names(tmp_path) == ["a.csv", array.name]
 
 
 # ---- processes that are killed ----

@@ -157,16 +157,24 @@ class Unfinished:
                 table.append(self._path(number))
         tables.check_table(self.out, COLUMNS)
         try:
+            self._place(whole)
+            self.delete()
+        except KeyboardInterrupt:
+            if whole.exists():
+                raise
+            self.delete()  # the table is in its place, and nothing else is left to do
+
+    def _place(self, whole: Path) -> None:
+        try:
             whole.replace(self.out)
         except OSError as error:
             raise cannot_write(self.out, error) from error
-        self.delete()
 
     def delete(self) -> None:
         """Delete what was written here, and the folder, unless something else lies in it."""
-        for path in self.folder.iterdir():
-            if _OURS.fullmatch(path.name) or path.name == LOCK:
-                path.unlink(missing_ok=True)
+        _delete_parts(self.folder)
+        for name in (MANIFEST, LOCK):
+            (self.folder / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.rmdir()
 
@@ -211,9 +219,7 @@ def open_unfinished(out: Path, manifest: Manifest) -> Iterator[Unfinished]:
                 ),
                 stacklevel=3,
             )
-            for path in folder.iterdir():
-                if _OURS.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
+            _delete_parts(folder)
         write_bytes(folder / MANIFEST, encode(to_json(manifest)))
         yield unfinished
     finally:
@@ -221,15 +227,23 @@ def open_unfinished(out: Path, manifest: Manifest) -> Iterator[Unfinished]:
 
 
 def _check(folder: Path) -> bool:
-    """Say whether no parts are there yet; refuse what is not ours."""
+    """Say whether nothing is there yet that a manifest tells of; refuse what is not ours."""
     if not folder.exists() and not folder.is_symlink():
         return True
     if not folder.is_dir() or folder.is_symlink():
         raise InputError(f"{folder} exists and was not written by lookbook; choose another name")
     names = {path.name for path in folder.iterdir()} - {LOCK}
-    if names and MANIFEST not in names:
+    # killed while it wrote the first manifest, a command leaves that under another name
+    if MANIFEST not in names and not all(map(_OURS.fullmatch, names)):
         raise InputError(f"{folder} exists and was not written by lookbook; choose another name")
-    return not names
+    return MANIFEST not in names
+
+
+def _delete_parts(folder: Path) -> None:
+    """Delete all that is ours but the manifest: a kill in the middle leaves what is known by it."""
+    for path in folder.iterdir():
+        if path.name != MANIFEST and _OURS.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _read_manifest(folder: Path) -> Manifest | None:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import made_images
+from lookbook.bulk.prediction import BulkPrediction
 
 RUN = "runs/bars-tutorial-1"
 
@@ -154,6 +155,20 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(place, tmp_path, 
     files = parquet.read_table(out)["file"].to_pylist()
     assert files == [f"{tmp_path}/many.npy:{i}" for i in range(400_000)]
     assert not folder.exists()
+
+
+def test_ctrl_c_once_the_table_is_there_says_nothing_of_parts(call, array, tmp_path, monkeypatch):
+    run = BulkPrediction.run
+
+    def stopped(self, *args):
+        run(self, *args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BulkPrediction, "run", stopped)
+    out = tmp_path / "a.csv"
+    stopped_so = (130, "", "stopped by Ctrl-C\n")
+    assert call("predict", RUN, array, "--processes", 1, "--out", out, "-q") == stopped_so
+    assert out.exists()
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def _predict_many(
         with progress.show_images() as tell:
             done = workers.run(work, tell)
     except BaseException:
-        if work.done:
+        if work.done and work.folder.exists():
             terminal.say(
                 t(
                     "{done:,} of {all:,} images are done and kept in {folder}; the same command "
