@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -38,7 +38,7 @@ from test_docs import blocks
 
 @pytest.fixture(scope="module")
 def ray():
-    """Ray with two processes that answer, and one that reads; nothing of it stays."""
+    """Ray on two cores, the fewest with which all that the pages show must end; nothing stays."""
     ray = pytest.importorskip("ray")
     folder = mkdtemp(prefix="ray-", dir="/tmp")  # names of its sockets must be short
     options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
@@ -46,7 +46,7 @@ def ray():
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")  # it would keep a token in the user's home
         before = signal.getsignal(signal.SIGTERM)
-        ray.init("local", num_cpus=3, object_store_memory=2 * 10**8, _temp_dir=folder, **options)
+        ray.init("local", num_cpus=2, object_store_memory=2 * 10**8, _temp_dir=folder, **options)
         signal.signal(signal.SIGTERM, before)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray
@@ -80,13 +80,30 @@ def rows_in(folder):
 # ---- Ray Data, and Dask ----
 
 
+@contextmanager
+def at_most(seconds):
+    """Raise where a block takes longer: what waits for a core that nobody frees waits for ever."""
+
+    def end(_number, _frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray")
 def test_the_code_of_the_page_gives_the_rows_of_the_loop(run, album, tmp_path, monkeypatch):
     shutil.copytree(run.folder, tmp_path / "runs" / "mine-standard-1")
     monkeypatch.chdir(tmp_path)
     on_ray, on_dask = blocks("docs/scale.md", "python")
-    exec(compile(on_ray, "scale.md", "exec"), {})
+    with at_most(120):
+        exec(compile(on_ray, "scale.md", "exec"), {})
     expected = loop(run, album)
     assert rows_in("rows") == sorted(expected)
     exec(compile(on_dask, "scale.md", "exec"), {})
@@ -119,7 +136,8 @@ def test_pixels_that_ray_decodes_and_a_process_that_is_killed(ray, run, tmp_path
     killer.start()
     images = ray.data.read_images(str(folder), include_paths=True, override_num_blocks=12)
     model = lookbook.Predictor(run).model
-    options = {"fn_constructor_args": [model], "concurrency": 2, "batch_size": 16}
+    # two processes on one core: the other one reads
+    options = {"fn_constructor_args": [model], "concurrency": 2, "num_cpus": 0.5, "batch_size": 16}
     images.map_batches(Slow, **options).write_parquet(str(tmp_path / "rows"))
     killer.join()
     assert len([*pids.iterdir()]) > 2
