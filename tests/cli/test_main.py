@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -192,6 +193,33 @@ def test_the_version(tmp_path):
 
 
 @LINUX
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", RUN, "test:0", "--out", "a.csv"],
+        ["predict", RUN, "DATA", "--processes", "1", "--out", "a.parquet"],
+        ["predict", RUN, "test:0", "--figure", "a.png"],
+        ["train", "DATA", "--out", "a"],
+        *(["export", RUN, "--to", form, "--out", "a.onnx"] for form in ("folder", "html", "int8")),
+        ["report", RUN, "--out", "a.html"],
+        ["report", RUN, "--corrections", "a.csv"],
+        ["figures", RUN, "--out", "a"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("below", ["", "new"])
+def test_a_place_in_what_is_no_folder_is_refused_by_that(call, bars, tmp_path, command, below):
+    file = tmp_path / "mine.txt"
+    file.write_text("mine")
+    place = file / below / command[-1]
+    words = [bars if word == "DATA" else word for word in command[:-1]]
+    code, shown, told = call(*words, place)
+    assert (code, shown) == (2, "")
+    named = rf"{place}(/\S+\.png)?"
+    assert re.fullmatch(f"error: {file} is not a folder; choose another place for {named}\n", told)
+    assert file.read_text() == "mine"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["runs"], ["evaluate", RUN, "--json"], ["--version"], ["-h"]])
 def test_a_full_output_is_told_and_a_closed_one_is_not(place, command):

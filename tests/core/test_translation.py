@@ -102,10 +102,8 @@ def test_every_error_and_note_has_its_korean():
 def test_every_reason_inside_an_error_has_its_korean():
     assert len(REASONS) > 20
     for reason, where in REASONS.items():
-        whole = translation.translate(f"a.png cannot be read: {reason}; choose another name")
-        inner = whole.removeprefix("a.png: 읽을 수 없습니다(").removesuffix(
-            "). 다른 이름을 고르세요"
-        )
+        whole = translation.translate(f"a.png cannot be read: {reason}; check its permissions")
+        inner = whole.removeprefix("a.png: 읽을 수 없습니다(").removesuffix("). 권한을 확인하세요")
         assert fault_of(reason, inner) is None, (where, reason)
 
 

@@ -16,17 +16,12 @@ def test_a_place_that_cannot_be_written_is_found_before_any_work():
         check_target(Path("/proc/nowhere/run"))
 
 
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [("x" * 300, "File name too long"), ("file/run", "Not a directory")],
-)
-def test_a_name_that_cannot_be_is_found_before_any_work(tmp_path, name, why):
-    (tmp_path / "file").touch()
+def test_a_name_that_cannot_be_is_found_before_any_work(tmp_path):
     with pytest.raises(OutputError) as caught:
-        check_target(tmp_path / name)
+        check_target(tmp_path / ("x" * 300))
     assert str(caught.value) == (
-        f"cannot write {tmp_path / name}: {why}; nothing was changed; choose another place with "
-        "`out`"
+        f"cannot write {tmp_path / ('x' * 300)}: File name too long; nothing was changed; choose "
+        "another place with `out`"
     )
 
 

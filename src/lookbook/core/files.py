@@ -107,6 +107,19 @@ def _as_output_error(path: Path, argument: str | None) -> Iterator[None]:
         raise cannot_write(path, error, argument=argument) from error
 
 
+def check_above(path: Path) -> None:
+    """Make sure, before any work, that a file or folder can come there: in a folder, or a new one.
+
+    Raises
+    ------
+    InputError
+        What it would lie in is no folder.
+    """
+    above = next((each for each in path.parents if os.path.lexists(each)), None)
+    if above is not None and not above.is_dir():
+        raise InputError(f"{above} is not a folder; choose another place for {path}")
+
+
 def check_free(path: Path, mark: bytes) -> None:
     """Make sure, before any work, that no file is there but one of ours, known by its mark.
 
@@ -124,15 +137,17 @@ def check_ours(path: Path, is_ours: Callable[[BinaryIO], bool]) -> None:
     Raises
     ------
     InputError
-        Another file is there, or it cannot be read.
+        Another file is there, or it cannot be read; or it would lie in what is no folder.
     """
+    check_above(path)
     try:
         with open_plain(path) as file:
             ours = is_ours(file)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; choose another name") from error
+        # opened to be replaced: that it is read for this, nobody asked for
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another name") from error
     if not ours:
         raise InputError(f"{path} exists and was not written by lookbook; choose another name")
 

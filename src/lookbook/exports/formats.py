@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal, get_args
 
-from lookbook.core.files import MODEL, PAGE, check_free
+from lookbook.core.files import MODEL, PAGE, check_above, check_free
 from lookbook.errors import InputError, check_types
 from lookbook.runs.store import Run, as_run
 
@@ -87,6 +87,7 @@ def place(run: Run, to: str, out: Path | None) -> Path:
         return own
     if os.path.lexists(out):
         raise InputError(f"{out} exists and is not overwritten; choose another `out`")
+    check_above(out)
     if to == "int8" and out.suffix != ".onnx":
         raise InputError(f"{out} must end in .onnx, by which model files are known")
     return out

@@ -19,7 +19,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
 from scipy import ndimage
 
-from lookbook.core.files import cannot_write, open_plain
+from lookbook.core.files import cannot_write, check_above, open_plain
 from lookbook.errors import InputError
 from lookbook.reports.figure_style import (
     DPI,
@@ -85,13 +85,15 @@ def check_place(path: Path) -> str:
     Raises
     ------
     InputError
-        There is no such format, or the file exists and is no PNG that this program drew.
+        There is no such format, it would lie in what is no folder, or the file exists and is no
+        PNG that this program drew.
     """
     from PIL import Image  # noqa: PLC0415  # matplotlib needs it for PNG, too
 
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise InputError(f"{path} has no ending of a figure; expected one of {', '.join(ENDINGS)}")
+    check_above(path)
     if os.path.lexists(path):
         try:
             with open_plain(path) as file, Image.open(file, formats=["PNG"]) as old:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from lookbook.core.files import cannot_write
+from lookbook.core.files import cannot_write, check_above
 from lookbook.errors import InputError, write_call
 
 #: where runs are kept if the user names no place
@@ -44,11 +44,12 @@ def check_target(folder: Path) -> None:
     Raises
     ------
     InputError
-        The folder exists.
+        The folder exists, or would lie in what is no folder.
     OutputError
         It cannot be made there.
     """
     check_text(f"the folder {str(folder)!a}", folder, of_system=True)
+    check_above(folder)
     try:
         if stands(folder):
             raise InputError(f"{folder} exists and is not overwritten; choose another `out`")

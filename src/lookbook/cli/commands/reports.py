@@ -84,8 +84,10 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML file that shows everything about a run, or about any probabilities."""
-    if corrections is not None and corrections.exists():
-        raise InputError(f"{corrections} exists and is not overwritten; choose another name")
+    if corrections is not None:
+        if corrections.exists():
+            raise InputError(f"{corrections} exists and is not overwritten; choose another name")
+        files.check_above(corrections)
     if predictions is not None:
         if run is not None or corrections is not None:
             raise InputError(
