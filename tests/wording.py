@@ -15,7 +15,7 @@ SOURCE = Path(lookbook.__file__).parent
 #: classes whose messages reach the user
 SAID = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 #: errors that others of these give the reason of
-REASONS = {"ValueError", "EOFError", "TooLargeError"}
+REASONS = {"ValueError", "EOFError", "ObjectsError", "TooLargeError"}
 #: the package whose modules print results
 SPEAKERS = "cli/"
 #: what stands for a value in a sample

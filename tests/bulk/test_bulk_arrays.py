@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import re
 import struct
 import zipfile
 
@@ -123,6 +124,28 @@ def test_what_the_model_does_not_take_is_refused(tmp_path, model, arrays, messag
 def test_of_several_arrays_the_one_that_fits_is_taken(tmp_path, images, model):
     np.savez(tmp_path / "a.npz", faces=images[:5], others=np.zeros((7, 3, 3), np.uint8))
     assert find_array(tmp_path / "a.npz", model).name == "faces"
+
+
+@pytest.mark.parametrize("save", [np.save, lambda path, images: np.savez(path, images=images)])
+def test_objects_are_refused_and_what_is_expected_is_said(tmp_path, images, model, save):
+    with (tmp_path / "a").open("wb") as file:
+        save(file, images.astype(object))
+    with pytest.raises(InputError) as caught:
+        find_array(tmp_path / "a", model)
+    assert str(caught.value) == (
+        f"{tmp_path / 'a'} holds objects, which are refused; expected numbers from 0 to 255: save "
+        "its images again, as images.astype('uint8')"
+    )
+
+
+@pytest.mark.parametrize("left", [4, 6, 40, 100, 30_000])
+@pytest.mark.parametrize("name", ["npy-a.npy", "stored-a.npz"])
+def test_a_file_that_is_cut_short_is_called_so(tmp_path, images, model, name, left):
+    path = write(tmp_path / name, images)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(DamagedFileError) as caught:
+        find_array(path, model)
+    assert re.search("it is cut short|announces [0-9,]+ bytes", str(caught.value))
 
 
 def test_what_is_no_archive_is_damaged(tmp_path, model):

@@ -674,7 +674,7 @@ def test_a_damaged_cache_says_what_to_do(source, cache):
 def test_a_cache_with_objects_is_refused(source, cache):
     kept = fetch(made_dataset(source), folder=source, cache=cache)
     np.save(kept / "train-labels.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(DamagedFileError, match="Object arrays cannot be loaded"):
+    with pytest.raises(DamagedFileError, match="it holds objects, which are refused"):
         load_kept(kept, "train")
 
 

@@ -130,7 +130,8 @@ def _kind_of(path: Path) -> str | None:
             start = file.read(8)
     except OSError:
         return None
-    if start[:4] == b"PK\x03\x04" or start[:6] == b"\x93NUMPY" or path.suffix.lower() == ".npz":
+    named = path.suffix.lower() in {".npz", ".npy"}
+    if named or start[:4] == b"PK\x03\x04" or start[:6] == b"\x93NUMPY":
         return "npz"
     return "idx" if start[:3] == b"\0\0\x08" or start[:2] == b"\x1f\x8b" else None
 
@@ -157,6 +158,11 @@ def _find_npz(path: Path, model: Model) -> ImageArray:
             return ImageArray(str(path), name, header.shape, arrays.offset(name))
     except InputError:
         raise
+    except npz.ObjectsError as error:
+        raise InputError(
+            f"{path} holds objects, which are refused; expected numbers from 0 to 255: save its "
+            "images again, as images.astype('uint8')"
+        ) from error
     except npz.DAMAGE as error:
         raise _damaged(path, error) from error
 

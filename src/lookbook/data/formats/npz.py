@@ -56,6 +56,10 @@ _LOCAL = struct.Struct("<26xHH")
 MAX_LIST = 1000, 2**21
 
 
+class ObjectsError(ValueError):
+    """An array is of objects, which would run code of whoever wrote the file."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What an array is, before it is read."""
@@ -191,7 +195,7 @@ def open_arrays(path: Path, alone: str = "array") -> Iterator[ArrayFile]:
 
 
 class _Start:
-    """The start of a file: a header that says that it has gigabytes is not read."""
+    """The start of a file, or nothing: a header that says that it has gigabytes is not read."""
 
     def __init__(self, file: io.BufferedIOBase) -> None:
         self._file = file
@@ -199,13 +203,19 @@ class _Start:
     def read(self, size: int) -> bytes:
         if size > MAX_HEADER:
             raise ValueError(f"its header would have {size:,} bytes")
-        return self._file.read(size)
+        block = self._file.read(size)
+        if len(block) < size:
+            raise EOFError("it is cut short")
+        return block
 
 
 def _read_header(file: io.BufferedIOBase, size: int, packed: int) -> Header:
     """Read a header; compare it with how many bytes there are, and what they are packed into."""
     start = cast("IO[bytes]", _Start(file))
-    version = np.lib.format.read_magic(start)
+    try:
+        version = np.lib.format.read_magic(start)
+    except ValueError as error:
+        raise ValueError("it is cut short, or no array") from error
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version[0]}.{version[1]} of arrays is for fields with names")
     read = np.lib.format.read_array_header_1_0
@@ -213,7 +223,7 @@ def _read_header(file: io.BufferedIOBase, size: int, packed: int) -> Header:
         read = np.lib.format.read_array_header_2_0
     shape, columns_first, dtype = read(start)
     if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+        raise ObjectsError("it holds objects, which are refused")
     if dtype.kind not in KINDS or dtype.subdtype is not None:
         raise ValueError(f"arrays of {dtype} hold neither numbers nor text")
     header, left = Header(shape, dtype, columns_first), size - file.tell()
@@ -320,7 +330,7 @@ def open_npz(path: Path) -> Iterator[ArrayFile]:
     except DAMAGE as error:
         raise DamagedFileError(
             f"{path} cannot be read ({error}); expected arrays of numbers, as numpy.savez writes "
-            "them (objects are refused)"
+            "them"
         ) from error
 
 
