@@ -296,6 +296,7 @@ def test_without_ray_it_is_said_what_to_install(run, album, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"install it: pip install 'lookbook\[ray\]'"):
         BulkPrediction(run, [album], tmp_path / "rows.csv").run(1, engine=Cluster)
+    assert [path.name for path in tmp_path.iterdir()] == [album.name]
 
 
 @pytest.mark.slow

@@ -228,6 +228,19 @@ def _import_ray() -> Any:
         raise InputError("Ray is not installed; install it: pip install 'lookbook[ray]'") from error
 
 
+def check_cluster(address: str | None) -> None:
+    """Make sure, before anything is made, that there is Ray, and what answers at an address.
+
+    Raises
+    ------
+    InputError, LookbookError
+        As `Cluster`.
+    """
+    _import_ray()
+    if address is not None:
+        _check(address)
+
+
 @contextmanager
 def _connected(ray: Any, address: str | None, n: int) -> Iterator[None]:
     """Connect to a cluster, or start one here; what Ray has to say goes to its own logs."""

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -129,9 +129,12 @@ class BulkPrediction:
             self._go_on(unfinished)
             try:
                 self._answer(unfinished, hear, partial(engine, processes))
-            except DamagedFileError:  # there is nothing to go on with
-                self._done = {}
-                unfinished.delete()
+            except BaseException as error:
+                if isinstance(error, DamagedFileError):
+                    self._done = {}
+                if not self._done:  # there is nothing to go on with
+                    with suppress(OSError):
+                        unfinished.delete()
                 raise
             unfinished.join(len(self._parts))
         return Summary.joined([self._done[number] for number in range(len(self._parts))])

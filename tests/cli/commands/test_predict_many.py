@@ -193,6 +193,21 @@ def test_an_engine_and_its_cluster_are_checked_before_any_work(call, array, opti
     assert message in " ".join(told.replace("│", " ").split())
 
 
+def test_without_ray_nothing_is_made_and_what_others_left_stays(call, array, tmp_path, monkeypatch):
+    command = ["predict", RUN, array, "--engine", "ray", "--out", tmp_path / "a.csv"]
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for left in ([], ["manifest.json", "0123456789abcdef-000000.csv"]):
+        folder = tmp_path / "a.csv.unfinished"
+        for name in left:
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text("{}")
+        assert call(*command) == (
+            2, "", "error: Ray is not installed; install it: pip install 'lookbook[ray]'\n",
+        )  # fmt: skip
+        assert sorted(path.name for path in folder.glob("*")) == sorted(left)
+        assert folder.exists() == bool(left)
+
+
 @pytest.mark.slow
 def test_a_wrong_address_of_a_cluster_is_one_sentence_in_time(call, array, tmp_path):
     start = time.monotonic()

@@ -210,8 +210,9 @@ class _Workers(NamedTuple):
         n = self.processes or usable_cores()
         if self.flag != "--engine":
             return work.run(n, tell)
-        from lookbook.bulk.cluster import Cluster
+        from lookbook.bulk.cluster import Cluster, check_cluster
 
+        check_cluster(self.address)
         return work.run(n, tell, partial(Cluster, address=self.address))
 
 
