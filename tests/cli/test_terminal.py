@@ -112,6 +112,17 @@ def test_arguments_and_calls_are_said_as_flags_and_commands(said, typed):
     assert terminal.as_typed(said) == typed
 
 
+def test_what_several_processes_do_together_is_advised_to_all_of_them(monkeypatch):
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    together = "torchrun --nproc-per-node 2 -m lookbook train"
+    assert terminal.as_typed(write_call("resume", "runs/a b")) == f"{together} --resume 'runs/a b'"
+    assert terminal.as_typed(write_call("train", "mnist")) == f"{together} mnist"
+    assert terminal.as_typed(write_call("load_data", "mnist")) == "lookbook fetch mnist"
+
+
 @pytest.mark.parametrize(
     "name",
     [

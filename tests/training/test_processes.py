@@ -215,7 +215,8 @@ def test_a_process_that_is_killed_ends_all_with_one_message(place, killed):
     told = [line for line in said(err) if not line.startswith("epoch")]
     assert told == [
         "error: another process of this training ended, or was told to, and the training ends "
-        f"with it; go on, in as many processes: lookbook train --resume {out}"
+        "with it; go on, in as many processes: torchrun --nproc-per-node 2 -m lookbook train "
+        f"--resume {out}"
     ]
     assert printed == ""
     assert training.returncode != 0

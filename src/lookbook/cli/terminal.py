@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.cells import cell_len, set_cell_size
 
 from lookbook.core import files
+from lookbook.core.environment import Launch
 from lookbook.core.translation import t, translate
 from lookbook.errors import LookbookWarning
 
@@ -168,6 +169,8 @@ _COMMANDS = {
     "resume": ("train", "--resume"),
     "train": ("train",),
 }
+#: those whose work the processes that torchrun started share: advised to them, it is to them all
+_SHARED = ("resume", "train")
 #: an argument, an argument with its value, or a call, as errors name them
 _MARKED = re.compile(
     "`((?:address|backbone|backbone_mean|backbone_std|budget|corrections|coverage|epochs|figure|final"
@@ -222,7 +225,17 @@ def call_line(function: str, *arguments: object, **named: object) -> str:
             words.append(f"--no-{name}")
         elif value is not None:
             words += [f"--{name}"] if value is True else [f"--{name}", value]
-    return command_line(*words)
+    command = command_line(*words)
+    return shared(command, Launch.here().local_size) if function in _SHARED else command
+
+
+def shared(command: str, processes: int) -> str:
+    """Write a command as so many processes of this machine begin it together.
+
+    >>> shared("lookbook train mnist", 2)
+    'torchrun --nproc-per-node 2 -m lookbook train mnist'
+    """
+    return f"torchrun --nproc-per-node {processes} -m {command}" if processes > 1 else command
 
 
 def suggest(first: str, *others: str, apart: bool = False) -> None:

@@ -238,8 +238,7 @@ def _go_on(run: Run) -> str:
 
 def _resume_line(folder: Path, processes: int) -> str:
     """Write the command that goes on with a training, in as many processes."""
-    command = terminal.command_line("train", "--resume", folder)
-    return f"torchrun --nproc-per-node {processes} -m {command}" if processes > 1 else command
+    return terminal.shared(terminal.command_line("train", "--resume", folder), processes)
 
 
 def _begun_by(folder: Path) -> int:
