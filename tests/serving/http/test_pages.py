@@ -48,7 +48,7 @@ def test_the_page_shows_what_the_server_says(browser, place, tmp_path):
         served.end()
         page.set_input_files("#file", tmp_path / "bar.png")
         page.wait_for_function("() => document.getElementById('trouble').textContent")
-        assert page.locator("#trouble").inner_text().startswith("No answer came")
+        assert page.locator("#trouble").inner_text().startswith("The server does not answer")
         context.close()
 
 

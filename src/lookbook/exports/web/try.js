@@ -25,6 +25,7 @@ function translate() {
     t("sample", { name: MODEL.classes[label], index: grouped(MODEL.samples.indices[i]) })));
   showFacts();
   showAnswer();
+  showTrouble();
 }
 
 /** Give an element another of the page's texts. */
@@ -52,6 +53,13 @@ showTheme();
 /** Of the picture that is shown: pixels, what the model said, what is known of it; null before any. */
 let current = null;
 
+/** Leave nothing of the picture before, nor what may still come of it. */
+function forget() {
+  looked++;
+  current = null;
+  showAnswer();
+}
+
 /** Let the model look at bytes of its own size. */
 function look(pixels, known = {}) {
   const start = performance.now(), mine = ++looked;
@@ -59,10 +67,16 @@ function look(pixels, known = {}) {
     if (mine !== looked) return; // a server may answer late
     if (known.cutout && MODEL.photographs) said.probs = temper(said.probs, MODEL.photographs.power);
     current = { pixels, ...said, ...known, ms: performance.now() - start + (known.preparing ?? 0) };
+    if (trouble?.key.startsWith("no_answer")) tell(null); // a camera asks again and again
     showAnswer();
   };
+  const fail = (error) => {
+    if (mine !== looked) return;
+    forget();
+    tell(error.key ?? "no_answer", { error: error.message });
+  };
   const said = answer(pixels);
-  if (said.then) said.then(show, (error) => say("trouble", t("no_answer", { error: error.message })));
+  if (said.then) said.then(show, fail);
   else show(said);
 }
 let looked = 0; // pictures that the model was shown
@@ -77,9 +91,8 @@ function temper(probs, power) {
     `drawn` nothing is cut out. */
 function lookAt(picture, { live = false, drawn = false } = {}) {
   if (!Photo.VERSIONS.includes(STEPS.version)) {
-    current = null;
-    showAnswer();
-    say("trouble", t("unknown_steps"));
+    forget();
+    tell("unknown_steps");
     return;
   }
   const start = performance.now();
@@ -101,6 +114,16 @@ function paint(canvas, pixels) {
 
 /** Set a text, where it changed. */
 function say(id, text) { if ($(id).textContent !== text) $(id).textContent = text; }
+
+let trouble = null; // what went wrong last: key of its text, and values
+
+/** Say what went wrong; null: nothing. */
+function tell(key, values) {
+  trouble = key && { key, values };
+  showTrouble();
+}
+
+function showTrouble() { say("trouble", trouble ? t(trouble.key, trouble.values) : ""); }
 
 let toSpeak = null, heard = null; // heard: the verdict that was read out last
 
@@ -233,7 +256,7 @@ function doubtsOfPhotographs({ sureFrom, strangeFrom }) {
 
 // ---- ways to show something ----
 
-/** Show one of photo, video and pad; end what the others did. */
+/** Show one of photo, video and pad, or none; end what the others did, and leave no answer of theirs. */
 function stage(shown) {
   for (const id of ["photo", "video", "pad"]) $(id).hidden = id !== shown;
   $("pen").hidden = shown !== "pad";
@@ -244,8 +267,9 @@ function stage(shown) {
   $("pad-help").hidden = $("clear").hidden = shown !== "pad";
   $("draw").setAttribute("aria-pressed", shown === "pad");
   for (const sample of $("samples").children) sample.firstChild.setAttribute("aria-pressed", false);
+  forget();
   heard = null;
-  say("trouble", "");
+  tell(null);
 }
 
 function showSample(i) {
@@ -279,16 +303,15 @@ let asked = 0; // pictures that were asked about: an older one that comes late i
 async function showFile(file) {
   const mine = ++asked;
   if (!file) {
-    say("trouble", t("no_file"));
+    tell("no_file");
     return;
   }
   const picture = await decode(file).catch(() => undefined);
   const isHeic = !picture && /^ftyp(hei|hev|mif1|msf1)/.test(await file.slice(4, 12).text().catch(() => ""));
   if (mine !== asked) return;
   if (!picture) {
-    current = null;
-    showAnswer();
-    say("trouble", t(picture === null ? "too_large" : isHeic ? "heic" : "no_picture", { name: file.name || "?" }));
+    stage(null);
+    tell(picture === null ? "too_large" : isHeic ? "heic" : "no_picture", { name: file.name || "?" });
     return;
   }
   stage("photo");
@@ -346,7 +369,7 @@ async function openCamera() {
   } catch {
     stopTracks(opened);
     $("take").hidden = false; // the device's own needs a click of its own
-    if (mine === asked) say("trouble", t("no_camera"));
+    if (mine === asked) tell("no_camera");
     return;
   } finally {
     opening = false;
@@ -400,8 +423,7 @@ function clearPad() {
   context.fillRect(0, 0, pad.width, pad.height);
   movePen(pad.width / 2, pad.height / 2);
   putPen(false);
-  current = null;
-  showAnswer();
+  forget();
 }
 
 function putPen(isDown) {
