@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -95,9 +96,18 @@ def serve(
     names = ", ".join(repository.names)
 
     def tell() -> None:
-        url = server.url_of(listening)
-        terminal.say(t("serving {models} on {url}", models=names, url=url))
-        if token_file is None and not ip_address(listening.getsockname()[0]).is_loopback:
+        url, address = server.url_of(listening), ip_address(listening.getsockname()[0])
+        if address.is_unspecified:
+            terminal.say(
+                t(
+                    "serving {models} on {url}, and on all other addresses of this machine",
+                    models=names,
+                    url=url,
+                )
+            )
+        else:
+            terminal.say(t("serving {models} on {url}", models=names, url=url))
+        if token_file is None and not address.is_loopback:
             terminal.say(
                 t(
                     "note: whoever reaches {host} may ask; --token-file FILE lets in those alone "
@@ -105,7 +115,7 @@ def serve(
                     host=host,
                 )
             )
-        terminal.suggest(f"curl -F file=@photo.jpg {url}/predict")
+        terminal.suggest(f"curl {_with_token(token_file)}-F file=@photo.jpg {url}/predict")
         sys.stdout.flush()  # in a pipe, too: nothing follows
 
     if n_workers == 1:
@@ -113,3 +123,10 @@ def serve(
     else:
         del repository  # each worker opens the models for itself
         workers.run(settings, listening, tell)
+
+
+def _with_token(token_file: Path | None) -> str:
+    """Return what curl needs to send the token, where there is one."""
+    if token_file is None:
+        return ""
+    return f'-H "Authorization: Bearer $(cat {shlex.quote(str(token_file))})" '
