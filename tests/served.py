@@ -27,7 +27,7 @@ class Served:
 
     process: subprocess.Popen[str]
     port: int
-    #: lines of its standard error from when it answers; whole once it has ended
+    #: lines of its standard error; whole once it has ended
     said: list[str]
     reading: threading.Thread
 
@@ -52,15 +52,16 @@ def serving(*arguments: str | Path, on_one_core: bool = False) -> Iterator[Serve
     process = subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     patience = threading.Timer(120, process.kill)
     patience.start()
-    said = []
-    for line in process.stderr:
-        said.append(line)
+    said: list[str] = []
+    found = None
+    for line in process.stdout:
         if found := re.search(r"^serving .* on http://127\.0\.0\.1:(\d+)$", line):
             break
     patience.cancel()
+    if not found:
+        said = process.stderr.readlines()
     assert found, "".join(said)
-    # what it says later is read, so that it never waits
-    said.clear()
+    # what it says is read, so that it never waits
     reading = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
     reading.start()
     try:

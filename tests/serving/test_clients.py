@@ -33,7 +33,7 @@ def served(place):
     timer = threading.Timer(60, process.kill)
     timer.start()
     found = None
-    while found is None and (line := process.stderr.readline()):
+    while found is None and (line := process.stdout.readline()):
         found = re.search(r"http://(127\.0\.0\.1:\d+)", line)
     timer.cancel()
     assert found, "it ended, or said nothing for a minute"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
+import logging
+import shutil
 import subprocess
 import weakref
 
@@ -11,6 +14,17 @@ import pytest
 from lookbook.cli.commands import serve
 from lookbook.errors import InputError
 from lookbook.serving.http import server, workers
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """Leave logging as it was: the command writes it to the standard error of its test."""
+    root, ours = logging.getLogger(), logging.getLogger("lookbook.serving")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
 
 
 @pytest.mark.parametrize("missing", serve.NEEDED)
@@ -36,7 +50,7 @@ def test_the_parent_of_workers_keeps_no_model(monkeypatch, call):
 
     monkeypatch.setattr(server, "load", load_noted)
     monkeypatch.setattr(workers, "run", run)
-    code, _, said = call("serve", "m=runs/bars-tutorial-1", "--port", 0, "--workers", 2)
+    code, said, _ = call("serve", "m=runs/bars-tutorial-1", "--port", 0, "--workers", 2)
     assert (code, kept) == (0, [None])
     assert said.startswith("serving m on http://127.0.0.1:")
 
@@ -50,7 +64,11 @@ def start(monkeypatch, call):
         listening.close()
 
     monkeypatch.setattr(server, "run", run)
-    return lambda *options: call("serve", "m=runs/bars-tutorial-1", "--port", 0, *options)
+
+    def starting(*options, model="m=runs/bars-tutorial-1"):
+        return call("serve", model, "--port", 0, *options)
+
+    return starting
 
 
 @pytest.mark.parametrize("name", ["token.txt", "my $token.txt"])
@@ -74,7 +92,18 @@ def test_all_addresses_are_said_to_be_listened_on(start, tmp_path, with_token):
     (tmp_path / "token").write_text("s3cret")
     token = ["--token-file", tmp_path / "token"] if with_token else []
     _, out, said = start("--host", "0.0.0.0", *token)
-    assert ", and on all other addresses of this machine\n" in out + said
+    assert ", and on all other addresses of this machine\n" in out
     assert ("whoever reaches" in said) != with_token
-    _, out, said = start(*token)
-    assert "all other addresses" not in out + said
+    assert "all other addresses" not in start(*token)[1]
+
+
+def test_all_on_standard_error_is_json_from_the_start_on(start, place, tmp_path):
+    shutil.copytree(place / "runs" / "bars-tutorial-1", tmp_path / "versions" / "1")
+    (tmp_path / "versions" / "2").mkdir()
+    code, out, said = start("--host", "0.0.0.0", model=tmp_path / "versions")
+    assert code == 0
+    assert [line.partition(" ")[0] for line in out.splitlines()] == ["serving", "next:"]
+    messages = [json.loads(line)["message"] for line in said.splitlines()]
+    assert len(messages) == 3
+    for message, part in zip(messages, ["1 answers", "2 is not taken", "whoever"], strict=True):
+        assert part in message

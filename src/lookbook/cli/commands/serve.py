@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shlex
 import sys
@@ -19,6 +20,7 @@ from lookbook.runs.store import BUNDLED
 
 #: packages of the extra, as they are imported
 NEEDED = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client")
+_log = logging.getLogger("lookbook.serving")
 
 
 def serve(
@@ -68,6 +70,7 @@ def serve(
             "lookbook serve needs packages that are not installed; install them: "
             "pip install 'lookbook[serve]'"
         )
+    from lookbook.serving import logs
     from lookbook.serving.http import server, workers
     from lookbook.serving.repository import Source
 
@@ -92,13 +95,14 @@ def serve(
     )
     settings.token()  # says what is wrong with it before anything is opened
     listening = server.bind(host, port)
+    logs.set_up()  # models that are opened may have something to say
     repository = server.load(settings)
     names = ", ".join(repository.names)
 
     def tell() -> None:
         url, address = server.url_of(listening), ip_address(listening.getsockname()[0])
         if address.is_unspecified:
-            terminal.say(
+            print(
                 t(
                     "serving {models} on {url}, and on all other addresses of this machine",
                     models=names,
@@ -106,14 +110,12 @@ def serve(
                 )
             )
         else:
-            terminal.say(t("serving {models} on {url}", models=names, url=url))
+            print(t("serving {models} on {url}", models=names, url=url))
         if token_file is None and not address.is_loopback:
-            terminal.say(
-                t(
-                    "note: whoever reaches {host} may ask; --token-file FILE lets in those alone "
-                    "who have a token",
-                    host=host,
-                )
+            _log.warning(
+                "whoever reaches %s may ask; --token-file FILE lets in those alone who have a "
+                "token",
+                host,
             )
         terminal.suggest(f"curl {_with_token(token_file)}-F file=@photo.jpg {url}/predict")
         sys.stdout.flush()  # in a pipe, too: nothing follows

@@ -22,7 +22,6 @@ import uvicorn
 from lookbook.core.environment import usable_cores
 from lookbook.core.templates import Lang
 from lookbook.errors import InputError
-from lookbook.serving import logs
 from lookbook.serving.batcher import Batcher
 from lookbook.serving.http.application import Application, State, allow_origins
 from lookbook.serving.http.connections import Connection, refuse_new
@@ -138,7 +137,6 @@ def run(
     parent
         Number of the process that started this one; without it, it ends.
     """
-    logs.set_up()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, repository, listening, tell, parent))
 

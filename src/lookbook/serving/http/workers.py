@@ -30,7 +30,6 @@ _log = logging.getLogger("lookbook.serving")
 
 def run(settings: Settings, listening: socket.socket, tell: Callable[[], None]) -> None:
     """Serve in several processes until SIGTERM or Ctrl-C; `tell` hears when all answer."""
-    logs.set_up()
     listening.listen(BACKLOG)
     with tempfile.TemporaryDirectory(prefix="lookbook-metrics-") as folder:
         os.environ[SHARED_FOLDER] = folder
