@@ -25,8 +25,9 @@ from lookbook.inference.predictor import Predictor
 from lookbook.networks.devices import settle
 from lookbook.recipes import QUICK
 from lookbook.serving.batcher import Batcher
-from lookbook.serving.http.application import Application, State, allow_origins
+from lookbook.serving.http.application import Application, State
 from lookbook.serving.http.limits import Bodies, Token
+from lookbook.serving.http.origins import allow_origins
 from lookbook.serving.http.pages import korean as korean_texts
 from lookbook.serving.http.routes import make_routes
 from lookbook.serving.metrics import Metrics
@@ -384,6 +385,27 @@ def test_other_sites_may_ask_only_where_they_are_allowed(asked):
 
     asked(ask, origins=("https://b",))
     asked(ask_unasked)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"origin": "https://c"}, "expected a page of https://b (--allow-origin), got 'https://c'"),
+        ({"access-control-request-method": "PUT"}, "expected GET or POST, got 'PUT'"),
+        ({"access-control-request-headers": "content-type,x-a"}, "x-request-id, got 'x-a'"),
+        ({"access-control-request-private-network": "true"}, "asks a private network"),
+    ],
+)
+def test_a_page_that_may_not_ask_is_told_as_json_what_is_allowed(asked, headers, expected):
+    async def ask(client: httpx.AsyncClient) -> None:
+        asks = {"origin": "https://b", "access-control-request-method": "POST"} | headers
+        answer = await client.options("/v2/models/m/infer", headers=asks)
+        assert answer.status_code == 400
+        assert answer.headers["content-type"] == "application/json"
+        assert expected in answer.json()["error"]
+        assert "Origin" in answer.headers["vary"]
+
+    asked(ask, origins=("https://b",))
 
 
 def test_requests_keep_the_id_that_they_have(asked):

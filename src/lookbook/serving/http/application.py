@@ -283,19 +283,6 @@ class Application:
         return status
 
 
-def allow_origins(app: App, origins: tuple[str, ...]) -> App:
-    """Let pages of other sites ask, too."""
-    from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415  # only where asked for
-
-    return CORSMiddleware(
-        app,
-        allow_origins=origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", tensors.JSON_LENGTH, "x-request-id"],
-        expose_headers=[tensors.JSON_LENGTH, "x-request-id", "retry-after"],
-    )
-
-
 #: those that are counted by their names: of others there may be any number
 _ROUTES = OPEN | {"/", "/docs", "/openapi.json", "/metrics", "/predict", "/v2"}
 

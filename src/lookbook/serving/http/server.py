@@ -23,9 +23,10 @@ from lookbook.core.environment import usable_cores
 from lookbook.core.templates import Lang
 from lookbook.errors import InputError
 from lookbook.serving.batcher import Batcher
-from lookbook.serving.http.application import Application, State, allow_origins
+from lookbook.serving.http.application import Application, State
 from lookbook.serving.http.connections import Connection, refuse_new
 from lookbook.serving.http.limits import Bodies, Token
+from lookbook.serving.http.origins import allow_origins
 from lookbook.serving.metrics import Metrics
 from lookbook.serving.readers import Readers
 from lookbook.serving.repository import Repository, Source
