@@ -141,6 +141,30 @@ def test_inference_is_that_of_the_model_in_json_and_in_bytes(asked, repository):
 
 
 @pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/v2/", "/v2"),
+        ("/v2/models/m", "/v2/models/{name}"),
+        ("/v2/models/x", "/v2/models/{name}"),
+        ("/v2/models/m/ready", "/v2/models/{name}/ready"),
+        ("/v2/models/m/versions/1", "/v2/models/{name}/versions/{version}"),
+        ("/v2/models/m/versions/1/ready", "/v2/models/{name}/versions/{version}/ready"),
+        ("/v2/models/m/infer", "infer"),
+        ("/v2/models", "other"),
+        ("/v2/models/m/nothing", "other"),
+    ],
+)
+def test_every_route_is_counted_and_logged_by_its_template(asked, caplog, path, route):
+    async def ask(client: httpx.AsyncClient) -> None:
+        await client.get(path)
+
+    with caplog.at_level("INFO", "lookbook.serving"):
+        state = asked(ask, logs_requests=True)
+    assert f'lookbook_requests_total{{route="{route}",' in state.metrics.write(0).decode()
+    assert [record.route for record in caplog.records] == [route]
+
+
+@pytest.mark.parametrize(
     ("method", "path", "options", "status", "expected"),
     [
         ("GET", "/nothing", {}, 404, "no route '/nothing'; GET /docs lists them"),

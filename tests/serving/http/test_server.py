@@ -97,7 +97,7 @@ def test_requests_are_logged_as_json_where_that_is_asked_for(place):
     del second["time"], second["ms"]
     assert second == {
         "level": "info", "logger": "lookbook.serving", "message": "GET /v2/models/x",
-        "request_id": "abc", "route": "other", "status": 404,
+        "request_id": "abc", "route": "/v2/models/{name}", "status": 404,
     }  # fmt: skip
 
 

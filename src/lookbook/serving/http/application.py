@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -134,10 +135,7 @@ class Application:
         """Count a request that has ended, and log it where that is asked for."""
         seconds = time.perf_counter() - request.start
         scope = request.scope
-        if request.model is not None:
-            route = "infer"
-        else:
-            route = scope["path"] if scope["path"] in _ROUTES else "other"
+        route = "infer" if request.model is not None else route_of(scope["path"])
         self._state.metrics.count_request(route, status, seconds)
         if self._state.logs_requests:
             _log.info(
@@ -285,6 +283,22 @@ class Application:
 
 #: those that are counted by their names: of others there may be any number
 _ROUTES = OPEN | {"/", "/docs", "/openapi.json", "/metrics", "/predict", "/v2"}
+_OF_MODEL = re.compile(r"/v2/models/[^/]+(?P<version>/versions/[^/]+)?(?P<end>|/ready|/infer)")
+
+
+def route_of(path: str) -> str:
+    """Return what an address is counted as: there are few, whatever is asked.
+
+    >>> route_of("/v2/"), route_of("/v2/models/a/versions/2/ready"), route_of("/v3")
+    ('/v2', '/v2/models/{name}/versions/{version}/ready', 'other')
+    """
+    if found := _OF_MODEL.fullmatch(path):
+        if found["end"] == "/infer":
+            return "infer"  # by another method than POST
+        version = "/versions/{version}" if found["version"] else ""
+        return f"/v2/models/{{name}}{version}{found['end']}"
+    path = "/v2" if path == "/v2/" else path
+    return path if path in _ROUTES else "other"
 
 
 def _inference(path: str) -> tuple[str, str | None] | None:
