@@ -7,12 +7,16 @@ import json
 import os
 import socket
 import sys
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
 
 from lookbook.serving.http import connections
+from lookbook.serving.http.application import Application
 from lookbook.serving.http.connections import Connection, refuse_new
+from lookbook.serving.http.limits import Bodies
+from lookbook.serving.metrics import Metrics
 
 
 async def app(_scope, receive, send):
@@ -32,7 +36,9 @@ async def large_app(_scope, _receive, send):
 
 async def connected(app=app) -> tuple[Connection, asyncio.StreamReader, asyncio.StreamWriter]:
     """Return both ends of a connection."""
-    config = uvicorn.Config(app, http=Connection, lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        app, http=Connection, lifespan="off", log_config=None, proxy_headers=False
+    )
     config.load()
     state, made = uvicorn.server.ServerState(), []
 
@@ -206,6 +212,65 @@ def test_what_ends_a_handshake_is_taken_where_new_connections_are_refused():
             sender.sendto(bytes([0] * 5 + [flags]), receiver.getsockname())
         receiver.settimeout(1)
         assert [receiver.recv(6)[5] for _ in range(3)] == [ack, push, syn_ack]
+
+
+TOO_LONG = b"GET /" + 70_000 * b"x" + b" HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "cause"),
+    [
+        (b"GARBAGE\r\n\r\n", 400, "no request: Invalid method encountered"),
+        (TOO_LONG, 400, "no request: url is too long: url length of 70001 bytes"),
+        (b"GET / HT", 408, "no request: not a whole request within 30 seconds"),
+        (HEAD + b"ab", 408, "a connection is closed: not a whole request within 30 seconds"),
+    ],
+    ids=["no HTTP", "too long", "half a head", "half a body"],
+)
+def test_the_log_says_why_a_connection_is_closed(caplog, sent, status, cause):
+    async def main() -> None:
+        connection, reader, writer = await connected()
+        writer.write(sent)
+        while connection.receiving_since is None:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        connection.close_if_late(connection.loop.time() + connections.RECEIVE_SECONDS + 1)
+        assert (await reader.read()).startswith(b"HTTP/1.1 %d" % status)
+        writer.close()
+
+    with caplog.at_level("INFO"):
+        asyncio.run(main())
+    (said,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert said.getMessage().startswith(cause)
+    # where a head has arrived, the request is logged with the status
+    assert getattr(said, "status", None) == (None if sent.startswith(HEAD) else status)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/m/infer", "/v2/models/m"])
+def test_a_request_that_takes_too_long_is_counted_and_logged_with_its_status(caplog, path):
+    state = SimpleNamespace(
+        metrics=Metrics(), logs_requests=True, token=None, max_body=1000, bodies=Bodies(1000),
+        repository=SimpleNamespace(get=lambda *_: None),
+        batcher=SimpleNamespace(check_room=lambda: None, cancel=lambda _job: None),
+    )  # fmt: skip
+
+    async def main() -> None:
+        connection, reader, writer = await connected(Application(state, app))
+        writer.write(HEAD.replace(b"/", path.encode(), 1) + b"ab")
+        async with asyncio.timeout(5):
+            while connection.cycle is None:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        connection.close_if_late(connection.loop.time() + connections.RECEIVE_SECONDS + 1)
+        assert (await reader.read()).startswith(b"HTTP/1.1 408")
+        await asyncio.sleep(0.05)
+        writer.close()
+
+    with caplog.at_level("INFO", "lookbook.serving"):
+        asyncio.run(main())
+    (said,) = [record for record in caplog.records if hasattr(record, "route")]
+    assert (said.getMessage(), said.status) == (f"POST {path}", 408)
+    assert 'status="408"' in state.metrics.write(0).decode()
 
 
 def test_what_is_no_http_is_refused_as_all_errors_are():

@@ -38,6 +38,10 @@ _log = logging.getLogger("lookbook.serving")
 SHORT = 1 << 16
 #: of every answer: no browser is to guess what it is
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
+#: status that is counted of a request whose client has gone
+GONE = 499
+#: key of a request's state under which a connection that is closed keeps the status that it said
+REFUSED = "lookbook.refused"
 _JSON = (b"content-type", b"application/json")
 _BYTES = (b"content-type", b"application/octet-stream")
 
@@ -114,7 +118,7 @@ class Application:
         if scope["type"] != "http":
             await self._others(scope, receive, send)
             return
-        request, status = Request(scope, self._ids), 499
+        request, status = Request(scope, self._ids), GONE
         try:
             if request.model is not None:
                 answer = await self._infer(request, receive)
@@ -127,7 +131,7 @@ class Application:
             else:
                 status = await self._other(scope, request.headers, request.id, receive, send)
         except (Disconnected, asyncio.CancelledError):
-            pass  # who asked is gone: there is nobody to tell
+            status = _status_of_gone(scope)
         finally:
             self.count(request, status)
 
@@ -212,7 +216,7 @@ class Application:
         """Take a request out of the queue whose connection is gone."""
         if job is not None:
             self._state.batcher.cancel(job)
-        self.count(request, 499)
+        self.count(request, _status_of_gone(request.scope))
 
     def _admit(self, request: Request) -> ServedModel:
         """Return the model that is asked, or refuse."""
@@ -279,6 +283,12 @@ class Application:
         except Exception:  # noqa: BLE001  # Starlette has told who asked, and passes it on
             _log.exception("%s", scope["path"], extra={"request_id": request_id.decode()})
         return status
+
+
+def _status_of_gone(scope: Mapping[str, Any]) -> int:
+    """Return the status that is counted where there is nobody to tell."""
+    status: int = scope.get("state", {}).get(REFUSED, GONE)
+    return status
 
 
 #: those that are counted by their names: of others there may be any number

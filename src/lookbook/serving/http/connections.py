@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 import sys
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -15,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from lookbook.serving.batcher import Job
-from lookbook.serving.http.application import Answer, Application, Request
+from lookbook.serving.http.application import REFUSED, Answer, Application, Request
 from lookbook.serving.refusals import Refusal
 
 #: seconds in which a request must have arrived, head and body
@@ -31,6 +33,8 @@ _EXPECTED = (
 )
 #: as Linux calls the filter of what a socket receives
 _SO_ATTACH_FILTER = 26
+
+_log = logging.getLogger("lookbook.serving")
 
 
 class Connection(HttpToolsProtocol):
@@ -76,7 +80,14 @@ class Connection(HttpToolsProtocol):
         """Take what has arrived, and note since when a request does."""
         if self.receiving_since is None:
             self.receiving_since = self.loop.time()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # it is not taken
+        except httptools.HttpParserError as error:  # uvicorn logs that there is one, and not which
+            # of a callback's error the parser says only that there is one
+            self._close_with(Refusal(400, _EXPECTED), str(error.__context__ or error))
 
     def on_message_begin(self) -> None:
         """Note since when a request arrives, behind the end of another in one packet, too."""
@@ -95,7 +106,8 @@ class Connection(HttpToolsProtocol):
         """Have a request answered; the last one where the connection is to end."""
         if self.parser.should_upgrade() and self._has_body():
             # the parser passes over such a body
-            self._close_with(Refusal(400, "expected no Upgrade beside a body; send HTTP/1.1"))
+            refusal = Refusal(400, "expected no Upgrade beside a body; send HTTP/1.1")
+            self._close_with(refusal, "Upgrade beside a body")
             return
         super().on_headers_complete()
         if self._is_ending:
@@ -106,9 +118,6 @@ class Connection(HttpToolsProtocol):
             name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
             for name, value in self.headers
         )
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: an upgrade that is not taken is no fault, and needs nothing installed."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start a task, but for a short inference request: callbacks take half of its time."""
@@ -153,12 +162,19 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         self._idle_since = self.loop.time()
 
-    def send_400_response(self, msg: str) -> None:
-        """Say, as all errors are said, that what has arrived is no HTTP, and close."""
-        del msg  # that it is none
-        self._close_with(Refusal(400, _EXPECTED))
+    def _close_with(self, refusal: Refusal, cause: str) -> None:
+        """Say, as all errors are said, what was expected, and close; the log says what came.
 
-    def _close_with(self, refusal: Refusal) -> None:
+        A request whose head has arrived ends with that status. Where there is none, nobody else
+        logs one.
+        """
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.scope["state"][REFUSED] = refusal.status
+            _log.warning("a connection is closed: %s", cause)
+        else:
+            _log.warning("no request: %s", cause, extra={"status": refusal.status})
         head = STATUS_LINE[refusal.status] + b"content-type: application/json\r\n"
         length = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(refusal.body)
         self.transport.write(head + length + refusal.body)
@@ -185,11 +201,11 @@ class Connection(HttpToolsProtocol):
         elif self.transport.is_closing():
             return
         elif since is not None and now - since > RECEIVE_SECONDS:
-            said = f"expected a whole request within {RECEIVE_SECONDS:.0f} seconds"
+            within = f"a whole request within {RECEIVE_SECONDS:.0f} seconds"
             if self._is_answering:
                 self.transport.close()
             else:
-                self._close_with(Refusal(408, said))
+                self._close_with(Refusal(408, f"expected {within}"), f"not {within}")
         elif now - self._idle_since > IDLE_SECONDS:
             self.close_if_unused()
 
