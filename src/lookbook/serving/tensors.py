@@ -28,6 +28,8 @@ JSON_LENGTH = "inference-header-content-length"
 SHORT = 1024
 #: bytes of JSON that are decoded whatever they hold: it takes up to 22 times as much memory
 SMALL = 1 << 20
+#: letters of what came that an error repeats
+MAX_SHOWN = 60
 #: datatype of the protocol → how its numbers are stored
 DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP32": np.dtype("<f4")}
 _FLAT: dict[str, msgspec.json.Decoder[Any]] = {
@@ -165,6 +167,8 @@ def read(
     """
     if json_length == 0:
         return Inference(_of_bytes(body, _whole(body, signature.images), signature), _ALL_AS_BYTES)
+    if not body:
+        raise Refusal(400, "expected a JSON inference request, got an empty body")
     if json_length is not None and json_length > len(body):
         raise Refusal(400, f"the header {JSON_LENGTH} says {json_length:,}, more than the body")
     head, tail = (body, b"") if json_length is None else (body[:json_length], body[json_length:])
@@ -319,8 +323,10 @@ def _check_size(given: _Input, data: bytes, datatype: str) -> None:
     if n_values > math.prod(given.shape):
         raise _other_size(given, n_values)
     n_lists = 1 + sum(math.prod(given.shape[:i]) for i in range(1, len(given.shape)))
-    if b"{" in data or data.count(b"[") > n_lists:
-        raise _no_numbers(given.name, datatype)
+    if b"{" in data:
+        raise _no_numbers(given.name, datatype, "an object")
+    if data.count(b"[") > n_lists:
+        raise _no_numbers(given.name, datatype, f"more than {n_lists:,} lists")
 
 
 def _other_size(given: _Input, n_values: int) -> Refusal:
@@ -331,11 +337,11 @@ def _other_size(given: _Input, n_values: int) -> Refusal:
     )
 
 
-def _no_numbers(name: str, datatype: str) -> Refusal:
+def _no_numbers(name: str, datatype: str, got: str) -> Refusal:
     return Refusal(
         400,
         f"input {name!r}: expected data as {datatype} numbers, in one list "
-        "or in lists of lists as the shape says",
+        f"or in lists of lists as the shape says, got {got}",
     )
 
 
@@ -349,9 +355,21 @@ def _flattened(name: str, data: bytes, shape: tuple[int, ...], datatype: str) ->
     for _ in shape[1:]:
         if isinstance(level, list) and all(isinstance(each, list) for each in level):
             level = [each for inner in level for each in inner]
-    if isinstance(level, list) and all(type(each) in kinds for each in level):
-        return level
-    raise _no_numbers(name, datatype)
+    if not isinstance(level, list):
+        raise _no_numbers(name, datatype, _shown(level))
+    if other := [each for each in level if type(each) not in kinds]:
+        raise _no_numbers(name, datatype, _shown(other[0]))
+    return level
+
+
+def _shown(value: Any) -> str:
+    """Return the start of a value as it stood in JSON.
+
+    >>> print(_shown("abc"), _shown([0] * 60))
+    "abc" [0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0…
+    """
+    text = _encode(value).decode()
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _wanted(request: _Request) -> Wanted:

@@ -177,7 +177,17 @@ def test_every_route_is_counted_and_logged_by_its_template(asked, caplog, path, 
         ("POST", "/v2/models/m/versions/a/infer", {"json": REQUEST}, 404, "no version 'a'"),
         ("GET", "/v2/models/m/infer", {}, 405, "expected POST, got GET"),
         ("DELETE", "/predict", {}, 405, "expected POST, got DELETE"),
-        ("POST", "/v2/models/m/infer", {}, 400, "expected a JSON inference request"),
+        ("POST", "/v2/models/m/infer", {}, 400, "inference request, got an empty body"),
+        *(
+            (
+                "POST", "/v2/models/m/infer", {"json": {"inputs": [INPUT | {"data": data}]}},
+                400, f"in lists of lists as the shape says, got {got}",
+            )
+            for data, got in (
+                (0.5, "0.5"), ("abc", '"abc"'), ([1, 0.5], "0.5"), ([1, "a"], '"a"'),
+                ([None], "null"), ({"a": 1}, '{"a":1}'), ([[1], 2], "[1]"),
+            )
+        ),
         ("POST", "/v2/models/m/infer", {"content": b"x" * 100_001}, 413, "at most 100,000 bytes"),
         (
             "POST", "/v2/models/m/infer",
@@ -199,12 +209,25 @@ def test_every_route_is_counted_and_logged_by_its_template(asked, caplog, path, 
             413, "expected 16 images or fewer",
         ),
         ("POST", "/predict", {}, 422, "expected one image file or more"),
-        ("POST", "/predict?sets=2", {"content": b"x"}, 422, "at `sets`"),
+        *(
+            (
+                "POST", f"/predict?sets={text}", {"content": b"x"},
+                422, f"sets: expected a number from 0.01 to 0.999, got '{text}'",
+            )
+            for text in ("2", "1", "0.9995", "0.001", "nan", "-1", "a", "")
+        ),
+        (
+            "POST", "/predict?coverage=0.001", {"content": b"x"},
+            422, "coverage: expected a number from 0.01 to 1, got '0.001'",
+        ),
+        (
+            "POST", "/predict?sets=0.9&version=1&sets=0.9", {"content": b"x"},
+            422, "the parameter 'sets' of the address stands there twice",
+        ),
         (
             "POST", "/predict?set=0.9", {"content": b"x"},
             422, "no parameter 'set' of the address; there are model, version, coverage, sets",
         ),
-        ("POST", "/predict?sets=a", {"content": b"x"}, 422, "`float`, got `str`, at `sets`"),
         ("POST", "/v2/models/m/infer", {"content": b'{"id":"\xff"}'}, 400, "a JSON inference"),
         (
             "POST", "/v2/models/m/infer",
@@ -351,7 +374,7 @@ def test_docs_are_in_korean_where_that_is_asked_for(asked, place, tmp_path):
         assert 'href="docs?lang=en"' in pages[0]
         wrong = await client.get("/docs?lang=fr")
         assert wrong.status_code == 422
-        assert wrong.json() == {"error": "query.lang: Input should be 'en' or 'ko'"}
+        assert wrong.json() == {"error": "query.lang: Input should be 'en' or 'ko', got 'fr'"}
 
     async def ask_server_in_korean(client: httpx.AsyncClient) -> None:
         assert (await client.get("/docs")).text == pages[0]

@@ -18,6 +18,7 @@ from lookbook.core.names import few
 from lookbook.core.translation import t
 from lookbook.errors import InputError
 from lookbook.runs import store
+from lookbook.runs.ranges import COVERAGE, SETS
 from lookbook.runs.schema import ExternalEvaluation
 
 if TYPE_CHECKING:
@@ -121,16 +122,16 @@ def predict(
         float | None,
         typer.Option(
             help="Share of images that get an answer, the others are 'not sure'; default: 0.9.",
-            min=0.01,
-            max=1,
+            min=COVERAGE.lowest,
+            max=COVERAGE.highest,
         ),
     ] = None,
     sets: Annotated[
         float | None,
         typer.Option(
             help="Also name the likely classes, so many that they hold the right one this often.",
-            min=0.01,
-            max=0.999,
+            min=SETS.lowest,
+            max=SETS.highest,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Red
 from starlette.exceptions import HTTPException
 
 from lookbook.core.templates import Lang
+from lookbook.runs.ranges import COVERAGE, SETS
 from lookbook.serving.http import pages
 from lookbook.serving.http.description import describe_all
 from lookbook.serving.metrics import CONTENT_TYPE
@@ -71,7 +72,8 @@ def _add_errors(app: FastAPI) -> None:
     async def of_parameters(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(each) for each in first["loc"])
-        return JSONResponse({"error": f"{place}: {first['msg']}"}, 422)
+        got = str(first["input"])[:MAX_SHOWN]
+        return JSONResponse({"error": f"{place}: {first['msg']}, got {got!r}"}, 422)
 
 
 def _expected(request: Request, error: HTTPException) -> str:
@@ -182,11 +184,21 @@ def _add_predict(app: FastAPI) -> None:
         version: OptionalVersion = None,
         coverage: Annotated[
             float | None,
-            Query(gt=0, le=1, description="Share of images that are to get an answer."),
+            Query(
+                ge=COVERAGE.lowest,
+                le=COVERAGE.highest,
+                description="Share of images that are to get an answer, from "
+                f"{COVERAGE.lowest} to {COVERAGE.highest}.",
+            ),
         ] = None,
         sets: Annotated[
             float | None,
-            Query(gt=0, le=1, description="How often the set of classes holds the right one."),
+            Query(
+                ge=SETS.lowest,
+                le=SETS.highest,
+                description="How often the set of classes holds the right one, from "
+                f"{SETS.lowest} to {SETS.highest}.",
+            ),
         ] = None,
     ) -> Response:
         """Say what image files show: one as the body, or one or many as multipart/form-data."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -16,6 +17,7 @@ from lookbook.core.bounded_io import NamedBytes
 from lookbook.errors import InputError
 from lookbook.inference.prediction import PredictionDocument
 from lookbook.inference.predictor import Prediction, Sample
+from lookbook.runs.ranges import COVERAGE, SETS
 from lookbook.serving.http.limits import Receive, read_body
 from lookbook.serving.refusals import Refusal
 
@@ -29,12 +31,12 @@ _WHOLE = ("application/octet-stream", "")
 
 
 class Asked(Struct, frozen=True):
-    """What an address asks for besides; the types are those of its description."""
+    """What an address asks for besides."""
 
     model: str | None = None
     version: str | None = None
-    coverage: Annotated[float, Meta(gt=0, le=1)] | None = None
-    sets: Annotated[float, Meta(gt=0, le=1)] | None = None
+    coverage: float | None = None
+    sets: float | None = None
 
     @classmethod
     def of(cls, query: bytes) -> Self:
@@ -46,19 +48,38 @@ class Asked(Struct, frozen=True):
             A name is none of these, or a value out of its range.
         """
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-        given = dict(pairs)
+        given: dict[str, str] = {}
+        for name, value in pairs:
+            if name in given:
+                raise Refusal(
+                    422,
+                    f"the parameter {name[:60]!r} of the address stands there twice; give it once",
+                )
+            given[name] = value
         if unknown := sorted(given.keys() - set(cls.__struct_fields__)):
             known = ", ".join(cls.__struct_fields__)
             raise Refusal(
                 422, f"no parameter {unknown[0][:60]!r} of the address; there are {known}"
             )
-        if len(given) < len(pairs):
-            raise Refusal(422, "a parameter of the address stands there twice; give each once")
-        try:
-            return msgspec.convert(given, cls, strict=False)
-        except msgspec.ValidationError as error:
-            said = str(error).replace(" | null", "").replace(" - at `$.", ", at `")
-            raise Refusal(422, f"a parameter of the address: {said}") from error
+        shares = {name: _share(name, given[name]) for name in _SHARES if name in given}
+        return cls(given.get("model"), given.get("version"), **shares)
+
+
+_SHARES = {"coverage": COVERAGE, "sets": SETS}
+
+
+def _share(name: str, text: str) -> float:
+    """Return a number that stands in an address."""
+    lowest, highest = _SHARES[name]
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not lowest <= share <= highest:
+        raise Refusal(
+            422, f"{name}: expected a number from {lowest} to {highest}, got {text[:60]!r}"
+        )
+    return share
 
 
 async def answer_request(
