@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lookbook.core import translation
 from lookbook.errors import DamagedFileError, InputError
 from lookbook.exports.formats import export
 from lookbook.runs.store import read_run
@@ -62,8 +63,21 @@ def test_what_is_no_model_is_refused(place, tmp_path):
     with pytest.raises(DamagedFileError, match="is not a model of lookbook"):
         loaded(tmp_path / "a.onnx")
     (tmp_path / "versions/1").mkdir(parents=True)
-    with pytest.raises(InputError, match="none that can be opened"):
+    with pytest.raises(InputError, match=r"none that can be opened: .*1 holds no model: .*; copy"):
         loaded(tmp_path / "versions")
+    (tmp_path / "versions/1/model.onnx").write_bytes(b"no model")
+    with pytest.raises(
+        DamagedFileError,
+        match=r"versions holds versions, and none that can be opened: .*/versions/1/model\.onnx is "
+        "not a model of lookbook, or it is damaged: .*; copy a whole one there",
+    ):
+        loaded(tmp_path / "versions")
+    (tmp_path / "coat.jpg").write_bytes(b"no model")
+    with pytest.raises(
+        InputError,
+        match=r"coat\.jpg is no model; expected a run, a model\.onnx, a bundle, or a folder with",
+    ):
+        loaded(tmp_path / "coat.jpg")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty holds no model: expected a run,"):
         loaded(tmp_path / "empty")
@@ -72,12 +86,23 @@ def test_what_is_no_model_is_refused(place, tmp_path):
 def test_the_log_names_no_call_as_a_remedy(tmp_path, caplog):
     (tmp_path / "versions/1").mkdir(parents=True)
     (tmp_path / "versions/1/model.onnx").write_bytes(b"no model")
-    with pytest.raises(InputError):
+    with pytest.raises(DamagedFileError):  # as where the file itself is named
         loaded(tmp_path / "versions")
     assert caplog.messages == [
         f"versions: version 1 is not taken: {tmp_path}/versions/1/model.onnx is not a model of "
         "lookbook, or it is damaged: it is no ONNX file, or it was cut"
     ]
+
+
+def test_why_no_version_opens_is_said_in_korean_too(tmp_path, monkeypatch):
+    (tmp_path / "versions/1").mkdir(parents=True)
+    (tmp_path / "versions/1/model.onnx").write_bytes(b"no model")
+    with pytest.raises(DamagedFileError) as refused:
+        loaded(tmp_path / "versions")
+    monkeypatch.setattr(translation, "_lang", "ko")
+    said = translation.translate(str(refused.value))
+    assert "열 수 있는 것이 없습니다" in said
+    assert "or it is damaged" not in said
 
 
 def test_versions_come_and_go_and_the_newest_is_meant(place, tmp_path, caplog):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from lookbook.core.templates import Lang
-from lookbook.errors import InputError, LookbookError
+from lookbook.errors import DamagedFileError, InputError, LookbookError
 from lookbook.exports.web_demo import served_page
 from lookbook.inference.model import Model, open_model
 from lookbook.inference.predictor import Predictor
@@ -148,6 +148,11 @@ def _run_of(path: Path) -> Run | None:
             f"{path} holds no model: expected a run, a model.onnx, or folders 1, 2, … that each "
             "hold one"
         )
+    if path.is_file() and not is_run(path):
+        raise InputError(
+            f"{path} is no model; expected a run, a model.onnx, a bundle, or a folder with "
+            "folders 1, 2, … that each hold one"
+        )
     if len(path.parts) > 1 and not path.exists() and not is_run(path):
         raise InputError(
             f"no file or folder {path}; expected a run, a model.onnx, a bundle, or a folder with "
@@ -160,6 +165,15 @@ def _without_call(error: Exception) -> str:
     """Return what an error says, without a call as its remedy: who reads a log types none."""
     said, _, remedy = str(error).rpartition("; ")
     return said if "`lookbook." in remedy else str(error)
+
+
+def _none_opens(path: Path, error: Exception) -> LookbookError:
+    """Return what is said of versions of which none opens: of the same kind as of the first."""
+    kind = InputError if isinstance(error, InputError) else DamagedFileError
+    why = str(error) or type(error).__name__
+    return kind(
+        f"{path} holds versions, and none that can be opened: {why}; copy a whole one there"
+    )
 
 
 def _open(path: Path) -> Model:
@@ -227,11 +241,11 @@ class Repository:
             self._models[source.name] = {}
             if versions:
                 self._versioned.add(source.name)
-                self._refresh_versions(source)
+                errors = self._refresh_versions(source)
+                if not self._models[source.name]:
+                    raise _none_opens(source.path, errors[0])
             else:
                 self._models[source.name] = {"1": self._load(source, "1", source.path)}
-            if not self._models[source.name]:
-                raise InputError(f"{source.path} holds versions, and none that can be opened")
 
     def _load(self, source: Source, version: str, path: Path) -> ServedModel:
         return ServedModel.load(source, version, path, max_batch=self.max_batch, lang=self.lang)
@@ -248,7 +262,9 @@ class Repository:
             except OSError as error:  # a folder that goes while it is looked at
                 _log.warning("%s: looking for versions: %s", source.name, error)
 
-    def _refresh_versions(self, source: Source) -> None:
+    def _refresh_versions(self, source: Source) -> list[Exception]:
+        """Look for versions of a model; return why some cannot be opened."""
+        errors: list[Exception] = []
         found, known = versions_in(source.path), self._models[source.name]
         if found:
             self._note_strange(source)
@@ -262,11 +278,13 @@ class Repository:
                 fresh[version] = self._load(source, version, path)
             except (LookbookError, OSError) as error:
                 self._broken[path] = looks
+                errors.append(error)
                 _log.warning(
                     "%s: version %s is not taken: %s", source.name, version, _without_call(error)
                 )
-            except Exception:  # noqa: BLE001  # ONNX Runtime's have no class in common
+            except Exception as error:  # noqa: BLE001  # ONNX Runtime's have no class in common
                 self._broken[path] = looks
+                errors.append(error)
                 _log.exception("%s: version %s is not taken", source.name, version)
             else:
                 _log.info("%s: version %s answers", source.name, version)
@@ -277,6 +295,7 @@ class Repository:
         elif known and source.name not in self._left:
             self._left.add(source.name)
             _log.warning("%s: no version is left; those that answered last go on", source.name)
+        return errors
 
     def _note_strange(self, source: Source) -> None:
         """Say, once, what looks like a version and is passed over."""
