@@ -468,6 +468,10 @@ def test_every_route_is_described(asked):
     async def ask(client: httpx.AsyncClient) -> None:
         paths = (await client.get("/openapi.json")).json()["paths"]
         assert len(paths) == 13
+        for path, operations in paths.items():
+            for operation in operations.values():
+                assert operation["responses"]["200"]["description"] != "Successful Response", path
+                assert all(each.get("description") for each in operation.get("parameters", []))
 
     asked(ask)
 

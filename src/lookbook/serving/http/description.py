@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+#: what is said of the parts of an address
+IN_PATH = {"name": "Name of a model.", "version": "Version of it."}
 #: what an error says, by its status
 ERRORS = {
     400: "The request is not as expected; of readiness: no.",
@@ -130,7 +132,16 @@ def _content(schema: Document) -> Document:
 def _inference(*, versioned: bool) -> Document:
     """Return what one of the two addresses of inference takes and answers."""
     named = ("name", "version") if versioned else ("name",)
-    in_path = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in named]
+    in_path = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": _TEXT,
+            "description": IN_PATH[name],
+        }
+        for name in named
+    ]
     length = {
         "name": "Inference-Header-Content-Length",
         "in": "header",

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from lookbook.core.templates import Lang
 from lookbook.runs.ranges import COVERAGE, SETS
 from lookbook.serving.http import pages
-from lookbook.serving.http.description import describe_all
+from lookbook.serving.http.description import IN_PATH, describe_all
 from lookbook.serving.metrics import CONTENT_TYPE
 from lookbook.serving.refusals import Refusal
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 #: letters of an address that an error repeats
 MAX_SHOWN = 200
-Name = Annotated[str, Path(description="Name of a model.")]
-Version = Annotated[str, Path(description="Version of it.")]
+Name = Annotated[str, Path(description=IN_PATH["name"])]
+Version = Annotated[str, Path(description=IN_PATH["version"])]
+_PREDICTED = (
+    "An answer to each file, in their order; in the place of one that cannot be read, an error."
+)
 OptionalVersion = Annotated[str | None, Query(description="Version; the newest if left out.")]
 
 
@@ -91,12 +94,12 @@ def _expected(request: Request, error: HTTPException) -> str:
 def _add_health(app: FastAPI, state: State) -> None:
     """Add what is asked by whoever keeps the server running: 400 is the protocol's "no"."""
 
-    @app.get("/v2/health/live")
+    @app.get("/v2/health/live", response_description="The server runs.")
     async def live() -> dict[str, bool]:
         """Say that the server runs."""
         return {"live": True}
 
-    @app.get("/v2/health/ready")
+    @app.get("/v2/health/ready", response_description="Requests are welcome.")
     async def ready(response: Response) -> dict[str, bool]:
         """Say whether requests are welcome: 400 from the moment on when the server ends."""
         response.status_code = 200 if state.is_ready else 400
@@ -107,12 +110,14 @@ def _add_health(app: FastAPI, state: State) -> None:
         response.status_code = 200 if state.is_ready else 400
         return {"name": name, "ready": state.is_ready}
 
-    @app.get("/v2/models/{name}/ready")
+    @app.get("/v2/models/{name}/ready", response_description="The model answers.")
     async def model_ready(name: Name, response: Response) -> dict[str, Any]:
         """Say whether a model answers."""
         return of_model(name, None, response)
 
-    @app.get("/v2/models/{name}/versions/{version}/ready")
+    @app.get(
+        "/v2/models/{name}/versions/{version}/ready", response_description="The version answers."
+    )
     async def version_ready(name: Name, version: Version, response: Response) -> dict[str, Any]:
         """Say whether a version of a model answers."""
         return of_model(name, version, response)
@@ -122,7 +127,10 @@ def _add_metadata(app: FastAPI, state: State) -> None:
     """Add what says which models there are, and what they take."""
 
     @app.get("/v2/", include_in_schema=False)
-    @app.get("/v2")
+    @app.get(
+        "/v2",
+        response_description="Name and version of the server, and extensions of the protocol.",
+    )
     async def server() -> dict[str, Any]:
         """Describe the server."""
         return {
@@ -134,12 +142,15 @@ def _add_metadata(app: FastAPI, state: State) -> None:
     def of_model(name: str, version: str | None) -> dict[str, Any]:
         return describe(state.repository.get(name, version), state.repository.versions(name))
 
-    @app.get("/v2/models/{name}")
+    @app.get("/v2/models/{name}", response_description="Versions, input and outputs of the model.")
     async def model(name: Name) -> dict[str, Any]:
         """Describe a model: its versions, what it takes and answers."""
         return of_model(name, None)
 
-    @app.get("/v2/models/{name}/versions/{version}")
+    @app.get(
+        "/v2/models/{name}/versions/{version}",
+        response_description="Versions, input and outputs of the model.",
+    )
     async def one_version(name: Name, version: Version) -> dict[str, Any]:
         """Describe a version of a model: what it takes and answers."""
         return of_model(name, version)
@@ -175,7 +186,7 @@ def _answered_before(request: Request) -> Response:
 def _add_predict(app: FastAPI) -> None:
     """Add what answers image files to the description; `Application` answers it, too."""
 
-    @app.post("/predict")
+    @app.post("/predict", response_description=_PREDICTED)
     async def predict(
         request: Request,
         model: Annotated[
@@ -207,7 +218,11 @@ def _add_predict(app: FastAPI) -> None:
 
 
 def _add_metrics(app: FastAPI, state: State) -> None:
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        response_description="The numbers, as Prometheus takes them.",
+    )
     async def metrics() -> Response:
         """Return what Prometheus collects."""
         content = state.metrics.write(state.batcher.n_images)
@@ -217,7 +232,7 @@ def _add_metrics(app: FastAPI, state: State) -> None:
 def _add_pages(app: FastAPI, state: State) -> None:
     """Add pages for people."""
 
-    @app.get("/", response_class=HTMLResponse)
+    @app.get("/", response_class=HTMLResponse, response_description="The page.")
     async def demo(
         model: Annotated[
             str | None, Query(description="Name of a model; the first if left out.")
@@ -232,7 +247,7 @@ def _add_pages(app: FastAPI, state: State) -> None:
         policy = {"content-security-policy": pages.policy_of(page)}
         return HTMLResponse(page, headers=pages.HEADERS | policy)
 
-    @app.get("/docs", response_class=HTMLResponse)
+    @app.get("/docs", response_class=HTMLResponse, response_description="The page.")
     async def docs(
         request: Request,
         lang: Annotated[
