@@ -135,7 +135,8 @@ class LookbookClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             is_for,
             learn_usual,
         )
-        from lookbook.training.loop import epochs_done, fit  # noqa: PLC0415
+        from lookbook.training.loop import fit  # noqa: PLC0415
+        from lookbook.training.state import epochs_done  # noqa: PLC0415
 
         inputs, y = self._validate_training(X, y)
         check_classification_targets(y)

@@ -21,7 +21,8 @@ from lookbook.runs.config import TrainConfig
 from lookbook.runs.data_parts import TrainingParts
 from lookbook.runs.schema import Conditions, Metrics
 from lookbook.training.calibration import Unseen, probs_of
-from lookbook.training.loop import Fitted, epochs_done
+from lookbook.training.loop import Fitted
+from lookbook.training.state import epochs_done
 
 if TYPE_CHECKING:
     import numpy as np

@@ -229,16 +229,6 @@ def mean_gradients(
     return processes.sum_gradients(torch.autograd.grad(losses.sum() / n, weights))
 
 
-def epochs_done(history: Sequence[EpochRecord]) -> float:
-    """Return the epochs of a history; of the last one the share of its images that were seen.
-
-    >>> epochs_done([EpochRecord(1, 30, 40, 0.5, 0.9, None, None, 1.0)])
-    0.75
-    """
-    last = history[-1]
-    return round(last.epoch - 1 + last.images / last.images_per_epoch, 3)
-
-
 def logit_adjustment(labels: Int64[Tensor, "N"], n_classes: int) -> Float[Tensor, "K"]:
     """Return what a balanced loss grants each class: a part of the logarithm of its share.
 

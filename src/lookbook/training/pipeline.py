@@ -50,8 +50,9 @@ from lookbook.training.cross_validation import (
     learn_usual,
 )
 from lookbook.training.documents import describe_conditions, describe_model, measure
-from lookbook.training.loop import Fitted, epochs_done, fit
+from lookbook.training.loop import Fitted, fit
 from lookbook.training.processes import Processes, join, name_a_way_on
+from lookbook.training.state import epochs_done
 from lookbook.training.steps.features import Inputs
 
 if TYPE_CHECKING:

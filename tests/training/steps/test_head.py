@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,9 @@ from lookbook.networks.classifier import build_classifier
 from lookbook.networks.efficientnet import FROZEN
 from lookbook.networks.pretrained import load_pretrained
 from lookbook.recipes import TRANSFER
+from lookbook.training import state
 from lookbook.training.calibration import learn_novelty
+from lookbook.training.callbacks import Callback
 from lookbook.training.loop import fit
 from lookbook.training.steps.head import as_maps, fit_alone, fit_head, on_features, warm_start
 
@@ -132,3 +136,19 @@ def test_a_balanced_head_counts_each_class_as_much():
             said = head(torch.from_numpy(features[:, 0])).argmax(1).numpy()
         found.append(int((said[labels == 1] == 1).sum()))
     assert found[0] < found[1]
+
+
+def test_of_many_passes_an_average_of_the_weights_is_kept(monkeypatch):
+    data, recipe = striped(16, 2), replace(TRANSFER, epochs=2, batch_size=8)
+    monkeypatch.setattr(state, "AVERAGED", 2)
+    seen: list[torch.Tensor] = []
+
+    class Heads(Callback):
+        def on_step_end(self, training):
+            seen.append(training.tensors()["network.head.weight"].detach().clone())
+
+    average = fit(data, None, recipe, 2, callbacks=[Heads()]).classifier.network.head.weight
+    torch.testing.assert_close(average, torch.stack(seen).mean(0))
+    assert not torch.equal(average, seen[-1])
+    monkeypatch.setattr(state, "AVERAGED", 3)
+    assert torch.equal(fit(data, None, recipe, 2).classifier.network.head.weight, seen[-1])

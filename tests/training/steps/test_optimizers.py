@@ -132,8 +132,9 @@ def test_relative_steps_go_on_from_their_state():
     rng = torch.Generator().manual_seed(0)
     gradients = [[torch.randn(3, 2, generator=rng)] for _ in range(4)]
     whole, begun, resumed = (torch.ones(3, 2) for _ in range(3))
+    optimizer = None
     for weight, steps in ((whole, gradients), (begun, gradients[:2])):
-        optimizer = RelativeAdam([weight], 0.1)
+        last, optimizer = optimizer, RelativeAdam([weight], 0.1)
         for each in steps:
             optimizer.step(each)
     resumed.copy_(begun)
@@ -143,3 +144,28 @@ def test_relative_steps_go_on_from_their_state():
     for each in gradients[2:]:
         later.step(each)
     assert torch.equal(resumed, whole)
+    later.average()
+    last.average()
+    assert torch.equal(resumed, whole)  # the averages
+
+
+def test_the_average_is_of_all_weights_and_of_the_last_100_steps_mostly():
+    weight = torch.full((1, 1), 2.0)
+    optimizer, average = RelativeAdam([weight], 0.1), 0.0
+    for step in range(140):
+        optimizer.step([torch.full((1, 1), (-1.0) ** (step // 3))])
+        average += max(0.01, 1 / (step + 1)) * (float(weight) - average)
+    last = float(weight)
+    optimizer.average()
+    assert float(weight) == pytest.approx(average, rel=1e-5)
+    assert abs(last - average) > 0.01  # they are not the same anyway
+
+
+@pytest.mark.parametrize("kind", [Adam, Muon])
+def test_other_optimizers_leave_the_last_weights(kind):
+    weights = [torch.ones(2, 2, 3, 3), torch.ones(2, 2), torch.ones(2)]
+    optimizer = kind(weights, 0.1)
+    optimizer.step([torch.ones_like(weight) for weight in weights])
+    before = [weight.clone() for weight in weights]
+    optimizer.average()
+    assert all(map(torch.equal, weights, before))

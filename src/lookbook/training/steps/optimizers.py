@@ -21,6 +21,9 @@ class Optimizer(Protocol):
     def step(self, gradients: Sequence[Tensor], rate: float = 1.0) -> None:
         """Move each weight; `rate` scales the learning rate, 0 to 1."""
 
+    def average(self) -> None:
+        """Put an average of the weights in their place, where there is one; no step follows."""
+
     def state(self) -> list[Tensor]:
         """Return the tensors that the next step depends on, besides the weights."""
 
@@ -52,6 +55,9 @@ class Still:
     """Moves nothing, where nothing is to be learnt by steps."""
 
     def step(self, gradients: Sequence[Tensor], rate: float = 1.0) -> None:
+        """Leave all as it is."""
+
+    def average(self) -> None:
         """Leave all as it is."""
 
     def state(self) -> list[Tensor]:
@@ -120,6 +126,9 @@ class Adam:
             maximize=False,
         )
 
+    def average(self) -> None:
+        """Leave the weights as the last step left them: none is kept."""
+
     def state(self) -> list[Tensor]:
         """Return both moments and the numbers of steps."""
         return [*self._means, *self._squares, *self._steps]
@@ -168,6 +177,9 @@ class Muon:
         for chosen, adam in self._others:
             adam.step([gradients[i] for i in chosen], rate)
 
+    def average(self) -> None:
+        """Leave the weights as the last step left them: none is kept."""
+
     def state(self) -> list[Tensor]:
         """Return the filters' momenta, and what Adam keeps of the others."""
         return [*self._momenta.values(), *(t for _, adam in self._others for t in adam.state())]
@@ -181,7 +193,9 @@ class RelativeAdam:
     which need the least change. Filters keep their sizes, as norms would see to: without, maps fade
     or grow from layer to layer (at twice the learning rate, nothing was left of 3,000 photographs).
     Sources: Shazeer and Stern (2018), "Adafactor", relative step sizes; Howard and Ruder (2018),
-    "Universal language model fine-tuning", rates that fall from layer to layer.
+    "Universal language model fine-tuning", rates that fall from layer to layer; Tarvainen and
+    Valpola (2017), "Mean teachers", an exponential moving average of the weights (of the first 100
+    steps each counts as much), which is what is used in the end of many passes.
 
     Parameters
     ----------
@@ -202,6 +216,8 @@ class RelativeAdam:
     FIRST = 1 / 7
     #: what counts as the size of a shift
     SHIFT = 0.1
+    #: share of the average that is kept in a step (docs/log.md, an average of the weights)
+    KEPT = 0.99
 
     def __init__(self, weights: Iterable[Tensor], learning_rate: float) -> None:
         self._weights = [weight.detach() for weight in weights]
@@ -216,6 +232,8 @@ class RelativeAdam:
         ]
         self._filters = [(each, _filter_sizes(each)) for each in self._multiples if each.dim() == 4]
         self._adam = Adam(self._multiples, learning_rate, beta2=0.98, eps=1e-10)
+        self._averages = [each.clone() for each in self._multiples]
+        self._steps = torch.zeros(())
 
     def _size(self, weight: Tensor) -> Tensor:
         if weight.dim() == 1:
@@ -232,13 +250,24 @@ class RelativeAdam:
         self._adam.step([gradient.contiguous() for gradient in gradients], rate)
         for filters, sizes in self._filters:
             filters.mul_(sizes / _filter_sizes(filters))
-        products = torch._foreach_mul(self._multiples, self._scales)
-        torch._foreach_copy_(self._weights, products)
+        self._steps += 1
+        share = max(1 - self.KEPT, 1 / float(self._steps))
+        torch._foreach_lerp_(self._averages, self._multiples, share)
+        self._set(self._multiples)
+
+    def _set(self, multiples: list[Tensor]) -> None:
+        torch._foreach_copy_(self._weights, torch._foreach_mul(multiples, self._scales))
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Put the average of the weights in their place."""
+        self._set(self._averages)
 
     def state(self) -> list[Tensor]:
-        """Return what Adam keeps, the multiples, and what was measured at the start."""
+        """Return what Adam keeps, the multiples, their averages, and the sizes at the start."""
         sizes = [sizes for _, sizes in self._filters]
-        return [*self._adam.state(), *self._multiples, *self._scales, *sizes]
+        kept = [*self._multiples, *self._averages, *self._scales, *sizes]
+        return [*self._adam.state(), *kept, self._steps]
 
 
 def _filter_sizes(filters: Tensor) -> Tensor:
