@@ -61,9 +61,11 @@ def render(template: str, /, **values: Any) -> str:
 
 
 def _compact(name: str) -> str:
-    """Return a script or a style without indentation and lines of comment, for a smaller page."""
-    comments = r"^[ \t]*//.*\n|^[ \t]*/\*[\s\S]*?\*/[ \t]*\n"
-    return re.sub(rf"{comments}|^[ \t]+", "", _asset(name), flags=re.MULTILINE)
+    """Return a script or a style without indentation, comments and empty lines: a smaller page."""
+    lines = r"^[ \t]*//.*\n|^[ \t]*/\*[\s\S]*?\*/[ \t]*\n|^[ \t]*\n"
+    # behind code; with a quotation mark it might be a part of a text
+    behind = r"(?<=[;{},(\[])[ \t]+//[^\n\"'`]*$"
+    return re.sub(rf"{lines}|{behind}|^[ \t]+", "", _asset(name), flags=re.MULTILINE)
 
 
 @cache

@@ -169,11 +169,11 @@ def _without_call(error: Exception) -> str:
 
 def _none_opens(path: Path, error: Exception) -> LookbookError:
     """Return what is said of versions of which none opens: of the same kind as of the first."""
-    kind = InputError if isinstance(error, InputError) else DamagedFileError
     why = str(error) or type(error).__name__
-    return kind(
+    damaged = DamagedFileError(
         f"{path} holds versions, and none that can be opened: {why}; copy a whole one there"
     )
+    return InputError(*damaged.args) if isinstance(error, InputError) else damaged
 
 
 def _open(path: Path) -> Model:
