@@ -21,15 +21,13 @@ debian = apt-get install -y -q $(1) >/dev/null 2>&1 \
 demo: $(VENV)/.installed
 	@$(BIN)/lookbook demo
 
-# test files side by side: threads of several programs would wait for each other. One more than there
-# are cores: a third of the time of a file is waiting, for servers and browsers
-SIDE_BY_SIDE := OMP_NUM_THREADS=1 PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(nproc) + 1))
+# test files side by side, a core for each: threads of several programs would wait for each other
 test: $(VENV)/.test $(VENV)/.fonts $(VENV)/.browser
-	$(SIDE_BY_SIDE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Python packages alone: nothing of the system, no browser, no Node.js
 test-quick: $(VENV)/.test
-	$(SIDE_BY_SIDE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not browser and not gpu and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not browser and not gpu and not slow"
 
 check: $(VENV)/.check
 	$(BIN)/ruff check
