@@ -39,10 +39,10 @@ def balance_pays(counts: Collection[int]) -> bool:
 
     They do where the largest has more than 6 times the images of the smallest, and this at most 50.
 
-    >>> [balance_pays(counts) for counts in ([200, 15, 8], [24, 15, 8], [800, 90])]
-    [True, False, False]
+    >>> [balance_pays(counts) for counts in ([200, 15, 8], [24, 15, 8], [800, 90], [])]
+    [True, False, False, False]
     """
-    return ratio(counts) > MUCH and smallest(counts) <= FEW_OF_ONE
+    return any(counts) and ratio(counts) > MUCH and smallest(counts) <= FEW_OF_ONE
 
 
 def even_images(counts: Collection[int]) -> int:

@@ -29,6 +29,7 @@ from lookbook.recipes import (
 )
 from lookbook.runs.config import TrainRequest
 from lookbook.runs.recipe_choice import RecipeChoice
+from lookbook.training.pipeline import train
 
 PHOTOGRAPHS = Outline(images=100, side=400, colour=True, resizable=True)
 
@@ -89,12 +90,12 @@ def test_other_images_and_short_budgets_start_from_scratch(changed, why):
 
 def test_of_uneven_classes_that_are_balanced_the_rare_ones_say_what_time_is_needed():
     uneven = replace(PHOTOGRAPHS, images=223, counts=(200, 15, 8))
-    choice = functools.partial(RecipeChoice.of, uneven, None, balanced=True)
+    choice = functools.partial(RecipeChoice.of, uneven, None, class_weights="auto")
     assert choice(seconds=21).why == "pays"  # a head alone
     assert choice(seconds=19).why == "short"
-    assert choice(seconds=21, balanced=False).why == "short"
+    assert choice(seconds=21, class_weights="none").why == "short"
     even = replace(uneven, counts=(75, 74, 74))
-    assert RecipeChoice.of(even, None, seconds=21, balanced=True).why == "short"
+    assert RecipeChoice.of(even, None, seconds=21, class_weights="auto").why == "short"
 
 
 def test_a_request_counts_the_images_of_each_class(tmp_path):
@@ -145,6 +146,13 @@ def test_arrays_are_outlined_by_their_header(tmp_path):
     )
     request = TrainRequest(resolve(tmp_path / "colour.npz"))
     assert (request.chosen, request.image_size) == (TRANSFER, None)
+
+
+def test_arrays_without_any_image_are_refused_as_ever(tmp_path):
+    none = np.zeros((0, 64, 50, 3), np.uint8)
+    np.savez(tmp_path / "none.npz", images=none, labels=np.zeros(0, np.int64))
+    with pytest.raises(InputError):
+        train(str(tmp_path / "none.npz"), out=tmp_path / "run")
 
 
 def test_a_request_is_for_what_was_chosen(folder):

@@ -70,7 +70,7 @@ class TrainRequest:
             seconds=self.budget,
             fits=1 + self.final,
             from_scratch=self.from_scratch,
-            balanced=self.class_weights == "auto",
+            class_weights=self.class_weights,
         )
 
     @cached_property

@@ -39,12 +39,11 @@ class RecipeChoice(Document, Struct, frozen=True, kw_only=True):
         seconds: float | None,
         fits: int = 1,
         from_scratch: bool = False,
-        balanced: bool = False,
+        class_weights: recipes.ClassWeights = "none",
     ) -> Self:
         """Return what is chosen for colour images of that size, for that time.
 
-        Without a size, files are brought to one that suits them, and arrays keep theirs. Uneven
-        classes are `balanced` where that was not refused, and pays.
+        Without a size, files are brought to one that suits them, and arrays keep theirs.
 
         >>> from lookbook.data.formats.source import Outline
         >>> data = Outline(images=100, side=400, colour=True, resizable=True)
@@ -54,7 +53,8 @@ class RecipeChoice(Document, Struct, frozen=True, kw_only=True):
         side = size or data.side
         if size is None and data.resizable:
             side = recipes.transfer_size(data.images, data.side, seconds, fits)
-        counts = data.counts if balanced and balance_pays(data.counts) else ()
+        balanced = class_weights == "auto" and balance_pays(data.counts)
+        counts = data.counts if balanced else ()
         why: Why = recipes.transfer_pays(data.images, data.side, side, seconds, fits, counts)
         if why == "pays" and from_scratch:
             why = "asked"
